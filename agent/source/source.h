@@ -1,0 +1,57 @@
+/* agent/source/source.h - one interface for every chat source.   [source] -> select -> journal -> pack
+ *
+ * A source turns the form in which people really have a chat into headers and records, streaming: memory stays bounded
+ * whatever the size of the input.  It never writes to, locks, or leaves anything beside what it reads.
+ * A source is used by one thread.
+ */
+#ifndef AGENT_SOURCE_H
+#define AGENT_SOURCE_H
+
+#include "kluis/record.h"
+
+/* KEY=VALUE options as given; secrets never appear here (a value "@file" was replaced by the file's content). */
+struct source_option { const char *key; const char *value; };
+
+struct source_request {
+    const char *path;                       /* file or folder                                  */
+    const struct source_option *options; size_t n_options;
+};
+const char *source_option_get(const struct source_request *q, const char *key); /* NULL: not given */
+
+struct source_skip { const char *what; const char *where; const char *why; };   /* nothing is silently dropped */
+
+/* Conversations come one after the other: begin, record* in the source's order, end.  Everything passed is borrowed for the
+ * duration of the call.  A callback's error stops the read and is returned. */
+struct source_sink {
+    void *ctx;
+    kluis_status (*begin)(void *ctx, const struct kluis_header *h, struct kluis_err *err);
+    /* raw: this record's own bytes in the source, nothing of its neighbours. */
+    kluis_status (*record)(void *ctx, const struct kluis_record *r, struct kluis_bytes raw, struct kluis_err *err);
+    kluis_status (*end)(void *ctx, struct kluis_err *err);
+    kluis_status (*skipped)(void *ctx, const struct source_skip *s, struct kluis_err *err);
+};
+
+/* Attachment bytes: `wanted` are source_refs of records of one conversation; each found one is delivered once, in the source's order;
+ * `index` is its place in wanted. A wanted one that is not there is simply not delivered. */
+struct source_attachment_sink {
+    void *ctx;
+    kluis_status (*attachment)(void *ctx, size_t index, const struct kluis_input *in, struct kluis_err *err);
+};
+
+struct source_kind {
+    const char *name;                        /* "whatsapp-text"                                 */
+    const char *platform;                    /* "whatsapp"                                      */
+    const char *about_nl, *about_en;         /* one line                                        */
+    const char *const *tells; const char *const *loss; /* NULL-ended token lists: what it can and cannot tell */
+    /* E_REJECT: not such a source (one clear line: what, where, what to do); E_LIMIT; E_IO; E_USAGE: a bad option. */
+    kluis_status (*read)(const struct source_request *q, const struct source_sink *sink, struct kluis_err *err);
+    kluis_status (*attachments)(const struct source_request *q, struct kluis_str conversation_id, const struct kluis_str *wanted, size_t n,
+                                const struct source_attachment_sink *sink, struct kluis_err *err);
+};
+
+extern const struct source_kind source_whatsapp_text;   /* agent/source/whatsapp_text/  */
+extern const struct source_kind source_signal_export;   /* agent/source/signal_export/  */
+const struct source_kind *const *source_kinds(size_t *n);
+const struct source_kind *source_find(const char *name); /* NULL: no such kind */
+
+#endif

@@ -1,0 +1,29 @@
+# kluis_library(NAME SOURCES a.c … LINK x …): one static library per libkluis module or stage; links say the arrows.
+function(kluis_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})
+  add_library(${name} STATIC ${A_SOURCES})
+  target_link_libraries(${name} PUBLIC ${A_LINK} PRIVATE kluis_flags ${A_PRIVATE_LINK})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
+endfunction()
+
+# kluis_program(NAME SOURCES … LINK …): lands in build/bin.
+function(kluis_program name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE kluis_flags ${A_LINK})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
+  if(NOT KLUIS_SANITIZE)
+    target_link_options(${name} PRIVATE -pie)
+  endif()
+endfunction()
+
+# kluis_test(NAME SOURCES … LINK …): a cmocka binary, registered as unit test NAME with label "unit".
+function(kluis_test name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(test_${name} ${A_SOURCES})
+  target_link_libraries(test_${name} PRIVATE kluis_flags ${A_LINK} PkgConfig::CMOCKA)
+  target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
+  set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME unit.${name} COMMAND test_${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 300)
+endfunction()

@@ -1,0 +1,103 @@
+/* kluis/envelope.h - end to end between device and vault: enrolment codes, Signal sessions, encrypted content, logins.
+ *
+ * docs/PROTOCOL.md §3-§6.  Libraries: kluis_envelope_build (content encryption, codes, login strings: base only) and
+ * kluis_envelope (adds libsignal-protocol-c on a libgcrypt provider).  One thread per session store.
+ */
+#ifndef KLUIS_ENVELOPE_H
+#define KLUIS_ENVELOPE_H
+
+#include "kluis/base.h"
+
+/* ---- content: C2SP chunked-encryption, AES-256-GCM, 16 KiB chunks, length-padded --------------------
+ * Plaintext is u64be(true length) || bytes || zeros up to the padded length (PROTOCOL.md §4.2). */
+enum { KLUIS_CONTENT_KEY = 32, KLUIS_CONTENT_CHUNK = 16384 };
+uint64_t kluis_content_padded(uint64_t true_length);              /* whole padded plaintext */
+uint64_t kluis_content_cipher_length(uint64_t true_length);
+/* Encrypts in (exactly true_length bytes) to out; gives the SHA-256 of the ciphertext.  The same key must never be used for
+ * other content: keys are made per package. */
+KLUIS_MUSTUSE kluis_status kluis_content_encrypt(const uint8_t key[32], const struct kluis_input *in, uint64_t true_length,
+                                                 const struct kluis_output *out, uint8_t cipher_sha256[32], struct kluis_err *err);
+/* A decrypting input: reads ciphertext from `in`, gives exactly the true plaintext, fails (E_REJECT) on any change,
+ * truncation or extension; nothing of a chunk is given before its tag was checked. */
+struct kluis_content_reader;
+KLUIS_MUSTUSE kluis_status kluis_content_open(struct kluis_content_reader **out, const uint8_t key[32], const struct kluis_input *in, struct kluis_err *err);
+struct kluis_input kluis_content_input(struct kluis_content_reader *r);
+uint64_t kluis_content_length(const struct kluis_content_reader *r);  /* true length; after open */
+void kluis_content_reader_free(struct kluis_content_reader *r);      /* wipes */
+KLUIS_DEFINE_CLEANUP(kluis_content_reader)
+
+/* ---- enrolment code: base32(secret 16 || root fingerprint 16 || checksum 3), 56 letters in 8 groups of 7 ----------- */
+enum { KLUIS_CODE_TEXT = 64 };
+struct kluis_code { uint8_t secret[16]; uint8_t root[16]; };       /* root: first 16 bytes of SHA-256(root certificate's SPKI DER) */
+void kluis_code_write(const struct kluis_code *c, char out[KLUIS_CODE_TEXT]);
+KLUIS_MUSTUSE kluis_status kluis_code_read(struct kluis_str text, struct kluis_code *out, struct kluis_err *err); /* spaces, dashes, case ignored */
+/* Keys of one enrolment: id names the code on the wire; request and reply keys MAC the two messages. */
+struct kluis_code_keys { uint8_t id[16], request[32], reply[32]; };
+KLUIS_MUSTUSE kluis_status kluis_code_derive(const uint8_t secret[16], struct kluis_code_keys *out, struct kluis_err *err);
+
+/* ---- login: what the login key signs (PROTOCOL.md §5) ------------------------------------------------ */
+/* "chatkluis-login-v1\0" || wire fields gate, method, path, body sha256, nonce, u64 time (seconds). */
+KLUIS_MUSTUSE kluis_status kluis_login_message(const char *gate, const char *method, const char *path, const uint8_t body_sha256[32],
+                                               const char *nonce, int64_t time_s, struct kluis_buf *out, struct kluis_err *err);
+/* true: 43 base64url characters (32 bytes) that are not, decoded, a complete DER value of universal tag SEQUENCE or SET. */
+bool kluis_nonce_ok(struct kluis_str nonce);
+void kluis_nonce_new(char out[44]);
+
+/* ---- Signal sessions ------------------------------------------------------------------------------
+ * The store is the caller's: rows by (table, key).  Callbacks run inside a call of this header, never after it. */
+enum kluis_store_table { KLUIS_STORE_SESSION, KLUIS_STORE_PREKEY, KLUIS_STORE_SIGNED_PREKEY, KLUIS_STORE_IDENTITY };
+struct kluis_session_store {
+    void *ctx;
+    kluis_status (*get)(void *ctx, enum kluis_store_table t, const char *key, struct kluis_buf *out, struct kluis_err *err); /* E_NOTFOUND */
+    kluis_status (*put)(void *ctx, enum kluis_store_table t, const char *key, struct kluis_bytes value, struct kluis_err *err);
+    kluis_status (*del)(void *ctx, enum kluis_store_table t, const char *key, struct kluis_err *err);
+};
+struct kluis_identity { uint8_t public_key[33]; uint8_t private_key[32]; uint32_t registration_id; };
+KLUIS_MUSTUSE kluis_status kluis_identity_new(struct kluis_identity *out, struct kluis_err *err);
+
+/* Prekeys: serialised records for the store, public halves for the bundle. */
+struct kluis_prekey { uint32_t id; uint8_t public_key[33]; };
+KLUIS_MUSTUSE kluis_status kluis_prekeys_new(const struct kluis_session_store *store, uint32_t first_id, uint32_t count, struct kluis_prekey *out, struct kluis_err *err);
+struct kluis_signed_prekey { uint32_t id; uint8_t public_key[33]; uint8_t signature[64]; };
+KLUIS_MUSTUSE kluis_status kluis_signed_prekey_new(const struct kluis_session_store *store, const struct kluis_identity *me, uint32_t id, int64_t now_us,
+                                                   struct kluis_signed_prekey *out, struct kluis_err *err);
+/* A bundle as one side uses it (its wire form and seal: PROTOCOL.md §4.1). */
+struct kluis_bundle {
+    uint8_t identity[33]; uint32_t registration_id; struct kluis_signed_prekey signed_prekey;
+    bool has_prekey; struct kluis_prekey prekey;
+    uint64_t epoch; int64_t expires_us;
+};
+KLUIS_MUSTUSE kluis_status kluis_bundle_write(const struct kluis_bundle *b, struct kluis_buf *out, struct kluis_err *err); /* without the one-time prekey: what the seal signs */
+KLUIS_MUSTUSE kluis_status kluis_bundle_read(struct kluis_bytes data, struct kluis_bundle *out, struct kluis_err *err);
+
+struct kluis_session;
+/* peer: the other side's name, e.g. "vault" or a device id.  The store and identity are borrowed. The peer's identity key is pinned
+ * by `peer_identity` (33 bytes): any other is refused with E_REJECT. */
+KLUIS_MUSTUSE kluis_status kluis_session_open(struct kluis_session **out, const struct kluis_session_store *store, const struct kluis_identity *me,
+                                              const char *peer, const uint8_t peer_identity[33], struct kluis_err *err);
+bool kluis_session_exists(struct kluis_session *s);
+/* Starts anew from a bundle (X3DH), replacing what was there. */
+KLUIS_MUSTUSE kluis_status kluis_session_start(struct kluis_session *s, const struct kluis_bundle *b, struct kluis_err *err);
+/* One byte of type (1 ratchet message, 2 prekey message) and the Signal message. */
+KLUIS_MUSTUSE kluis_status kluis_session_encrypt(struct kluis_session *s, struct kluis_bytes plain, struct kluis_buf *out, struct kluis_err *err);
+/* E_EXISTS: seen before (a replay).  E_REJECT: cannot be opened with this session.  used_prekey: id of the one-time prekey it consumed, or 0. */
+KLUIS_MUSTUSE kluis_status kluis_session_decrypt(struct kluis_session *s, struct kluis_bytes message, struct kluis_buf *plain, uint32_t *used_prekey, struct kluis_err *err);
+void kluis_session_free(struct kluis_session *s);
+KLUIS_DEFINE_CLEANUP(kluis_session)
+
+/* ---- statements that travel inside a session (PROTOCOL.md §6): one encoder and decoder for both sides --------------- */
+struct kluis_delivery {                     /* device -> vault: "chatkluis-delivery-v1" */
+    uint8_t package[32]; uint64_t sequence; uint8_t previous[32];
+    uint8_t key[32]; uint64_t length; uint8_t cipher_sha256[32]; uint8_t upload[16];
+};
+KLUIS_MUSTUSE kluis_status kluis_delivery_write(const struct kluis_delivery *d, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_delivery_read(struct kluis_bytes data, struct kluis_delivery *out, struct kluis_err *err);
+enum kluis_answer_kind { KLUIS_ANSWER_RECEIPT = 1, KLUIS_ANSWER_REFUSAL = 2, KLUIS_ANSWER_BACKED_UP = 3, KLUIS_ANSWER_RESEND = 4, KLUIS_ANSWER_SUSPENDED = 5 };
+struct kluis_answer {                       /* vault -> device: "chatkluis-answer-v1" */
+    enum kluis_answer_kind kind; uint8_t package[32];
+    struct kluis_bytes body;                /* receipt text (FORMAT.md §7), or a sealed refusal, or empty */
+};
+KLUIS_MUSTUSE kluis_status kluis_answer_write(const struct kluis_answer *a, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_answer_read(struct kluis_bytes data, struct kluis_answer *out, struct kluis_err *err); /* body borrowed from data */
+
+#endif

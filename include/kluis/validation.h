@@ -1,0 +1,61 @@
+/* kluis/validation.h - judges a package: seven steps, a verdict per layer, offline.
+ *
+ * docs/FORMAT.md §9.  Used by the verifier, and in two halves by the vault (opener: reading; judge: signatures).
+ * Only this module makes a kluis_validated.  Depends on package_read, seal, ledger.
+ */
+#ifndef KLUIS_VALIDATION_H
+#define KLUIS_VALIDATION_H
+
+#include "kluis/ledger.h"
+#include "kluis/package.h"
+#include "kluis/seal.h"
+
+enum kluis_layer {
+    KLUIS_V_CONTAINER,    /* zip profile                                            */
+    KLUIS_V_MANIFESTS,    /* who lists what, every digest                           */
+    KLUIS_V_RECORDS,      /* canonical records, records.root, attachments            */
+    KLUIS_V_METADATA,     /* MDTO sidecars, bag-info agree with the rest             */
+    KLUIS_V_SIGNATURE,    /* CAdES of the device                                     */
+    KLUIS_V_CERTIFICATE,  /* chain to the device CA                                  */
+    KLUIS_V_TIME,         /* token on the signature                                  */
+    KLUIS_V_RECEIPT,      /* leaf names this package, root, device                   */
+    KLUIS_V_LEDGER,       /* inclusion proof, log signature                          */
+    KLUIS_V_CHECKPOINT,   /* seal and time stamp on the checkpoint                   */
+    KLUIS_V_WITNESS,      /* cosignatures, when configured                           */
+    KLUIS_V_LAYERS
+};
+const char *kluis_layer_name(enum kluis_layer l);   /* "container" … "witness" */
+enum kluis_layer_state { KLUIS_L_VALID, KLUIS_L_INVALID, KLUIS_L_INDETERMINATE, KLUIS_L_ABSENT };
+
+struct kluis_verdict {
+    enum kluis_outcome overall;            /* INVALID when any layer is; VALID needs trust and every needed layer VALID */
+    struct { enum kluis_layer_state state; char reason[KLUIS_ERR_MSG]; } layer[KLUIS_V_LAYERS];
+    struct kluis_package_facts facts;
+    struct kluis_seal_verdict seal;
+    int64_t proven_us;                     /* earliest proven time, or KLUIS_TIME_ABSENT */
+};
+void kluis_verdict_clear(struct kluis_verdict *v);
+
+/* receipt: FORMAT.md §7 text, absent if none.  trust NULL: the best is INDETERMINATE.  sink may be NULL.  OK means "judged";
+ * look at v->overall.  Errors: local ones only (E_NOMEM, E_IO). */
+KLUIS_MUSTUSE kluis_status kluis_validate(const struct kluis_input *in, struct kluis_str receipt, const struct kluis_trust *trust,
+                                          const struct kluis_package_sink *sink, int64_t now_us, struct kluis_verdict *out, struct kluis_err *err);
+/* One JSON line: {"verdict":"valid|invalid|indeterminate","package":"<hex>","layers":{"container":{"state":"valid"},…},…} */
+KLUIS_MUSTUSE kluis_status kluis_verdict_json(const struct kluis_verdict *v, struct kluis_buf *out, struct kluis_err *err);
+
+/* ---- receipts (FORMAT.md §7): JSON text --------------------------------------------------------- */
+enum { KLUIS_RECEIPT_MAX = 1 << 20 };
+struct kluis_receipt {
+    struct kluis_str leaf;              /* leaf data text                                             */
+    struct kluis_str proof;             /* tlog-proof v1, with the checkpoint in it                   */
+    struct kluis_bytes checkpoint_seal; /* CAdES (B-T once stamped) over the checkpoint's text: detached */
+    bool stamped;                       /* "time": "stamped" | "pending"                              */
+};
+KLUIS_MUSTUSE kluis_status kluis_receipt_write(const struct kluis_receipt *r, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_receipt_read(struct kluis_str json, struct kluis_arena *arena, struct kluis_receipt *out, struct kluis_err *err);
+/* Checks receipt against trust and (if not NULL) the facts it must name: used by the agent too. E_REJECT names the layer in *layer. */
+KLUIS_MUSTUSE kluis_status kluis_receipt_check(const struct kluis_receipt *r, const struct kluis_trust *trust, const uint8_t package[32],
+                                               const uint8_t *records_root_or_null, const uint8_t *device_cert_sha256_or_null, int64_t now_us,
+                                               enum kluis_layer *layer, struct kluis_err *err);
+
+#endif
