@@ -8,7 +8,7 @@
 /* Unbounded or locale- and state-dependent: snprintf, kluis_buf_*, kluis_time_*, strtok_r exist. */
 #pragma GCC poison strcpy strcat sprintf vsprintf gets strtok localtime gmtime ctime asctime atoi atol atof tmpnam mktemp
 /* Allocation goes through kluis_malloc and friends so that tests can make it fail; the one file that implements
- * them defines KLUIS_RAW_MALLOC. */
+ * them (lib/base/memory.c) is compiled with KLUIS_RAW_MALLOC. */
 #ifndef KLUIS_RAW_MALLOC
 #define malloc(n) KLUIS_BANNED_use_kluis_malloc(n)
 #define calloc(a, b) KLUIS_BANNED_use_kluis_calloc(a, b)
