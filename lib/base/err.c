@@ -42,14 +42,21 @@ void kluis_err_prefix(struct kluis_err *err, const char *fmt, ...)
     if (err == NULL) { return; }
     char old[KLUIS_ERR_MSG];
     memcpy(old, err->msg, sizeof old);
+    old[sizeof old - 1] = '\0';
     va_list ap;
     va_start(ap, fmt);
     int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
     va_end(ap);
     if (n < 0) { n = 0; }
-    if ((size_t)n < sizeof err->msg - 1) {
-        (void)snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %s", old);
+    size_t at = (size_t)n < sizeof err->msg ? (size_t)n : sizeof err->msg - 1;
+    const char *parts[] = { ": ", old };
+    for (size_t i = 0; i < 2; i++) { /* cut off at the end: the prefix says where, which matters most */
+        size_t len = strlen(parts[i]), room = sizeof err->msg - 1 - at;
+        if (len > room) { len = room; }
+        memcpy(err->msg + at, parts[i], len);
+        at += len;
     }
+    err->msg[at] = '\0';
     one_line(err->msg);
 }
 

@@ -101,7 +101,7 @@ kluis_status kluis_pread_all(int fd, void *p, size_t n, uint64_t at, const char 
 
 void kluis_close_quiet(int *fd)
 {
-    if (*fd >= 0) { (void)kluis_io_close(*fd); } /* nothing was written through it, or its content is given up */
+    if (*fd >= 0) { (void)close(*fd); } /* nothing was written through it, or its content is given up */
     *fd = -1;
 }
 
@@ -112,7 +112,7 @@ kluis_status kluis_close_durable(int *fd, const char *what, struct kluis_err *er
     /* A failed fsync is final: the kernel may have dropped the pages, so asking again would lie. */
     if (kluis_io_fsync(f) != 0) {
         kluis_status rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot sync '%s' to disk", what);
-        (void)kluis_io_close(f);
+        (void)close(f); /* the error is told already */
         return rc;
     }
     if (kluis_io_close(f) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot close '%s'", what); }
@@ -157,10 +157,10 @@ kluis_status kluis_read_file(const char *path, size_t max, struct kluis_buf *out
         return KLUIS_FAIL_SYS(err, errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_E_IO, "cannot open '%s'", path);
     }
     kluis_status rc = KLUIS_E_BUG;
+    size_t had = out->len;
     struct stat st;
     if (fstat(fd, &st) != 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at '%s'", path); goto out; }
     if (!S_ISREG(st.st_mode)) { rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "'%s' is not a file", path); goto out; }
-    size_t had = out->len;
     for (;;) {
         uint8_t *to = kluis_buf_reserve(out, 65536);
         uint8_t last[1];
