@@ -1,0 +1,247 @@
+/* lib/db/db.c - one way to use SQLite.  See kluis/db.h. */
+#include "kluis/db.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+
+enum { CACHE = 128, BUSY_MS = 10000 };
+
+struct kluis_db {
+    sqlite3 *db;
+    struct { const char *sql; sqlite3_stmt *st; } cache[CACHE];
+    size_t cached;
+    bool open_tx;
+};
+
+kluis_status kluis_db_status(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW: return KLUIS_OK;
+    case SQLITE_DONE: return KLUIS_END;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return KLUIS_E_BUSY;
+    case SQLITE_NOMEM: return KLUIS_E_NOMEM;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: return KLUIS_E_CORRUPT;
+    case SQLITE_CONSTRAINT: return KLUIS_E_EXISTS;
+    case SQLITE_MISUSE:
+    case SQLITE_RANGE: return KLUIS_E_BUG;
+    default: return KLUIS_E_IO;
+    }
+}
+
+kluis_status kluis_db_fail(struct kluis_db *db, int rc, const char *what, struct kluis_err *err)
+{
+    /* errstr, not errmsg: the latter may quote a value. */
+    const char *file = db->db == NULL ? NULL : sqlite3_db_filename(db->db, "main");
+    const char *name = file == NULL ? "database" : strrchr(file, '/') != NULL ? strrchr(file, '/') + 1 : file;
+    return kluis_fail_at(err, KLUIS_WHERE, kluis_db_status(rc), 0, "cannot %s in %s: %s (%d)", what, name, sqlite3_errstr(rc), rc);
+}
+
+kluis_status kluis_db_exec(struct kluis_db *db, const char *sql, struct kluis_err *err)
+{
+    int rc = sqlite3_exec(db->db, sql, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? KLUIS_OK : kluis_db_fail(db, sqlite3_extended_errcode(db->db), "run a script", err);
+}
+
+static kluis_status migrate(struct kluis_db *db, const char *const *schema, size_t n, struct kluis_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    if (sqlite3_prepare_v2(db->db, "PRAGMA user_version", -1, &st, NULL) != SQLITE_OK || sqlite3_step(st) != SQLITE_ROW) {
+        int rc = sqlite3_extended_errcode(db->db);
+        sqlite3_finalize(st);
+        return kluis_db_fail(db, rc, "read the schema version", err);
+    }
+    int64_t version = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    if (version < 0 || (uint64_t)version > n) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the database has schema %lld, this program knows up to %zu: use the newer program", (long long)version, n);
+    }
+    for (size_t i = (size_t)version; i < n; i++) {
+        char set[64];
+        (void)snprintf(set, sizeof set, "PRAGMA user_version=%zu", i + 1);
+        KLUIS_TRY(kluis_db_begin(db, err));
+        kluis_status rc = kluis_db_exec(db, schema[i], err);
+        if (rc == KLUIS_OK) { rc = kluis_db_exec(db, set, err); }
+        if (rc != KLUIS_OK) { kluis_db_rollback(db); return rc; }
+        KLUIS_TRY(kluis_db_commit(db, "db.schema", err));
+    }
+    return KLUIS_OK;
+}
+
+kluis_status kluis_db_open(struct kluis_db **out, const char *path, enum kluis_db_sync sync, const char *const *schema, size_t n, struct kluis_err *err)
+{
+    *out = NULL;
+    struct kluis_db *db = kluis_calloc(1, sizeof *db);
+    if (db == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    /* Created by hand first: SQLite would use the umask, and journals inherit the database's mode. */
+    int fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
+    if (fd < 0) { kluis_free(db); return KLUIS_FAIL(err, KLUIS_E_IO, "cannot open '%s': check that the directory is there and writable", path); }
+    kluis_close_quiet(&fd);
+    kluis_status rc = KLUIS_E_BUG;
+    int r = sqlite3_open_v2(path, &db->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    if (r != SQLITE_OK) { rc = kluis_db_fail(db, r, "open", err); goto fail; }
+    (void)sqlite3_busy_timeout(db->db, BUSY_MS);
+    rc = kluis_db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON;", err);
+    if (rc == KLUIS_OK) { rc = kluis_db_exec(db, sync == KLUIS_DB_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err); }
+    if (rc == KLUIS_OK) { rc = migrate(db, schema, n, err); }
+    if (rc != KLUIS_OK) { goto fail; }
+    *out = db;
+    return KLUIS_OK;
+fail:
+    kluis_db_free(db);
+    return rc;
+}
+
+void kluis_db_free(struct kluis_db *db)
+{
+    if (db == NULL) { return; }
+    if (db->open_tx) { kluis_db_rollback(db); }
+    for (size_t i = 0; i < db->cached; i++) { sqlite3_finalize(db->cache[i].st); }
+    (void)sqlite3_close_v2(db->db); /* commits happened before; closing adds nothing durable */
+    kluis_free(db);
+}
+
+struct sqlite3 *kluis_db_handle(struct kluis_db *db) { return db->db; }
+
+kluis_status kluis_db_begin(struct kluis_db *db, struct kluis_err *err)
+{
+    KLUIS_TRY(kluis_db_exec(db, "BEGIN IMMEDIATE", err));
+    db->open_tx = true;
+    return KLUIS_OK;
+}
+
+kluis_status kluis_db_commit(struct kluis_db *db, const char *step, struct kluis_err *err)
+{
+    kluis_status rc = kluis_db_exec(db, "COMMIT", err);
+    if (rc != KLUIS_OK) { kluis_db_rollback(db); return rc; }
+    db->open_tx = false;
+    kluis_durable_step(step);
+    return KLUIS_OK;
+}
+
+void kluis_db_rollback(struct kluis_db *db)
+{
+    for (size_t i = 0; i < db->cached; i++) { (void)sqlite3_reset(db->cache[i].st); } /* a running statement would keep it open */
+    if (!sqlite3_get_autocommit(db->db)) { (void)sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL); } /* the error is told already */
+    db->open_tx = false;
+}
+
+static kluis_status bind(struct kluis_db *db, sqlite3_stmt *st, const char *types, va_list ap, struct kluis_err *err)
+{
+    int rc = SQLITE_OK;
+    for (int i = 1; types[i - 1] != '\0' && rc == SQLITE_OK; i++) {
+        switch (types[i - 1]) {
+        case 'i': rc = sqlite3_bind_int64(st, i, va_arg(ap, int64_t)); break;
+        case 's': rc = sqlite3_bind_text(st, i, va_arg(ap, const char *), -1, SQLITE_STATIC); break;
+        case 't': {
+            struct kluis_str s = va_arg(ap, struct kluis_str);
+            rc = sqlite3_bind_text64(st, i, s.ptr, s.len, SQLITE_STATIC, SQLITE_UTF8);
+            break;
+        }
+        case 'b': {
+            struct kluis_bytes b = va_arg(ap, struct kluis_bytes);
+            rc = sqlite3_bind_blob64(st, i, b.ptr, b.len, SQLITE_STATIC);
+            break;
+        }
+        case 'h': rc = sqlite3_bind_blob(st, i, va_arg(ap, const uint8_t *), 32, SQLITE_STATIC); break;
+        case 'n': rc = sqlite3_bind_null(st, i); break;
+        default: return KLUIS_FAIL(err, KLUIS_E_BUG, "unknown binding '%c'", types[i - 1]);
+        }
+    }
+    return rc == SQLITE_OK ? KLUIS_OK : kluis_db_fail(db, rc, "bind a value", err);
+}
+
+static kluis_status query(struct kluis_db *db, sqlite3_stmt **out, struct kluis_err *err, const char *sql, const char *types, va_list ap)
+{
+    sqlite3_stmt *st = NULL;
+    for (size_t i = 0; i < db->cached && st == NULL; i++) {
+        if (db->cache[i].sql == sql) { st = db->cache[i].st; }
+    }
+    if (st == NULL) {
+        if (db->cached == CACHE) { return KLUIS_FAIL(err, KLUIS_E_BUG, "more than %d statements on one handle", CACHE); }
+        int rc = sqlite3_prepare_v3(db->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL);
+        if (rc != SQLITE_OK) { return kluis_db_fail(db, rc, "prepare a statement", err); }
+        db->cache[db->cached].sql = sql;
+        db->cache[db->cached++].st = st;
+    } else {
+        (void)sqlite3_reset(st); /* repeats the error of the last step, which was told then */
+        (void)sqlite3_clear_bindings(st);
+    }
+    KLUIS_TRY(bind(db, st, types, ap, err));
+    *out = st;
+    return KLUIS_OK;
+}
+
+kluis_status kluis_db_query(struct kluis_db *db, struct sqlite3_stmt **out, struct kluis_err *err, const char *sql, const char *types, ...)
+{
+    va_list ap;
+    va_start(ap, types);
+    kluis_status rc = query(db, out, err, sql, types, ap);
+    va_end(ap);
+    return rc;
+}
+
+kluis_status kluis_db_step(struct kluis_db *db, struct sqlite3_stmt *st, struct kluis_err *err)
+{
+    int rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW) { return KLUIS_OK; }
+    kluis_status status = rc == SQLITE_DONE ? KLUIS_END : kluis_db_fail(db, rc, "run a statement", err);
+    (void)sqlite3_reset(st); /* repeats the error above */
+    return status;
+}
+
+void kluis_db_done(struct sqlite3_stmt *st)
+{
+    if (st != NULL) { (void)sqlite3_reset(st); }
+}
+
+kluis_status kluis_db_run(struct kluis_db *db, int64_t *changes, struct kluis_err *err, const char *sql, const char *types, ...)
+{
+    sqlite3_stmt *st = NULL;
+    va_list ap;
+    va_start(ap, types);
+    kluis_status rc = query(db, &st, err, sql, types, ap);
+    va_end(ap);
+    KLUIS_TRY(rc);
+    do { rc = kluis_db_step(db, st, err); } while (rc == KLUIS_OK);
+    if (rc != KLUIS_END) { return rc; }
+    (void)sqlite3_clear_bindings(st); /* bound memory is the caller's and may go now */
+    if (changes != NULL) { *changes = sqlite3_changes64(db->db); }
+    return KLUIS_OK;
+}
+
+int64_t kluis_db_int(struct sqlite3_stmt *st, int column) { return sqlite3_column_int64(st, column); }
+
+struct kluis_str kluis_db_text(struct sqlite3_stmt *st, int column)
+{
+    const char *p = (const char *)sqlite3_column_text(st, column);
+    return (struct kluis_str){ p, p == NULL ? 0 : (size_t)sqlite3_column_bytes(st, column) };
+}
+
+struct kluis_bytes kluis_db_blob(struct sqlite3_stmt *st, int column)
+{
+    static const uint8_t empty[1];
+    if (sqlite3_column_type(st, column) == SQLITE_NULL) { return (struct kluis_bytes){ NULL, 0 }; }
+    const uint8_t *p = sqlite3_column_blob(st, column);
+    return (struct kluis_bytes){ p == NULL ? empty : p, p == NULL ? 0 : (size_t)sqlite3_column_bytes(st, column) };
+}
+
+bool kluis_db_fixed(struct sqlite3_stmt *st, int column, void *out, size_t n)
+{
+    struct kluis_bytes b = kluis_db_blob(st, column);
+    if (b.ptr == NULL || b.len != n) { return false; }
+    memcpy(out, b.ptr, n);
+    return true;
+}
+
+bool kluis_db_copy(struct sqlite3_stmt *st, int column, char *out, size_t cap)
+{
+    struct kluis_str s = kluis_db_text(st, column);
+    if (s.len >= cap || (s.len > 0 && memchr(s.ptr, 0, s.len) != NULL)) { return false; }
+    if (s.len > 0) { memcpy(out, s.ptr, s.len); }
+    out[s.len] = '\0';
+    return true;
+}
