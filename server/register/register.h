@@ -24,6 +24,10 @@ KLUIS_MUSTUSE kluis_status reg_code_add(struct reg *r, const char *official, con
 /* E_NOTFOUND unknown, E_REJECT expired or used.  Does not consume. */
 KLUIS_MUSTUSE kluis_status reg_code_find(struct reg *r, const uint8_t id[16], int64_t now_us, char official[64], uint8_t secret[16], struct kluis_err *err);
 
+/* The reply that was made when this code was used (appended to `reply`), so that the same request gets the same answer until the
+ * code expires. E_NOTFOUND. */
+KLUIS_MUSTUSE kluis_status reg_code_reply(struct reg *r, const uint8_t id[16], struct kluis_buf *reply, struct kluis_err *err);
+
 enum reg_device_state { REG_DEVICE_ACTIVE = 1, REG_DEVICE_SUSPENDED = 2 };
 struct reg_device {
     char id[33]; char official[64]; enum reg_device_state state;

@@ -1,0 +1,314 @@
+/* server/register/register.c - register.db: officials, codes, devices, audit.  See register.h. */
+#include "server/register/register.h"
+
+#include "kluis/db.h"
+
+struct reg { struct kluis_db *db; };
+
+static const char *const SCHEMA[] = {
+    "CREATE TABLE official(id TEXT PRIMARY KEY, name TEXT NOT NULL, function TEXT NOT NULL, starts TEXT NOT NULL, ends TEXT NOT NULL DEFAULT '',"
+    " grace_days INTEGER NOT NULL DEFAULT -1) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE code(id BLOB PRIMARY KEY, official TEXT NOT NULL REFERENCES official(id), secret BLOB, expires_us INTEGER NOT NULL,"
+    " used INTEGER NOT NULL DEFAULT 0, reply BLOB) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE device(id TEXT PRIMARY KEY, official TEXT NOT NULL REFERENCES official(id), state INTEGER NOT NULL, identity BLOB NOT NULL,"
+    " cert BLOB NOT NULL, login_spki BLOB NOT NULL, enrolled_us INTEGER NOT NULL, suspended_why TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;"
+    "CREATE INDEX device_official ON device(official);"
+    "CREATE TABLE audit(seq INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, purpose TEXT NOT NULL,"
+    " detail TEXT NOT NULL, hash BLOB NOT NULL) STRICT;",
+};
+
+kluis_status reg_open(struct reg **out, const char *vault_dir, struct kluis_err *err)
+{
+    *out = NULL;
+    char path[KLUIS_PATH_MAX];
+    KLUIS_TRY(kluis_path(path, sizeof path, vault_dir, "register.db", err));
+    struct reg *r = kluis_calloc(1, sizeof *r);
+    if (r == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    kluis_status rc = kluis_db_open(&r->db, path, KLUIS_DB_FULL, SCHEMA, sizeof SCHEMA / sizeof *SCHEMA, err);
+    if (rc != KLUIS_OK) { kluis_free(r); return rc; }
+    *out = r;
+    return KLUIS_OK;
+}
+
+void reg_free(struct reg *r)
+{
+    if (r == NULL) { return; }
+    kluis_db_free(r->db);
+    kluis_free(r);
+}
+
+/* ---- officials ---- */
+
+/* An id is used in file names of exports and on command lines: letters, digits, '.', '_', '-'. */
+static bool id_ok(const char *s)
+{
+    size_t n = strlen(s);
+    return n > 0 && n < 64 && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n && s[0] != '-' && s[0] != '.';
+}
+
+static bool date_ok(const char *s)
+{
+    char full[32];
+    int64_t us;
+    int offset, fraction;
+    if (strlen(s) != 10) { return false; }
+    (void)snprintf(full, sizeof full, "%sT00:00:00Z", s); /* length checked above */
+    return kluis_time_parse(kluis_str_of(full), &us, &offset, &fraction);
+}
+
+static bool line_ok(const char *s)
+{
+    size_t n = strlen(s);
+    if (n == 0 || kluis_utf8_valid(s, n) != n) { return false; }
+    for (; *s != '\0'; s++) {
+        if ((unsigned char)*s < 0x20 || *s == 0x7f) { return false; }
+    }
+    return true;
+}
+
+kluis_status reg_official_add(struct reg *r, const struct reg_official *o, struct kluis_err *err)
+{
+    if (!id_ok(o->id)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "official id '%s': use 1-63 letters, digits, '.', '_' or '-'", o->id); }
+    if (!line_ok(o->name)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "official '%s': the name must be one line of readable text", o->id); }
+    if (!line_ok(o->function)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "official '%s': the function code must be one line of text", o->id); }
+    if (!date_ok(o->from)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "official '%s': from-date '%s' is no date; write YYYY-MM-DD", o->id, o->from); }
+    if (o->to[0] != '\0' && (!date_ok(o->to) || strcmp(o->to, o->from) < 0)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "official '%s': to-date '%s' is no date or lies before %s", o->id, o->to, o->from);
+    }
+    if (o->grace_days < -1 || o->grace_days > 3650) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "official '%s': grace days must be 0 to 3650", o->id); }
+    KLUIS_TRY(kluis_db_begin(r->db, err));
+    kluis_status rc = kluis_db_run(r->db, NULL, err, "INSERT INTO official(id,name,function,starts,ends,grace_days) VALUES(?,?,?,?,?,?)", "sssssi",
+                                   o->id, o->name, o->function, o->from, o->to, (int64_t)o->grace_days);
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(r->db);
+        if (rc == KLUIS_E_EXISTS) {
+            kluis_err_clear(err);
+            return KLUIS_FAIL(err, KLUIS_E_EXISTS, "official '%s' is already registered", o->id);
+        }
+        return rc;
+    }
+    return kluis_db_commit(r->db, "register.official", err);
+}
+
+static kluis_status official_row(struct sqlite3_stmt *st, struct reg_official *o, struct kluis_err *err)
+{
+    if (!kluis_db_copy(st, 0, o->id, sizeof o->id) || !kluis_db_copy(st, 1, o->name, sizeof o->name) ||
+        !kluis_db_copy(st, 2, o->function, sizeof o->function) || !kluis_db_copy(st, 3, o->from, sizeof o->from) ||
+        !kluis_db_copy(st, 4, o->to, sizeof o->to)) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "an official in the register is longer than can be");
+    }
+    o->grace_days = (int)kluis_db_int(st, 5);
+    return KLUIS_OK;
+}
+
+kluis_status reg_official_get(struct reg *r, const char *id, struct reg_official *out, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st;
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT id,name,function,starts,ends,grace_days FROM official WHERE id=?", "s", id));
+    kluis_status rc = kluis_db_step(r->db, st, err);
+    if (rc == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "official '%s' is not registered: add it with 'official add'", id); }
+    KLUIS_TRY(rc);
+    rc = official_row(st, out, err);
+    kluis_db_done(st);
+    return rc;
+}
+
+kluis_status reg_officials(struct reg *r, void *ctx, kluis_status (*each)(void *, const struct reg_official *, struct kluis_err *), struct kluis_err *err)
+{
+    struct sqlite3_stmt *st;
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT id,name,function,starts,ends,grace_days FROM official ORDER BY id", ""));
+    kluis_status rc;
+    while ((rc = kluis_db_step(r->db, st, err)) == KLUIS_OK) {
+        struct reg_official o;
+        rc = official_row(st, &o, err);
+        if (rc == KLUIS_OK) { rc = each(ctx, &o, err); }
+        if (rc != KLUIS_OK) { break; }
+    }
+    kluis_db_done(st);
+    return rc == KLUIS_END ? KLUIS_OK : rc;
+}
+
+/* ---- enrolment codes ---- */
+
+kluis_status reg_code_add(struct reg *r, const char *official, const uint8_t id[16], const uint8_t secret[16], int64_t expires_us, struct kluis_err *err)
+{
+    struct reg_official o;
+    KLUIS_TRY(reg_official_get(r, official, &o, err));
+    KLUIS_TRY(kluis_db_begin(r->db, err));
+    /* Secrets of codes that can no longer be used have no reason to exist. */
+    kluis_status rc = kluis_db_run(r->db, NULL, err, "UPDATE code SET secret=NULL WHERE expires_us<?", "i", kluis_now_us());
+    if (rc == KLUIS_OK) {
+        rc = kluis_db_run(r->db, NULL, err, "INSERT INTO code(id,official,secret,expires_us) VALUES(?,?,?,?)", "bsbi",
+                          (struct kluis_bytes){ id, 16 }, official, (struct kluis_bytes){ secret, 16 }, expires_us);
+    }
+    if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
+    return kluis_db_commit(r->db, "register.code", err);
+}
+
+kluis_status reg_code_find(struct reg *r, const uint8_t id[16], int64_t now_us, char official[64], uint8_t secret[16], struct kluis_err *err)
+{
+    struct sqlite3_stmt *st;
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT official,secret,expires_us,used FROM code WHERE id=?", "b", (struct kluis_bytes){ id, 16 }));
+    kluis_status rc = kluis_db_step(r->db, st, err);
+    if (rc == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "unknown enrolment code: make a new one with 'enrol'"); }
+    KLUIS_TRY(rc);
+    if (kluis_db_int(st, 3) != 0) {
+        rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "used enrolment code: make a new one with 'enrol'");
+    } else if (kluis_db_int(st, 2) <= now_us) {
+        rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "expired enrolment code: make a new one with 'enrol'");
+    } else if (!kluis_db_copy(st, 0, official, 64) || !kluis_db_fixed(st, 1, secret, 16)) {
+        rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "an enrolment code in the register is damaged");
+    }
+    kluis_db_done(st);
+    return rc;
+}
+
+kluis_status reg_code_reply(struct reg *r, const uint8_t id[16], struct kluis_buf *reply, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st;
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT reply FROM code WHERE id=? AND used=1 AND expires_us>?", "bi", (struct kluis_bytes){ id, 16 }, kluis_now_us()));
+    kluis_status rc = kluis_db_step(r->db, st, err);
+    if (rc == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no reply was made for this code"); }
+    KLUIS_TRY(rc);
+    struct kluis_bytes b = kluis_db_blob(st, 0);
+    if (b.len > 0) { kluis_buf_add(reply, b.ptr, b.len); }
+    kluis_db_done(st);
+    return kluis_buf_ok(reply, err);
+}
+
+/* ---- devices ---- */
+
+kluis_status reg_enrol(struct reg *r, const uint8_t code_id[16], const struct reg_device *d, struct kluis_bytes reply, struct kluis_err *err)
+{
+    int64_t changed = 0;
+    KLUIS_TRY(kluis_db_begin(r->db, err));
+    kluis_status rc = kluis_db_run(r->db, &changed, err, "UPDATE code SET used=1, secret=NULL, reply=? WHERE id=? AND used=0 AND official=?", "bbs",
+                                   reply, (struct kluis_bytes){ code_id, 16 }, d->official);
+    if (rc == KLUIS_OK && changed != 1) { rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "used enrolment code: make a new one with 'enrol'"); }
+    if (rc == KLUIS_OK) {
+        rc = kluis_db_run(r->db, NULL, err, "INSERT INTO device(id,official,state,identity,cert,login_spki,enrolled_us) VALUES(?,?,?,?,?,?,?)", "ssibbbi",
+                          d->id, d->official, (int64_t)d->state, (struct kluis_bytes){ d->identity, 33 }, d->cert, d->login_spki, d->enrolled_us);
+    }
+    if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
+    return kluis_db_commit(r->db, "register.enrol", err);
+}
+
+static kluis_status device_row(struct sqlite3_stmt *st, struct kluis_arena *arena, struct reg_device *d, struct kluis_err *err)
+{
+    *d = (struct reg_device){ 0 };
+    if (!kluis_db_copy(st, 0, d->id, sizeof d->id) || !kluis_db_copy(st, 1, d->official, sizeof d->official) || !kluis_db_fixed(st, 3, d->identity, 33)) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a device in the register is damaged");
+    }
+    d->state = kluis_db_int(st, 2) == REG_DEVICE_ACTIVE ? REG_DEVICE_ACTIVE : REG_DEVICE_SUSPENDED;
+    d->enrolled_us = kluis_db_int(st, 6);
+    struct kluis_bytes parts[2] = { kluis_db_blob(st, 4), kluis_db_blob(st, 5) }, *to[2] = { &d->cert, &d->login_spki };
+    for (int i = 0; i < 2; i++) {
+        uint8_t *p = (uint8_t *)kluis_arena_strndup(arena, (const char *)parts[i].ptr, parts[i].len);
+        if (p == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+        *to[i] = (struct kluis_bytes){ p, parts[i].len };
+    }
+    return KLUIS_OK;
+}
+
+kluis_status reg_device_get(struct reg *r, const char *id, struct kluis_arena *arena, struct reg_device *out, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st;
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT id,official,state,identity,cert,login_spki,enrolled_us FROM device WHERE id=?", "s", id));
+    kluis_status rc = kluis_db_step(r->db, st, err);
+    if (rc == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "device '%s' is not registered", id); }
+    KLUIS_TRY(rc);
+    rc = device_row(st, arena, out, err);
+    kluis_db_done(st);
+    return rc;
+}
+
+kluis_status reg_devices(struct reg *r, struct kluis_arena *arena, void *ctx, kluis_status (*each)(void *, const struct reg_device *, struct kluis_err *), struct kluis_err *err)
+{
+    struct sqlite3_stmt *st;
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT id,official,state,identity,cert,login_spki,enrolled_us FROM device ORDER BY id", ""));
+    kluis_status rc;
+    while ((rc = kluis_db_step(r->db, st, err)) == KLUIS_OK) {
+        struct reg_device d;
+        rc = device_row(st, arena, &d, err);
+        if (rc == KLUIS_OK) { rc = each(ctx, &d, err); }
+        if (rc != KLUIS_OK) { break; }
+    }
+    kluis_db_done(st);
+    return rc == KLUIS_END ? KLUIS_OK : rc;
+}
+
+kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reason, struct kluis_err *err)
+{
+    KLUIS_TRY(kluis_db_begin(r->db, err));
+    kluis_status rc = kluis_db_run(r->db, NULL, err, "UPDATE device SET state=2, suspended_why=? WHERE id=? AND state=1", "ss", reason, id);
+    if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
+    return kluis_db_commit(r->db, "register.suspend", err);
+}
+
+/* ---- audit ---- */
+
+/* hash = SHA-256(previous hash || wire fields of the entry): a changed, removed or inserted entry breaks every later one. */
+static kluis_status entry_hash(const uint8_t previous[32], uint64_t seq, int64_t time_us, struct kluis_str actor, struct kluis_str action,
+                               struct kluis_str purpose, struct kluis_str detail, uint8_t out[32], struct kluis_err *err)
+{
+    KLUIS_AUTO_BUF(b, 1 << 20);
+    kluis_wire_label(&b, "chatkluis-audit-v1");
+    kluis_wire_field(&b, previous, 32);
+    kluis_wire_u64(&b, seq);
+    kluis_wire_u64(&b, (uint64_t)time_us);
+    kluis_wire_str(&b, actor);
+    kluis_wire_str(&b, action);
+    kluis_wire_str(&b, purpose);
+    kluis_wire_str(&b, detail);
+    KLUIS_TRY(kluis_buf_ok(&b, err));
+    kluis_sha256_of(b.data, b.len, out);
+    return KLUIS_OK;
+}
+
+kluis_status reg_audit(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail, struct kluis_err *err)
+{
+    KLUIS_TRY(kluis_db_begin(r->db, err));
+    uint8_t previous[32] = { 0 }, hash[32];
+    uint64_t seq = 1;
+    struct sqlite3_stmt *st;
+    kluis_status rc = kluis_db_query(r->db, &st, err, "SELECT seq,hash FROM audit ORDER BY seq DESC LIMIT 1", "");
+    if (rc == KLUIS_OK) { rc = kluis_db_step(r->db, st, err); }
+    if (rc == KLUIS_OK) {
+        seq = (uint64_t)kluis_db_int(st, 0) + 1;
+        rc = kluis_db_fixed(st, 1, previous, 32) ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the last audit entry is damaged");
+        kluis_db_done(st);
+    } else if (rc == KLUIS_END) {
+        rc = KLUIS_OK;
+    }
+    int64_t now = kluis_now_us();
+    if (rc == KLUIS_OK) {
+        rc = entry_hash(previous, seq, now, kluis_str_of(actor), kluis_str_of(action), kluis_str_of(purpose), kluis_str_of(detail), hash, err);
+    }
+    if (rc == KLUIS_OK) {
+        rc = kluis_db_run(r->db, NULL, err, "INSERT INTO audit(seq,time_us,actor,action,purpose,detail,hash) VALUES(?,?,?,?,?,?,?)", "iissssh",
+                          (int64_t)seq, now, actor, action, purpose, detail, hash);
+    }
+    if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
+    return kluis_db_commit(r->db, "register.audit", err);
+}
+
+kluis_status reg_audit_check(struct reg *r, uint64_t *entries, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st;
+    uint8_t previous[32] = { 0 }, hash[32], stored[32];
+    *entries = 0;
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT seq,time_us,actor,action,purpose,detail,hash FROM audit ORDER BY seq", ""));
+    kluis_status rc;
+    while ((rc = kluis_db_step(r->db, st, err)) == KLUIS_OK) {
+        uint64_t seq = (uint64_t)kluis_db_int(st, 0);
+        rc = entry_hash(previous, seq, kluis_db_int(st, 1), kluis_db_text(st, 2), kluis_db_text(st, 3), kluis_db_text(st, 4), kluis_db_text(st, 5), hash, err);
+        if (rc == KLUIS_OK && (seq != *entries + 1 || !kluis_db_fixed(st, 6, stored, 32) || memcmp(hash, stored, 32) != 0)) {
+            rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the audit trail is broken at entry %llu: restore register.db from a backup and compare", (unsigned long long)(*entries + 1));
+        }
+        if (rc != KLUIS_OK) { break; }
+        memcpy(previous, hash, 32);
+        ++*entries;
+    }
+    kluis_db_done(st);
+    return rc == KLUIS_END ? KLUIS_OK : rc;
+}

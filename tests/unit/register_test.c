@@ -1,0 +1,116 @@
+/* tests/unit/register_test.c - promises of server/register/register.h: codes work once and for a day, the audit chain breaks visibly. */
+#include "server/register/register.h"
+
+#include "kluis/db.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+static char dir[] = "/tmp/kluis-register-XXXXXX";
+
+static int setup(KLUIS_UNUSED void **state)
+{
+    struct kluis_err err = { 0 };
+    (void)memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
+    return kluis_base_init(&err) == KLUIS_OK && mkdtemp(dir) != NULL ? 0 : -1;
+}
+
+static struct reg *open_reg(void)
+{
+    struct kluis_err err = { 0 };
+    struct reg *r = NULL;
+    assert_int_equal(reg_open(&r, dir, &err), KLUIS_OK);
+    return r;
+}
+
+static const struct reg_official JANSEN = { .id = "jansen", .name = "A. Jansen", .function = "DG-01", .from = "2024-02-29", .to = "", .grace_days = -1 };
+
+static void official_is_added_once_and_bad_dates_are_refused(KLUIS_UNUSED void **state)
+{
+    struct reg *r = open_reg();
+    struct kluis_err err = { 0 };
+    assert_int_equal(reg_official_add(r, &JANSEN, &err), KLUIS_OK);
+    assert_int_equal(reg_official_add(r, &JANSEN, &err), KLUIS_E_EXISTS);
+    struct reg_official bad = JANSEN, back;
+    memcpy(bad.id, "b", 2);
+    memcpy(bad.from, "2023-02-29", 11);
+    kluis_err_clear(&err);
+    assert_int_equal(reg_official_add(r, &bad, &err), KLUIS_E_REJECT);
+    assert_non_null(strstr(err.msg, "2023-02-29"));
+    kluis_err_clear(&err);
+    assert_int_equal(reg_official_get(r, "b", &back, &err), KLUIS_E_NOTFOUND);
+    kluis_err_clear(&err);
+    assert_int_equal(reg_official_get(r, "jansen", &back, &err), KLUIS_OK);
+    assert_string_equal(back.name, "A. Jansen");
+    memcpy(bad.from, "2024-01-01", 11);
+    memcpy(bad.id, "../x", 5);
+    assert_int_equal(reg_official_add(r, &bad, NULL), KLUIS_E_REJECT);
+    reg_free(r);
+}
+
+static void code_works_once_and_only_before_it_expires(KLUIS_UNUSED void **state)
+{
+    struct reg *r = open_reg();
+    struct kluis_err err = { 0 };
+    uint8_t id[16] = { 1 }, secret[16] = { 2 }, got[16], late_id[16] = { 3 };
+    char official[64];
+    int64_t now = kluis_now_us();
+    assert_int_equal(reg_official_add(r, &JANSEN, &err), KLUIS_OK);
+    assert_int_equal(reg_code_add(r, "jansen", id, secret, now + 1000000, &err), KLUIS_OK);
+    assert_int_equal(reg_code_add(r, "jansen", late_id, secret, now + 2, &err), KLUIS_OK);
+    assert_int_equal(reg_code_find(r, late_id, now + 3, official, got, NULL), KLUIS_E_REJECT);
+    assert_int_equal(reg_code_find(r, secret, now, official, got, NULL), KLUIS_E_NOTFOUND);
+    assert_int_equal(reg_code_find(r, id, now, official, got, &err), KLUIS_OK);
+    assert_memory_equal(got, secret, 16);
+    struct reg_device d = { .id = "00112233445566778899aabbccddeeff", .official = "jansen", .state = REG_DEVICE_ACTIVE, .identity = { 5 },
+                            .cert = { (const uint8_t *)"c", 1 }, .login_spki = { (const uint8_t *)"k", 1 }, .enrolled_us = now };
+    struct kluis_bytes reply = { (const uint8_t *)"reply", 5 };
+    assert_int_equal(reg_enrol(r, id, &d, reply, &err), KLUIS_OK);
+    assert_int_equal(reg_enrol(r, id, &d, reply, NULL), KLUIS_E_REJECT);
+    assert_int_equal(reg_code_find(r, id, now, official, got, NULL), KLUIS_E_REJECT);
+    KLUIS_AUTO_BUF(same, 100);
+    assert_int_equal(reg_code_reply(r, id, &same, &err), KLUIS_OK);
+    assert_memory_equal(same.data, "reply", 5);
+    KLUIS_AUTO(kluis_arena) a = kluis_arena_new(1 << 16);
+    struct reg_device back;
+    assert_int_equal(reg_device_get(r, d.id, a, &back, &err), KLUIS_OK);
+    assert_int_equal(back.state, REG_DEVICE_ACTIVE);
+    assert_int_equal(reg_device_suspend(r, d.id, "fork", &err), KLUIS_OK);
+    assert_int_equal(reg_device_get(r, d.id, a, &back, &err), KLUIS_OK);
+    assert_int_equal(back.state, REG_DEVICE_SUSPENDED);
+    reg_free(r);
+}
+
+static void audit_chain_notices_a_changed_entry(KLUIS_UNUSED void **state)
+{
+    struct reg *r = open_reg();
+    struct kluis_err err = { 0 };
+    uint64_t n = 0;
+    for (int i = 0; i < 5; i++) { assert_int_equal(reg_audit(r, "cli", "search", "Woo 2026-17", "q1", &err), KLUIS_OK); }
+    assert_int_equal(reg_audit_check(r, &n, &err), KLUIS_OK);
+    assert_int_equal(n, 5);
+    reg_free(r);
+    char path[KLUIS_PATH_MAX];
+    struct kluis_db *db = NULL;
+    assert_int_equal(kluis_path(path, sizeof path, dir, "register.db", &err), KLUIS_OK);
+    static const char *const none[] = { "" };
+    assert_int_equal(kluis_db_open(&db, path, KLUIS_DB_FULL, none, 1, &err), KLUIS_OK);
+    assert_int_equal(kluis_db_exec(db, "UPDATE audit SET purpose='other' WHERE seq=3", &err), KLUIS_OK);
+    kluis_db_free(db);
+    r = open_reg();
+    assert_int_equal(reg_audit_check(r, &n, &err), KLUIS_E_CORRUPT);
+    assert_int_equal(n, 2);
+    assert_non_null(strstr(err.msg, "entry 3"));
+    reg_free(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(official_is_added_once_and_bad_dates_are_refused, setup),
+        cmocka_unit_test_setup(code_works_once_and_only_before_it_expires, setup),
+        cmocka_unit_test_setup(audit_chain_notices_a_changed_entry, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
