@@ -103,6 +103,7 @@ struct kluis_record {
     const struct kluis_str *options; size_t n_options;      /* poll options; vote: chosen ones          */
     const struct kluis_field *fields; size_t n_fields;      /* sorted by name, unique                   */
     const struct kluis_str *loss; size_t n_loss;            /* beyond the header's                      */
+    uint64_t evidence;                       /* bytes of its own in the package's evidence file, 0: none; the package writer sets it */
 };
 
 /* ---- writing ---------------------------------------------------------------------------------
