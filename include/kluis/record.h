@@ -1,7 +1,7 @@
 /* kluis/record.h - the one form every chat takes: a header and lean records (docs/FORMAT.md §3).
  *
  * source -> [record] -> package; opener -> [record] -> index.  Writer and reader are ours and strict: this is
- * evidence.  Depends on base alone.
+ * evidence.  Depends on base and, for the head over the lines, on ledger.
  */
 #ifndef KLUIS_RECORD_H
 #define KLUIS_RECORD_H
@@ -65,7 +65,7 @@ struct kluis_header {
     enum kluis_zone zone;                         /* default of the records                */
     struct kluis_str zone_name;                   /* IANA name assumed or stated, or absent */
     enum kluis_precision precision;               /* of `sent` throughout the file          */
-    const struct kluis_str *loss; size_t n_loss;  /* what this source never tells: short tokens, docs/FORMAT.md §3.6 */
+    const struct kluis_str *loss; size_t n_loss;  /* what this source never tells: tokens of 1..64 [A-Za-z0-9._:-], FORMAT.md §3.6 */
     uint8_t salt[32];                             /* package salt; zero until packed        */
 };
 

@@ -1,15 +1,13 @@
-/* root.c - records.root: salted leaves, RFC 6962 head, one keyed HMAC handle for a whole file. */
+/* root.c - records.root: salted leaves under an RFC 6962 head; one keyed HMAC handle for a whole file. */
+#include "kluis/ledger.h"
 #include "kluis/record.h"
 
 #include <gcrypt.h>
 
-enum { LEVELS = 64 };
-
 struct kluis_root {
     gcry_md_hd_t mac;             /* HMAC-SHA-256 keyed with the package salt */
     gcry_md_hd_t hash;
-    uint64_t n;
-    uint8_t peak[LEVELS][32];     /* peak[l] holds where bit l of n is set    */
+    struct kluis_tree tree;
 };
 
 static void u64be(uint64_t v, uint8_t out[8])
@@ -25,6 +23,7 @@ struct kluis_root *kluis_root_new(const uint8_t salt[32])
 {
     struct kluis_root *r = kluis_calloc(1, sizeof *r);
     if (r == NULL) { return NULL; }
+    kluis_tree_init(&r->tree);
     if (gcry_md_open(&r->mac, GCRY_MD_SHA256, GCRY_MD_FLAG_HMAC) != 0 ||
         gcry_md_setkey(r->mac, salt, 32) != 0 || gcry_md_open(&r->hash, GCRY_MD_SHA256, 0) != 0) {
         kluis_root_free(r);
@@ -39,17 +38,6 @@ void kluis_root_free(struct kluis_root *r)
     gcry_md_close(r->mac);
     gcry_md_close(r->hash);
     kluis_free(r);
-}
-
-static void node(gcry_md_hd_t hash, const uint8_t left[32], const uint8_t right[32], uint8_t out[32])
-{
-    uint8_t in[65];
-    in[0] = 1;
-    memcpy(in + 1, left, 32);
-    memcpy(in + 33, right, 32);
-    gcry_md_reset(hash);
-    gcry_md_write(hash, in, sizeof in);
-    memcpy(out, gcry_md_read(hash, 0), 32);
 }
 
 static void leaf(struct kluis_root *r, uint64_t ordinal, struct kluis_str line, uint8_t out[32])
@@ -69,33 +57,19 @@ kluis_status kluis_root_add(struct kluis_root *r, struct kluis_str line, struct 
 {
     if (line.len > KLUIS_RECORD_LINE_MAX) {
         return KLUIS_FAIL(err, KLUIS_E_LIMIT, "records: line %llu is longer than %d bytes",
-                          (unsigned long long)r->n, KLUIS_RECORD_LINE_MAX);
+                          (unsigned long long)r->tree.size, KLUIS_RECORD_LINE_MAX);
     }
-    uint8_t h[32];
-    leaf(r, r->n, line, h);
-    unsigned level = 0;
-    for (uint64_t size = r->n; (size & 1) != 0; size >>= 1, level++) { node(r->hash, r->peak[level], h, h); }
-    memcpy(r->peak[level], h, 32);
-    r->n++;
+    kluis_hash h;
+    leaf(r, r->tree.size, line, h.b);
+    kluis_tree_append(&r->tree, &h, NULL, NULL);
     return KLUIS_OK;
 }
 
 void kluis_root_end(const struct kluis_root *r, uint8_t out[32])
 {
-    if (r->n == 0) {
-        kluis_sha256_of("", 0, out);
-        return;
-    }
-    bool have = false;
-    for (unsigned level = 0; level < LEVELS; level++) {
-        if ((r->n >> level & 1) == 0) { continue; }
-        if (have) {
-            node(r->hash, r->peak[level], out, out);
-        } else {
-            memcpy(out, r->peak[level], 32);
-            have = true;
-        }
-    }
+    kluis_hash head;
+    kluis_tree_head(&r->tree, &head);
+    memcpy(out, head.b, 32);
 }
 
 kluis_status kluis_record_leaf(const uint8_t salt[32], uint64_t ordinal, struct kluis_str line, uint8_t out[32],
