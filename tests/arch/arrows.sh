@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Promise: data flows one way.  A stage includes only what lies before it; programs do not include each other; lib knows neither.
+# Usage: arrows.sh SOURCE_DIR [FILE…]: checks every source file, or (self-test) the given ones as if they stood there.
+set -euo pipefail
+root=$1
+cd "$root"
+
+# For each folder: the folders (and kluis/ headers) it may include.  "lib" = any header of include/kluis.
+allowed() {
+  case "$1" in
+    lib/base) echo "kluis/base" ;;
+    lib/db) echo "kluis/base kluis/db" ;;
+    lib/ledger) echo "kluis/base kluis/ledger" ;;
+    lib/record) echo "kluis/base kluis/ledger kluis/record" ;;
+    lib/package) echo "kluis/base kluis/ledger kluis/record kluis/package" ;;
+    lib/seal) echo "kluis/base kluis/seal" ;;
+    lib/envelope) echo "kluis/base kluis/seal kluis/envelope kluis/login" ;;
+    lib/validation|lib/verify) echo "kluis/base kluis/ledger kluis/record kluis/package kluis/seal kluis/validation" ;;
+    agent/source) echo "kluis/base kluis/record" ;;
+    agent/select) echo "lib agent/source" ;;
+    agent/journal) echo "lib agent/source" ;;
+    agent/pack) echo "lib agent/source agent/select agent/journal" ;;
+    agent/courier) echo "lib agent/journal" ;;
+    agent) echo "lib agent/source agent/select agent/journal agent/pack agent/courier" ;;
+    server/control|server/tsa|server/register|server/custody|server/storage|server/index) echo "lib server/log" ;;
+    server/gate) echo "lib server/log" ;;
+    server/ledger) echo "lib server/log server/custody" ;;
+    server/ingest) echo "lib server/log server/register server/custody server/storage server/ledger server/index" ;;
+    server/api) echo "lib server/log server/register server/index" ;;
+    server/web) echo "lib server/log server/api" ;;
+    server) echo "lib server" ;;
+    *) echo "?" ;;
+  esac
+}
+
+folder_of() { # the stage a file belongs to: two components, or the program itself
+  local d; d=$(dirname "$1")
+  case "$d" in
+    agent|server) echo "$d" ;;
+    *) echo "$d" | cut -d/ -f1-2 ;;
+  esac
+}
+
+check() { # file
+  local file=$1 stage ok inc target bad=0
+  stage=$(folder_of "$file")
+  ok=$(allowed "$stage")
+  if [ "$ok" = "?" ]; then echo "arrows: $file: folder $stage has no place in the design"; return 1; fi
+  while read -r inc; do
+    case "$inc" in
+      kluis/*) target=${inc%.h}; [[ " $ok " == *" lib "* || " $ok " == *" $target "* ]] && continue ;;
+      lib/*|agent/*|server/*)
+        target=$(folder_of "$inc")
+        [ "$target" = "$stage" ] && continue
+        [ "${inc%.h}" = server/log ] && [[ " $ok " == *" server/log "* ]] && continue
+        if [[ " $ok " == *" server "* && "$target" == server* ]]; then continue; fi
+        [[ " $ok " == *" $target "* ]] && continue ;;
+      *) continue ;;
+    esac
+    echo "arrows: $file includes $inc, against the arrow ($stage may include: $ok)"
+    bad=1
+  done < <(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]+)".*/\1/p' "$file")
+  # What lib promises not to do.
+  case "$stage" in
+    lib/verify|lib/db) ;;
+    lib/*) if grep -nE '#include <(sqlite3|sys/socket|syslog|curl/)|[^_a-z](exit|printf)\(' "$file" | grep -vE 'snprintf|vsnprintf' ; then
+             echo "arrows: $file: lib has no sockets, SQLite, printing or exit"; bad=1; fi ;;
+  esac
+  return $bad
+}
+
+failed=0 n=0
+while read -r f; do
+  n=$((n + 1))
+  check "$f" || failed=$((failed + 1))
+done < <(find lib agent server -name '*.[ch]' -not -path '*/node_modules/*' | sort)
+[ "$n" -ge 40 ] || { echo "arrows: only $n files seen: this test would pass without looking"; exit 1; }
+
+# It must be able to fail: an include against the arrow, planted in a scratch copy of the layout, is found.
+tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
+mkdir -p "$tmp/agent/source" "$tmp/lib/record"
+echo '#include "agent/courier/courier.h"' >"$tmp/agent/source/bad.c"
+echo '#include <sqlite3.h>' >"$tmp/lib/record/bad.c"
+for f in agent/source/bad.c lib/record/bad.c; do
+  if (cd "$tmp" && check "$f" >/dev/null); then echo "arrows: the planted $f was not found"; exit 1; fi
+done
+echo "arrows: $n files, $failed against the arrow"
+[ "$failed" -eq 0 ]
