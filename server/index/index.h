@@ -13,7 +13,9 @@ enum {
     INDEX_HOT_RECORDS_MAX = 250000,
     INDEX_PAGE_MAX = 200,              /* hits or messages of one page                 */
     INDEX_QUERY_MAX = 512,             /* bytes of one query                           */
-    INDEX_COUNT_CAP = 10001
+    INDEX_COUNT_CAP = 10001,
+    INDEX_ROWS_MAX = 10000,            /* rows of one package                          */
+    INDEX_ORDINAL_MAX = (1 << 24) - 1
 };
 
 /* One record as the index keeps it.  Borrowed strings; absent ones have ptr NULL. */
@@ -40,7 +42,9 @@ struct index_package {
     const struct kluis_party *parties; uint32_t n_parties; uint32_t self;
     const struct index_row *rows; size_t n_rows;
 };
-/* Wire form between opener and keeper (hostile): sequence of rows, FORMAT internal.  Encoder and decoder live together. */
+/* Wire form between opener and keeper (hostile): wire frames, described in wire.c; encoder and decoder live together.
+ * What is read lives in the arena, whatever becomes of `data`.  E_REJECT: malformed (not UTF-8, ordinals not rising, a kind,
+ * party, time or verdict that cannot be; platform or conversation id absent).  The verdict may be absent: the keeper's to give. */
 KLUIS_MUSTUSE kluis_status index_package_write(const struct index_package *p, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status index_package_read(struct kluis_bytes data, struct kluis_arena *arena, struct index_package *out, struct kluis_err *err);
 
@@ -50,11 +54,18 @@ KLUIS_MUSTUSE kluis_status index_open(struct index **out, const char *dir, const
 void index_close(struct index *ix);
 /* Highest custody sequence all of whose predecessors are durably indexed. */
 uint64_t index_watermark(struct index *ix);
-/* Adds packages in custody order; searchable when commit returned OK.  Adding one at or below the watermark is a no-op (E_EXISTS). */
+/* Adds packages in custody order; searchable when commit returned OK.  Adding one at or below the watermark is a no-op (E_EXISTS).
+ * Copies what it keeps.  E_REJECT: a sequence that leaves a hole (packages destroyed meanwhile are skipped by index_skip), a
+ * platform, conversation id, official or device that is absent.  After any other failure what was added since the last
+ * commit is dropped: index_watermark says where to go on. */
 KLUIS_MUSTUSE kluis_status index_add(struct index *ix, const struct index_package *p, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status index_skip(struct index *ix, uint64_t sequence, struct kluis_err *err); /* counts as added, holds nothing */
 KLUIS_MUSTUSE kluis_status index_commit(struct index *ix, struct kluis_err *err);
 /* Moves closed periods out of the hot file; bounded work a call; *more says whether there is more to do.  Search results do not change. */
 KLUIS_MUSTUSE kluis_status index_maintain(struct index *ix, bool *more, struct kluis_err *err);
+/* Erases a package's records: the files that hold them are rebuilt without them and their keys destroyed before this returns OK.
+ * E_NOTFOUND.  Nothing may be added and uncommitted. */
+KLUIS_MUSTUSE kluis_status index_remove(struct index *ix, const uint8_t package[32], struct kluis_err *err);
 struct index_stats { uint64_t records, sightings, conflicts, packages, bytes; };
 KLUIS_MUSTUSE kluis_status index_statistics(struct index *ix, struct index_stats *out, struct kluis_err *err);
 /* A digest of groups and sightings that does not depend on arrival order: equal for every permutation and rebuild. */
