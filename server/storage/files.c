@@ -1,0 +1,226 @@
+/* server/storage/files.c - the file backend: incoming/<upload id>.part, then ab/<package id>.ckc. */
+#include "server/storage/storage_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+
+struct files {
+    struct storage head;
+    char dir[KLUIS_PATH_MAX], incoming[KLUIS_PATH_MAX];
+    pthread_mutex_t lock;            /* over `made` */
+    bool made[256];                  /* ab/ exists: seen or made by this process */
+};
+struct file_writer {
+    struct storage_writer head;
+    struct files *store;
+    int fd;
+    char path[KLUIS_PATH_MAX];
+    struct kluis_sha256 *hash;
+    uint8_t digest[32];
+    uint64_t size;
+    bool synced;
+};
+
+static kluis_status place(const struct files *f, const uint8_t package[32], char dir[KLUIS_PATH_MAX], char path[KLUIS_PATH_MAX], struct kluis_err *err)
+{
+    char hex[65], name[80];
+    kluis_hex(package, 32, hex);
+    (void)snprintf(name, sizeof name, "%.2s", hex);
+    KLUIS_TRY(kluis_path(dir, KLUIS_PATH_MAX, f->dir, name, err));
+    (void)snprintf(name, sizeof name, "%s.ckc", hex);
+    return kluis_path(path, KLUIS_PATH_MAX, dir, name, err);
+}
+
+static void files_free(struct storage *s)
+{
+    struct files *f = (struct files *)(void *)s;
+    pthread_mutex_destroy(&f->lock);
+    kluis_free(f);
+}
+
+static void files_abandon(struct storage_writer *sw)
+{
+    struct file_writer *w = (struct file_writer *)(void *)sw;
+    kluis_close_quiet(&w->fd);
+    if (kluis_io_unlink(w->path) != 0) {
+        /* what stays behind is removed at the next start */
+    }
+    kluis_sha256_free(w->hash);
+    kluis_free(w);
+}
+
+static kluis_status files_begin(struct storage *s, const uint8_t upload[16], struct storage_writer **out, struct kluis_err *err)
+{
+    struct files *f = (struct files *)(void *)s;
+    struct file_writer *w = kluis_calloc(1, sizeof *w);
+    if (w == NULL || (w->hash = kluis_sha256_new()) == NULL) {
+        kluis_free(w);
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot take in a package: out of memory");
+    }
+    w->head.backend = s->backend;
+    w->store = f;
+    char hex[33], name[48];
+    kluis_hex(upload, 16, hex);
+    (void)snprintf(name, sizeof name, "%s.part", hex);
+    kluis_status rc = kluis_path(w->path, sizeof w->path, f->incoming, name, err);
+    w->fd = -1;
+    if (rc == KLUIS_OK && (w->fd = kluis_io_open(w->path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600)) < 0) {
+        rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot create '%s'", w->path);
+    }
+    if (rc != KLUIS_OK) {
+        kluis_sha256_free(w->hash);
+        kluis_free(w);
+        return rc;
+    }
+    *out = &w->head;
+    return KLUIS_OK;
+}
+
+static kluis_status files_write(struct storage_writer *sw, const void *p, size_t n, struct kluis_err *err)
+{
+    struct file_writer *w = (struct file_writer *)(void *)sw;
+    KLUIS_TRY(kluis_write_all(w->fd, p, n, w->path, err));
+    kluis_sha256_add(w->hash, p, n);
+    w->size += n;
+    return KLUIS_OK;
+}
+
+static kluis_status files_sync(struct storage_writer *sw, uint8_t sha256[32], uint64_t *size, struct kluis_err *err)
+{
+    struct file_writer *w = (struct file_writer *)(void *)sw;
+    KLUIS_TRY(kluis_close_durable(&w->fd, w->path, err));
+    kluis_durable_step("vault.t1.storage.file");
+    kluis_sha256_end(w->hash, w->digest);
+    memcpy(sha256, w->digest, 32);
+    *size = w->size;
+    w->synced = true;
+    return KLUIS_OK;
+}
+
+static kluis_status digest_of(const char *path, uint8_t out[32], uint64_t *size, struct kluis_err *err)
+{
+    int fd = kluis_io_open(path, O_RDONLY, 0);
+    if (fd < 0) {
+        return errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", path);
+    }
+    KLUIS_AUTO(kluis_sha256) h = kluis_sha256_new();
+    uint8_t block[65536];
+    ssize_t n = 0;
+    kluis_status rc = h == NULL ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot read '%s': out of memory", path) : KLUIS_OK;
+    *size = 0;
+    while (rc == KLUIS_OK && (n = kluis_io_read(fd, block, sizeof block)) > 0) {
+        kluis_sha256_add(h, block, (size_t)n);
+        *size += (uint64_t)n;
+    }
+    if (rc == KLUIS_OK && n < 0) {
+        rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", path);
+    }
+    if (rc == KLUIS_OK) {
+        kluis_sha256_end(h, out);
+    }
+    kluis_close_quiet(&fd);
+    return rc;
+}
+
+static kluis_status files_publish(struct storage_writer *sw, const uint8_t package[32], struct kluis_err *err)
+{
+    struct file_writer *w = (struct file_writer *)(void *)sw;
+    struct files *f = w->store;
+    char dir[KLUIS_PATH_MAX], path[KLUIS_PATH_MAX];
+    kluis_status rc = w->synced ? place(f, package, dir, path, err) : KLUIS_FAIL(err, KLUIS_E_BUG, "a package was published before it was synced");
+    if (rc == KLUIS_OK) {
+        pthread_mutex_lock(&f->lock);
+        if (!f->made[package[0]]) {
+            rc = kluis_make_dir(dir, err);
+            f->made[package[0]] = rc == KLUIS_OK;
+        }
+        pthread_mutex_unlock(&f->lock);
+    }
+    if (rc == KLUIS_OK) {
+        uint8_t there[32];
+        uint64_t size = 0;
+        rc = digest_of(path, there, &size, err);
+        if (rc == KLUIS_OK && (size != w->size || memcmp(there, w->digest, 32) != 0)) {
+            rc = KLUIS_FAIL(err, KLUIS_E_EXISTS, "'%s' is stored already, with other bytes", path);
+        } else if (rc == KLUIS_OK) {
+            files_abandon(sw);
+            return kluis_fsync_dir(dir, err); /* an interrupted run may have renamed without this */
+        } else if (rc == KLUIS_E_NOTFOUND) {
+            rc = kluis_publish_file(w->path, path, err);
+        }
+    }
+    if (rc != KLUIS_OK) {
+        files_abandon(sw);
+        return rc;
+    }
+    kluis_durable_step("vault.t1.storage.directory");
+    kluis_sha256_free(w->hash);
+    kluis_free(w);
+    return KLUIS_OK;
+}
+
+static kluis_status files_fetch(struct storage *s, const uint8_t package[32], int *fd, uint64_t *size, struct kluis_err *err)
+{
+    struct files *f = (struct files *)(void *)s;
+    char dir[KLUIS_PATH_MAX], path[KLUIS_PATH_MAX];
+    struct stat st;
+    KLUIS_TRY(place(f, package, dir, path, err));
+    *fd = kluis_io_open(path, O_RDONLY | O_NOFOLLOW, 0);
+    if (*fd < 0) {
+        return errno == ENOENT ? KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' is missing from the store", path)
+                               : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", path);
+    }
+    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        kluis_close_quiet(fd);
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "'%s' is no regular file", path);
+    }
+    *size = (uint64_t)st.st_size;
+    return KLUIS_OK;
+}
+
+static const struct storage_backend backend = { .free = files_free, .begin = files_begin, .write = files_write, .sync = files_sync,
+                                                .publish = files_publish, .abandon = files_abandon, .fetch = files_fetch };
+
+static kluis_status sweep(const char *dir, struct kluis_err *err)
+{
+    DIR *d = opendir(dir);
+    if (d == NULL) {
+        return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", dir);
+    }
+    kluis_status rc = KLUIS_OK;
+    for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
+        char path[KLUIS_PATH_MAX];
+        size_t n = strlen(e->d_name);
+        if (n > 5 && strcmp(e->d_name + n - 5, ".part") == 0 && (rc = kluis_path(path, sizeof path, dir, e->d_name, err)) == KLUIS_OK &&
+            kluis_io_unlink(path) != 0) {
+            rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", path);
+        }
+    }
+    (void)closedir(d);
+    return rc;
+}
+
+kluis_status storage_open_files(struct storage **out, const char *vault_dir, struct kluis_err *err)
+{
+    *out = NULL;
+    struct files *f = kluis_calloc(1, sizeof *f);
+    if (f == NULL) {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open the store: out of memory");
+    }
+    f->head.backend = &backend;
+    pthread_mutex_init(&f->lock, NULL);
+    kluis_status rc = kluis_path(f->dir, sizeof f->dir, vault_dir, "storage", err);
+    if (rc == KLUIS_OK && (rc = kluis_path(f->incoming, sizeof f->incoming, f->dir, "incoming", err)) == KLUIS_OK &&
+        (rc = kluis_make_dir(f->dir, err)) == KLUIS_OK && (rc = kluis_make_dir(f->incoming, err)) == KLUIS_OK) {
+        rc = sweep(f->incoming, err);
+    }
+    if (rc != KLUIS_OK) {
+        files_free(&f->head);
+        return rc;
+    }
+    *out = &f->head;
+    return KLUIS_OK;
+}
