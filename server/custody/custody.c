@@ -2,8 +2,6 @@
 #include "server/custody/custody_internal.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 
 static const char *const query_text[Q_COUNT_OF_QUERIES] = {
@@ -13,10 +11,9 @@ static const char *const query_text[Q_COUNT_OF_QUERIES] = {
 };
 
 /* Numbers and states in here can never change meaning; a new form is a new user_version. */
-static const char schema[] =
+static const char *const schema[] = {
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE session(tbl INTEGER, key TEXT, value BLOB NOT NULL, PRIMARY KEY(tbl,key)) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE enrolment(request BLOB PRIMARY KEY, reply BLOB NOT NULL, made_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE inbox(number INTEGER PRIMARY KEY, device TEXT NOT NULL, message BLOB NOT NULL, body BLOB NOT NULL,"
     " package BLOB NOT NULL, sequence INTEGER NOT NULL, previous BLOB NOT NULL, length INTEGER NOT NULL,"
     " cipher_length INTEGER NOT NULL, cipher_sha256 BLOB NOT NULL, received_us INTEGER NOT NULL, state INTEGER NOT NULL,"
@@ -41,31 +38,17 @@ static const char schema[] =
     "CREATE TABLE leaf(idx INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
     "CREATE TABLE node(level INTEGER, idx INTEGER, hash BLOB NOT NULL, PRIMARY KEY(level,idx)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE checkpoint(size INTEGER PRIMARY KEY, stamped INTEGER NOT NULL, made_us INTEGER NOT NULL, text TEXT NOT NULL,"
-    " seal BLOB NOT NULL) STRICT;"
-    "PRAGMA user_version=1;";
+    " seal BLOB NOT NULL) STRICT;",
+};
 
 kluis_status custody_sql_error(struct custody *c, const char *what, struct kluis_err *err)
 {
-    int rc = sqlite3_extended_errcode(c->db);
-    switch (rc & 0xff) {
-    case SQLITE_NOMEM: return KLUIS_FAIL(err, KLUIS_E_NOMEM, "%s in custody.db: out of memory", what);
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED: return KLUIS_FAIL(err, KLUIS_E_BUSY, "%s in custody.db: another process holds it; stop that one first", what);
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s in custody.db: the file is damaged (%s); restore it", what, sqlite3_errmsg(c->db));
-    case SQLITE_FULL: return KLUIS_FAIL(err, KLUIS_E_IO, "%s in custody.db: the disk is full; make space", what);
-    case SQLITE_CONSTRAINT:
-        return rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY
-                   ? KLUIS_FAIL(err, KLUIS_E_EXISTS, "%s in custody.db: it is there already", what)
-                   : KLUIS_FAIL(err, KLUIS_E_BUG, "%s in custody.db: %s", what, sqlite3_errmsg(c->db));
-    case SQLITE_MISUSE: return KLUIS_FAIL(err, KLUIS_E_BUG, "%s in custody.db: misuse", what);
-    default: return KLUIS_FAIL(err, KLUIS_E_IO, "%s in custody.db: %s", what, sqlite3_errmsg(c->db));
-    }
+    return kluis_db_fail(c->db, sqlite3_extended_errcode(kluis_db_handle(c->db)), what, err);
 }
 
 sqlite3_stmt *custody_bind(struct custody *c, enum custody_query q, struct kluis_err *err, const char *types, ...)
 {
-    if (c->q[q] == NULL && sqlite3_prepare_v3(c->db, query_text[q], -1, SQLITE_PREPARE_PERSISTENT, &c->q[q], NULL) != SQLITE_OK) {
+    if (c->q[q] == NULL && sqlite3_prepare_v3(kluis_db_handle(c->db), query_text[q], -1, SQLITE_PREPARE_PERSISTENT, &c->q[q], NULL) != SQLITE_OK) {
         (void)custody_sql_error(c, "cannot prepare a statement", err);
         return NULL;
     }
@@ -154,28 +137,9 @@ kluis_status custody_col_text(sqlite3_stmt *st, int col, char *out, size_t cap, 
     return KLUIS_OK;
 }
 
-static kluis_status exec(struct custody *c, const char *sql, const char *what, struct kluis_err *err)
-{
-    return sqlite3_exec(c->db, sql, NULL, NULL, NULL) == SQLITE_OK ? KLUIS_OK : custody_sql_error(c, what, err);
-}
-
-static kluis_status version_of(struct custody *c, int *out, struct kluis_err *err)
-{
-    sqlite3_stmt *st = NULL;
-    kluis_status rc = KLUIS_OK;
-    if (sqlite3_prepare_v2(c->db, "PRAGMA user_version", -1, &st, NULL) != SQLITE_OK || sqlite3_step(st) != SQLITE_ROW) {
-        rc = custody_sql_error(c, "cannot read the version", err);
-    } else {
-        *out = sqlite3_column_int(st, 0);
-    }
-    (void)sqlite3_finalize(st);
-    return rc;
-}
-
 kluis_status custody_open(struct custody **out, const char *vault_dir, struct kluis_err *err)
 {
     char path[KLUIS_PATH_MAX];
-    int version = 0;
     kluis_status rc = kluis_path(path, sizeof path, vault_dir, "custody.db", err);
     *out = NULL;
     KLUIS_TRY(rc);
@@ -188,43 +152,16 @@ kluis_status custody_open(struct custody **out, const char *vault_dir, struct kl
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&c->lock, &attr);
     pthread_mutexattr_destroy(&attr);
-    /* SQLite would create it with the umask's mode; it holds session keys. */
-    int fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
-    if (fd < 0) {
-        rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot create '%s'", path);
-        goto fail;
-    }
-    kluis_close_quiet(&fd);
-    if (sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_EXRESCODE, NULL) != SQLITE_OK) {
-        rc = c->db == NULL ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open '%s': out of memory", path) : custody_sql_error(c, "cannot open", err);
-        goto fail;
-    }
-    sqlite3_busy_timeout(c->db, 2000);
-    rc = exec(c, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
-                 "PRAGMA cache_size=-16000; PRAGMA wal_autocheckpoint=4000;", "cannot set up", err);
+    rc = kluis_db_open(&c->db, path, KLUIS_DB_FULL, schema, sizeof schema / sizeof *schema, err);
     if (rc == KLUIS_OK) {
-        rc = version_of(c, &version, err);
-    }
-    if (rc == KLUIS_OK && version == 0) {
-        rc = exec(c, "BEGIN IMMEDIATE", "cannot begin", err);
-        if (rc == KLUIS_OK) {
-            rc = exec(c, schema, "cannot create the tables", err);
-        }
-        if (rc == KLUIS_OK) {
-            rc = exec(c, "COMMIT", "cannot create the tables", err);
-            kluis_durable_step("vault.custody.created");
-        }
-    } else if (rc == KLUIS_OK && version != CUSTODY_VERSION) {
-        rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "'%s' has version %d, this program knows %d; use the program that wrote it", path, version, CUSTODY_VERSION);
+        rc = kluis_db_exec(c->db, "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cache_size=-16000; PRAGMA wal_autocheckpoint=4000;", err);
     }
     if (rc != KLUIS_OK) {
-        goto fail;
+        custody_free(c);
+        return rc;
     }
     *out = c;
     return KLUIS_OK;
-fail:
-    custody_free(c);
-    return rc;
 }
 
 void custody_free(struct custody *c)
@@ -238,9 +175,7 @@ void custody_free(struct custody *c)
     for (int i = 0; i < Q_COUNT_OF_QUERIES; i++) {
         (void)sqlite3_finalize(c->q[i]);
     }
-    if (c->db != NULL) {
-        (void)sqlite3_close(c->db); /* every statement of ours is finalised: it cannot be busy */
-    }
+    kluis_db_free(c->db);
     pthread_mutex_destroy(&c->lock);
     kluis_free(c);
 }
@@ -249,7 +184,7 @@ kluis_status custody_begin(struct custody *c, struct kluis_err *err)
 {
     pthread_mutex_lock(&c->lock);
     assert(!c->in_transaction);
-    kluis_status rc = custody_run(c, custody_bind(c, Q_BEGIN, err, ""), err);
+    kluis_status rc = kluis_db_begin(c->db, err);
     if (rc != KLUIS_OK) {
         pthread_mutex_unlock(&c->lock);
         return rc;
@@ -261,28 +196,16 @@ kluis_status custody_begin(struct custody *c, struct kluis_err *err)
 kluis_status custody_commit(struct custody *c, const char *step, struct kluis_err *err)
 {
     assert(c->in_transaction);
-    kluis_status rc = custody_run(c, custody_bind(c, Q_COMMIT, err, ""), err);
-    if (rc != KLUIS_OK) {
-        custody_rollback(c);
-        return rc;
-    }
+    kluis_status rc = kluis_db_commit(c->db, step, err);
     c->in_transaction = false;
     pthread_mutex_unlock(&c->lock);
-    kluis_durable_step(step);
-    return KLUIS_OK;
+    return rc;
 }
 
 void custody_rollback(struct custody *c)
 {
     assert(c->in_transaction);
-    if (!sqlite3_get_autocommit(c->db)) {
-        struct kluis_err ignored = { 0 };
-        sqlite3_stmt *st = custody_bind(c, Q_ROLLBACK, &ignored, "");
-        if (st != NULL) {
-            (void)sqlite3_step(st); /* if even this fails the WAL frames stay uncommitted, which is the same thing */
-            custody_done(st);
-        }
-    }
+    kluis_db_rollback(c->db);
     c->in_transaction = false;
     pthread_mutex_unlock(&c->lock);
 }
@@ -358,18 +281,6 @@ kluis_status custody_session_del(struct custody *c, int table, const char *key, 
 {
     CUSTODY_LOCKED(c);
     return custody_run(c, custody_bind(c, Q_SESSION_DEL, err, "it", (sqlite3_int64)table, key), err);
-}
-
-kluis_status custody_enrolment_get(struct custody *c, const uint8_t request_sha256[32], struct kluis_buf *reply, struct kluis_err *err)
-{
-    CUSTODY_LOCKED(c);
-    return one_blob(c, custody_bind(c, Q_ENROL_GET, err, "b", request_sha256, (size_t)32), reply, err);
-}
-
-kluis_status custody_enrolment_put(struct custody *c, const uint8_t request_sha256[32], struct kluis_bytes reply, int64_t now_us, struct kluis_err *err)
-{
-    CUSTODY_LOCKED(c);
-    return custody_run(c, custody_bind(c, Q_ENROL_PUT, err, "bbi", request_sha256, (size_t)32, reply.ptr, reply.len, (sqlite3_int64)now_us), err);
 }
 
 kluis_status custody_leaf_get(struct custody *c, uint64_t index, struct kluis_buf *out, struct kluis_err *err)

@@ -9,7 +9,7 @@
 
 #include "kluis/base.h"
 
-enum { CUSTODY_VERSION = 1, CUSTODY_WRAPPED_MAX = 128, CUSTODY_DEVICE = 33, CUSTODY_OFFICIAL = 64 };
+enum { CUSTODY_WRAPPED_MAX = 128, CUSTODY_DEVICE = 33, CUSTODY_OFFICIAL = 64 };
 
 struct custody;
 /* Opens or creates <vault_dir>/custody.db.  E_CORRUPT: not ours, or a later version. */
@@ -32,10 +32,6 @@ KLUIS_MUSTUSE kluis_status custody_number_set(struct custody *c, const char *key
 KLUIS_MUSTUSE kluis_status custody_session_get(struct custody *c, int table, const char *key, struct kluis_buf *out, struct kluis_err *err); /* E_NOTFOUND */
 KLUIS_MUSTUSE kluis_status custody_session_put(struct custody *c, int table, const char *key, struct kluis_bytes value, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status custody_session_del(struct custody *c, int table, const char *key, struct kluis_err *err);
-
-/* ---- enrolment replies, by the hash of the request: a lost answer does not burn a code ---- */
-KLUIS_MUSTUSE kluis_status custody_enrolment_get(struct custody *c, const uint8_t request_sha256[32], struct kluis_buf *reply, struct kluis_err *err); /* E_NOTFOUND */
-KLUIS_MUSTUSE kluis_status custody_enrolment_put(struct custody *c, const uint8_t request_sha256[32], struct kluis_bytes reply, int64_t now_us, struct kluis_err *err);
 
 /* ---- inbox (T1) ---- */
 enum custody_state { CUSTODY_WAITING = 0, CUSTODY_ACCEPTED = 1, CUSTODY_REFUSED = 2 };

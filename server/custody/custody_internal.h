@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
+#include "kluis/db.h"
 #include "server/custody/custody.h"
 
 #define CUSTODY_INBOX_COLUMNS \
@@ -16,17 +17,12 @@
     "p.sequence,p.delivery,p.official,p.records_root,p.device_cert,p.n_records,p.verdict,p.leaf,p.receipt_size,p.receipt_stamped," CUSTODY_INBOX_COLUMNS
 
 #define CUSTODY_QUERIES(X)                                                                                             \
-    X(BEGIN, "BEGIN IMMEDIATE")                                                                                        \
-    X(COMMIT, "COMMIT")                                                                                                \
-    X(ROLLBACK, "ROLLBACK")                                                                                            \
     X(NUMBER_GET, "SELECT value FROM meta WHERE key=?1")                                                               \
     X(NUMBER_SET, "INSERT INTO meta(key,value) VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=excluded.value")     \
     X(SESSION_GET, "SELECT value FROM session WHERE tbl=?1 AND key=?2")                                                \
     X(SESSION_PUT, "INSERT INTO session(tbl,key,value) VALUES(?1,?2,?3) "                                              \
                    "ON CONFLICT(tbl,key) DO UPDATE SET value=excluded.value")                                          \
     X(SESSION_DEL, "DELETE FROM session WHERE tbl=?1 AND key=?2")                                                      \
-    X(ENROL_GET, "SELECT reply FROM enrolment WHERE request=?1")                                                       \
-    X(ENROL_PUT, "INSERT INTO enrolment(request,reply,made_us) VALUES(?1,?2,?3) ON CONFLICT(request) DO NOTHING")      \
     X(INBOX_ADD, "INSERT INTO inbox(device,message,body,package,sequence,previous,length,cipher_length,"               \
                  "cipher_sha256,received_us,state) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")                        \
     X(KEY_ADD, "INSERT INTO content_key(delivery,wrapped) VALUES(?1,?2)")                                              \
@@ -84,7 +80,7 @@ enum custody_query {
 };
 
 struct custody {
-    sqlite3 *db;
+    struct kluis_db *db;
     pthread_mutex_t lock;
     bool in_transaction;
     sqlite3_stmt *q[Q_COUNT_OF_QUERIES];

@@ -47,7 +47,7 @@ kluis_status custody_inbox_add(struct custody *c, struct custody_delivery *d, st
                                           sizeof d->body_sha256, d->package, sizeof d->package, (sqlite3_int64)d->sequence, d->previous,
                                           sizeof d->previous, (sqlite3_int64)d->length, (sqlite3_int64)d->cipher_length, d->cipher_sha256,
                                           sizeof d->cipher_sha256, (sqlite3_int64)d->received_us, (sqlite3_int64)CUSTODY_WAITING), err));
-    d->number = (uint64_t)sqlite3_last_insert_rowid(c->db);
+    d->number = (uint64_t)sqlite3_last_insert_rowid(kluis_db_handle(c->db));
     d->state = CUSTODY_WAITING;
     return custody_run(c, custody_bind(c, Q_KEY_ADD, err, "ib", (sqlite3_int64)d->number, d->wrapped, d->wrapped_len), err);
 }
@@ -119,7 +119,7 @@ static kluis_status one_package(struct custody *c, sqlite3_stmt *st, struct cust
 static kluis_status decide(struct custody *c, uint64_t delivery, enum custody_state state, struct kluis_err *err)
 {
     KLUIS_TRY(custody_run(c, custody_bind(c, Q_INBOX_STATE, err, "ii", (sqlite3_int64)delivery, (sqlite3_int64)state), err));
-    if (sqlite3_changes(c->db) != 1) {
+    if (sqlite3_changes(kluis_db_handle(c->db)) != 1) {
         return KLUIS_FAIL(err, KLUIS_E_BUG, "delivery %llu was decided twice", (unsigned long long)delivery);
     }
     return KLUIS_OK;
@@ -133,7 +133,7 @@ kluis_status custody_package_add(struct custody *c, struct custody_package *p, s
     KLUIS_TRY(custody_run(c, custody_bind(c, Q_PACKAGE_ADD, err, "itbbiti", (sqlite3_int64)p->delivery, p->official, p->records_root,
                                           sizeof p->records_root, p->device_cert, sizeof p->device_cert, (sqlite3_int64)p->n_records,
                                           p->verdict, (sqlite3_int64)p->leaf), err));
-    p->sequence = (uint64_t)sqlite3_last_insert_rowid(c->db);
+    p->sequence = (uint64_t)sqlite3_last_insert_rowid(kluis_db_handle(c->db));
     return KLUIS_OK;
 }
 
@@ -171,7 +171,7 @@ kluis_status custody_refusal_add(struct custody *c, struct custody_refusal *r, s
     KLUIS_TRY(custody_run(c, custody_bind(c, Q_REFUSAL_ADD, err, "itbittib", (sqlite3_int64)r->delivery, r->device, r->package, sizeof r->package,
                                           (sqlite3_int64)r->sequence, r->layer, r->reason, (sqlite3_int64)r->refused_us, r->statement.ptr,
                                           r->statement.len), err));
-    r->number = (uint64_t)sqlite3_last_insert_rowid(c->db);
+    r->number = (uint64_t)sqlite3_last_insert_rowid(kluis_db_handle(c->db));
     return KLUIS_OK;
 }
 
@@ -209,7 +209,7 @@ kluis_status custody_outbox_add(struct custody *c, struct custody_answer *a, str
     KLUIS_TRY(custody_run(c, custody_bind(c, Q_OUTBOX_ADD, err, "btibiib", a->message, sizeof a->message, a->device, (sqlite3_int64)a->kind,
                                           a->package, sizeof a->package, (sqlite3_int64)a->package_sequence, (sqlite3_int64)a->tree_size,
                                           body.ptr, body.len), err));
-    a->number = (uint64_t)sqlite3_last_insert_rowid(c->db);
+    a->number = (uint64_t)sqlite3_last_insert_rowid(kluis_db_handle(c->db));
     return KLUIS_OK;
 }
 
