@@ -11,14 +11,15 @@
 /* ---- content: C2SP chunked-encryption, AES-256-GCM, 16 KiB chunks, length-padded --------------------
  * Plaintext is u64be(true length) || bytes || zeros up to the padded length (PROTOCOL.md §4.2). */
 enum { KLUIS_CONTENT_KEY = 32, KLUIS_CONTENT_CHUNK = 16384 };
-uint64_t kluis_content_padded(uint64_t true_length);              /* whole padded plaintext */
-uint64_t kluis_content_cipher_length(uint64_t true_length);
+uint64_t kluis_content_padded(uint64_t true_length);              /* whole padded plaintext; 0: longer than 1 PiB, which is refused */
+uint64_t kluis_content_cipher_length(uint64_t true_length);       /* likewise */
 /* Encrypts in (exactly true_length bytes) to out; gives the SHA-256 of the ciphertext.  The same key must never be used for
  * other content: keys are made per package. */
 KLUIS_MUSTUSE kluis_status kluis_content_encrypt(const uint8_t key[32], const struct kluis_input *in, uint64_t true_length,
                                                  const struct kluis_output *out, uint8_t cipher_sha256[32], struct kluis_err *err);
 /* A decrypting input: reads ciphertext from `in`, gives exactly the true plaintext, fails (E_REJECT) on any change,
- * truncation or extension; nothing of a chunk is given before its tag was checked. */
+ * truncation or extension; nothing of a chunk is given before its tag was checked, and nothing of the chunk with the last true
+ * byte before everything behind it was checked too. */
 struct kluis_content_reader;
 KLUIS_MUSTUSE kluis_status kluis_content_open(struct kluis_content_reader **out, const uint8_t key[32], const struct kluis_input *in, struct kluis_err *err);
 struct kluis_input kluis_content_input(struct kluis_content_reader *r);
@@ -44,7 +45,10 @@ bool kluis_nonce_ok(struct kluis_str nonce);
 void kluis_nonce_new(char out[44]);
 
 /* ---- Signal sessions ------------------------------------------------------------------------------
- * The store is the caller's: rows by (table, key).  Callbacks run inside a call of this header, never after it. */
+ * The store is the caller's: rows by (table, key); callbacks run inside a call of this header, never after it.  Keys: SESSION the peer's
+ * name, PREKEY and SIGNED_PREKEY the id in decimal; IDENTITY is not used (the peer's key is pinned by the caller).
+ * One call may put and delete several rows, and may fail between them: the caller buffers them or holds a transaction, commits after
+ * KLUIS_OK together with what the message brought, and rolls back after anything else.  A callback's error is returned as it is. */
 enum kluis_store_table { KLUIS_STORE_SESSION, KLUIS_STORE_PREKEY, KLUIS_STORE_SIGNED_PREKEY, KLUIS_STORE_IDENTITY };
 struct kluis_session_store {
     void *ctx;
@@ -55,7 +59,8 @@ struct kluis_session_store {
 struct kluis_identity { uint8_t public_key[33]; uint8_t private_key[32]; uint32_t registration_id; };
 KLUIS_MUSTUSE kluis_status kluis_identity_new(struct kluis_identity *out, struct kluis_err *err);
 
-/* Prekeys: serialised records for the store, public halves for the bundle. */
+/* Prekeys: serialised records for the store, public halves for the bundle.  Ids are 1 … KLUIS_PREKEY_ID_MAX (E_USAGE beyond). */
+enum { KLUIS_PREKEY_ID_MAX = 0xFFFFFE };
 struct kluis_prekey { uint32_t id; uint8_t public_key[33]; };
 KLUIS_MUSTUSE kluis_status kluis_prekeys_new(const struct kluis_session_store *store, uint32_t first_id, uint32_t count, struct kluis_prekey *out, struct kluis_err *err);
 struct kluis_signed_prekey { uint32_t id; uint8_t public_key[33]; uint8_t signature[64]; };
@@ -76,12 +81,20 @@ struct kluis_session;
 KLUIS_MUSTUSE kluis_status kluis_session_open(struct kluis_session **out, const struct kluis_session_store *store, const struct kluis_identity *me,
                                               const char *peer, const uint8_t peer_identity[33], struct kluis_err *err);
 bool kluis_session_exists(struct kluis_session *s);
-/* Starts anew from a bundle (X3DH), replacing what was there. */
+/* Starts anew from a bundle (X3DH), replacing what was there: messages of the session before it are refused from now on.
+ * E_REJECT: another identity than pinned, or a signed prekey that this identity did not sign.  The bundle's seal, expiry and epoch are
+ * the caller's to judge. */
 KLUIS_MUSTUSE kluis_status kluis_session_start(struct kluis_session *s, const struct kluis_bundle *b, struct kluis_err *err);
-/* One byte of type (1 ratchet message, 2 prekey message) and the Signal message. */
+/* One byte of type (1 ratchet message, 2 prekey message) and the Signal message.  E_NOTFOUND: no session yet; E_LIMIT: longer than
+ * KLUIS_SESSION_PLAIN_MAX. */
+enum { KLUIS_SESSION_PLAIN_MAX = 1 << 20 };
 KLUIS_MUSTUSE kluis_status kluis_session_encrypt(struct kluis_session *s, struct kluis_bytes plain, struct kluis_buf *out, struct kluis_err *err);
-/* E_EXISTS: seen before (a replay).  E_REJECT: cannot be opened with this session.  used_prekey: id of the one-time prekey it consumed, or 0. */
+/* E_EXISTS: seen before (a replay).  E_REJECT: cannot be opened with this session, or belongs to one older than it
+ * (kluis_session_was_older then says so).  used_prekey: id of the one-time prekey it consumed, or 0. */
 KLUIS_MUSTUSE kluis_status kluis_session_decrypt(struct kluis_session *s, struct kluis_bytes message, struct kluis_buf *plain, uint32_t *used_prekey, struct kluis_err *err);
+/* The last decrypt was refused because its message, genuine, was made with a session that a newer one has replaced: a device that
+ * went back to an older state, or a message delivered late. */
+bool kluis_session_was_older(const struct kluis_session *s);
 void kluis_session_free(struct kluis_session *s);
 KLUIS_DEFINE_CLEANUP(kluis_session)
 
@@ -92,7 +105,9 @@ struct kluis_delivery {                     /* device -> vault: "chatkluis-deliv
 };
 KLUIS_MUSTUSE kluis_status kluis_delivery_write(const struct kluis_delivery *d, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_delivery_read(struct kluis_bytes data, struct kluis_delivery *out, struct kluis_err *err);
-enum kluis_answer_kind { KLUIS_ANSWER_RECEIPT = 1, KLUIS_ANSWER_REFUSAL = 2, KLUIS_ANSWER_BACKED_UP = 3, KLUIS_ANSWER_RESEND = 4, KLUIS_ANSWER_SUSPENDED = 5 };
+enum kluis_answer_kind { KLUIS_ANSWER_RECEIPT = 1, KLUIS_ANSWER_REFUSAL = 2, KLUIS_ANSWER_BACKED_UP = 3, KLUIS_ANSWER_RESEND = 4, KLUIS_ANSWER_SUSPENDED = 5,
+                         KLUIS_ANSWER_REGIME = 6 };
+enum { KLUIS_ANSWER_BODY_MAX = 512 << 10 };
 struct kluis_answer {                       /* vault -> device: "chatkluis-answer-v1" */
     enum kluis_answer_kind kind; uint8_t package[32];
     struct kluis_bytes body;                /* receipt text (FORMAT.md §7), or a sealed refusal, or empty */

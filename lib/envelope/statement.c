@@ -1,0 +1,116 @@
+/* statement.c - messages inside a session, and the prekey bundle: one writer and one strict reader each (docs/PROTOCOL.md §4).
+ */
+#include "kluis/envelope.h"
+
+#define DELIVERY "chatkluis-delivery-v1"
+#define ANSWER "chatkluis-answer-v1"
+#define BUNDLE "chatkluis-prekeys-v1"
+#define SECOND INT64_C(1000000)
+
+enum { CURVE25519 = 0x05 }; /* first byte of a public key on the wire */
+
+kluis_status kluis_delivery_write(const struct kluis_delivery *d, struct kluis_buf *out, struct kluis_err *err)
+{
+    if (d->sequence == 0) { return KLUIS_FAIL(err, KLUIS_E_BUG, "delivery: sequence numbers start at 1"); }
+    kluis_wire_label(out, DELIVERY);
+    kluis_wire_field(out, d->package, sizeof d->package);
+    kluis_wire_u64(out, d->sequence);
+    kluis_wire_field(out, d->previous, sizeof d->previous);
+    kluis_wire_field(out, d->key, sizeof d->key);
+    kluis_wire_u64(out, d->length);
+    kluis_wire_field(out, d->cipher_sha256, sizeof d->cipher_sha256);
+    kluis_wire_field(out, d->upload, sizeof d->upload);
+    return kluis_buf_ok(out, err);
+}
+
+kluis_status kluis_delivery_read(struct kluis_bytes data, struct kluis_delivery *out, struct kluis_err *err)
+{
+    struct kluis_wire w = kluis_wire_open(data);
+    memset(out, 0, sizeof *out);
+    (void)kluis_wire_is(&w, DELIVERY);
+    (void)kluis_wire_fixed(&w, out->package, sizeof out->package);
+    out->sequence = kluis_wire_get_u64(&w);
+    (void)kluis_wire_fixed(&w, out->previous, sizeof out->previous);
+    (void)kluis_wire_fixed(&w, out->key, sizeof out->key);
+    out->length = kluis_wire_get_u64(&w);
+    (void)kluis_wire_fixed(&w, out->cipher_sha256, sizeof out->cipher_sha256);
+    (void)kluis_wire_fixed(&w, out->upload, sizeof out->upload);
+    kluis_status rc = kluis_wire_end(&w, "delivery", err);
+    if (rc == KLUIS_OK && (out->sequence == 0 || out->sequence > INT64_MAX || kluis_content_padded(out->length) == 0)) {
+        rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "delivery: sequence or length out of range");
+    }
+    if (rc != KLUIS_OK) { kluis_wipe(out, sizeof *out); }
+    return rc;
+}
+
+static bool answer_kind_ok(uint32_t kind) { return kind >= KLUIS_ANSWER_RECEIPT && kind <= KLUIS_ANSWER_REGIME; }
+
+kluis_status kluis_answer_write(const struct kluis_answer *a, struct kluis_buf *out, struct kluis_err *err)
+{
+    if (!answer_kind_ok((uint32_t)a->kind)) { return KLUIS_FAIL(err, KLUIS_E_BUG, "answer: kind %u does not exist", (unsigned)a->kind); }
+    if (a->body.len > KLUIS_ANSWER_BODY_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "answer: body of more than %d bytes", (int)KLUIS_ANSWER_BODY_MAX); }
+    kluis_wire_label(out, ANSWER);
+    kluis_wire_u32(out, (uint32_t)a->kind);
+    kluis_wire_field(out, a->package, sizeof a->package);
+    kluis_wire_field(out, a->body.ptr, a->body.len);
+    return kluis_buf_ok(out, err);
+}
+
+kluis_status kluis_answer_read(struct kluis_bytes data, struct kluis_answer *out, struct kluis_err *err)
+{
+    struct kluis_wire w = kluis_wire_open(data);
+    memset(out, 0, sizeof *out);
+    (void)kluis_wire_is(&w, ANSWER);
+    uint32_t kind = kluis_wire_get_u32(&w);
+    (void)kluis_wire_fixed(&w, out->package, sizeof out->package);
+    out->body = kluis_wire_get(&w, KLUIS_ANSWER_BODY_MAX);
+    kluis_status rc = kluis_wire_end(&w, "answer", err);
+    if (rc == KLUIS_OK && !answer_kind_ok(kind)) { rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "answer: unknown kind %u", (unsigned)kind); }
+    if (rc != KLUIS_OK) {
+        memset(out, 0, sizeof *out);
+        return rc;
+    }
+    out->kind = (enum kluis_answer_kind)kind;
+    return KLUIS_OK;
+}
+
+static bool bundle_ok(const struct kluis_bundle *b)
+{
+    return b->identity[0] == CURVE25519 && b->signed_prekey.public_key[0] == CURVE25519 && b->registration_id != 0 && b->signed_prekey.id != 0 &&
+           b->epoch <= INT64_MAX && b->expires_us >= 0;
+}
+
+kluis_status kluis_bundle_write(const struct kluis_bundle *b, struct kluis_buf *out, struct kluis_err *err)
+{
+    if (!bundle_ok(b)) { return KLUIS_FAIL(err, KLUIS_E_BUG, "prekey bundle: a key, id, epoch or expiry is missing"); }
+    kluis_wire_label(out, BUNDLE);
+    kluis_wire_field(out, b->identity, sizeof b->identity);
+    kluis_wire_u32(out, b->registration_id);
+    kluis_wire_u32(out, b->signed_prekey.id);
+    kluis_wire_field(out, b->signed_prekey.public_key, sizeof b->signed_prekey.public_key);
+    kluis_wire_field(out, b->signed_prekey.signature, sizeof b->signed_prekey.signature);
+    kluis_wire_u64(out, b->epoch);
+    kluis_wire_u64(out, (uint64_t)(b->expires_us / SECOND));
+    return kluis_buf_ok(out, err);
+}
+
+kluis_status kluis_bundle_read(struct kluis_bytes data, struct kluis_bundle *out, struct kluis_err *err)
+{
+    struct kluis_wire w = kluis_wire_open(data);
+    memset(out, 0, sizeof *out);
+    (void)kluis_wire_is(&w, BUNDLE);
+    (void)kluis_wire_fixed(&w, out->identity, sizeof out->identity);
+    out->registration_id = kluis_wire_get_u32(&w);
+    out->signed_prekey.id = kluis_wire_get_u32(&w);
+    (void)kluis_wire_fixed(&w, out->signed_prekey.public_key, sizeof out->signed_prekey.public_key);
+    (void)kluis_wire_fixed(&w, out->signed_prekey.signature, sizeof out->signed_prekey.signature);
+    out->epoch = kluis_wire_get_u64(&w);
+    uint64_t expiry_s = kluis_wire_get_u64(&w);
+    kluis_status rc = kluis_wire_end(&w, "prekey bundle", err);
+    if (rc == KLUIS_OK) {
+        out->expires_us = expiry_s > (uint64_t)(INT64_MAX / SECOND) ? -1 : (int64_t)expiry_s * SECOND;
+        if (!bundle_ok(out)) { rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "prekey bundle: a key, id, epoch or expiry is out of range"); }
+    }
+    if (rc != KLUIS_OK) { memset(out, 0, sizeof *out); }
+    return rc;
+}
