@@ -39,7 +39,8 @@ struct kluis_package_meta {
  * begin -> attachment* -> records_begin -> record* -> records_end -> manifest -> finish.  After any failure only
  * _free is allowed and the file is worthless. */
 struct kluis_package_writer;
-/* fd: an empty regular file, borrowed.  level: zlib 0..9. */
+/* fd: an empty regular file open for reading and writing, borrowed.  level: zlib 0..9.  meta is copied, what it points to is borrowed until finish.
+ * While records are written the file has a hole up to 4 GiB (evidence waits behind it); records_end cuts it off. */
 KLUIS_MUSTUSE kluis_status kluis_package_begin(struct kluis_package_writer **out, int fd, int level, const struct kluis_package_meta *meta, struct kluis_err *err);
 /* Streams one attachment in; equal content is stored once.  Gives its digest and size for the record that names it.
  * `name` is the source's name: made safe and unique here (FORMAT.md §5.3). */
