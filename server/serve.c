@@ -1,0 +1,206 @@
+/* server/serve.c - starts, watches and ends the parts.  See serve.h. */
+#include "server/serve.h"
+
+#include "server/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TSA, GATE, VAULT, PARTS, LINE = 256, RESTARTS = 5, READY_S = 60, STOP_S = 30 };
+
+struct part { const char *name; pid_t pid; bool wanted; char line[LINE]; int64_t died[RESTARTS]; unsigned deaths; };
+
+struct serve { const struct serve_config *c; struct part part[PARTS]; char listen[LINE], tsa_url[LINE]; int signals; };
+
+static void both_signals(sigset_t *s)
+{
+    sigemptyset(s);
+    sigaddset(s, SIGTERM);
+    sigaddset(s, SIGINT);
+}
+
+void serve_block_signals(void)
+{
+    sigset_t s;
+    both_signals(&s);
+    (void)pthread_sigmask(SIG_BLOCK, &s, NULL); /* cannot fail with these arguments */
+}
+
+void serve_wait(void)
+{
+    sigset_t s;
+    int which;
+    both_signals(&s);
+    while (sigwait(&s, &which) != 0) { }
+}
+
+kluis_status serve_ready(int fd, const char *line, struct kluis_err *err)
+{
+    char text[LINE];
+    int n = snprintf(text, sizeof text, "%s\n", line);
+    if (n < 0 || (size_t)n >= sizeof text) { return KLUIS_FAIL(err, KLUIS_E_BUG, "ready line too long"); }
+    int to = fd < 0 ? STDOUT_FILENO : fd;
+    KLUIS_TRY(kluis_write_all(to, text, (size_t)n, "ready line", err));
+    if (fd >= 0) { kluis_close_quiet(&fd); }
+    return KLUIS_OK;
+}
+
+/* Executes this program as one part; its ready line lands in p->line. */
+static kluis_status start(struct serve *s, int which, struct kluis_err *err)
+{
+    struct part *p = &s->part[which];
+    int fds[2];
+    char ready[16], dir[KLUIS_PATH_MAX], url[LINE + 16];
+    if (pipe(fds) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make a pipe"); }
+    (void)snprintf(ready, sizeof ready, "%d", fds[1]);
+    const char *argv[16] = { "chatkluis-server", p->name, "--ready-fd", ready };
+    size_t n = 4;
+    kluis_status rc = KLUIS_OK;
+    switch (which) {
+    case TSA:
+        rc = kluis_path(dir, sizeof dir, s->c->home, "tsa", err);
+        argv[n++] = "--dir"; argv[n++] = dir;
+        break;
+    case GATE:
+        rc = kluis_path(dir, sizeof dir, s->c->home, "gate", err);
+        argv[n++] = "--dir"; argv[n++] = dir;
+        argv[n++] = "--listen"; argv[n++] = s->listen;
+        if (s->tsa_url[0] != '\0') { argv[n++] = "--time-authority"; argv[n++] = s->tsa_url; }
+        break;
+    default:
+        (void)snprintf(url, sizeof url, "https://%s", s->listen);
+        argv[n++] = "--home"; argv[n++] = s->c->home;
+        argv[n++] = "--gate"; argv[n++] = url;
+        argv[n++] = "--page"; argv[n++] = s->c->page;
+        break;
+    }
+    pid_t parent = getpid();
+    p->pid = rc == KLUIS_OK ? fork() : -1;
+    if (p->pid == 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+        (void)close(fds[0]);
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* no part outlives its supervisor */
+        if (getppid() != parent) { _exit(74); }
+        (void)execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
+        _exit(74);
+    }
+    (void)close(fds[1]);
+    if (p->pid < 0) {
+        (void)close(fds[0]);
+        return rc != KLUIS_OK ? rc : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot start the %s", p->name);
+    }
+    size_t len = 0;
+    int64_t until = kluis_monotonic_us() + (int64_t)READY_S * 1000000;
+    while (len < LINE - 1 && (len == 0 || p->line[len - 1] != '\n')) {
+        struct pollfd q = { fds[0], POLLIN, 0 };
+        int64_t left = (until - kluis_monotonic_us()) / 1000;
+        if (left <= 0 || poll(&q, 1, (int)left) == 0) { break; }
+        ssize_t r = read(fds[0], p->line + len, LINE - 1 - len);
+        if (r < 0 && errno == EINTR) { continue; }
+        if (r <= 0) { break; }
+        len += (size_t)r;
+    }
+    (void)close(fds[0]);
+    if (len == 0 || p->line[len - 1] != '\n') { return KLUIS_FAIL(err, KLUIS_E_IO, "the %s did not start: its own message says why", p->name); }
+    p->line[len - 1] = '\0';
+    kluis_log(KLUIS_LOG_INFO, "serve.started", "part=%s pid=%d", p->name, (int)p->pid);
+    return KLUIS_OK;
+}
+
+static void stop_all(struct serve *s)
+{
+    /* The vault first: it pulls from the gate and finishes what it holds. */
+    for (int i = PARTS - 1; i >= 0; i--) {
+        struct part *p = &s->part[i];
+        if (p->pid <= 0) { continue; }
+        (void)kill(p->pid, SIGTERM);
+        int64_t until = kluis_monotonic_us() + (int64_t)STOP_S * 1000000;
+        pid_t gone = 0;
+        while ((gone = waitpid(p->pid, NULL, WNOHANG)) == 0 && kluis_monotonic_us() < until) { kluis_sleep_us(10000); }
+        if (gone == 0) {
+            kluis_log(KLUIS_LOG_WARN, "serve.killed", "part=%s", p->name);
+            (void)kill(p->pid, SIGKILL);
+            (void)waitpid(p->pid, NULL, 0);
+        }
+        p->pid = 0;
+    }
+}
+
+static kluis_status revive(struct serve *s, int which, struct kluis_err *err)
+{
+    struct part *p = &s->part[which];
+    int64_t now = kluis_monotonic_us();
+    if (p->deaths >= RESTARTS && now - p->died[p->deaths % RESTARTS] < 60000000) {
+        return KLUIS_FAIL(err, KLUIS_E_IO, "the %s died %d times within a minute: its log says why", p->name, RESTARTS + 1);
+    }
+    p->died[p->deaths++ % RESTARTS] = now;
+    kluis_sleep_us(200000);
+    return start(s, which, err);
+}
+
+static kluis_status watch(struct serve *s, struct kluis_err *err)
+{
+    for (;;) {
+        struct pollfd q = { s->signals, POLLIN, 0 };
+        struct signalfd_siginfo si;
+        if (poll(&q, 1, -1) < 0 && errno != EINTR) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot wait"); }
+        if (read(s->signals, &si, sizeof si) != (ssize_t)sizeof si) { continue; }
+        if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT) { return KLUIS_OK; }
+        int status;
+        for (int i = 0; i < PARTS; i++) {
+            struct part *p = &s->part[i];
+            if (p->pid <= 0 || waitpid(p->pid, &status, WNOHANG) != p->pid) { continue; }
+            kluis_log(KLUIS_LOG_ERROR, "serve.died", "part=%s status=%d", p->name, status);
+            p->pid = 0;
+            KLUIS_TRY(revive(s, i, err));
+        }
+    }
+}
+
+static const char *after(const char *line, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return strncmp(line, prefix, n) == 0 ? line + n : NULL;
+}
+
+kluis_status serve_run(const struct serve_config *c, struct kluis_err *err)
+{
+    struct serve s = { .c = c, .part = { [TSA] = { .name = "tsa" }, [GATE] = { .name = "gate" }, [VAULT] = { .name = "vault" } } };
+    char key[KLUIS_PATH_MAX];
+    KLUIS_TRY(kluis_path(key, sizeof key, c->home, "tsa/tsa.key", err));
+    int n = snprintf(s.listen, sizeof s.listen, "%s", c->listen);
+    if (n < 0 || (size_t)n >= sizeof s.listen) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "--listen is too long"); }
+    sigset_t mask;
+    both_signals(&mask);
+    sigaddset(&mask, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &mask, NULL) != 0 || (s.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK)) < 0) {
+        return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot watch signals");
+    }
+    struct stat st;
+    kluis_status rc = KLUIS_OK;
+    const char *got;
+    if (stat(key, &st) == 0) {
+        rc = start(&s, TSA, err);
+        if (rc == KLUIS_OK && (got = after(s.part[TSA].line, "time authority on ")) != NULL) { (void)snprintf(s.tsa_url, sizeof s.tsa_url, "%s", got); }
+    }
+    if (rc == KLUIS_OK) { rc = start(&s, GATE, err); }
+    if (rc == KLUIS_OK && (got = after(s.part[GATE].line, "listening on ")) != NULL) { (void)snprintf(s.listen, sizeof s.listen, "%s", got); }
+    if (rc == KLUIS_OK) { rc = start(&s, VAULT, err); }
+    if (rc == KLUIS_OK) {
+        char text[3 * LINE];
+        (void)snprintf(text, sizeof text, "%s\n%s\n", s.part[VAULT].line, s.part[GATE].line);
+        rc = kluis_write_all(STDOUT_FILENO, text, strlen(text), "stdout", err);
+    }
+    if (rc == KLUIS_OK) { rc = watch(&s, err); }
+    stop_all(&s);
+    kluis_close_quiet(&s.signals);
+    return rc;
+}

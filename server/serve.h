@@ -1,0 +1,21 @@
+/* server/serve.h - `serve`: one machine, three processes.   main -> [serve] -> {tsa, gate, vault}, each this program anew
+ *
+ * Every part is executed afresh, so that none inherits another's memory or descriptors; they meet over TLS like on two hosts.  A part that dies
+ * is started again (same address), five times a minute at most.
+ */
+#ifndef SERVER_SERVE_H
+#define SERVER_SERVE_H
+
+#include "kluis/base.h"
+
+struct serve_config { const char *home, *listen, *page; };
+/* Returns after SIGTERM or SIGINT ended all parts: OK; or E_IO when one cannot be kept running. */
+KLUIS_MUSTUSE kluis_status serve_run(const struct serve_config *c, struct kluis_err *err);
+
+/* What a part does when it works: one line to the descriptor that `serve` gave it as --ready-fd; -1 prints it to stdout. */
+KLUIS_MUSTUSE kluis_status serve_ready(int fd, const char *line, struct kluis_err *err);
+/* Blocks SIGTERM and SIGINT for this thread and all later ones; serve_wait returns when one of them comes. */
+void serve_block_signals(void);
+void serve_wait(void);
+
+#endif
