@@ -3,7 +3,20 @@
 
 #include "kluis/db.h"
 
-struct reg { struct kluis_db *db; };
+#include <pthread.h>
+
+struct reg { struct kluis_db *db; pthread_mutex_t lock; };
+
+static struct reg *locked(struct reg *r)
+{
+    (void)pthread_mutex_lock(&r->lock); /* recursive and initialised: cannot fail */
+    return r;
+}
+
+static void unlock(struct reg **r) { (void)pthread_mutex_unlock(&(*r)->lock); }
+
+/* Holds the register until the function returns. */
+#define HOLD(r) __attribute__((cleanup(unlock), unused)) struct reg *held_ = locked(r)
 
 static const char *const SCHEMA[] = {
     "CREATE TABLE official(id TEXT PRIMARY KEY, name TEXT NOT NULL, function TEXT NOT NULL, starts TEXT NOT NULL, ends TEXT NOT NULL DEFAULT '',"
@@ -25,6 +38,12 @@ kluis_status reg_open(struct reg **out, const char *vault_dir, struct kluis_err 
     struct reg *r = kluis_calloc(1, sizeof *r);
     if (r == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     kluis_status rc = kluis_db_open(&r->db, path, KLUIS_DB_FULL, SCHEMA, sizeof SCHEMA / sizeof *SCHEMA, err);
+    pthread_mutexattr_t attr;
+    if (rc == KLUIS_OK && (pthread_mutexattr_init(&attr) != 0 || pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE) != 0 ||
+                           pthread_mutex_init(&r->lock, &attr) != 0)) {
+        kluis_db_free(r->db);
+        rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot make a lock");
+    }
     if (rc != KLUIS_OK) { kluis_free(r); return rc; }
     *out = r;
     return KLUIS_OK;
@@ -34,6 +53,7 @@ void reg_free(struct reg *r)
 {
     if (r == NULL) { return; }
     kluis_db_free(r->db);
+    (void)pthread_mutex_destroy(&r->lock);
     kluis_free(r);
 }
 
@@ -68,6 +88,7 @@ static bool line_ok(const char *s)
 
 kluis_status reg_official_add(struct reg *r, const struct reg_official *o, struct kluis_err *err)
 {
+    HOLD(r);
     if (!id_ok(o->id)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "official id '%s': use 1-63 letters, digits, '.', '_' or '-'", o->id); }
     if (!line_ok(o->name)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "official '%s': the name must be one line of readable text", o->id); }
     if (!line_ok(o->function)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "official '%s': the function code must be one line of text", o->id); }
@@ -103,6 +124,7 @@ static kluis_status official_row(struct sqlite3_stmt *st, struct reg_official *o
 
 kluis_status reg_official_get(struct reg *r, const char *id, struct reg_official *out, struct kluis_err *err)
 {
+    HOLD(r);
     struct sqlite3_stmt *st;
     KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT id,name,function,starts,ends,grace_days FROM official WHERE id=?", "s", id));
     kluis_status rc = kluis_db_step(r->db, st, err);
@@ -115,6 +137,7 @@ kluis_status reg_official_get(struct reg *r, const char *id, struct reg_official
 
 kluis_status reg_officials(struct reg *r, void *ctx, kluis_status (*each)(void *, const struct reg_official *, struct kluis_err *), struct kluis_err *err)
 {
+    HOLD(r);
     struct sqlite3_stmt *st;
     KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT id,name,function,starts,ends,grace_days FROM official ORDER BY id", ""));
     kluis_status rc;
@@ -132,6 +155,7 @@ kluis_status reg_officials(struct reg *r, void *ctx, kluis_status (*each)(void *
 
 kluis_status reg_code_add(struct reg *r, const char *official, const uint8_t id[16], const uint8_t secret[16], int64_t expires_us, struct kluis_err *err)
 {
+    HOLD(r);
     struct reg_official o;
     KLUIS_TRY(reg_official_get(r, official, &o, err));
     KLUIS_TRY(kluis_db_begin(r->db, err));
@@ -147,6 +171,7 @@ kluis_status reg_code_add(struct reg *r, const char *official, const uint8_t id[
 
 kluis_status reg_code_find(struct reg *r, const uint8_t id[16], int64_t now_us, char official[64], uint8_t secret[16], struct kluis_err *err)
 {
+    HOLD(r);
     struct sqlite3_stmt *st;
     KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT official,secret,expires_us,used FROM code WHERE id=?", "b", (struct kluis_bytes){ id, 16 }));
     kluis_status rc = kluis_db_step(r->db, st, err);
@@ -165,6 +190,7 @@ kluis_status reg_code_find(struct reg *r, const uint8_t id[16], int64_t now_us, 
 
 kluis_status reg_code_reply(struct reg *r, const uint8_t id[16], struct kluis_buf *reply, struct kluis_err *err)
 {
+    HOLD(r);
     struct sqlite3_stmt *st;
     KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT reply FROM code WHERE id=? AND used=1 AND expires_us>?", "bi", (struct kluis_bytes){ id, 16 }, kluis_now_us()));
     kluis_status rc = kluis_db_step(r->db, st, err);
@@ -180,6 +206,7 @@ kluis_status reg_code_reply(struct reg *r, const uint8_t id[16], struct kluis_bu
 
 kluis_status reg_enrol(struct reg *r, const uint8_t code_id[16], const struct reg_device *d, struct kluis_bytes reply, struct kluis_err *err)
 {
+    HOLD(r);
     int64_t changed = 0;
     KLUIS_TRY(kluis_db_begin(r->db, err));
     kluis_status rc = kluis_db_run(r->db, &changed, err, "UPDATE code SET used=1, secret=NULL, reply=? WHERE id=? AND used=0 AND official=?", "bbs",
@@ -212,6 +239,7 @@ static kluis_status device_row(struct sqlite3_stmt *st, struct kluis_arena *aren
 
 kluis_status reg_device_get(struct reg *r, const char *id, struct kluis_arena *arena, struct reg_device *out, struct kluis_err *err)
 {
+    HOLD(r);
     struct sqlite3_stmt *st;
     KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT id,official,state,identity,cert,login_spki,enrolled_us FROM device WHERE id=?", "s", id));
     kluis_status rc = kluis_db_step(r->db, st, err);
@@ -224,6 +252,7 @@ kluis_status reg_device_get(struct reg *r, const char *id, struct kluis_arena *a
 
 kluis_status reg_devices(struct reg *r, struct kluis_arena *arena, void *ctx, kluis_status (*each)(void *, const struct reg_device *, struct kluis_err *), struct kluis_err *err)
 {
+    HOLD(r);
     struct sqlite3_stmt *st;
     KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT id,official,state,identity,cert,login_spki,enrolled_us FROM device ORDER BY id", ""));
     kluis_status rc;
@@ -239,6 +268,7 @@ kluis_status reg_devices(struct reg *r, struct kluis_arena *arena, void *ctx, kl
 
 kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reason, struct kluis_err *err)
 {
+    HOLD(r);
     KLUIS_TRY(kluis_db_begin(r->db, err));
     kluis_status rc = kluis_db_run(r->db, NULL, err, "UPDATE device SET state=2, suspended_why=? WHERE id=? AND state=1", "ss", reason, id);
     if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
@@ -267,6 +297,7 @@ static kluis_status entry_hash(const uint8_t previous[32], uint64_t seq, int64_t
 
 kluis_status reg_audit(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail, struct kluis_err *err)
 {
+    HOLD(r);
     KLUIS_TRY(kluis_db_begin(r->db, err));
     uint8_t previous[32] = { 0 }, hash[32];
     uint64_t seq = 1;
@@ -294,6 +325,7 @@ kluis_status reg_audit(struct reg *r, const char *actor, const char *action, con
 
 kluis_status reg_audit_check(struct reg *r, uint64_t *entries, struct kluis_err *err)
 {
+    HOLD(r);
     struct sqlite3_stmt *st;
     uint8_t previous[32] = { 0 }, hash[32], stored[32];
     *entries = 0;

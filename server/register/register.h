@@ -1,7 +1,8 @@
 /* server/register/register.h - what people decided: officials, enrolment codes, devices, the audit trail.
  *
  * register.db, in the vault.  Small, backed up, never derivable.  One writer: the vault process (or a command that holds
- * the home lock while no vault runs).  synchronous=FULL: what returned OK is on disk.
+ * the home lock while no vault runs).  synchronous=FULL: what returned OK is on disk.  Thread-safe: one caller at a time inside; a callback
+ * may call back.
  */
 #ifndef SERVER_REGISTER_H
 #define SERVER_REGISTER_H
