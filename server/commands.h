@@ -1,0 +1,15 @@
+/* server/commands.h - the commands that need the vault: official, enrol, status, search, check, rebuild-index.
+ *
+ * Run inside the vault process (through its control socket) or, when none runs, under the home's lock.  Every search is audited before
+ * its first hit is printed.
+ */
+#ifndef SERVER_COMMANDS_H
+#define SERVER_COMMANDS_H
+
+#include "server/control/control.h"
+
+struct vault;
+/* ctx: the struct vault.  A control_handler. */
+kluis_status commands_run(void *ctx, int argc, const char *const *argv, const struct control_output *out, struct kluis_err *err);
+
+#endif
