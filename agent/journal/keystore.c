@@ -1,0 +1,123 @@
+/* agent/journal/keystore.c - where the agent's keys live.  See home.h.
+ *
+ * The session's secret service keeps a key encrypted under the person's login; a 0600 file is the fallback, and status says so.
+ * A key is looked for in both places: a session without its bus must not make a second key. */
+#include "agent/journal/home.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+#ifdef KLUIS_HAVE_LIBSECRET
+#include <libsecret/secret.h>
+#endif
+
+enum { KEY_FILE_MAX = 4096 };
+
+static kluis_status key_file(const char *dir, const char *name, char out[KLUIS_PATH_MAX], struct kluis_err *err)
+{
+    char folder[KLUIS_PATH_MAX], file[64];
+    KLUIS_TRY(kluis_path(folder, sizeof folder, dir, "keys", err));
+    (void)snprintf(file, sizeof file, "%s.key", name);
+    return kluis_path(out, KLUIS_PATH_MAX, folder, file, err);
+}
+
+#ifdef KLUIS_HAVE_LIBSECRET
+static const SecretSchema *secret_schema(void)
+{
+    static const SecretSchema s = { "nl.chatkluis.agent", SECRET_SCHEMA_NONE,
+                                    { { "home", SECRET_SCHEMA_ATTRIBUTE_STRING }, { "name", SECRET_SCHEMA_ATTRIBUTE_STRING }, { NULL, 0 } },
+                                    0, NULL, NULL, NULL, NULL, NULL, NULL, NULL };
+    return &s;
+}
+
+static bool service_wanted(void)
+{
+    const char *choice = getenv("CHATKLUIS_KEYSTORE");
+    const char *bus = getenv("DBUS_SESSION_BUS_ADDRESS");
+    return bus != NULL && bus[0] != '\0' && (choice == NULL || strcmp(choice, "file") != 0);
+}
+
+/* Secrets are text there: base64. */
+static bool service_get(const char *dir, const char *name, struct kluis_buf *out)
+{
+    if (!service_wanted()) { return false; }
+    gchar *text = secret_password_lookup_sync(secret_schema(), NULL, NULL, "home", dir, "name", name, NULL);
+    if (text == NULL) { return false; }
+    size_t len = strlen(text), n = 0;
+    uint8_t *p = kluis_buf_reserve(out, len + 1);
+    bool ok = p != NULL && kluis_unbase64((struct kluis_str){ text, len }, p, len, &n);
+    if (ok) { out->len += n; }
+    secret_password_wipe(text);
+    secret_password_free(text);
+    return ok;
+}
+
+static bool service_put(const char *dir, const char *name, struct kluis_bytes value)
+{
+    if (!service_wanted()) { return false; }
+    char label[96];
+    (void)snprintf(label, sizeof label, "Chatkluis %s key", name);
+    size_t n = kluis_base64_len(value.len) + 1;
+    char *text = kluis_secret_new(n);
+    if (text == NULL) { return false; }
+    (void)kluis_base64(value.ptr, value.len, text);
+    bool ok = secret_password_store_sync(secret_schema(), SECRET_COLLECTION_DEFAULT, label, text, NULL, NULL, "home", dir, "name", name, NULL) == TRUE;
+    kluis_secret_free(text, n);
+    return ok;
+}
+#else
+static bool service_get(const char *dir, const char *name, struct kluis_buf *out)
+{
+    (void)dir;
+    (void)name;
+    (void)out;
+    return false;
+}
+
+static bool service_put(const char *dir, const char *name, struct kluis_bytes value)
+{
+    (void)dir;
+    (void)name;
+    (void)value;
+    return false;
+}
+#endif
+
+kluis_status keystore_get(const char *dir, const char *name, struct kluis_buf *out, struct kluis_err *err)
+{
+    char path[KLUIS_PATH_MAX];
+    KLUIS_TRY(key_file(dir, name, path, err));
+    if (access(path, F_OK) == 0) { return kluis_read_file(path, KEY_FILE_MAX, out, err); }
+    if (service_get(dir, name, out)) { return KLUIS_OK; }
+    return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no %s key in '%s': unlock your keyring, or enrol this device", name, dir);
+}
+
+kluis_status keystore_put(const char *dir, const char *name, struct kluis_bytes value, struct kluis_err *err)
+{
+    char path[KLUIS_PATH_MAX];
+    KLUIS_TRY(key_file(dir, name, path, err));
+    /* A file that is there stays where the key is: replaced whole, so that both places never disagree. */
+    if (access(path, F_OK) != 0 && service_put(dir, name, value)) { return KLUIS_OK; }
+    if (strcmp(name, "home") != 0) { return kluis_write_file(path, value.ptr, value.len, 0600, err); }
+    int fd = kluis_io_open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600); /* a home key is never replaced */
+    if (fd < 0 && errno == EEXIST) { return KLUIS_FAIL(err, KLUIS_E_EXISTS, "'%s' is there already", path); }
+    if (fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make '%s'", path); }
+    kluis_status rc = kluis_write_all(fd, value.ptr, value.len, path, err);
+    if (rc != KLUIS_OK) {
+        kluis_close_quiet(&fd);
+        (void)kluis_io_unlink(path); /* nothing was encrypted under it yet */
+        return rc;
+    }
+    KLUIS_TRY(kluis_close_durable(&fd, path, err));
+    char folder[KLUIS_PATH_MAX];
+    KLUIS_TRY(kluis_path(folder, sizeof folder, dir, "keys", err));
+    KLUIS_TRY(kluis_fsync_dir(folder, err));
+    kluis_durable_step("agent.key.home");
+    return KLUIS_OK;
+}
+
+const char *keystore_kind(const char *dir)
+{
+    char path[KLUIS_PATH_MAX];
+    return key_file(dir, "home", path, NULL) == KLUIS_OK && access(path, F_OK) == 0 ? "file" : "secret-service";
+}
