@@ -48,7 +48,6 @@ void align_learned(struct aligner *a);
 KLUIS_MUSTUSE kluis_status align_match(struct aligner *a, const struct align_entry *e, size_t n, bool *known, struct kluis_err *err);
 /* The tag under which an author is remembered (itself, or the one renamed from). */
 uint32_t align_author(const struct aligner *a, uint32_t tag);
-void align_free(struct aligner *a);
-KLUIS_DEFINE_CLEANUP(aligner)
+void align_free(struct aligner *a);                 /* NULL: no-op */
 
 #endif

@@ -1,6 +1,8 @@
 /* agent/journal/journal.c - two readings of a source and the comparison between them.  See journal.h. */
+#include "agent/journal/copy.h"
 #include "agent/journal/journal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -18,7 +20,8 @@ struct reading {
     int spool;                                   /* fingerprints of the first reading: a file without a name */
     uint8_t *block;                              /* ALIGN_WINDOW entries on the wire                          */
     uint64_t written, in_block;
-    struct kluis_header header;                  /* of the conversation being read: borrowed, valid until end */
+    struct kluis_arena *arena;                   /* holds the header of the conversation being read           */
+    struct kluis_header header;
     /* second reading */
     size_t at_occ;
     uint64_t at;                                 /* records of this occurrence read so far                    */
@@ -69,7 +72,8 @@ static kluis_status first_begin(void *ctx, const struct kluis_header *h, struct 
     }
     struct occurrence *o = &r->occ[r->n_occ++];
     *o = (struct occurrence){ .first = r->written + r->in_block };
-    r->header = *h;
+    kluis_arena_clear(r->arena);
+    KLUIS_TRY(copy_header(r->arena, h, &r->header, err));
     return conversation_key(r, h, o->key, err);
 }
 
@@ -214,7 +218,8 @@ static kluis_status second_begin(void *ctx, const struct kluis_header *h, struct
     r->abandoned = r->active = false;
     r->at = 0;
     r->n_window = 0;
-    r->header = *h;
+    kluis_arena_clear(r->arena);
+    KLUIS_TRY(copy_header(r->arena, h, &r->header, err));
     KLUIS_TRY(conversation_key(r, h, key, err));
     if (r->at_occ >= r->n_occ || memcmp(r->occ[r->at_occ].key, key, KEY) != 0) { return abandon(r); }
     if (r->occ[r->at_occ].n == 0) { return KLUIS_OK; }
@@ -283,7 +288,8 @@ kluis_status journal_read(struct home *h, const char *kind, const struct journal
     r.block = kluis_malloc((size_t)ALIGN_WINDOW * ALIGN_ENTRY_WIRE);
     r.window = kluis_calloc(ALIGN_WINDOW, sizeof *r.window);
     r.known = kluis_calloc(ALIGN_WINDOW, sizeof *r.known);
-    if (r.block == NULL || r.window == NULL || r.known == NULL) { rc = no_memory(err); }
+    r.arena = kluis_arena_new(COPY_HEADER_MAX);
+    if (r.block == NULL || r.window == NULL || r.known == NULL || r.arena == NULL) { rc = no_memory(err); }
     if (rc == KLUIS_OK) {
         r.spool = kluis_io_open(h->dir, O_RDWR | O_TMPFILE, 0600);
         if (r.spool < 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make a temporary file in '%s'", h->dir); }
@@ -293,6 +299,7 @@ kluis_status journal_read(struct home *h, const char *kind, const struct journal
     if (rc == KLUIS_OK && counts->records > 0) { rc = reader->read(reader->ctx, &second, err); }
     forget_conversation(&r);
     kluis_close_quiet(&r.spool);
+    kluis_arena_free(r.arena);
     kluis_free(r.occ);
     kluis_free(r.block);
     kluis_free(r.window);
@@ -306,6 +313,7 @@ kluis_status journal_take(struct home *h, int64_t conversation, const uint8_t pa
                           enum kluis_precision precision, struct kluis_err *err)
 {
     if (n > ALIGN_CHUNK_MAX) { return KLUIS_FAIL(err, KLUIS_E_BUG, "a slice of %zu records", n); }
+    if (n == 0) { return kluis_db_run(h->db, NULL, err, "UPDATE conversation SET parts=parts+1 WHERE id=?1", "i", conversation); }
     KLUIS_AUTO_BUF(b, (size_t)ALIGN_CHUNK_MAX * ALIGN_ENTRY_WIRE);
     uint8_t *p = kluis_buf_reserve(&b, n * ALIGN_ENTRY_WIRE);
     int64_t first = INT64_MAX, last = INT64_MIN;

@@ -105,7 +105,7 @@ kluis_status keystore_put(const char *dir, const char *name, struct kluis_bytes 
     kluis_status rc = kluis_write_all(fd, value.ptr, value.len, path, err);
     if (rc != KLUIS_OK) {
         kluis_close_quiet(&fd);
-        (void)kluis_io_unlink(path); /* nothing was encrypted under it yet */
+        if (kluis_io_unlink(path) != 0) { kluis_err_prefix(err, "remove it by hand"); } /* nothing was encrypted under it yet */
         return rc;
     }
     KLUIS_TRY(kluis_close_durable(&fd, path, err));
