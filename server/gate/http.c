@@ -7,7 +7,7 @@
 #include "server/gate/gate_internal.h"
 #include "server/log.h"
 
-enum { SWALLOW_MAX = 1 << 20, CLOCK_S = 300, RETRY_BUSY_S = 5, RETRY_FULL_S = 60, RETRY_BROKEN_S = 15 };
+enum { SWALLOW_MAX = 8 << 20, CLOCK_S = 300, RETRY_BUSY_S = 5, RETRY_FULL_S = 60, RETRY_BROKEN_S = 15 };
 
 static uint64_t nonce_clock(void)
 {
