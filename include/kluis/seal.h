@@ -76,6 +76,11 @@ struct kluis_seal_verdict {
  * must hold (now).  Statuses: OK with a verdict (which may be INVALID); E_NOMEM. Hostile p7s bytes give a verdict, not an error. */
 KLUIS_MUSTUSE kluis_status kluis_seal_judge(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
                                             const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t at_us, struct kluis_seal_verdict *out, struct kluis_err *err);
+/* The same, when something else (a stamped checkpoint) proves that the signature existed at known_us: the signer's path is then
+ * judged at that moment or at the token's, whichever is earlier.  KLUIS_TIME_ABSENT: nothing does. */
+KLUIS_MUSTUSE kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
+                                                  const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us, int64_t at_us,
+                                                  struct kluis_seal_verdict *out, struct kluis_err *err);
 /* The signer's certificate of a p7s (DER).  E_REJECT. */
 KLUIS_MUSTUSE kluis_status kluis_seal_signer(struct kluis_bytes p7s, struct kluis_buf *cert_der, struct kluis_err *err);
 /* Takes the token out of a TimeStampResp after checking status, imprint, nonce, EKU, chain to an anchor. E_REJECT; E_BUSY when the

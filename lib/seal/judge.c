@@ -1,0 +1,250 @@
+/* lib/seal/judge.c - verdicts on signatures and time-stamp tokens.
+ *
+ * Order: our strict reading of the form, the digests it names, OpenSSL's verdict on the signature, the embedded
+ * certificates, the token, and last the path to an anchor at the moment the signature is proven to have existed. */
+#include "chain.h"
+
+#include <openssl/cms.h>
+#include <openssl/err.h>
+
+static void note(struct kluis_seal_verdict *v, const char *reason)
+{
+    if (!v->reason[0]) { reason_set(v->reason, "%s", reason); }
+}
+
+static bool digest_is(enum hash_kind h, struct kluis_bytes p, struct kluis_bytes want)
+{
+    uint8_t out[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    return EVP_Digest(p.len ? p.ptr : (const uint8_t *)"", p.len, out, &n, hash_md(h), NULL) == 1 && n == want.len && memcmp(out, want.ptr, n) == 0;
+}
+
+/* OpenSSL's own encoding of what it understood equals what came: nothing was skipped over. */
+static bool encodes_the_same(CMS_ContentInfo *cms, struct kluis_bytes der)
+{
+    uint8_t *again = NULL;
+    int n = i2d_CMS_ContentInfo(cms, &again);
+    bool same = n > 0 && (size_t)n == der.len && memcmp(again, der.ptr, der.len) == 0;
+    OPENSSL_free(again);
+    return same;
+}
+
+kluis_status view_verify(const struct cms_view *v, struct kluis_bytes der, struct kluis_bytes content, enum view_kind kind, STACK_OF(X509) *embedded, bool *good,
+                         char reason[KLUIS_ERR_MSG], struct kluis_err *err)
+{
+    *good = false;
+    if (!digest_is(v->ess_kind, v->cert[v->signer], v->ess_hash)) {
+        reason_set(reason, "signing-certificate-v2 names another certificate");
+        return KLUIS_OK;
+    }
+    if (!digest_is(v->hash, kind == VIEW_TOKEN ? v->econtent : content, v->message_digest)) {
+        reason_set(reason, "signature is over other data");
+        return KLUIS_OK;
+    }
+    const uint8_t *p = der.ptr;
+    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &p, (long)der.len);
+    BIO *in = NULL;
+    if (!cms || p != der.ptr + der.len || (kind == VIEW_SIGNATURE && !encodes_the_same(cms, der))) {
+        reason_set(reason, "signature: not the one encoding of its content");
+    } else if (kind == VIEW_SIGNATURE && !(in = BIO_new_mem_buf(content.len ? content.ptr : (const uint8_t *)"", (int)content.len))) {
+        reason_set(reason, "out of memory");
+    } else {
+        /* Paths are judged apart, at the moment that counts. */
+        *good = CMS_verify(cms, embedded, NULL, in, NULL, CMS_BINARY | CMS_NO_SIGNER_CERT_VERIFY | CMS_NOINTERN) == 1;
+        if (!*good) { reason_set(reason, "signature value is wrong"); }
+    }
+    BIO_free(in);
+    CMS_ContentInfo_free(cms);
+    for (unsigned long e = ERR_get_error(); e; e = ERR_get_error()) {
+        if (ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE) {
+            *good = false;
+            ERR_clear_error();
+            return KLUIS_FAIL(err, KLUIS_E_NOMEM, "signature: out of memory");
+        }
+    }
+    return KLUIS_OK;
+}
+
+static bool nonce_is(struct kluis_bytes in, uint64_t want)
+{
+    uint64_t v = 0;
+    if (in.len == 9 && in.ptr[0] == 0) {
+        in.ptr++;
+        in.len--;
+    } else if (in.len == 0 || in.len > 8 || (in.ptr[0] & 0x80)) {
+        return false;
+    }
+    for (size_t i = 0; i < in.len; i++) { v = v << 8 | in.ptr[i]; }
+    return v == want;
+}
+
+static kluis_status token_chain(const struct cms_view *v, STACK_OF(X509) *embedded, const struct kluis_bytes *anchors, size_t n, int64_t at_us,
+                                struct token_verdict *out, struct kluis_err *err)
+{
+    bool tight = false;
+    KLUIS_TRY(chain_tight(v, embedded, anchors, n, &tight, err));
+    if (!tight) {
+        reason_set(out->reason, "time-stamp token: embeds a certificate outside its path");
+        return KLUIS_OK;
+    }
+    if (n == 0) {
+        out->outcome = KLUIS_INDETERMINATE;
+        reason_set(out->reason, "no time authority is trusted");
+        return KLUIS_OK;
+    }
+    X509 *signer = sk_X509_value(embedded, (int)v->signer);
+    enum chain_result then = CHAIN_BAD, now = CHAIN_BAD;
+    char why[KLUIS_ERR_MSG] = "";
+    KLUIS_TRY(chain_check(signer, embedded, anchors, n, CHAIN_TIME, out->gen_us, &then, why, err));
+    if (then == CHAIN_GOOD) { KLUIS_TRY(chain_check(signer, embedded, anchors, n, CHAIN_TIME, at_us, &now, why, err)); }
+    if (then == CHAIN_GOOD && now == CHAIN_GOOD) {
+        out->outcome = KLUIS_VALID;
+    } else if (then == CHAIN_GOOD && now == CHAIN_EXPIRED) {
+        /* True once, but nothing newer vouches for it: a token must be renewed before its authority's certificate ends. */
+        out->outcome = KLUIS_INDETERMINATE;
+        reason_set(out->reason, "time-stamp token: its authority's certificate has expired since, and nothing newer covers it");
+    } else {
+        reason_set(out->reason, "time-stamp token: %.200s", why);
+    }
+    return KLUIS_OK;
+}
+
+kluis_status token_judge(struct kluis_bytes token, struct kluis_bytes covered, const uint8_t *covered_sha256, const struct kluis_bytes *anchors, size_t n,
+                         int64_t at_us, const uint64_t *nonce, struct token_verdict *out, struct kluis_err *err)
+{
+    struct cms_view v;
+    struct tst_view t;
+    struct kluis_err e = { 0 };
+    memset(out, 0, sizeof *out);
+    out->outcome = KLUIS_INVALID;
+    out->gen_us = KLUIS_TIME_ABSENT;
+    if (cms_view_read(token, VIEW_TOKEN, &v, &e) != KLUIS_OK) {
+        reason_set(out->reason, "time-stamp token: %.250s", e.msg);
+        return KLUIS_OK;
+    }
+    if (!tst_view_read(v.econtent, &t)) {
+        reason_set(out->reason, "time-stamp token: malformed TSTInfo");
+        return KLUIS_OK;
+    }
+    bool same = covered.ptr ? digest_is(t.hash, covered, t.imprint) : t.hash == HASH_SHA256 && memcmp(t.imprint.ptr, covered_sha256, 32) == 0;
+    if (!same) {
+        reason_set(out->reason, "time-stamp token: over other data");
+        return KLUIS_OK;
+    }
+    if (nonce && !nonce_is(t.nonce, *nonce)) {
+        reason_set(out->reason, "time-stamp token: answers another request");
+        return KLUIS_OK;
+    }
+    STACK_OF(X509) *embedded = NULL;
+    kluis_status st = chain_embedded(&v, &embedded, &e);
+    if (st != KLUIS_OK) {
+        reason_set(out->reason, "time-stamp token: %.250s", e.msg);
+        return st == KLUIS_E_NOMEM ? KLUIS_FAIL(err, st, "%s", e.msg) : KLUIS_OK;
+    }
+    bool good = false;
+    char why[KLUIS_ERR_MSG] = "";
+    st = view_verify(&v, token, (struct kluis_bytes){ NULL, 0 }, VIEW_TOKEN, embedded, &good, why, err);
+    if (st == KLUIS_OK && !good) { reason_set(out->reason, "time-stamp token: %.250s", why); }
+    if (st == KLUIS_OK && good) {
+        out->gen_us = t.gen_us;
+        st = token_chain(&v, embedded, anchors, n, at_us, out, err);
+    }
+    sk_X509_pop_free(embedded, X509_free);
+    return st;
+}
+
+static kluis_status certificate_judge(const struct cms_view *v, STACK_OF(X509) *embedded, const struct kluis_bytes *anchors, size_t n, int64_t known_us,
+                                      int64_t at_us, struct kluis_seal_verdict *out, struct kluis_err *err)
+{
+    X509 *signer = sk_X509_value(embedded, (int)v->signer);
+    bool tight = false, proven = true;
+    KLUIS_TRY(chain_tight(v, embedded, anchors, n, &tight, err));
+    if (!tight || !cert_may_sign(signer)) {
+        out->certificate = KLUIS_INVALID;
+        note(out, tight ? "certificate is not made for signing records" : "signature embeds a certificate outside its path");
+        return KLUIS_OK;
+    }
+    if (n == 0) {
+        note(out, "no certificate authority is trusted");
+        return KLUIS_OK;
+    }
+    int64_t when = known_us;
+    if (out->time == KLUIS_VALID && (known_us == KLUIS_TIME_ABSENT || out->proven_us < known_us)) { when = out->proven_us; }
+    if (when == KLUIS_TIME_ABSENT) {
+        when = at_us;
+        proven = false;
+    }
+    enum chain_result r = CHAIN_BAD;
+    char why[KLUIS_ERR_MSG] = "";
+    KLUIS_TRY(chain_check(signer, embedded, anchors, n, CHAIN_SIGNER, when, &r, why, err));
+    if (r == CHAIN_GOOD) {
+        out->certificate = KLUIS_VALID;
+    } else if (r == CHAIN_EXPIRED && !proven) {
+        note(out, "certificate has expired, and nothing proves that the signature is older");
+    } else {
+        out->certificate = KLUIS_INVALID;
+        note(out, why);
+    }
+    return KLUIS_OK;
+}
+
+kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
+                                    const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us, int64_t at_us, struct kluis_seal_verdict *out,
+                                    struct kluis_err *err)
+{
+    struct cms_view v;
+    struct kluis_err e = { 0 };
+    memset(out, 0, sizeof *out);
+    out->signature = KLUIS_INVALID;
+    out->certificate = out->time = KLUIS_INDETERMINATE;
+    out->claimed_us = out->proven_us = KLUIS_TIME_ABSENT;
+    ERR_clear_error();
+    if (content.len > INT32_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "signed content is too large"); }
+    if (cms_view_read(p7s, VIEW_SIGNATURE, &v, &e) != KLUIS_OK) {
+        note(out, e.msg);
+        return KLUIS_OK;
+    }
+    out->claimed_us = v.signing_us;
+    out->has_token = v.token.ptr != NULL;
+    kluis_sha256_of(v.cert[v.signer].ptr, v.cert[v.signer].len, out->cert_sha256);
+    STACK_OF(X509) *embedded = NULL;
+    kluis_status st = chain_embedded(&v, &embedded, &e);
+    if (st != KLUIS_OK) {
+        note(out, e.msg);
+        return st == KLUIS_E_NOMEM ? KLUIS_FAIL(err, st, "%s", e.msg) : KLUIS_OK;
+    }
+    bool good = false;
+    char why[KLUIS_ERR_MSG] = "";
+    st = view_verify(&v, p7s, content, VIEW_SIGNATURE, embedded, &good, why, err);
+    if (st == KLUIS_OK) {
+        out->signature = good ? KLUIS_VALID : KLUIS_INVALID;
+        if (!good) { note(out, why); }
+    }
+    struct token_verdict t = { .outcome = KLUIS_INDETERMINATE, .gen_us = KLUIS_TIME_ABSENT };
+    if (st == KLUIS_OK && v.token.ptr) {
+        st = token_judge(v.token, v.signature, NULL, tsa_anchors, n_tsa, at_us, NULL, &t, err);
+        out->time = t.outcome;
+        out->proven_us = t.outcome == KLUIS_VALID ? t.gen_us : KLUIS_TIME_ABSENT;
+        if (t.outcome == KLUIS_INVALID) { note(out, t.reason); }
+    }
+    if (st == KLUIS_OK) { st = certificate_judge(&v, embedded, anchors, n_anchors, known_us, at_us, out, err); }
+    /* A missing or expired proof of time is the mildest finding and speaks last. */
+    if (st == KLUIS_OK && t.outcome == KLUIS_INDETERMINATE) { note(out, v.token.ptr ? t.reason : "no time-stamp token"); }
+    sk_X509_pop_free(embedded, X509_free);
+    ERR_clear_error();
+    return st;
+}
+
+kluis_status kluis_seal_judge(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
+                              const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t at_us, struct kluis_seal_verdict *out, struct kluis_err *err)
+{
+    return kluis_seal_judge_known(p7s, content, anchors, n_anchors, tsa_anchors, n_tsa, KLUIS_TIME_ABSENT, at_us, out, err);
+}
+
+kluis_status kluis_seal_signer(struct kluis_bytes p7s, struct kluis_buf *cert_der, struct kluis_err *err)
+{
+    struct cms_view v;
+    KLUIS_TRY(cms_view_read(p7s, VIEW_SIGNATURE, &v, err));
+    kluis_buf_add(cert_der, v.cert[v.signer].ptr, v.cert[v.signer].len);
+    return kluis_buf_ok(cert_der, err);
+}

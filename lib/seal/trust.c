@@ -1,0 +1,174 @@
+/* lib/seal/trust.c - trust.json (docs/FORMAT.md §8): what a verifier believes.  Unknown members refuse. */
+#include "chain.h"
+
+#include <json-c/json.h>
+#include <openssl/err.h>
+
+enum { TRUST_MAX = 1 << 20, LIST_MAX = 64, WORD_MAX = 1024 };
+
+static kluis_status no_memory(struct kluis_err *err)
+{
+    return KLUIS_FAIL(err, KLUIS_E_NOMEM, "trust file: out of memory");
+}
+
+static struct kluis_str text_of(json_object *v)
+{
+    if (!v || json_object_get_type(v) != json_type_string) { return (struct kluis_str){ NULL, 0 }; }
+    return (struct kluis_str){ json_object_get_string(v), (size_t)json_object_get_string_len(v) };
+}
+
+static kluis_status cert_list(json_object *v, struct kluis_arena *arena, const struct kluis_bytes **out, size_t *n, const char *what, struct kluis_err *err)
+{
+    if (!v || json_object_get_type(v) != json_type_array || json_object_array_length(v) > LIST_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" must be a list of at most %d certificates", what, LIST_MAX);
+    }
+    size_t count = json_object_array_length(v);
+    struct kluis_bytes *list = kluis_arena_alloc(arena, (count + 1) * sizeof *list);
+    if (!list) { return no_memory(err); }
+    for (size_t i = 0; i < count; i++) {
+        struct kluis_str s = text_of(json_object_array_get_idx(v, i));
+        struct cert_view view;
+        if (s.len > kluis_base64_len(KLUIS_CERT_MAX)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\": certificate too large", what); }
+        uint8_t *der = kluis_arena_alloc(arena, s.len + 1);
+        size_t len = 0;
+        if (!der) { return no_memory(err); }
+        if (!s.ptr || !kluis_unbase64(s, der, s.len + 1, &len)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" holds no base64", what); }
+        list[i] = (struct kluis_bytes){ der, len };
+        X509 *x = cert_view_read(list[i], &view) ? x509_from_der(list[i]) : NULL;
+        bool good = x && X509_get0_pubkey(x);
+        X509_free(x);
+        ERR_clear_error();
+        if (!good) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" holds something that is no certificate", what); }
+    }
+    *out = list;
+    *n = count;
+    return KLUIS_OK;
+}
+
+static char *word_of(json_object *v, struct kluis_arena *arena)
+{
+    struct kluis_str s = text_of(v);
+    if (!s.ptr || s.len == 0 || s.len > WORD_MAX || memchr(s.ptr, 0, s.len)) { return NULL; }
+    return kluis_arena_strndup(arena, s.ptr, s.len);
+}
+
+static kluis_status witnesses(json_object *v, struct kluis_arena *arena, struct kluis_trust *out, struct kluis_err *err)
+{
+    json_object *keys = NULL, *threshold = NULL;
+    if (json_object_get_type(v) != json_type_object || json_object_object_length(v) != 2 || !json_object_object_get_ex(v, "keys", &keys) ||
+        !json_object_object_get_ex(v, "threshold", &threshold) || json_object_get_type(keys) != json_type_array ||
+        json_object_get_type(threshold) != json_type_int || json_object_array_length(keys) > LIST_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"witnesses\" must hold \"keys\" and \"threshold\"");
+    }
+    size_t n = json_object_array_length(keys);
+    int64_t need = json_object_get_int64(threshold);
+    if (need < 0 || (uint64_t)need > n) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: more witnesses demanded than named"); }
+    const char **list = kluis_arena_alloc(arena, (n + 1) * sizeof *list);
+    if (!list) { return no_memory(err); }
+    for (size_t i = 0; i < n; i++) {
+        list[i] = word_of(json_object_array_get_idx(keys, i), arena);
+        if (!list[i]) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: witness key is no text"); }
+    }
+    out->witness_vkeys = list;
+    out->n_witnesses = n;
+    out->witness_threshold = (size_t)need;
+    return KLUIS_OK;
+}
+
+static kluis_status read_members(json_object *o, struct kluis_arena *arena, struct kluis_trust *t, struct kluis_err *err)
+{
+    static const char *const known[] = { "version", "organisation", "device_cas", "seal_cas", "time_authorities", "log", "witnesses" };
+    json_object *v = NULL;
+    if (!o || json_object_get_type(o) != json_type_object) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: no JSON object"); }
+    json_object_object_foreach(o, key, member)
+    {
+        bool found = false;
+        (void)member;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++) { found = found || strcmp(key, known[i]) == 0; }
+        if (!found) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: unknown member \"%.40s\"", key); }
+    }
+    if (!json_object_object_get_ex(o, "version", &v) || !kluis_str_is(text_of(v), "chatkluis-trust-v1")) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"version\" is not chatkluis-trust-v1");
+    }
+    if (json_object_object_get_ex(o, "organisation", &v)) {
+        struct kluis_str s = text_of(v);
+        t->organisation = kluis_arena_str(arena, s);
+        if (!t->organisation.ptr) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"organisation\" is no text"); }
+    }
+    v = NULL;
+    (void)json_object_object_get_ex(o, "device_cas", &v);
+    KLUIS_TRY(cert_list(v, arena, &t->device_cas, &t->n_device_cas, "device_cas", err));
+    v = NULL;
+    (void)json_object_object_get_ex(o, "seal_cas", &v);
+    KLUIS_TRY(cert_list(v, arena, &t->seal_cas, &t->n_seal_cas, "seal_cas", err));
+    v = NULL;
+    (void)json_object_object_get_ex(o, "time_authorities", &v);
+    KLUIS_TRY(cert_list(v, arena, &t->tsa_cas, &t->n_tsa_cas, "time_authorities", err));
+    if (json_object_object_get_ex(o, "log", &v)) {
+        t->log_vkey = word_of(v, arena);
+        if (!t->log_vkey) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"log\" is no verifier key"); }
+    }
+    return json_object_object_get_ex(o, "witnesses", &v) ? witnesses(v, arena, t, err) : KLUIS_OK;
+}
+
+kluis_status kluis_trust_read(struct kluis_str json, struct kluis_arena *arena, struct kluis_trust *out, struct kluis_err *err)
+{
+    memset(out, 0, sizeof *out);
+    if (!json.ptr || json.len == 0 || json.len > TRUST_MAX || kluis_utf8_valid(json.ptr, json.len) != json.len) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: empty, too large or not UTF-8");
+    }
+    struct json_tokener *tok = json_tokener_new_ex(8);
+    if (!tok) { return no_memory(err); }
+    json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+    json_object *o = json_tokener_parse_ex(tok, json.ptr, (int)json.len);
+    size_t end = json_tokener_get_parse_end(tok);
+    while (end < json.len && strchr(" \t\r\n", json.ptr[end]) && json.ptr[end]) { end++; }
+    struct kluis_trust t;
+    memset(&t, 0, sizeof t);
+    kluis_status st = json_tokener_get_error(tok) != json_tokener_success || end != json.len ? KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: malformed JSON")
+                                                                                              : read_members(o, arena, &t, err);
+    json_object_put(o);
+    json_tokener_free(tok);
+    if (st == KLUIS_OK) { *out = t; }
+    return st;
+}
+
+static void put_certs(struct kluis_buf *out, const char *name, const struct kluis_bytes *list, size_t n)
+{
+    kluis_buf_fmt(out, ",\n  \"%s\": [", name);
+    for (size_t i = 0; i < n; i++) {
+        size_t len = kluis_base64_len(list[i].len);
+        kluis_buf_cstr(out, i ? ",\n    \"" : "\n    \"");
+        char *room = (char *)kluis_buf_reserve(out, len + 1);
+        if (!room) { return; }
+        out->len += kluis_base64(list[i].ptr, list[i].len, room);
+        kluis_buf_byte(out, '"');
+    }
+    kluis_buf_cstr(out, n ? "\n  ]" : "]");
+}
+
+kluis_status kluis_trust_write(const struct kluis_trust *t, struct kluis_buf *out, struct kluis_err *err)
+{
+    kluis_buf_cstr(out, "{\n  \"version\": \"chatkluis-trust-v1\"");
+    if (t->organisation.ptr) {
+        kluis_buf_cstr(out, ",\n  \"organisation\": ");
+        kluis_buf_json(out, t->organisation);
+    }
+    put_certs(out, "device_cas", t->device_cas, t->n_device_cas);
+    put_certs(out, "seal_cas", t->seal_cas, t->n_seal_cas);
+    put_certs(out, "time_authorities", t->tsa_cas, t->n_tsa_cas);
+    if (t->log_vkey) {
+        kluis_buf_cstr(out, ",\n  \"log\": ");
+        kluis_buf_json(out, kluis_str_of(t->log_vkey));
+    }
+    if (t->n_witnesses) {
+        kluis_buf_cstr(out, ",\n  \"witnesses\": {\n    \"keys\": [");
+        for (size_t i = 0; i < t->n_witnesses; i++) {
+            if (i) { kluis_buf_cstr(out, ", "); }
+            kluis_buf_json(out, kluis_str_of(t->witness_vkeys[i]));
+        }
+        kluis_buf_fmt(out, "],\n    \"threshold\": %zu\n  }", t->witness_threshold);
+    }
+    kluis_buf_cstr(out, "\n}\n");
+    return kluis_buf_ok(out, err);
+}

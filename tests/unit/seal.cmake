@@ -1,0 +1,1 @@
+kluis_test(seal SOURCES seal_test.c LINK test_pki)
