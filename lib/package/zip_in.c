@@ -1,0 +1,219 @@
+/* zip_in.c - strict forward reader of the one zip profile (FORMAT.md §4).
+ *
+ * A header is not interpreted field by field: the few free fields are taken out, the header that the profile makes of them is
+ * written again, and the two must be the same bytes. */
+#include "zip_in.h"
+
+static void *z_alloc(void *opaque, unsigned items, unsigned size)
+{
+    (void)opaque;
+    return kluis_calloc(items, size);
+}
+
+static void z_free(void *opaque, void *p)
+{
+    (void)opaque;
+    kluis_free(p);
+}
+
+kluis_status zip_in_init(struct zip_in *z, const struct kluis_input *in, struct kluis_err *err)
+{
+    *z = (struct zip_in){ .in = in };
+    z->block = kluis_malloc(ZIP_BLOCK);
+    z->out = kluis_malloc(ZIP_BLOCK);
+    z->whole = kluis_sha256_new();
+    z->content = kluis_sha256_new();
+    z->arena = kluis_arena_new((size_t)16 << 20);
+    z->z.zalloc = z_alloc;
+    z->z.zfree = z_free;
+    if (z->block == NULL || z->out == NULL || z->whole == NULL || z->content == NULL || z->arena == NULL || inflateInit2(&z->z, -15) != Z_OK) {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for reading a package");
+    }
+    z->z_ready = true;
+    return KLUIS_OK;
+}
+
+void zip_in_free(struct zip_in *z)
+{
+    if (z->z_ready) { (void)inflateEnd(&z->z); }
+    kluis_sha256_free(z->whole);
+    kluis_sha256_free(z->content);
+    kluis_arena_free(z->arena);
+    kluis_free(z->block);
+    kluis_free(z->out);
+    kluis_free(z->entries.list);
+    *z = (struct zip_in){ .in = NULL };
+}
+
+static kluis_status refuse(const struct zip_in *z, struct kluis_err *err, const char *why)
+{
+    return KLUIS_FAIL(err, KLUIS_E_REJECT, "not a package, at byte %llu: %s", (unsigned long long)z->position, why);
+}
+
+/* Makes sure that something is in the block unless the input is at its end. */
+static kluis_status fill(struct zip_in *z, struct kluis_err *err)
+{
+    if (z->at < z->n) { return KLUIS_OK; }
+    z->at = z->n = 0;
+    ssize_t got = z->in->read(z->in->ctx, z->block, ZIP_BLOCK, err);
+    if (got < 0) { return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_FAIL(err, KLUIS_E_IO, "cannot read the package"); }
+    z->n = (size_t)got;
+    kluis_sha256_add(z->whole, z->block, z->n);
+    return KLUIS_OK;
+}
+
+static void used(struct zip_in *z, size_t n)
+{
+    z->at += n;
+    z->position += n;
+}
+
+static kluis_status take(struct zip_in *z, uint8_t *p, size_t n, struct kluis_err *err)
+{
+    while (n > 0) {
+        KLUIS_TRY(fill(z, err));
+        if (z->at == z->n) { return refuse(z, err, "it ends too early"); }
+        size_t part = z->n - z->at < n ? z->n - z->at : n;
+        memcpy(p, z->block + z->at, part);
+        used(z, part);
+        p += part;
+        n -= part;
+    }
+    return KLUIS_OK;
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint16_t get16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static bool is_path(const char *p, size_t n)
+{
+    size_t from = 0;
+    for (size_t i = 0; i <= n; i++) {
+        if (i < n && p[i] != '/') { continue; }
+        if (!form_is_name(p + from, i - from)) { return false; }
+        from = i + 1;
+    }
+    return true;
+}
+
+kluis_status zip_in_next(struct zip_in *z, struct kluis_err *err)
+{
+    uint8_t head[FORM_LOCAL], want[FORM_LOCAL];
+    char name[KLUIS_PACKAGE_NAME_MAX + 1];
+    uint64_t offset = z->position;
+    KLUIS_TRY(take(z, head, 4, err));
+    if (get32(head) == 0x02014b50) { return KLUIS_END; }
+    KLUIS_TRY(take(z, head + 4, sizeof head - 4, err));
+    size_t name_len = get16(head + 26);
+    if (z->entries.n == 0) { z->clock = (struct form_clock){ get16(head + 10), get16(head + 12) }; }
+    if (get32(head) != 0x04034b50 || name_len == 0 || name_len > KLUIS_PACKAGE_NAME_MAX) { return refuse(z, err, "no entry where one must begin"); }
+    if (z->entries.n == KLUIS_PACKAGE_ENTRIES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d files in one package", KLUIS_PACKAGE_ENTRIES_MAX); }
+    if (offset > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB"); }
+    KLUIS_TRY(take(z, (uint8_t *)name, name_len, err));
+    name[name_len] = '\0';
+    if (memchr(name, 0, name_len) != NULL || !is_path(name, name_len)) { return refuse(z, err, "a file name outside the rules of FORMAT.md 4.2"); }
+    char *kept = kluis_arena_strndup(z->arena, name, name_len);
+    struct form_entry *e = kept == NULL ? NULL : form_entries_add(&z->entries);
+    if (e == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a package's list of files"); }
+    *e = (struct form_entry){ .name = kept, .method = get16(head + 8), .crc = get32(head + 14), .packed = get32(head + 18), .size = get32(head + 22), .offset = (uint32_t)offset };
+    form_local(want, e, z->clock);
+    if (memcmp(head, want, sizeof head) != 0) { return refuse(z, err, "a local header outside the profile of FORMAT.md 4.1"); }
+    if (e->method != FORM_STORED && e->method != FORM_DEFLATED) { return refuse(z, err, "a compression method other than stored and deflated"); }
+    if (e->method == FORM_STORED && e->packed != e->size) { return refuse(z, err, "a stored entry with two sizes"); }
+    z->total += e->size;
+    if (z->total > KLUIS_PACKAGE_BYTES_MAX || offset + e->packed > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB"); }
+    return KLUIS_OK;
+}
+
+struct measure { zip_in_fn *fn; void *ctx; uint32_t crc; uint64_t size; };
+
+static kluis_status give(struct zip_in *z, struct measure *m, const uint8_t *p, size_t n, struct kluis_err *err)
+{
+    if (n == 0) { return KLUIS_OK; }
+    m->crc = form_crc32(m->crc, p, n);
+    m->size += n;
+    kluis_sha256_add(z->content, p, n);
+    return m->fn(m->ctx, p, n, err);
+}
+
+static kluis_status stored(struct zip_in *z, const struct form_entry *e, struct measure *m, struct kluis_err *err)
+{
+    while (m->size < e->size) {
+        KLUIS_TRY(fill(z, err));
+        if (z->at == z->n) { return refuse(z, err, "it ends in the middle of a file"); }
+        size_t n = z->n - z->at;
+        if (n > e->size - m->size) { n = (size_t)(e->size - m->size); }
+        const uint8_t *p = z->block + z->at;
+        KLUIS_TRY(give(z, m, p, n, err));
+        used(z, n);
+    }
+    return KLUIS_OK;
+}
+
+static kluis_status deflated(struct zip_in *z, const struct form_entry *e, struct measure *m, struct kluis_err *err)
+{
+    uint64_t left = e->packed;
+    int rc = Z_OK;
+    if (inflateReset(&z->z) != Z_OK) { return KLUIS_FAIL(err, KLUIS_E_BUG, "the inflater cannot be reset"); }
+    while (rc != Z_STREAM_END) {
+        KLUIS_TRY(fill(z, err));
+        size_t n = z->n - z->at < left ? z->n - z->at : (size_t)left;
+        if (n == 0 && left > 0) { return refuse(z, err, "it ends in the middle of a file"); }
+        z->z.next_in = z->block + z->at;
+        z->z.avail_in = (unsigned)n;
+        z->z.next_out = z->out;
+        z->z.avail_out = ZIP_BLOCK;
+        rc = inflate(&z->z, Z_NO_FLUSH);
+        size_t consumed = n - z->z.avail_in, made = ZIP_BLOCK - z->z.avail_out;
+        if (rc == Z_MEM_ERROR) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory while inflating"); }
+        if ((rc != Z_OK && rc != Z_STREAM_END) || consumed + made == 0) { return refuse(z, err, "deflated data that is damaged or ends too early"); }
+        if (made > e->size - m->size) { return refuse(z, err, "a file that unpacks to more than it states"); }
+        used(z, consumed);
+        left -= consumed;
+        KLUIS_TRY(give(z, m, z->out, made, err));
+    }
+    if (left != 0) { return refuse(z, err, "bytes after the end of deflated data"); }
+    return KLUIS_OK;
+}
+
+kluis_status zip_in_body(struct zip_in *z, zip_in_fn *fn, void *ctx, struct kluis_err *err)
+{
+    struct form_entry *e = &z->entries.list[z->entries.n - 1];
+    struct measure m = { fn, ctx, 0, 0 };
+    KLUIS_TRY(e->method == FORM_STORED ? stored(z, e, &m, err) : deflated(z, e, &m, err));
+    kluis_sha256_end(z->content, e->sha256);
+    if (m.size != e->size) { return refuse(z, err, "a file that unpacks to less than it states"); }
+    if (m.crc != e->crc) { return refuse(z, err, "a file with a wrong CRC-32"); }
+    return KLUIS_OK;
+}
+
+kluis_status zip_in_end(struct zip_in *z, uint8_t whole[32], uint64_t *size, struct kluis_err *err)
+{
+    /* zip_in_next has taken the first signature already. */
+    const uint64_t directory = z->position - 4;
+    uint8_t got[FORM_CENTRAL + KLUIS_PACKAGE_NAME_MAX], want[FORM_CENTRAL + KLUIS_PACKAGE_NAME_MAX];
+    for (size_t i = 0; i < z->entries.n; i++) {
+        const struct form_entry *e = &z->entries.list[i];
+        size_t name = strlen(e->name), skip = i == 0 ? 4 : 0;
+        form_central(want, e, z->clock);
+        memcpy(want + FORM_CENTRAL, e->name, name);
+        KLUIS_TRY(take(z, got + skip, FORM_CENTRAL + name - skip, err));
+        if (memcmp(got + skip, want + skip, FORM_CENTRAL + name - skip) != 0) { return refuse(z, err, "a central directory that does not repeat the local headers"); }
+    }
+    form_end(want, z->entries.n, (uint32_t)(z->position - directory), (uint32_t)directory);
+    KLUIS_TRY(take(z, got, FORM_END, err));
+    if (memcmp(got, want, FORM_END) != 0) { return refuse(z, err, "an end record that does not follow from the entries"); }
+    KLUIS_TRY(fill(z, err));
+    if (z->at != z->n) { return refuse(z, err, "bytes after the end record"); }
+    if (z->position > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB"); }
+    kluis_sha256_end(z->whole, whole);
+    *size = z->position;
+    return KLUIS_OK;
+}

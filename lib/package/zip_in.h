@@ -1,0 +1,36 @@
+/* zip_in.h - the container, read forward once: headers judged byte for byte, bodies measured.  Never leaves the folder. */
+#ifndef PACKAGE_ZIP_IN_H
+#define PACKAGE_ZIP_IN_H
+
+#include "form.h"
+
+#include <zlib.h>
+
+enum { ZIP_BLOCK = 128 << 10 };
+
+struct zip_in {
+    const struct kluis_input *in;
+    uint8_t *block;                 /* ZIP_BLOCK bytes of input, [at, n) not yet used */
+    size_t at, n;
+    uint64_t position;              /* of block[at] in the file */
+    struct kluis_sha256 *whole, *content;
+    z_stream z;
+    bool z_ready;
+    uint8_t *out;                   /* ZIP_BLOCK bytes of inflated output */
+    struct form_clock clock;        /* of the first entry; every other must say the same */
+    struct form_entries entries;
+    struct kluis_arena *arena;      /* entry names */
+    uint64_t total;                 /* unpacked bytes promised so far */
+};
+
+KLUIS_MUSTUSE kluis_status zip_in_init(struct zip_in *z, const struct kluis_input *in, struct kluis_err *err);
+void zip_in_free(struct zip_in *z);
+/* Reads the next local header into a new entry; KLUIS_END when the central directory begins. */
+KLUIS_MUSTUSE kluis_status zip_in_next(struct zip_in *z, struct kluis_err *err);
+/* Reads the body of the last entry and gives it away piece by piece; fills in its sha256. */
+typedef kluis_status zip_in_fn(void *ctx, const uint8_t *p, size_t n, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status zip_in_body(struct zip_in *z, zip_in_fn *fn, void *ctx, struct kluis_err *err);
+/* Central directory, end record and end of file: all must follow from the entries read. */
+KLUIS_MUSTUSE kluis_status zip_in_end(struct zip_in *z, uint8_t whole[32], uint64_t *size, struct kluis_err *err);
+
+#endif
