@@ -157,10 +157,14 @@ static kluis_status stored(struct zip_in *z, const struct form_entry *e, struct 
     return KLUIS_OK;
 }
 
+/* Inflates block by block (Z_BLOCK), because only between blocks zlib tells how many bits of the last byte are padding: those must be
+ * zero, or the same content would have many forms. */
 static kluis_status deflated(struct zip_in *z, const struct form_entry *e, struct measure *m, struct kluis_err *err)
 {
     uint64_t left = e->packed;
+    uint8_t last = 0;
     int rc = Z_OK;
+    unsigned stalls = 0;
     if (inflateReset(&z->z) != Z_OK) { return KLUIS_FAIL(err, KLUIS_E_BUG, "the inflater cannot be reset"); }
     while (rc != Z_STREAM_END) {
         KLUIS_TRY(fill(z, err));
@@ -170,14 +174,18 @@ static kluis_status deflated(struct zip_in *z, const struct form_entry *e, struc
         z->z.avail_in = (unsigned)n;
         z->z.next_out = z->out;
         z->z.avail_out = ZIP_BLOCK;
-        rc = inflate(&z->z, Z_NO_FLUSH);
+        rc = inflate(&z->z, Z_BLOCK);
         size_t consumed = n - z->z.avail_in, made = ZIP_BLOCK - z->z.avail_out;
+        stalls = consumed + made > 0 ? 0 : stalls + 1; /* one call may do nothing: it stood at the edge of a block */
         if (rc == Z_MEM_ERROR) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory while inflating"); }
-        if ((rc != Z_OK && rc != Z_STREAM_END) || consumed + made == 0) { return refuse(z, err, "deflated data that is damaged or ends too early"); }
+        if ((rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) || stalls > 2) { return refuse(z, err, "deflated data that is damaged or ends too early"); }
         if (made > e->size - m->size) { return refuse(z, err, "a file that unpacks to more than it states"); }
+        if (consumed > 0) { last = z->block[z->at + consumed - 1]; }
         used(z, consumed);
         left -= consumed;
         KLUIS_TRY(give(z, m, z->out, made, err));
+        unsigned padding = (unsigned)z->z.data_type & 7;
+        if ((z->z.data_type & 192) == 192 && padding > 0 && last >> (8 - padding) != 0) { return refuse(z, err, "padding bits that are not zero"); }
     }
     if (left != 0) { return refuse(z, err, "bytes after the end of deflated data"); }
     return KLUIS_OK;
