@@ -48,6 +48,9 @@ KLUIS_MUSTUSE kluis_status kluis_checkpoint_sign(const struct kluis_checkpoint *
 /* Verifies the signature of `vkey` among those present (others are ignored); E_REJECT when it is missing or wrong, or the
  * origin differs from the vkey's name. */
 KLUIS_MUSTUSE kluis_status kluis_checkpoint_open(struct kluis_str text, const char *vkey, struct kluis_checkpoint *out, struct kluis_err *err);
+/* The checkpoint as this log signed it: body, empty line and the log's own line, without what witnesses added later.  It is
+ * what the vault's seal covers.  Verifies like kluis_checkpoint_open. */
+KLUIS_MUSTUSE kluis_status kluis_checkpoint_own(struct kluis_str text, const char *vkey, struct kluis_buf *out, struct kluis_err *err);
 /* Cosignatures (type 0x04) of these witness vkeys that verify: counts distinct ones. */
 KLUIS_MUSTUSE kluis_status kluis_checkpoint_witnesses(struct kluis_str text, const char *const *vkeys, size_t n, size_t *valid, struct kluis_err *err);
 

@@ -70,7 +70,8 @@ struct kluis_seal_verdict {
     int64_t claimed_us;            /* signing-time */
     int64_t proven_us;             /* genTime, or KLUIS_TIME_ABSENT */
     uint8_t cert_sha256[32];
-    char reason[KLUIS_ERR_MSG];    /* of the worst layer, or "" */
+    char reason[KLUIS_ERR_MSG];    /* the first thing wrong, or "" */
+    char signature_reason[KLUIS_ERR_MSG], certificate_reason[KLUIS_ERR_MSG], time_reason[KLUIS_ERR_MSG]; /* of each that is not VALID */
 };
 /* Judges a detached CAdES over `content`.  anchors/tsa anchors as in kluis_trust.  at_us: the time at which the token's own chain
  * must hold (now).  Statuses: OK with a verdict (which may be INVALID); E_NOMEM. Hostile p7s bytes give a verdict, not an error. */
@@ -83,6 +84,8 @@ KLUIS_MUSTUSE kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct
                                                   struct kluis_seal_verdict *out, struct kluis_err *err);
 /* The signer's certificate of a p7s (DER).  E_REJECT. */
 KLUIS_MUSTUSE kluis_status kluis_seal_signer(struct kluis_bytes p7s, struct kluis_buf *cert_der, struct kluis_err *err);
+/* The subject's common name (of a device: its random id).  E_REJECT when there is not exactly one. */
+KLUIS_MUSTUSE kluis_status kluis_cert_name(struct kluis_bytes cert_der, struct kluis_buf *name, struct kluis_err *err);
 /* Takes the token out of a TimeStampResp after checking status, imprint, nonce, EKU, chain to an anchor. E_REJECT; E_BUSY when the
  * authority said waiting or try later. */
 KLUIS_MUSTUSE kluis_status kluis_time_accept(struct kluis_bytes response, const uint8_t imprint[32], uint64_t nonce, const struct kluis_bytes *tsa_anchors, size_t n,
@@ -115,6 +118,9 @@ KLUIS_MUSTUSE kluis_status kluis_tsa_respond(struct kluis_tsa *t, struct kluis_b
 void kluis_tsa_free(struct kluis_tsa *t);
 KLUIS_DEFINE_CLEANUP(kluis_tsa)
 
+/* Starts OpenSSL without its configuration file: what openssl.cnf of a machine says must not change a verdict.  Before any other
+ * call of this module, where that matters; kluis_seal_warm includes it. */
+KLUIS_MUSTUSE kluis_status kluis_seal_start(struct kluis_err *err);
 /* Loads every OpenSSL table that later calls would open files or allocate for, before a sandbox closes. */
 KLUIS_MUSTUSE kluis_status kluis_seal_warm(struct kluis_err *err);
 

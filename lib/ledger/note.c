@@ -324,7 +324,8 @@ static bool sig_is_by(const struct sig_line *l, const struct vkey *k)
     return l->len > 0 && kluis_str_eq(l->name, k->name) && memcmp(l->raw, k->id, KEY_ID) == 0;
 }
 
-kluis_status kluis_checkpoint_open(struct kluis_str text, const char *vkey, struct kluis_checkpoint *out, struct kluis_err *err)
+/* own: NULL, or gets the bytes of the log's own signature line. */
+static kluis_status checkpoint_open(struct kluis_str text, const char *vkey, struct kluis_checkpoint *out, struct kluis_str *own, struct kluis_err *err)
 {
     struct vkey key;
     if (!vkey_read(vkey, TYPE_LOG, &key)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "log key: malformed verifier key"); }
@@ -337,7 +338,10 @@ kluis_status kluis_checkpoint_open(struct kluis_str text, const char *vkey, stru
     struct sig_line l;
     bool found = false;
     int more = 0;
+    const char *start = note.sigs.ptr;
     for (int n = 0; (more = sig_next(&note.sigs, &l)) == 1; n++) {
+        struct kluis_str line = { start, (size_t)(note.sigs.ptr - start) };
+        start = note.sigs.ptr;
         if (n == SIGNATURES_MAX) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "checkpoint: more than %d signatures", SIGNATURES_MAX); }
         if (!sig_is_by(&l, &key)) { continue; }
         if (found || l.len != KEY_ID + SIG) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "checkpoint: malformed signature of the log"); }
@@ -347,11 +351,30 @@ kluis_status kluis_checkpoint_open(struct kluis_str text, const char *vkey, stru
             return st;
         }
         found = true;
+        if (own) { *own = line; }
     }
     if (more < 0) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "checkpoint: malformed signature line"); }
     if (!found) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "checkpoint: not signed by this log's key"); }
     *out = c;
     return KLUIS_OK;
+}
+
+kluis_status kluis_checkpoint_open(struct kluis_str text, const char *vkey, struct kluis_checkpoint *out, struct kluis_err *err)
+{
+    return checkpoint_open(text, vkey, out, NULL, err);
+}
+
+kluis_status kluis_checkpoint_own(struct kluis_str text, const char *vkey, struct kluis_buf *out, struct kluis_err *err)
+{
+    struct kluis_checkpoint c;
+    struct kluis_str line = { NULL, 0 };
+    struct note note;
+    KLUIS_TRY(checkpoint_open(text, vkey, &c, &line, err));
+    KLUIS_TRY(note_split(text, &note, err));
+    kluis_buf_str(out, note.body);
+    kluis_buf_byte(out, '\n');
+    kluis_buf_str(out, line);
+    return kluis_buf_ok(out, err);
 }
 
 kluis_status kluis_checkpoint_witnesses(struct kluis_str text, const char *const *vkeys, size_t n, size_t *valid, struct kluis_err *err)

@@ -250,6 +250,23 @@ kluis_status kluis_cert_spki(struct kluis_bytes cert_der, struct kluis_buf *spki
     return kluis_buf_ok(spki_der, err);
 }
 
+kluis_status kluis_cert_name(struct kluis_bytes cert_der, struct kluis_buf *name, struct kluis_err *err)
+{
+    X509 *x = x509_from_der(cert_der);
+    if (!x) { return ossl_failed(err, KLUIS_E_REJECT, "certificate"); }
+    X509_NAME *subject = X509_get_subject_name(x);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    int more = at >= 0 ? X509_NAME_get_index_by_NID(subject, NID_commonName, at) : 0;
+    uint8_t *text = NULL;
+    int n = more == -1 ? ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at))) : -1;
+    X509_free(x);
+    ERR_clear_error();
+    if (n < 0) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "certificate: not exactly one common name"); }
+    kluis_buf_add(name, text, (size_t)n);
+    OPENSSL_free(text);
+    return kluis_buf_ok(name, err);
+}
+
 kluis_status kluis_cert_pem(struct kluis_bytes cert_der, struct kluis_buf *pem, struct kluis_err *err)
 {
     if (cert_der.len == 0 || cert_der.len > KLUIS_CERT_MAX) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "certificate: malformed"); }

@@ -7,8 +7,9 @@
 #include <openssl/cms.h>
 #include <openssl/err.h>
 
-static void note(struct kluis_seal_verdict *v, const char *reason)
+static void note(struct kluis_seal_verdict *v, char part[KLUIS_ERR_MSG], const char *reason)
 {
+    reason_set(part, "%s", reason);
     if (!v->reason[0]) { reason_set(v->reason, "%s", reason); }
 }
 
@@ -161,11 +162,11 @@ static kluis_status certificate_judge(const struct cms_view *v, STACK_OF(X509) *
     KLUIS_TRY(chain_tight(v, embedded, anchors, n, &tight, err));
     if (!tight || !cert_may_sign(signer)) {
         out->certificate = KLUIS_INVALID;
-        note(out, tight ? "certificate is not made for signing records" : "signature embeds a certificate outside its path");
+        note(out, out->certificate_reason, tight ? "certificate is not made for signing records" : "signature embeds a certificate outside its path");
         return KLUIS_OK;
     }
     if (n == 0) {
-        note(out, "no certificate authority is trusted");
+        note(out, out->certificate_reason, "no certificate authority is trusted");
         return KLUIS_OK;
     }
     int64_t when = known_us;
@@ -180,10 +181,10 @@ static kluis_status certificate_judge(const struct cms_view *v, STACK_OF(X509) *
     if (r == CHAIN_GOOD) {
         out->certificate = KLUIS_VALID;
     } else if (r == CHAIN_EXPIRED && !proven) {
-        note(out, "certificate has expired, and nothing proves that the signature is older");
+        note(out, out->certificate_reason, "certificate has expired, and nothing proves that the signature is older");
     } else {
         out->certificate = KLUIS_INVALID;
-        note(out, why);
+        note(out, out->certificate_reason, why);
     }
     return KLUIS_OK;
 }
@@ -201,7 +202,7 @@ kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes c
     ERR_clear_error();
     if (content.len > INT32_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "signed content is too large"); }
     if (cms_view_read(p7s, VIEW_SIGNATURE, &v, &e) != KLUIS_OK) {
-        note(out, e.msg);
+        note(out, out->signature_reason, e.msg);
         return KLUIS_OK;
     }
     out->claimed_us = v.signing_us;
@@ -210,7 +211,7 @@ kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes c
     STACK_OF(X509) *embedded = NULL;
     kluis_status st = chain_embedded(&v, &embedded, &e);
     if (st != KLUIS_OK) {
-        note(out, e.msg);
+        note(out, out->signature_reason, e.msg);
         return st == KLUIS_E_NOMEM ? KLUIS_FAIL(err, st, "%s", e.msg) : KLUIS_OK;
     }
     bool good = false;
@@ -218,18 +219,18 @@ kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes c
     st = view_verify(&v, p7s, content, VIEW_SIGNATURE, embedded, &good, why, err);
     if (st == KLUIS_OK) {
         out->signature = good ? KLUIS_VALID : KLUIS_INVALID;
-        if (!good) { note(out, why); }
+        if (!good) { note(out, out->signature_reason, why); }
     }
     struct token_verdict t = { .outcome = KLUIS_INDETERMINATE, .gen_us = KLUIS_TIME_ABSENT };
     if (st == KLUIS_OK && v.token.ptr) {
         st = token_judge(v.token, v.signature, NULL, tsa_anchors, n_tsa, at_us, NULL, &t, err);
         out->time = t.outcome;
         out->proven_us = t.outcome == KLUIS_VALID ? t.gen_us : KLUIS_TIME_ABSENT;
-        if (t.outcome == KLUIS_INVALID) { note(out, t.reason); }
+        if (t.outcome == KLUIS_INVALID) { note(out, out->time_reason, t.reason); }
     }
     if (st == KLUIS_OK) { st = certificate_judge(&v, embedded, anchors, n_anchors, known_us, at_us, out, err); }
     /* A missing or expired proof of time is the mildest finding and speaks last. */
-    if (st == KLUIS_OK && t.outcome == KLUIS_INDETERMINATE) { note(out, v.token.ptr ? t.reason : "no time-stamp token"); }
+    if (st == KLUIS_OK && t.outcome == KLUIS_INDETERMINATE) { note(out, out->time_reason, v.token.ptr ? t.reason : "no time-stamp token"); }
     sk_X509_pop_free(embedded, X509_free);
     ERR_clear_error();
     return st;

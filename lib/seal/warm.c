@@ -94,10 +94,15 @@ static kluis_status rehearse(struct kluis_err *err)
     return KLUIS_OK;
 }
 
-kluis_status kluis_seal_warm(struct kluis_err *err)
+kluis_status kluis_seal_start(struct kluis_err *err)
 {
     uint64_t opts = OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_ADD_ALL_DIGESTS;
-    if (OPENSSL_init_crypto(opts, NULL) != 1) { return ossl_failed(err, KLUIS_E_BUG, "OpenSSL cannot start"); }
+    return OPENSSL_init_crypto(opts, NULL) == 1 ? KLUIS_OK : ossl_failed(err, KLUIS_E_BUG, "OpenSSL cannot start");
+}
+
+kluis_status kluis_seal_warm(struct kluis_err *err)
+{
+    KLUIS_TRY(kluis_seal_start(err));
     KLUIS_TRY(rehearse(err));
     EVP_PKEY *rsa = rsa_public(), *p384 = EVP_EC_gen("P-384"), *p256 = EVP_EC_gen("P-256");
     const EVP_MD *md[] = { EVP_sha256(), EVP_sha384(), EVP_sha512() };

@@ -17,7 +17,7 @@ void pki_issue(struct pki_party *to, enum kluis_cert_role role, const struct pki
     kluis_buf_init(&to->cert, KLUIS_CERT_MAX);
     struct kluis_cert_request q = { .role = role, .common_name = "test", .organisation = "Testministerie", .spki_der = kluis_buf_bytes(&spki),
                                     .from_us = from_us, .to_us = to_us, .hosts = tls ? hosts : NULL, .n_hosts = tls ? 2 : 0 };
-    static const char *const names[] = { "root", "device authority", "device 1", "login 1", "seal", "time", "gate" };
+    static const char *const names[] = { "root", "device authority", PKI_DEVICE, "login 1", "seal", "time", "gate" };
     q.common_name = names[role];
     struct kluis_bytes none = { NULL, 0 };
     OK(kluis_cert_issue(&q, issuer ? issuer->key : to->key, issuer ? kluis_buf_bytes(&issuer->cert) : none, &to->cert, NULL));

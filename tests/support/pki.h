@@ -7,6 +7,8 @@
 
 #define PKI_YEAR (INT64_C(365) * 86400 * 1000000)
 
+#define PKI_DEVICE "00112233445566778899aabbccddeeff"
+
 struct pki_party { struct kluis_key *key; struct kluis_buf cert; };
 struct pki {
     struct pki_party root, device_ca, device, login, seal, tsa, tls;

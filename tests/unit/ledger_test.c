@@ -389,6 +389,7 @@ static void witnesses_are_counted_once_each_and_only_when_they_verify(void **sta
     memset(seed[1], 2, 32);
     memset(seed[2], 3, 32);
     KLUIS_AUTO_BUF(text, KLUIS_CHECKPOINT_MAX);
+    KLUIS_AUTO_BUF(own, KLUIS_CHECKPOINT_MAX);
     kluis_buf_cstr(&text, known_checkpoint);
     cosign(body, "w1.example", seed[0], 1790000000, &text, v[0]);
     cosign(body, "w2.example", seed[1], 1790000001, &text, v[1]);
@@ -401,6 +402,9 @@ static void witnesses_are_counted_once_each_and_only_when_they_verify(void **sta
     assert_int_equal(n, 2);
     struct kluis_checkpoint c;
     assert_int_equal(kluis_checkpoint_open(t, known_vkey, &c, NULL), KLUIS_OK); /* unknown signatures are passed over */
+    assert_int_equal(kluis_checkpoint_own(t, known_vkey, &own, NULL), KLUIS_OK); /* and what the log signed comes out alone */
+    assert_int_equal(own.len, sizeof known_checkpoint - 1);
+    assert_memory_equal(own.data, known_checkpoint, own.len);
     const char *logkey[1] = { known_vkey };
     assert_int_equal(kluis_checkpoint_witnesses(t, logkey, 1, &n, NULL), KLUIS_E_REJECT); /* a log key is never a witness */
     assert_int_equal(kluis_checkpoint_witnesses(kluis_str_of(known_checkpoint), keys, 4, &n, NULL), KLUIS_OK);

@@ -1,0 +1,136 @@
+/* lib/validation/validate.c - the seven steps: content, signature, certificate, time, receipt, and what follows from them.
+ *
+ * VALID needs every layer of the content, the device's signature and certificate, and a proven time: by a token on the
+ * signature or by the stamped checkpoint of a receipt.  A receipt that is given must hold. */
+#include "internal.h"
+
+#include <assert.h>
+
+static void set(struct kluis_verdict *v, enum kluis_layer l, enum kluis_layer_state state, const char *reason)
+{
+    v->layer[l].state = state;
+    (void)snprintf(v->layer[l].reason, sizeof v->layer[l].reason, "%s", reason);
+}
+
+static void take(struct kluis_verdict *v, enum kluis_layer l, const struct layer_finding *f)
+{
+    set(v, l, f->state, f->reason);
+}
+
+static enum kluis_layer_state state_of(enum kluis_outcome o)
+{
+    return o == KLUIS_VALID ? KLUIS_L_VALID : o == KLUIS_INVALID ? KLUIS_L_INVALID : KLUIS_L_INDETERMINATE;
+}
+
+static enum kluis_layer layer_of(enum kluis_package_layer l)
+{
+    static const enum kluis_layer map[KLUIS_PACKAGE_LAYERS] = { KLUIS_V_CONTAINER, KLUIS_V_MANIFESTS, KLUIS_V_RECORDS, KLUIS_V_METADATA };
+    return l < KLUIS_PACKAGE_LAYERS ? map[l] : KLUIS_V_CONTAINER;
+}
+
+static void judge_signature(struct kluis_verdict *v)
+{
+    const struct kluis_seal_verdict *s = &v->seal;
+    set(v, KLUIS_V_SIGNATURE, state_of(s->signature), s->signature_reason);
+    set(v, KLUIS_V_CERTIFICATE, state_of(s->certificate), s->certificate_reason);
+    set(v, KLUIS_V_TIME, s->has_token ? state_of(s->time) : KLUIS_L_ABSENT, s->time_reason);
+}
+
+/* Sequence numbers count per device: a package must not speak for another device than the one that signed it. */
+static kluis_status judge_device(struct kluis_verdict *v, struct kluis_bytes cert, struct kluis_err *err)
+{
+    KLUIS_AUTO_BUF(name, 256);
+    kluis_status st = kluis_cert_name(cert, &name, NULL);
+    if (st == KLUIS_E_NOMEM) { return KLUIS_FAIL(err, st, "certificate: out of memory"); }
+    size_t n = strnlen(v->facts.device, sizeof v->facts.device);
+    bool same = st == KLUIS_OK && name.len == n && memcmp(name.data, v->facts.device, n) == 0;
+    if (!same && v->seal.signature == KLUIS_VALID) {
+        set(v, KLUIS_V_CERTIFICATE, KLUIS_L_INVALID, "the package names another device than its certificate");
+    }
+    return KLUIS_OK;
+}
+
+static enum kluis_outcome conclude(const struct kluis_verdict *v, bool receipt_given, bool sealed, bool trusted)
+{
+    static const enum kluis_layer always[] = { KLUIS_V_CONTAINER, KLUIS_V_MANIFESTS, KLUIS_V_RECORDS, KLUIS_V_METADATA, KLUIS_V_SIGNATURE, KLUIS_V_CERTIFICATE };
+    for (int l = 0; l < KLUIS_V_LAYERS; l++) {
+        if (v->layer[l].state == KLUIS_L_INVALID) { return KLUIS_INVALID; }
+    }
+    if (!trusted) { return KLUIS_INDETERMINATE; }
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++) {
+        if (v->layer[always[i]].state != KLUIS_L_VALID) { return KLUIS_INDETERMINATE; }
+    }
+    bool receipt_holds = v->layer[KLUIS_V_RECEIPT].state == KLUIS_L_VALID && v->layer[KLUIS_V_LEDGER].state == KLUIS_L_VALID && sealed &&
+                         v->layer[KLUIS_V_WITNESS].state != KLUIS_L_INDETERMINATE;
+    if (receipt_given && !receipt_holds) { return KLUIS_INDETERMINATE; }
+    bool proven = v->layer[KLUIS_V_TIME].state == KLUIS_L_VALID || (receipt_given && v->layer[KLUIS_V_CHECKPOINT].state == KLUIS_L_VALID);
+    return proven ? KLUIS_VALID : KLUIS_INDETERMINATE;
+}
+
+/* device: SHA-256 of the signer's certificate, or NULL when no signature can be read. */
+static kluis_status judge_receipt(struct kluis_str text, const struct kluis_trust *trust, const uint8_t *device, struct kluis_verdict *v, int64_t now_us,
+                                  struct receipt_findings *f, struct kluis_err *err)
+{
+    memset(f, 0, sizeof *f);
+    f->stamped_us = KLUIS_TIME_ABSENT;
+    struct kluis_receipt r;
+    struct kluis_err e = { 0 };
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(8 * (size_t)KLUIS_RECEIPT_MAX);
+    if (!arena) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "receipt: out of memory"); }
+    kluis_status st = kluis_receipt_read(text, arena, &r, &e);
+    if (st == KLUIS_E_REJECT || st == KLUIS_E_LIMIT) {
+        set(v, KLUIS_V_RECEIPT, KLUIS_L_INVALID, e.msg);
+        return KLUIS_OK;
+    }
+    if (st != KLUIS_OK) { return KLUIS_FAIL(err, st, "%s", e.msg); }
+    KLUIS_TRY(receipt_judge(&r, trust, v->facts.id, v->facts.records_root, device, now_us, f, err));
+    take(v, KLUIS_V_RECEIPT, &f->receipt);
+    take(v, KLUIS_V_LEDGER, &f->ledger);
+    take(v, KLUIS_V_CHECKPOINT, &f->checkpoint);
+    take(v, KLUIS_V_WITNESS, &f->witness);
+    return KLUIS_OK;
+}
+
+kluis_status kluis_validate(const struct kluis_input *in, struct kluis_str receipt, const struct kluis_trust *trust, const struct kluis_package_sink *sink,
+                            int64_t now_us, struct kluis_verdict *out, struct kluis_err *err)
+{
+    memset(out, 0, sizeof *out);
+    out->overall = KLUIS_INVALID;
+    out->proven_us = out->seal.claimed_us = out->seal.proven_us = KLUIS_TIME_ABSENT;
+    for (int l = 0; l < KLUIS_V_LAYERS; l++) { out->layer[l].state = KLUIS_L_ABSENT; }
+    kluis_package_facts_init(&out->facts);
+
+    struct kluis_err e = { 0 };
+    kluis_status st = kluis_package_read(in, sink, &out->facts, &e);
+    if (st == KLUIS_E_REJECT || st == KLUIS_E_LIMIT) {
+        enum kluis_layer broken = layer_of(out->facts.failed);
+        for (int l = 0; l < KLUIS_V_LAYERS; l++) { set(out, (enum kluis_layer)l, KLUIS_L_ABSENT, "not judged: the package is refused"); }
+        set(out, broken, KLUIS_L_INVALID, e.msg);
+        return KLUIS_OK;
+    }
+    if (st != KLUIS_OK) {
+        if (err && err->code == KLUIS_OK) { *err = e; }
+        return st;
+    }
+    for (int l = KLUIS_V_CONTAINER; l <= KLUIS_V_METADATA; l++) { out->layer[l].state = KLUIS_L_VALID; }
+
+    struct receipt_findings f = { .stamped_us = KLUIS_TIME_ABSENT };
+    uint8_t device[32];
+    KLUIS_AUTO_BUF(cert, KLUIS_CERT_MAX);
+    bool signer = kluis_seal_signer(kluis_buf_bytes(&out->facts.signature), &cert, NULL) == KLUIS_OK;
+    if (signer) { kluis_sha256_of(cert.data, cert.len, device); }
+    if (receipt.ptr) { KLUIS_TRY(judge_receipt(receipt, trust, signer ? device : NULL, out, now_us, &f, err)); }
+    bool covered = out->layer[KLUIS_V_RECEIPT].state == KLUIS_L_VALID && out->layer[KLUIS_V_LEDGER].state == KLUIS_L_VALID &&
+                   out->layer[KLUIS_V_CHECKPOINT].state == KLUIS_L_VALID;
+    int64_t known = covered ? f.stamped_us : KLUIS_TIME_ABSENT;
+    static const struct kluis_trust nothing;
+    const struct kluis_trust *t = trust ? trust : &nothing;
+    KLUIS_TRY(kluis_seal_judge_known(kluis_buf_bytes(&out->facts.signature), kluis_buf_bytes(&out->facts.manifest), t->device_cas, t->n_device_cas, t->tsa_cas,
+                                     t->n_tsa_cas, known, now_us, &out->seal, err));
+    judge_signature(out);
+    if (signer) { KLUIS_TRY(judge_device(out, kluis_buf_bytes(&cert), err)); }
+    out->proven_us = known;
+    if (out->seal.proven_us != KLUIS_TIME_ABSENT && (known == KLUIS_TIME_ABSENT || out->seal.proven_us < known)) { out->proven_us = out->seal.proven_us; }
+    out->overall = conclude(out, receipt.ptr != NULL, f.sealed, trust != NULL);
+    return KLUIS_OK;
+}

@@ -1,0 +1,178 @@
+/* lib/verify/main.c - chatkluis-verify: judges packages for someone who trusts nobody.  Reads, computes, prints.
+ *
+ * A helper thread reads ahead, so that the disk and the hashing do not wait for each other. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <sys/stat.h>
+
+#include "readahead.h"
+#include "words.h"
+
+enum { EXIT_VALID = 0, EXIT_INVALID = 1, EXIT_INDETERMINATE = 2, TRUST_MAX = 1 << 20 };
+
+struct options {
+    enum lang lang;
+    bool json;
+    const char *trust, *receipt;
+};
+
+/* One line on stderr: what, where, what to do. */
+static int complain(const struct kluis_err *err)
+{
+    fprintf(stderr, "chatkluis-verify: %s\n", err->msg);
+    return kluis_exit_code(err->code);
+}
+
+static int usage(const char *why, const char *what)
+{
+    fprintf(stderr, "chatkluis-verify: %s%s; see --help\n", why, what ? what : "");
+    return kluis_exit_code(KLUIS_E_USAGE);
+}
+
+/* 74 before 1 before 75 before 2 before 0: what could not be looked at at all is worst. */
+static int worse(int a, int b)
+{
+    static const int order[] = { 74, EXIT_INVALID, 75, EXIT_INDETERMINATE };
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        if (a == order[i] || b == order[i]) { return order[i]; }
+    }
+    return EXIT_VALID;
+}
+
+/* Names come from elsewhere and go to a terminal: what could move its cursor is shown as "?". */
+static void print_plain(const char *s)
+{
+    size_t n = strlen(s), good = kluis_utf8_valid(s, n);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        bool c1 = c == 0xc2 && i + 1 < n && (unsigned char)s[i + 1] < 0xa0;
+        putchar(c < 0x20 || c == 0x7f || i >= good || c1 ? '?' : c);
+        if (c1) { i++; }
+    }
+}
+
+static void print_text(const char *path, const struct kluis_verdict *v, enum lang lang)
+{
+    print_plain(path);
+    printf(": %s\n", word_verdict(lang, v->overall));
+    for (int l = 0; l < KLUIS_V_LAYERS; l++) {
+        printf("  %-50s %s", word_layer(lang, (enum kluis_layer)l), word_state(lang, v->layer[l].state));
+        if (v->layer[l].reason[0]) {
+            printf(": ");
+            print_plain(v->layer[l].reason);
+        }
+        putchar('\n');
+    }
+    if (v->proven_us != KLUIS_TIME_ABSENT) {
+        char when[KLUIS_TIME_TEXT];
+        (void)kluis_time_text(when, v->proven_us, 0, 0);
+        printf("  %s %s\n", word_proven(lang), when);
+    }
+}
+
+static int judge(const char *path, struct kluis_str receipt, const struct kluis_trust *trust, const struct options *o)
+{
+    struct kluis_err err = { 0 };
+    struct kluis_verdict v;
+    struct stat st;
+    int fd = kluis_io_open(path, O_RDONLY | O_NOCTTY, 0);
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        int why = fd < 0 ? errno : EINVAL;
+        fprintf(stderr, "chatkluis-verify: cannot read %s: %s\n", path, fd < 0 ? strerror(why) : "not a regular file");
+        kluis_close_quiet(&fd);
+        return kluis_exit_code(KLUIS_E_IO);
+    }
+    struct readahead *ra = readahead_start(fd, path);
+    kluis_status rc = KLUIS_E_NOMEM;
+    memset(&v, 0, sizeof v);
+    if (ra) {
+        struct kluis_input in = readahead_input(ra);
+        rc = kluis_validate(&in, receipt, trust, NULL, kluis_now_us(), &v, &err);
+    } else {
+        (void)KLUIS_FAIL(&err, KLUIS_E_NOMEM, "out of memory");
+    }
+    readahead_stop(ra);
+    kluis_close_quiet(&fd);
+    int code = EXIT_VALID;
+    if (rc != KLUIS_OK) {
+        kluis_err_prefix(&err, "%s", path);
+        code = complain(&err);
+    } else {
+        KLUIS_AUTO_BUF(line, 64 << 10);
+        if (o->json && kluis_verdict_json(&v, &line, &err) != KLUIS_OK) {
+            code = complain(&err);
+        } else {
+            if (o->json) {
+                fwrite(line.data, 1, line.len, stdout);
+            } else {
+                print_text(path, &v, o->lang);
+            }
+            code = v.overall == KLUIS_VALID ? EXIT_VALID : v.overall == KLUIS_INVALID ? EXIT_INVALID : EXIT_INDETERMINATE;
+        }
+    }
+    kluis_verdict_clear(&v);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option longs[] = { { "trust", required_argument, NULL, 't' },  { "receipt", required_argument, NULL, 'r' }, { "json", no_argument, NULL, 'j' },
+                                           { "lang", required_argument, NULL, 'l' },   { "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, 'V' },
+                                           { NULL, 0, NULL, 0 } };
+    struct options o = { .lang = LANG_EN };
+    bool help = false;
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, ":", longs, NULL)) != -1;) {
+        switch (c) {
+        case 't': o.trust = optarg; break;
+        case 'r': o.receipt = optarg; break;
+        case 'j': o.json = true; break;
+        case 'h': help = true; break;
+        case 'l':
+            if (strcmp(optarg, "nl") != 0 && strcmp(optarg, "en") != 0) { return usage("--lang is en or nl", NULL); }
+            o.lang = optarg[0] == 'n' ? LANG_NL : LANG_EN;
+            break;
+        case 'V': puts("chatkluis-verify " KLUIS_VERSION); return EXIT_VALID;
+        case ':': return usage("a value is missing after ", argv[optind - 1]);
+        default: return usage("unknown option ", argv[optind - 1]);
+        }
+    }
+    if (help) {
+        fputs(word_help(o.lang), stdout);
+        return EXIT_VALID;
+    }
+    if (optind == argc) { return usage("name at least one package", NULL); }
+    if (o.receipt && argc - optind > 1) { return usage("a receipt belongs to one package: name only that one", NULL); }
+
+    struct kluis_err err = { 0 };
+    struct kluis_trust trust;
+    KLUIS_AUTO(kluis_arena) arena = NULL;
+    KLUIS_AUTO_BUF(trust_text, TRUST_MAX);
+    KLUIS_AUTO_BUF(receipt, KLUIS_RECEIPT_MAX);
+    if (kluis_base_init(&err) != KLUIS_OK || kluis_seal_start(&err) != KLUIS_OK) { return complain(&err); }
+    if (o.trust) {
+        arena = kluis_arena_new(4 * (size_t)TRUST_MAX);
+        if (!arena) { return kluis_exit_code(KLUIS_E_NOMEM); }
+        if (kluis_read_file(o.trust, TRUST_MAX, &trust_text, &err) != KLUIS_OK) {
+            (void)complain(&err);
+            return kluis_exit_code(KLUIS_E_IO);
+        }
+        if (kluis_trust_read((struct kluis_str){ (const char *)trust_text.data, trust_text.len }, arena, &trust, &err) != KLUIS_OK) {
+            (void)complain(&err);
+            return kluis_exit_code(KLUIS_E_USAGE); /* not the package's fault */
+        }
+    }
+    if (o.receipt && kluis_read_file(o.receipt, KLUIS_RECEIPT_MAX, &receipt, &err) != KLUIS_OK) {
+        (void)complain(&err);
+        return kluis_exit_code(KLUIS_E_IO);
+    }
+    struct kluis_str text = { o.receipt ? (receipt.data ? (const char *)receipt.data : "") : NULL, receipt.len };
+    int code = EXIT_VALID;
+    for (int i = optind; i < argc; i++) { code = worse(code, judge(argv[i], text, o.trust ? &trust : NULL, &o)); }
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "chatkluis-verify: cannot write the verdict: %s\n", strerror(errno));
+        return kluis_exit_code(KLUIS_E_IO);
+    }
+    return code;
+}
