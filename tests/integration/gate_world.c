@@ -1,0 +1,239 @@
+/* gate_world.c - sets a gate up, takes it down, and keeps the book of durable steps. */
+#include "tests/integration/gate_world.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#define OK(expr) assert_int_equal((expr), KLUIS_OK)
+
+/* ---- hooks ---- */
+
+static _Atomic int64_t shift_us;
+static pthread_mutex_t step_lock = PTHREAD_MUTEX_INITIALIZER;
+static char steps[4096];
+static char distinct[64][48];
+static size_t n_distinct;
+
+static int64_t now_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 + atomic_load(&shift_us);
+}
+
+static void on_step(const char *name)
+{
+    (void)pthread_mutex_lock(&step_lock);
+    size_t n = strlen(steps);
+    (void)snprintf(steps + n, sizeof steps - n, "%s ", name);
+    bool known = strncmp(name, "gate.", 5) != 0;
+    for (size_t i = 0; i < n_distinct && !known; i++) { known = strcmp(distinct[i], name) == 0; }
+    if (!known && n_distinct < 64) { (void)snprintf(distinct[n_distinct++], sizeof distinct[0], "%s", name); }
+    (void)pthread_mutex_unlock(&step_lock);
+}
+
+void steps_reset(void)
+{
+    (void)pthread_mutex_lock(&step_lock);
+    steps[0] = '\0';
+    (void)pthread_mutex_unlock(&step_lock);
+}
+
+const char *steps_seen(void)
+{
+    return steps;
+}
+
+size_t steps_distinct(void)
+{
+    return n_distinct;
+}
+
+void clock_shift(int64_t us)
+{
+    atomic_store(&shift_us, us);
+}
+
+/* ---- the world ---- */
+
+static struct kluis_key *new_key(void)
+{
+    struct kluis_key *k = NULL;
+    OK(kluis_key_generate(&k, NULL));
+    return k;
+}
+
+void world_start(struct world *w)
+{
+    struct kluis_err err = { 0 };
+    w->config.listen = w->address[0] != '\0' ? w->address : "127.0.0.1:0";
+    kluis_status rc = gate_start(&w->gate, &w->config, &err);
+    if (rc != KLUIS_OK) { fail_msg("gate_start: %s", err.msg); }
+    gate_address(w->gate, w->address);
+}
+
+void world_stop(struct world *w)
+{
+    gate_stop(w->gate);
+    w->gate = NULL;
+}
+
+void world_device(struct world *w, const char *id, const struct kluis_key *key, uint32_t state)
+{
+    char path[80];
+    KLUIS_AUTO_BUF(spki, 1024);
+    KLUIS_AUTO_BUF(body, 2048);
+    OK(kluis_key_public(key, &spki, NULL));
+    kluis_wire_label(&body, "chatkluis-device-v1");
+    kluis_wire_field(&body, spki.data, spki.len);
+    kluis_wire_u32(&body, state);
+    (void)snprintf(path, sizeof path, "/vault/v1/device/%s", id);
+    ASK(w->vault, "PUT", path, kluis_buf_bytes(&body), 204);
+}
+
+struct world *world_new(const struct gate_config *with)
+{
+    static const struct kluis_hooks hooks = { .now_us = now_us, .durable_step = on_step };
+    kluis_hooks_set(&hooks);
+    OK(kluis_base_init(NULL));
+    struct world *w = kluis_calloc(1, sizeof *w);
+    assert_non_null(w);
+    w->pki = pki_new(10);
+    w->pull = new_key();
+    w->device_key = new_key();
+    w->other_key = new_key();
+    kluis_buf_init(&w->cert, 1 << 16);
+    kluis_buf_init(&w->key, 1 << 16);
+    kluis_buf_init(&w->spki, 1024);
+    OK(kluis_cert_pem(kluis_buf_bytes(&w->pki->tls.cert), &w->cert, NULL));
+    OK(kluis_key_to_pem(w->pki->tls.key, &w->key, NULL));
+    OK(kluis_key_public(w->pull, &w->spki, NULL));
+    (void)snprintf(w->dir, sizeof w->dir, "/tmp/kluis-gate-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    if (with != NULL) { w->config = *with; }
+    w->config.dir = w->dir;
+    w->config.tls_cert_pem = kluis_buf_bytes(&w->cert);
+    w->config.tls_key_pem = kluis_buf_bytes(&w->key);
+    w->config.vault_spki = kluis_buf_bytes(&w->spki);
+    if (w->config.disk_reserve == 0) { w->config.disk_reserve = 1 << 20; }
+    world_start(w);
+    w->vault = gate_client_new(w->address, w->pki->root_anchor, "vault", w->pull);
+    w->device = gate_client_new(w->address, w->pki->root_anchor, DEVICE, w->device_key);
+    w->other = gate_client_new(w->address, w->pki->root_anchor, OTHER, w->other_key);
+    w->anyone = gate_client_new(w->address, w->pki->root_anchor, NULL, NULL);
+    world_device(w, DEVICE, w->device_key, 1);
+    world_device(w, OTHER, w->other_key, 1);
+    return w;
+}
+
+static void remove_in(const char *dir)
+{
+    DIR *d = opendir(dir);
+    if (d == NULL) { return; }
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        char path[512];
+        if (e->d_name[0] == '.') { continue; }
+        (void)snprintf(path, sizeof path, "%.200s/%.255s", dir, e->d_name);
+        if (unlink(path) != 0) { remove_in(path); }
+    }
+    (void)closedir(d);
+    (void)rmdir(dir);
+}
+
+void world_free(struct world *w)
+{
+    clock_shift(0);
+    gate_client_free(w->vault);
+    gate_client_free(w->device);
+    gate_client_free(w->other);
+    gate_client_free(w->anyone);
+    gate_stop(w->gate);
+    remove_in(w->dir);
+    kluis_key_free(w->pull);
+    kluis_key_free(w->device_key);
+    kluis_key_free(w->other_key);
+    kluis_buf_free(&w->cert);
+    kluis_buf_free(&w->key);
+    kluis_buf_free(&w->spki);
+    pki_free(w->pki);
+    kluis_free(w);
+}
+
+/* ---- small things ---- */
+
+struct kluis_bytes bytes_of(const char *text)
+{
+    return (struct kluis_bytes){ (const uint8_t *)text, strlen(text) };
+}
+
+struct kluis_bytes part(const void *p, size_t n)
+{
+    return (struct kluis_bytes){ p, n };
+}
+
+struct kluis_bytes none(void)
+{
+    return (struct kluis_bytes){ (const uint8_t *)"", 0 };
+}
+
+struct kluis_bytes pattern(struct kluis_buf *b, size_t n, uint32_t seed)
+{
+    uint8_t *p = kluis_buf_reserve(b, n);
+    assert_non_null(p);
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525 + 1013904223;
+        p[i] = (uint8_t)(seed >> 24);
+    }
+    b->len += n;
+    return (struct kluis_bytes){ b->data + b->len - n, n };
+}
+
+size_t files_in(const struct world *w)
+{
+    char path[128];
+    size_t n = 0;
+    (void)snprintf(path, sizeof path, "%s/uploads", w->dir);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) { n += e->d_name[0] != '.' ? 1 : 0; }
+    (void)closedir(d);
+    return n;
+}
+
+void checkpoint_of(const struct world *w, const struct kluis_str *leaves, size_t n, struct kluis_buf *out)
+{
+    struct kluis_tree tree;
+    kluis_tree_init(&tree);
+    for (size_t i = 0; i < n; i++) {
+        kluis_hash h;
+        kluis_leaf_hash(leaves[i].ptr, leaves[i].len, &h);
+        kluis_tree_append(&tree, &h, NULL, NULL);
+    }
+    struct kluis_checkpoint c = { .origin = "log.test/2026", .size = n };
+    kluis_tree_head(&tree, &c.head);
+    OK(kluis_checkpoint_sign(&c, w->pki->log_seed, out, NULL));
+}
+
+void mirror_body(const struct world *w, uint64_t from, const struct kluis_str *leaves, size_t to, size_t covered, struct kluis_buf *out)
+{
+    KLUIS_AUTO_BUF(checkpoint, KLUIS_CHECKPOINT_MAX);
+    checkpoint_of(w, leaves, covered, &checkpoint);
+    kluis_wire_label(out, "chatkluis-mirror-v1");
+    kluis_wire_u64(out, from);
+    kluis_wire_field(out, checkpoint.data, checkpoint.len);
+    kluis_wire_str(out, KLUIS_STR_LIT("seal"));
+    for (size_t i = (size_t)from; i < to; i++) { kluis_wire_str(out, leaves[i]); }
+    OK(kluis_buf_ok(out, NULL));
+}
+
+int main(void)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) { return 74; }
+    int failed = world_run_device_tests() + world_run_vault_tests();
+    curl_global_cleanup();
+    return failed == 0 ? 0 : 1;
+}
