@@ -344,8 +344,3 @@ kluis_status journal_part(struct home *h, int64_t conversation, unsigned *part, 
     kluis_db_done(st);
     return rc == KLUIS_END ? KLUIS_FAIL(err, KLUIS_E_BUG, "no such conversation in the journal") : rc;
 }
-
-kluis_status journal_forget_unacknowledged(struct home *h, struct kluis_err *err)
-{
-    return kluis_db_run(h->db, NULL, err, "DELETE FROM seen WHERE package IN (SELECT id FROM package WHERE acknowledged IS NULL AND reason IS NULL)", "");
-}

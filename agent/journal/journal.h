@@ -36,8 +36,6 @@ KLUIS_MUSTUSE kluis_status journal_take(struct home *h, int64_t conversation, co
                                         enum kluis_precision precision, struct kluis_err *err);
 /* The 1-based number of the next slice of a conversation. */
 KLUIS_MUSTUSE kluis_status journal_part(struct home *h, int64_t conversation, unsigned *part, struct kluis_err *err);
-/* Forgets what these packages took: their records are read and sent again (a new enrolment). In the caller's transaction. */
-KLUIS_MUSTUSE kluis_status journal_forget_unacknowledged(struct home *h, struct kluis_err *err);
 
 /* Fingerprint of one record. */
 void journal_entry(const struct home *h, const struct kluis_header *header, const struct kluis_record *r, struct align_entry *out);

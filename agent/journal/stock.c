@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#define COLUMNS "id,device,sequence,previous,root,records,length,cipher_length,cipher,upload,timed,state,created"
+#define COLUMNS "id,device,sequence,previous,root,records,length,cipher_length,cipher,upload,timed,state,created,removed"
 
 static kluis_status damaged(struct kluis_err *err) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a package's row in agent.db is damaged: restore the home folder"); }
 
@@ -21,6 +21,7 @@ static kluis_status read_row(struct home *h, struct sqlite3_stmt *st, struct sto
         p->timed = kluis_db_int(st, 10) != 0;
         p->state = (enum stock_state)kluis_db_int(st, 11);
         p->created_us = kluis_db_int(st, 12);
+        p->released = kluis_db_int(st, 13) != 0;
         if (!ok) { rc = damaged(err); }
     }
     kluis_db_done(st);
@@ -121,6 +122,13 @@ kluis_status stock_release(struct home *h, int days, uint64_t *n, struct kluis_e
         kluis_durable_step("agent.stock.released");
         (*n)++;
     }
+}
+
+kluis_status stock_supersede(struct home *h, struct kluis_err *err)
+{
+    KLUIS_TRY(kluis_db_run(h->db, NULL, err, "DELETE FROM outbox", ""));
+    KLUIS_TRY(kluis_db_run(h->db, NULL, err, "DELETE FROM seen WHERE package IN (SELECT id FROM package WHERE state IN (1,2))", ""));
+    return kluis_db_run(h->db, NULL, err, "UPDATE package SET state=5 WHERE state IN (1,2)", "");
 }
 
 kluis_status stock_count(struct home *h, struct stock_counts *out, struct kluis_err *err)

@@ -19,6 +19,7 @@ struct stock_package {
     char device[64];
     uint64_t sequence, length, cipher_length, records;
     bool timed;              /* carries a time-stamp token (B-T)                                */
+    bool released;           /* the ciphertext here was removed after backup                    */
     enum stock_state state;
     int64_t created_us;
 };
@@ -36,6 +37,10 @@ KLUIS_MUSTUSE kluis_status stock_key(struct home *h, const uint8_t id[32], uint8
 KLUIS_MUSTUSE kluis_status stock_file(const struct home *h, const uint8_t id[32], char out[KLUIS_PATH_MAX], struct kluis_err *err);
 /* Removes the ciphertext of packages whose receipt verified, that stand in a completed backup, and that are `days` old. */
 KLUIS_MUSTUSE kluis_status stock_release(struct home *h, int days, uint64_t *n, struct kluis_err *err);
+
+/* A new enrolment: what nobody acknowledged is marked, its messages are dropped, and the journal forgets its records, so that they are
+ * read and packed again under the new device.  In the caller's transaction. */
+KLUIS_MUSTUSE kluis_status stock_supersede(struct home *h, struct kluis_err *err);
 
 struct stock_counts { uint64_t packages, records, waiting, handed, acknowledged, refused, backed_up; };
 /* Of the current enrolment and those before; superseded rows are not counted.  handed counts everything the gate took. */

@@ -1,0 +1,71 @@
+/* agent/command.h - what the command line's parts share.  main.c wires; one file a command.  One thread. */
+#ifndef AGENT_COMMAND_H
+#define AGENT_COMMAND_H
+
+#include "agent/journal/home.h"
+#include "agent/source/source.h"
+
+enum { ARGS_MAX = 64, OPTIONS_MAX = 64 };
+
+/* A parsed command line.  Everything points into argv. */
+struct args {
+    const char *words[ARGS_MAX]; size_t n_words;       /* without options */
+    const char *options[OPTIONS_MAX]; size_t n_options; /* --option K=V, in order */
+    const char *home, *server, *code, *export_dir, *grace_days, *wait_s, *interval_s;
+    bool json, help;
+};
+/* E_USAGE: an unknown option, a missing value, one this command does not know (allowed: names separated by spaces). */
+KLUIS_MUSTUSE kluis_status args_read(int argc, char *const *argv, const char *allowed, struct args *out, struct kluis_err *err);
+/* A whole number in [min, max]; `otherwise` when text is NULL. */
+KLUIS_MUSTUSE kluis_status args_number(const char *text, const char *name, int64_t min, int64_t max, int64_t otherwise, int64_t *out, struct kluis_err *err);
+/* --home, or $XDG_DATA_HOME/chatkluis, or ~/.local/share/chatkluis.  make: folders above it too. */
+KLUIS_MUSTUSE kluis_status args_home(const struct args *a, bool make, char out[KLUIS_PATH_MAX], struct kluis_err *err);
+
+/* Options of a source, ready for it: "@file" values replaced by what is in the file.  Those that belong to select stay apart. */
+struct source_settings {
+    struct source_option all[OPTIONS_MAX], own[OPTIONS_MAX];
+    size_t n_all, n_own;
+    struct kluis_arena *arena;
+};
+/* typed: key NUL value NUL … */
+KLUIS_MUSTUSE kluis_status settings_read(struct source_settings *s, struct kluis_bytes typed, struct kluis_err *err);
+void settings_clear(struct source_settings *s);
+/* --option words as they are kept: key NUL value NUL … */
+KLUIS_MUSTUSE kluis_status settings_typed(const struct args *a, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kind_find(const char *name, const struct source_kind **out, struct kluis_err *err);
+
+/* Output.  Both end the program's duty: a full disk or closed pipe on stdout is E_IO. */
+KLUIS_MUSTUSE kluis_status put(const struct kluis_buf *b, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status put_line(struct kluis_err *err, const char *fmt, ...) KLUIS_PRINTF(2, 3);
+/* One line on stderr: "chatkluis-agent: …". */
+void complain(const char *fmt, ...) KLUIS_PRINTF(1, 2);
+
+/* Progress on stderr, when that is a terminal: what is done, of how much (0: unknown), rate and time left. */
+struct progress { bool on, shown; int64_t started_us, last_us; const char *what, *unit; };
+void progress_start(struct progress *p, const char *what, const char *unit);
+void progress_show(struct progress *p, uint64_t done, uint64_t of);
+void progress_end(struct progress *p);
+
+/* One pass of archiving, for archive and run. */
+struct pass {
+    int grace_days;             /* -1: as the regime says */
+    int wait_s;                 /* for answers */
+    const volatile int *stop;   /* may be NULL */
+    bool quiet;
+    /* out */
+    uint64_t packages, records, handed, acknowledged, refused, unanswered;
+    int64_t retry_after_s;
+    int exit_code;
+};
+/* Problems of single sources are told on stderr and end in exit_code; a status other than OK is about the home itself. */
+KLUIS_MUSTUSE kluis_status archive_pass(struct home *h, struct pass *p, struct kluis_err *err);
+
+kluis_status command_enrol(const struct args *a, int *exit_code, struct kluis_err *err);
+kluis_status command_source(const struct args *a, int *exit_code, struct kluis_err *err);
+kluis_status command_read(const struct args *a, int *exit_code, struct kluis_err *err);
+kluis_status command_archive(const struct args *a, int *exit_code, struct kluis_err *err);
+kluis_status command_run(const struct args *a, int *exit_code, struct kluis_err *err);
+kluis_status command_status(const struct args *a, int *exit_code, struct kluis_err *err);
+kluis_status command_packages(const struct args *a, int *exit_code, struct kluis_err *err);
+
+#endif

@@ -1,0 +1,187 @@
+/* agent/command_status.c - status: what this home knows, for people and for programs. */
+#include "agent/command.h"
+
+#include "agent/journal/stock.h"
+
+enum { STATUS_MAX = 4 << 20, LISTED_MAX = 1000 };
+
+static void text(struct kluis_buf *b, const char *s) { kluis_buf_json(b, (struct kluis_str){ s, kluis_utf8_valid(s, strlen(s)) }); }
+
+static void when(struct kluis_buf *b, int64_t us)
+{
+    char t[KLUIS_TIME_TEXT];
+    if (us == KLUIS_TIME_ABSENT || us == 0) { kluis_buf_cstr(b, "null"); return; }
+    (void)kluis_time_text(t, us, 0, 0);
+    text(b, t);
+}
+
+static void column_text(struct kluis_buf *b, struct sqlite3_stmt *st, int column)
+{
+    struct kluis_str s = kluis_db_text(st, column);
+    kluis_buf_json(b, s.ptr == NULL ? KLUIS_STR_LIT("") : (struct kluis_str){ s.ptr, kluis_utf8_valid(s.ptr, s.len) });
+}
+
+static kluis_status sources(struct home *h, struct kluis_buf *b, struct kluis_err *err)
+{
+    int64_t after = 0;
+    kluis_buf_cstr(b, ",\"sources\":[");
+    for (bool first = true;; first = false) {
+        struct home_source s;
+        kluis_status rc = home_source_next(h, after, &s, err);
+        if (rc == KLUIS_END) { break; }
+        KLUIS_TRY(rc);
+        after = s.id;
+        kluis_buf_fmt(b, "%s{\"id\":%lld,\"kind\":", first ? "" : ",", (long long)s.id);
+        text(b, s.kind);
+        kluis_buf_cstr(b, ",\"path\":");
+        text(b, s.path);
+        kluis_buf_cstr(b, ",\"last_read\":");
+        when(b, s.last_ok_us);
+        if (s.last_error[0] != '\0') {
+            kluis_buf_cstr(b, ",\"error\":");
+            text(b, s.last_error);
+            kluis_buf_cstr(b, ",\"error_at\":");
+            when(b, s.last_error_us);
+        }
+        kluis_buf_byte(b, '}');
+        home_source_clear(&s);
+    }
+    kluis_buf_byte(b, ']');
+    return KLUIS_OK;
+}
+
+static kluis_status last_run(struct home *h, struct kluis_buf *b, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st = NULL;
+    KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT started,ended,outcome,packages,records FROM run ORDER BY id DESC LIMIT 1", ""));
+    kluis_status rc = kluis_db_step(h->db, st, err);
+    kluis_buf_cstr(b, ",\"last_run\":");
+    if (rc == KLUIS_OK) {
+        int64_t ended = kluis_db_int(st, 1);
+        kluis_buf_cstr(b, "{\"started\":");
+        when(b, kluis_db_int(st, 0));
+        kluis_buf_cstr(b, ",\"ended\":");
+        when(b, ended);
+        if (ended != 0) {
+            kluis_buf_fmt(b, ",\"exit\":%lld,\"packages\":%lld,\"records\":%lld", (long long)kluis_db_int(st, 2), (long long)kluis_db_int(st, 3), (long long)kluis_db_int(st, 4));
+        }
+        kluis_buf_byte(b, '}');
+    } else {
+        kluis_buf_cstr(b, "null");
+    }
+    kluis_db_done(st);
+    return rc == KLUIS_END ? KLUIS_OK : rc;
+}
+
+/* Intervals in which a source could not be read: silence there is no evidence of nothing. */
+static kluis_status gaps(struct home *h, struct kluis_buf *b, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st = NULL;
+    kluis_status rc = kluis_db_query(h->db, &st, err, "SELECT source,since,until,reason FROM gap ORDER BY id DESC LIMIT 1000", "");
+    kluis_buf_cstr(b, ",\"gaps\":[");
+    for (bool first = true; rc == KLUIS_OK && (rc = kluis_db_step(h->db, st, err)) == KLUIS_OK; first = false) {
+        kluis_buf_fmt(b, "%s{\"source\":%lld,\"since\":", first ? "" : ",", (long long)kluis_db_int(st, 0));
+        when(b, kluis_db_int(st, 1));
+        kluis_buf_cstr(b, ",\"until\":");
+        when(b, kluis_db_int(st, 2));
+        kluis_buf_cstr(b, ",\"reason\":");
+        column_text(b, st, 3);
+        kluis_buf_byte(b, '}');
+    }
+    kluis_db_done(st);
+    kluis_buf_byte(b, ']');
+    return rc == KLUIS_END ? KLUIS_OK : rc;
+}
+
+/* sql is a literal that gives package or NULL, reason, time. */
+static kluis_status reasons(struct home *h, struct kluis_buf *b, const char *name, const char *sql, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st = NULL;
+    kluis_status rc = kluis_db_query(h->db, &st, err, sql, "i", (int64_t)LISTED_MAX);
+    kluis_buf_fmt(b, ",\"%s\":[", name);
+    for (bool first = true; rc == KLUIS_OK && (rc = kluis_db_step(h->db, st, err)) == KLUIS_OK; first = false) {
+        uint8_t id[32];
+        char hex[65] = "";
+        if (kluis_db_fixed(st, 0, id, 32)) { kluis_hex(id, 32, hex); }
+        kluis_buf_fmt(b, "%s{\"package\":\"%s\",\"reason\":", first ? "" : ",", hex);
+        column_text(b, st, 1);
+        kluis_buf_cstr(b, ",\"at\":");
+        when(b, kluis_db_int(st, 2));
+        kluis_buf_byte(b, '}');
+    }
+    kluis_db_done(st);
+    kluis_buf_byte(b, ']');
+    return rc == KLUIS_END ? KLUIS_OK : rc;
+}
+
+static kluis_status status_json(struct home *h, const struct stock_counts *n, struct kluis_err *err)
+{
+    char value[512];
+    KLUIS_AUTO_BUF(b, STATUS_MAX);
+    bool enrolled = home_text(h, "device", value, sizeof value, NULL) == KLUIS_OK;
+    kluis_buf_fmt(&b, "{\"enrolled\":%s", enrolled ? "true" : "false");
+    if (enrolled) {
+        kluis_buf_cstr(&b, ",\"device\":");
+        text(&b, value);
+        if (home_text(h, "server", value, sizeof value, NULL) == KLUIS_OK) {
+            kluis_buf_cstr(&b, ",\"server\":");
+            text(&b, value);
+        }
+        kluis_buf_fmt(&b, ",\"epoch\":%lld", (long long)home_int(h, "epoch", 0));
+    }
+    kluis_buf_cstr(&b, ",\"keystore\":");
+    text(&b, keystore_kind(h->dir));
+    bool suspended = home_int(h, "suspended", 0) != 0;
+    kluis_buf_fmt(&b, ",\"suspended\":%s", suspended ? "true" : "false");
+    if (suspended && home_text(h, "suspended-reason", value, sizeof value, NULL) == KLUIS_OK && value[0] != '\0') {
+        kluis_buf_cstr(&b, ",\"suspended_reason\":");
+        text(&b, value);
+    }
+    kluis_buf_fmt(&b, ",\"packages\":%llu,\"records\":%llu,\"waiting\":%llu,\"sent\":%llu,\"acknowledged\":%llu,\"backed_up\":%llu,\"refused\":%llu",
+                  (unsigned long long)n->packages, (unsigned long long)n->records, (unsigned long long)n->waiting, (unsigned long long)n->handed,
+                  (unsigned long long)n->acknowledged, (unsigned long long)n->backed_up, (unsigned long long)n->refused);
+    KLUIS_TRY(sources(h, &b, err));
+    KLUIS_TRY(last_run(h, &b, err));
+    KLUIS_TRY(gaps(h, &b, err));
+    KLUIS_TRY(reasons(h, &b, "refusals", "SELECT id,reason,coalesce(handed,created) FROM package WHERE state=4 ORDER BY created LIMIT ?1", err));
+    KLUIS_TRY(reasons(h, &b, "not_believed", "SELECT package,reason,at FROM answer WHERE accepted=0 ORDER BY at DESC LIMIT ?1", err));
+    kluis_buf_cstr(&b, "}\n");
+    return put(&b, err);
+}
+
+static kluis_status status_text(struct home *h, const struct stock_counts *n, struct kluis_err *err)
+{
+    char device[64], server[512], t[KLUIS_TIME_TEXT];
+    bool enrolled = home_text(h, "device", device, sizeof device, NULL) == KLUIS_OK;
+    if (enrolled && home_text(h, "server", server, sizeof server, NULL) == KLUIS_OK) { KLUIS_TRY(put_line(err, "device %s at %s", device, server)); }
+    if (!enrolled) { KLUIS_TRY(put_line(err, "not enrolled: run 'chatkluis-agent enrol'")); }
+    bool file = strcmp(keystore_kind(h->dir), "file") == 0;
+    KLUIS_TRY(put_line(err, "keys: %s", file ? "files in this home, readable by this account alone (no secret service was found)" : "the session's secret service"));
+    if (home_int(h, "suspended", 0) != 0) { KLUIS_TRY(put_line(err, "SUSPENDED by the vault: ask your administrator for a new code and enrol again")); }
+    KLUIS_TRY(put_line(err, "packages %llu (%llu records): waiting %llu, sent %llu, acknowledged %llu, in a backup %llu, refused %llu", (unsigned long long)n->packages,
+                       (unsigned long long)n->records, (unsigned long long)n->waiting, (unsigned long long)n->handed, (unsigned long long)n->acknowledged,
+                       (unsigned long long)n->backed_up, (unsigned long long)n->refused));
+    int64_t after = 0;
+    for (;;) {
+        struct home_source s;
+        kluis_status rc = home_source_next(h, after, &s, err);
+        if (rc == KLUIS_END) { return KLUIS_OK; }
+        KLUIS_TRY(rc);
+        after = s.id;
+        home_source_clear(&s);
+        if (s.last_ok_us != KLUIS_TIME_ABSENT) { (void)kluis_time_text(t, s.last_ok_us, 0, 0); } else { (void)snprintf(t, sizeof t, "never"); }
+        KLUIS_TRY(put_line(err, "source %lld: %s %s, last read %s%s%s", (long long)s.id, s.kind, s.path, t, s.last_error[0] != '\0' ? "; " : "", s.last_error));
+    }
+}
+
+kluis_status command_status(const struct args *a, int *exit_code, struct kluis_err *err)
+{
+    char dir[KLUIS_PATH_MAX];
+    struct stock_counts n;
+    KLUIS_AUTO(home) h = NULL;
+    KLUIS_TRY(args_home(a, false, dir, err));
+    KLUIS_TRY(home_open(&h, dir, HOME_SHARED, err));
+    KLUIS_TRY(stock_count(h, &n, err));
+    if (home_int(h, "suspended", 0) != 0) { *exit_code = 1; }
+    return a->json ? status_json(h, &n, err) : status_text(h, &n, err);
+}

@@ -1,0 +1,276 @@
+/* agent/courier/enrol.c - docs/PROTOCOL.md §3, device side.
+ *
+ * Gate and network are strangers here: the code's secret, through two MACs, and its fingerprint of the root are all that is believed. */
+#include "agent/courier/internal.h"
+
+#include <string.h>
+
+enum { REPLY_MAX = 256 << 10, ATTEMPT_S = 180, WAIT_S = 20, TICKET = 32 };
+
+struct fresh { struct kluis_key *device, *login; struct kluis_identity *me; struct kluis_buf device_spki, login_spki; };
+struct reply {
+    struct kluis_buf raw;                    /* everything below points into it */
+    char device[33];
+    struct kluis_bytes device_cert, login_cert, ca_cert, root_cert, trust_json, session_seal;
+    uint8_t vault[33];
+};
+
+static kluis_status make_keys(struct fresh *f, struct kluis_err *err)
+{
+    kluis_buf_init(&f->device_spki, 1024);
+    kluis_buf_init(&f->login_spki, 1024);
+    f->me = kluis_secret_new(sizeof *f->me);
+    if (f->me == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for keys"); }
+    KLUIS_TRY(kluis_key_generate(&f->device, err));
+    KLUIS_TRY(kluis_key_generate(&f->login, err));
+    KLUIS_TRY(kluis_identity_new(f->me, err));
+    KLUIS_TRY(kluis_key_public(f->device, &f->device_spki, err));
+    return kluis_key_public(f->login, &f->login_spki, err);
+}
+
+static kluis_status write_request(const struct fresh *f, const struct kluis_code_keys *k, struct kluis_buf *out, struct kluis_err *err)
+{
+    uint8_t mac[32];
+    kluis_wire_label(out, "chatkluis-enrol-request-v1");
+    kluis_wire_field(out, k->id, sizeof k->id);
+    kluis_wire_field(out, f->device_spki.data, f->device_spki.len);
+    kluis_wire_field(out, f->login_spki.data, f->login_spki.len);
+    kluis_wire_field(out, f->me->public_key, sizeof f->me->public_key);
+    kluis_wire_u32(out, f->me->registration_id);
+    kluis_wire_u64(out, (uint64_t)(kluis_now_us() / 1000000));
+    KLUIS_TRY(kluis_buf_ok(out, err));
+    KLUIS_TRY(kluis_hmac_sha256(k->request, sizeof k->request, out->data, out->len, mac, err));
+    kluis_wire_field(out, mac, sizeof mac);
+    return kluis_buf_ok(out, err);
+}
+
+/* ---- over the wire ---- */
+
+static kluis_status post(struct http *http, const struct kluis_buf *request, char ticket[TICKET + 1], struct kluis_err *err)
+{
+    struct http_answer a = { 0 };
+    kluis_buf_init(&a.body, 4096);
+    kluis_status rc = http_request(http, "POST", "/v1/enrol", kluis_buf_bytes(request), false, 30, &a, err);
+    if (rc == KLUIS_OK && a.status != 202) { rc = http_refusal(&a, "the gate does not take the enrolment", err); }
+    if (rc == KLUIS_OK) {
+        uint8_t id[TICKET / 2];
+        while (a.body.len > 0 && a.body.data[a.body.len - 1] == '\n') { a.body.len--; }
+        if (a.body.len == sizeof id) { /* the ticket's own bytes are as good as their digits */
+            kluis_hex(a.body.data, sizeof id, ticket);
+        } else if (a.body.len == TICKET && kluis_unhex((struct kluis_str){ (const char *)a.body.data, TICKET }, id, sizeof id)) {
+            kluis_hex(id, sizeof id, ticket);
+        } else {
+            rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate's answer to the enrolment is not a ticket");
+        }
+    }
+    kluis_buf_free(&a.body);
+    return rc;
+}
+
+/* The same request may be posted again: the vault answers it with the same reply, so that a lost answer does not burn the code. */
+static kluis_status exchange(struct http *http, const struct kluis_buf *request, struct kluis_buf *reply, struct kluis_err *err)
+{
+    char ticket[TICKET + 1] = "", path[96];
+    int64_t until = kluis_monotonic_us() + (int64_t)ATTEMPT_S * 1000000;
+    struct http_answer a = { 0 };
+    kluis_buf_init(&a.body, REPLY_MAX);
+    kluis_status rc = KLUIS_OK;
+    for (bool done = false; !done;) {
+        if (ticket[0] == '\0') { rc = post(http, request, ticket, err); }
+        if (rc == KLUIS_OK) {
+            (void)snprintf(path, sizeof path, "/v1/enrol/%s?wait=%d", ticket, WAIT_S);
+            rc = http_request(http, "GET", path, (struct kluis_bytes){ NULL, 0 }, false, WAIT_S + 15, &a, err);
+        }
+        if (rc == KLUIS_OK && a.status == 200) { kluis_buf_add(reply, a.body.data, a.body.len); rc = kluis_buf_ok(reply, err); break; }
+        if (rc == KLUIS_OK && a.status == 404) { ticket[0] = '\0'; }
+        if (rc == KLUIS_OK && a.status != 204 && a.status != 404) { rc = http_refusal(&a, "the gate has no reply to the enrolment", err); }
+        done = (rc != KLUIS_OK && rc != KLUIS_E_BUSY) || kluis_monotonic_us() > until;
+        if (done && rc == KLUIS_OK) { rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "the vault did not answer the enrolment within %d s: try again with the same code", ATTEMPT_S); }
+        if (!done && rc == KLUIS_E_BUSY) { kluis_err_clear(err); rc = KLUIS_OK; kluis_sleep_us(1000000); }
+        else if (!done && a.status == 404) { kluis_sleep_us(1000000); }
+    }
+    kluis_buf_free(&a.body);
+    return rc;
+}
+
+/* ---- the checks, in the order of PROTOCOL.md §3 ---- */
+
+static kluis_status refused(struct kluis_bytes raw, struct kluis_err *err)
+{
+    struct kluis_wire w = kluis_wire_open(raw);
+    if (!kluis_wire_is(&w, "chatkluis-enrol-refusal-v1")) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the reply to the enrolment is malformed: ask for a new code"); }
+    struct kluis_bytes b = kluis_wire_get(&w, 32);
+    struct kluis_str word = { (const char *)b.ptr, b.len };
+    static const struct { const char *word, *say; } words[] = {
+        { "unknown", "the vault does not know this code: check that it was copied whole" },
+        { "expired", "this code has expired: ask for a new one" },
+        { "used", "this code was used before: ask for a new one" },
+        { "mac", "this code does not belong to this vault: check the address and the code" },
+        { "malformed", "the vault cannot read the request: is this program older than the server?" },
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (kluis_str_is(word, words[i].word)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s", words[i].say); }
+    }
+    return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault refused the enrolment: ask for a new code");
+}
+
+static kluis_status read_reply(struct reply *r, const struct kluis_buf *request, const struct kluis_code_keys *k, struct kluis_err *err)
+{
+    uint8_t mac[32], want[32], sha[32];
+    struct kluis_bytes raw = kluis_buf_bytes(&r->raw);
+    struct kluis_wire w = kluis_wire_open(raw);
+    if (!kluis_wire_is(&w, "chatkluis-enrol-reply-v1")) { return refused(raw, err); }
+    struct kluis_bytes id = kluis_wire_get(&w, 32);
+    r->device_cert = kluis_wire_get(&w, KLUIS_CERT_MAX);
+    r->login_cert = kluis_wire_get(&w, KLUIS_CERT_MAX);
+    r->ca_cert = kluis_wire_get(&w, KLUIS_CERT_MAX);
+    r->root_cert = kluis_wire_get(&w, KLUIS_CERT_MAX);
+    r->trust_json = kluis_wire_get(&w, 128 << 10);
+    (void)kluis_wire_fixed(&w, r->vault, sizeof r->vault);
+    r->session_seal = kluis_wire_get(&w, 128 << 10);
+    size_t before = w.at;
+    (void)kluis_wire_fixed(&w, mac, sizeof mac);
+    KLUIS_TRY(kluis_wire_end(&w, "the reply to the enrolment", err));
+    /* 1: the MAC, over the digest of what we asked and everything before it. */
+    KLUIS_AUTO_BUF(m, REPLY_MAX + 64);
+    kluis_sha256_of(request->data, request->len, sha);
+    kluis_buf_add(&m, sha, sizeof sha);
+    kluis_buf_add(&m, raw.ptr, before);
+    KLUIS_TRY(kluis_buf_ok(&m, err));
+    KLUIS_TRY(kluis_hmac_sha256(k->reply, sizeof k->reply, m.data, m.len, want, err));
+    if (!kluis_equal_secret(mac, want, sizeof mac)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the reply does not come from the vault that made this code: check the address, ask for a new code");
+    }
+    uint8_t bytes[16];
+    if (!kluis_unhex((struct kluis_str){ (const char *)id.ptr, id.len }, bytes, sizeof bytes)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault gave no proper device id: ask for a new code");
+    }
+    memcpy(r->device, id.ptr, 32);
+    r->device[32] = '\0';
+    return KLUIS_OK;
+}
+
+static bool same(struct kluis_bytes a, struct kluis_bytes b) { return a.len == b.len && a.len > 0 && memcmp(a.ptr, b.ptr, a.len) == 0; }
+
+static kluis_status own_certificate(struct kluis_bytes cert, enum kluis_cert_role role, const struct kluis_buf *spki, struct kluis_bytes ca, const char *what, struct kluis_err *err)
+{
+    KLUIS_AUTO_BUF(have, 1024);
+    KLUIS_TRY(kluis_cert_spki(cert, &have, err));
+    if (!same(kluis_buf_bytes(&have), kluis_buf_bytes(spki))) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the %s certificate is for another key: ask for a new code", what); }
+    return kluis_cert_check(cert, role, &ca, 1, kluis_now_us(), err);
+}
+
+static kluis_status check_reply(const struct reply *r, const struct fresh *f, const struct kluis_code *code, struct kluis_err *err)
+{
+    uint8_t sha[32];
+    int64_t now = kluis_now_us();
+    struct kluis_trust t;
+    KLUIS_AUTO_BUF(root_spki, 4096);
+    /* 2: the root is the code's. */
+    KLUIS_TRY(kluis_cert_spki(r->root_cert, &root_spki, err));
+    kluis_sha256_of(root_spki.data, root_spki.len, sha);
+    if (!kluis_equal_secret(sha, code->root, sizeof code->root)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault's root certificate is not the one of this code: ask your administrator, somebody may stand in between");
+    }
+    KLUIS_TRY(kluis_cert_check(r->root_cert, KLUIS_CERT_ROOT, &r->root_cert, 1, now, err));
+    /* 3: the device CA under that root, and named in trust.json with seal and time authorities. */
+    KLUIS_TRY(kluis_cert_check(r->ca_cert, KLUIS_CERT_DEVICE_CA, &r->root_cert, 1, now, err));
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(4 << 20);
+    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    KLUIS_TRY(kluis_trust_read((struct kluis_str){ (const char *)r->trust_json.ptr, r->trust_json.len }, arena, &t, err));
+    bool named = false;
+    for (size_t i = 0; i < t.n_device_cas; i++) { named = named || same(t.device_cas[i], r->ca_cert) || same(t.device_cas[i], r->root_cert); }
+    if (!named || t.n_seal_cas == 0 || t.log_vkey == NULL) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault's trust file names no device CA, seal or log of its own: ask your administrator");
+    }
+    /* 4: our certificates carry our keys.  5: the vault's session identity is sealed. */
+    KLUIS_TRY(own_certificate(r->device_cert, KLUIS_CERT_DEVICE, &f->device_spki, r->ca_cert, "device", err));
+    KLUIS_TRY(own_certificate(r->login_cert, KLUIS_CERT_LOGIN, &f->login_spki, r->ca_cert, "login", err));
+    return courier_judge_session_seal(&t, r->vault, r->session_seal, err);
+}
+
+/* ---- only then is anything written ---- */
+
+static kluis_status put_key(struct home *h, const char *name, const struct kluis_key *k, struct kluis_err *err)
+{
+    KLUIS_AUTO_BUF(pem, 8192);
+    kluis_status rc = kluis_key_to_pem(k, &pem, err);
+    if (rc == KLUIS_OK) { rc = keystore_put(h->dir, name, kluis_buf_bytes(&pem), err); }
+    if (pem.data != NULL) { kluis_wipe(pem.data, pem.cap); }
+    return rc;
+}
+
+static kluis_status put_file(struct home *h, const char *name, struct kluis_bytes b, struct kluis_err *err)
+{
+    char path[KLUIS_PATH_MAX];
+    KLUIS_TRY(home_path(h, name, path, err));
+    return kluis_write_file(path, b.ptr, b.len, 0600, err);
+}
+
+static kluis_status put_config(struct home *h, const char *server, const struct reply *r, const struct fresh *f, struct kluis_err *err)
+{
+    uint8_t sha[32];
+    KLUIS_AUTO_BUF(box, 256);
+    kluis_sha256_of(r->device_cert.ptr, r->device_cert.len, sha);
+    KLUIS_TRY(home_box(h, "identity", (struct kluis_bytes){ (const uint8_t *)f->me, sizeof *f->me }, &box, err));
+    KLUIS_TRY(home_set_text(h, "device", r->device, err));
+    KLUIS_TRY(home_set_text(h, "server", server, err));
+    KLUIS_TRY(home_set_bytes(h, "device-certificate", (struct kluis_bytes){ sha, sizeof sha }, err));
+    KLUIS_TRY(home_set_bytes(h, "identity", kluis_buf_bytes(&box), err));
+    KLUIS_TRY(home_set_bytes(h, "vault-identity", (struct kluis_bytes){ r->vault, sizeof r->vault }, err));
+    KLUIS_TRY(home_set_int(h, "epoch", 0, err));
+    KLUIS_TRY(home_set_int(h, "session-epoch", 0, err));
+    KLUIS_TRY(home_set_int(h, "bundle-expiry", 0, err));
+    KLUIS_TRY(home_set_int(h, "bundle-asked", 0, err));
+    KLUIS_TRY(home_set_int(h, "suspended", 0, err));
+    KLUIS_TRY(home_set_int(h, "enrolled-at", kluis_now_us(), err));
+    KLUIS_TRY(kluis_db_run(h->db, NULL, err, "DELETE FROM session", ""));
+    return stock_supersede(h, err);
+}
+
+static kluis_status store(struct home *h, const char *server, const struct reply *r, const struct fresh *f, struct kluis_err *err)
+{
+    KLUIS_TRY(put_key(h, "device", f->device, err));
+    KLUIS_TRY(put_key(h, "login", f->login, err));
+    KLUIS_TRY(put_file(h, "certificates/device.der", r->device_cert, err));
+    KLUIS_TRY(put_file(h, "certificates/login.der", r->login_cert, err));
+    KLUIS_TRY(put_file(h, "certificates/device-ca.der", r->ca_cert, err));
+    KLUIS_TRY(put_file(h, "certificates/root.der", r->root_cert, err));
+    KLUIS_TRY(put_file(h, "trust.json", r->trust_json, err));
+    kluis_durable_step("agent.enrol.files");
+    KLUIS_TRY(kluis_db_begin(h->db, err));
+    kluis_status rc = put_config(h, server, r, f, err);
+    if (rc != KLUIS_OK) { kluis_db_rollback(h->db); return rc; }
+    return kluis_db_commit(h->db, "agent.enrol.done", err);
+}
+
+kluis_status courier_enrol(struct home *h, const char *server, struct kluis_str text, struct kluis_err *err)
+{
+    struct kluis_code code;
+    struct kluis_code_keys keys;
+    struct fresh f = { 0 };
+    struct reply r = { 0 };
+    struct http *http = NULL;
+    KLUIS_AUTO_BUF(request, 8192);
+    kluis_buf_init(&r.raw, REPLY_MAX);
+    KLUIS_TRY(kluis_code_read(text, &code, err));
+    kluis_status rc = kluis_code_derive(code.secret, &keys, err);
+    kluis_wipe(code.secret, sizeof code.secret);
+    struct http_setup setup = { .server = server, .root_fingerprint = code.root };
+    if (rc == KLUIS_OK) { rc = http_new(&http, &setup, err); }
+    if (rc == KLUIS_OK) { rc = make_keys(&f, err); }
+    if (rc == KLUIS_OK) { rc = write_request(&f, &keys, &request, err); }
+    if (rc == KLUIS_OK) { rc = exchange(http, &request, &r.raw, err); }
+    if (rc == KLUIS_OK) { rc = read_reply(&r, &request, &keys, err); }
+    if (rc == KLUIS_OK) { rc = check_reply(&r, &f, &code, err); }
+    if (rc == KLUIS_OK) { rc = store(h, server, &r, &f, err); }
+    kluis_wipe(&keys, sizeof keys);
+    http_free(http);
+    kluis_key_free(f.device);
+    kluis_key_free(f.login);
+    kluis_secret_free(f.me, sizeof *f.me);
+    kluis_buf_free(&f.device_spki);
+    kluis_buf_free(&f.login_spki);
+    kluis_buf_free(&r.raw);
+    return rc;
+}

@@ -1,0 +1,37 @@
+/* agent/courier/internal.h - shared by the courier's files.  Never leaves this folder. */
+#ifndef AGENT_COURIER_INTERNAL_H
+#define AGENT_COURIER_INTERNAL_H
+
+#include "agent/courier/courier.h"
+#include "agent/courier/http.h"
+#include "kluis/envelope.h"
+#include "kluis/validation.h"
+
+struct courier {
+    struct home *h;
+    struct http *http;
+    const struct kluis_trust *trust;
+    uint8_t device_cert_sha[32];
+    char device[64];
+    struct kluis_key *login;
+    struct kluis_buf root;
+    struct kluis_identity *me;              /* secret memory */
+    uint8_t vault_identity[33];
+    struct kluis_session_store store;
+    struct kluis_session *session;
+    int64_t retry_after_s;
+    int64_t no_stamp_before_us;             /* after a failed time-stamp */
+};
+
+/* A config value whose length is fixed. */
+KLUIS_MUSTUSE kluis_status courier_fixed(struct home *h, const char *key, void *out, size_t n, struct kluis_err *err);
+/* session.c: rows of session state, boxed under the home key. */
+struct kluis_session_store courier_store(struct home *h);
+KLUIS_MUSTUSE kluis_status courier_judge_session_seal(const struct kluis_trust *t, const uint8_t identity[33], struct kluis_bytes seal, struct kluis_err *err);
+/* Makes sure that there is a session, and that it is one the vault still has: fetches the bundle when there is none, or when what was
+ * sent has stayed without an answer.  A new session unmakes the messages of everything that is not acknowledged. */
+KLUIS_MUSTUSE kluis_status courier_ensure_session(struct courier *c, struct kluis_err *err);
+/* Writes the id of an upload or a message. */
+void courier_hex16(const uint8_t id[16], char out[33]);
+
+#endif

@@ -1,0 +1,199 @@
+/* agent/options.c - command lines, home folders, options of sources.  See command.h. */
+#include "agent/command.h"
+
+#include "agent/select/select.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool allows(const char *list, const char *name, size_t n)
+{
+    for (const char *p = list; *p != '\0';) {
+        size_t k = strcspn(p, " ");
+        if (k == n && memcmp(p, name, n) == 0) { return true; }
+        p += k + (p[k] == ' ');
+    }
+    return false;
+}
+
+kluis_status args_read(int argc, char *const *argv, const char *allowed, struct args *out, struct kluis_err *err)
+{
+    memset(out, 0, sizeof *out);
+    const struct { const char *name; const char **value; } known[] = {
+        { "home", &out->home }, { "server", &out->server }, { "code", &out->code }, { "export", &out->export_dir },
+        { "grace-days", &out->grace_days }, { "wait", &out->wait_s }, { "interval", &out->interval_s },
+    };
+    bool words_only = false;
+    for (int i = 0; i < argc; i++) {
+        const char *a = argv[i];
+        if (words_only || a[0] != '-' || a[1] == '\0') {
+            if (out->n_words == ARGS_MAX) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "more than %d arguments", ARGS_MAX); }
+            out->words[out->n_words++] = a;
+            continue;
+        }
+        if (strcmp(a, "--") == 0) { words_only = true; continue; }
+        if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) { out->help = true; continue; }
+        if (a[1] != '-') { return KLUIS_FAIL(err, KLUIS_E_USAGE, "unknown option '%.60s': see 'chatkluis-agent help'", a); }
+        const char *name = a + 2, *eq = strchr(name, '=');
+        size_t n = eq == NULL ? strlen(name) : (size_t)(eq - name);
+        if (!allows(allowed, name, n)) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "unknown option '%.60s': see 'chatkluis-agent help'", a); }
+        if (n == 4 && memcmp(name, "json", 4) == 0 && eq == NULL) { out->json = true; continue; }
+        const char *value = eq != NULL ? eq + 1 : i + 1 < argc ? argv[++i] : NULL;
+        if (value == NULL) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "'%.60s' needs a value", a); }
+        if (n == 6 && memcmp(name, "option", 6) == 0) {
+            if (out->n_options == OPTIONS_MAX) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "more than %d options", OPTIONS_MAX); }
+            if (strchr(value, '=') == NULL || value[0] == '=') { return KLUIS_FAIL(err, KLUIS_E_USAGE, "--option '%.60s' is not KEY=VALUE", value); }
+            out->options[out->n_options++] = value;
+            continue;
+        }
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
+            if (strlen(known[k].name) == n && memcmp(known[k].name, name, n) == 0) { *known[k].value = value; }
+        }
+    }
+    return KLUIS_OK;
+}
+
+kluis_status args_number(const char *text, const char *name, int64_t min, int64_t max, int64_t otherwise, int64_t *out, struct kluis_err *err)
+{
+    char *end = NULL;
+    *out = otherwise;
+    if (text == NULL) { return KLUIS_OK; }
+    errno = 0;
+    long long v = strtoll(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || v < min || v > max) {
+        return KLUIS_FAIL(err, KLUIS_E_USAGE, "--%s '%.40s' is not a number from %lld to %lld", name, text, (long long)min, (long long)max);
+    }
+    *out = v;
+    return KLUIS_OK;
+}
+
+/* ---- the home folder ---- */
+
+static kluis_status make_above(const char *path, struct kluis_err *err)
+{
+    char part[KLUIS_PATH_MAX];
+    for (const char *p = strchr(path + 1, '/'); p != NULL; p = strchr(p + 1, '/')) {
+        size_t n = (size_t)(p - path);
+        if (n >= sizeof part) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "the home folder's path is too long"); }
+        memcpy(part, path, n);
+        part[n] = '\0';
+        struct stat st;
+        if (stat(part, &st) == 0) { continue; }
+        KLUIS_TRY(kluis_make_dir(part, err));
+    }
+    return KLUIS_OK;
+}
+
+kluis_status args_home(const struct args *a, bool make, char out[KLUIS_PATH_MAX], struct kluis_err *err)
+{
+    const char *data = getenv("XDG_DATA_HOME"), *user = getenv("HOME");
+    int n = -1;
+    if (a->home != NULL) { n = snprintf(out, KLUIS_PATH_MAX, "%s", a->home); }
+    else if (data != NULL && data[0] == '/') { n = snprintf(out, KLUIS_PATH_MAX, "%s/chatkluis", data); }
+    else if (user != NULL && user[0] == '/') { n = snprintf(out, KLUIS_PATH_MAX, "%s/.local/share/chatkluis", user); }
+    if (n <= 0 || n >= KLUIS_PATH_MAX) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "say where the agent keeps its things: --home FOLDER"); }
+    while (n > 1 && out[n - 1] == '/') { out[--n] = '\0'; }
+    if (make) { return make_above(out, err); }
+    char db[KLUIS_PATH_MAX];
+    KLUIS_TRY(kluis_path(db, sizeof db, out, "agent.db", err));
+    if (access(db, F_OK) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is no agent in '%s': begin with 'chatkluis-agent enrol' or 'source add'", out); }
+    return KLUIS_OK;
+}
+
+/* ---- options of a source ---- */
+
+kluis_status settings_typed(const struct args *a, struct kluis_buf *out, struct kluis_err *err)
+{
+    for (size_t i = 0; i < a->n_options; i++) {
+        const char *eq = strchr(a->options[i], '=');
+        kluis_buf_add(out, a->options[i], (size_t)(eq - a->options[i]));
+        kluis_buf_byte(out, 0);
+        const char *value = eq + 1;
+        char full[PATH_MAX];
+        if (value[0] == '@' && realpath(value + 1, full) != NULL) { /* found again from any folder */
+            kluis_buf_byte(out, '@');
+            value = full;
+        }
+        kluis_buf_add(out, value, strlen(value) + 1);
+    }
+    return kluis_buf_ok(out, err);
+}
+
+static kluis_status value_of(struct source_settings *s, const char *typed, const char **out, struct kluis_err *err)
+{
+    *out = typed;
+    if (typed[0] != '@') { return KLUIS_OK; }
+    KLUIS_AUTO_BUF(b, 1 << 16);
+    kluis_status rc = kluis_read_file(typed + 1, 1 << 16, &b, err);
+    if (rc == KLUIS_OK) {
+        while (b.len > 0 && (b.data[b.len - 1] == '\n' || b.data[b.len - 1] == '\r')) { b.len--; }
+        *out = kluis_arena_strndup(s->arena, (const char *)b.data, b.len);
+        if (*out == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for an option"); }
+    }
+    if (b.data != NULL) { kluis_wipe(b.data, b.cap); }
+    return rc;
+}
+
+kluis_status settings_read(struct source_settings *s, struct kluis_bytes typed, struct kluis_err *err)
+{
+    memset(s, 0, sizeof *s);
+    s->arena = kluis_arena_new(1 << 20);
+    char *copy = s->arena == NULL ? NULL : kluis_arena_strndup(s->arena, (const char *)typed.ptr, typed.len);
+    if (copy == NULL) { settings_clear(s); return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for options"); }
+    kluis_status rc = KLUIS_OK;
+    for (size_t at = 0; rc == KLUIS_OK && at < typed.len;) {
+        const char *key = copy + at;
+        at += strlen(key) + 1;
+        if (at >= typed.len || s->n_all == OPTIONS_MAX) { rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the options of a source are damaged: remove and add it again"); break; }
+        const char *value = copy + at;
+        at += strlen(value) + 1;
+        rc = value_of(s, value, &value, err);
+        if (rc != KLUIS_OK) { break; }
+        s->all[s->n_all++] = (struct source_option){ key, value };
+        if (!select_owns_option(key)) { s->own[s->n_own++] = (struct source_option){ key, value }; }
+    }
+    if (rc != KLUIS_OK) { settings_clear(s); }
+    return rc;
+}
+
+void settings_clear(struct source_settings *s)
+{
+    kluis_arena_free(s->arena);
+    s->arena = NULL;
+    s->n_all = s->n_own = 0;
+}
+
+kluis_status kind_find(const char *name, const struct source_kind **out, struct kluis_err *err)
+{
+    *out = source_find(name);
+    return *out != NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_USAGE, "there is no source kind '%.60s': see 'chatkluis-agent source kinds'", name);
+}
+
+/* ---- progress ---- */
+
+void progress_start(struct progress *p, const char *what, const char *unit)
+{
+    *p = (struct progress){ .on = isatty(STDERR_FILENO) == 1, .started_us = kluis_monotonic_us(), .what = what, .unit = unit };
+}
+
+void progress_show(struct progress *p, uint64_t done, uint64_t of)
+{
+    int64_t now = kluis_monotonic_us(), spent = now - p->started_us;
+    if (!p->on || spent < 500000 || now - p->last_us < 250000) { return; }
+    p->last_us = now;
+    p->shown = true;
+    uint64_t rate = done * 1000000u / (uint64_t)(spent > 0 ? spent : 1);
+    (void)fprintf(stderr, "\r\033[K%s %llu", p->what, (unsigned long long)done); /* only decoration */
+    if (of > 0) { (void)fprintf(stderr, " of %llu", (unsigned long long)of); }
+    (void)fprintf(stderr, " %s, %llu a second", p->unit, (unsigned long long)rate);
+    if (of > done && rate > 0) { (void)fprintf(stderr, ", %llu s left", (unsigned long long)((of - done) / rate)); }
+    (void)fflush(stderr);
+}
+
+void progress_end(struct progress *p)
+{
+    if (p->on && p->shown) { (void)fputs("\r\033[K", stderr); }
+    p->shown = false;
+}
