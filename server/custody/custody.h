@@ -57,6 +57,13 @@ KLUIS_MUSTUSE kluis_status custody_inbox_by_message(struct custody *c, const cha
 KLUIS_MUSTUSE kluis_status custody_inbox_by_sequence(struct custody *c, const char *device, uint64_t sequence, struct custody_delivery *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status custody_inbox_by_package(struct custody *c, const uint8_t package[32], struct custody_delivery *out, struct kluis_err *err);
 
+/* Session messages that were opened and made no inbox row (a repeat, a refusal): coming again they change nothing, and a used message
+ * key is not taken for a fork.  package: what was answered about, or zero. */
+KLUIS_MUSTUSE kluis_status custody_handled_add(struct custody *c, const char *device, const uint8_t message[16], const uint8_t body_sha256[32],
+                                               const uint8_t package[32], struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status custody_handled_get(struct custody *c, const char *device, const uint8_t message[16], const uint8_t body_sha256[32],
+                                               uint8_t package[32], struct kluis_err *err); /* E_NOTFOUND */
+
 /* ---- packages (T2) ---- */
 struct custody_package {
     uint64_t sequence;                      /* dense from 1, set by custody_package_add          */
@@ -119,6 +126,10 @@ struct custody_checkpoint { uint64_t size; bool stamped; int64_t made_us; };
 KLUIS_MUSTUSE kluis_status custody_checkpoint_put(struct custody *c, const struct custody_checkpoint *k, struct kluis_str text, struct kluis_bytes seal, struct kluis_err *err);
 /* size 0: the latest.  text and seal may be NULL.  E_NOTFOUND. */
 KLUIS_MUSTUSE kluis_status custody_checkpoint_get(struct custody *c, uint64_t size, struct custody_checkpoint *out, struct kluis_buf *text, struct kluis_buf *seal, struct kluis_err *err);
+
+/* The largest one with above < size <= most.  E_NOTFOUND. */
+KLUIS_MUSTUSE kluis_status custody_checkpoint_within(struct custody *c, uint64_t above, uint64_t most, struct custody_checkpoint *out, struct kluis_buf *text,
+                                                     struct kluis_buf *seal, struct kluis_err *err);
 
 struct custody_counts { uint64_t packages, records, leaves, waiting, refused, to_make, to_post, receipts, unstamped; };
 KLUIS_MUSTUSE kluis_status custody_count(struct custody *c, struct custody_counts *out, struct kluis_err *err);

@@ -32,6 +32,8 @@
     X(INBOX_BODY, "SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.body=?1 AND i.device=?2")                     \
     X(INBOX_SEQUENCE, "SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.device=?1 AND i.sequence=?2")             \
     X(INBOX_PACKAGE, "SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.package=?1 ORDER BY i.number LIMIT 1")     \
+    X(HANDLED_ADD, "INSERT INTO handled(device,message,body,package) VALUES(?1,?2,?3,?4) ON CONFLICT DO NOTHING")      \
+    X(HANDLED_GET, "SELECT package FROM handled WHERE (device=?1 AND message=?2) OR (body=?3 AND device=?1) LIMIT 1")  \
     X(INBOX_STATE, "UPDATE inbox SET state=?2 WHERE number=?1 AND state=0")                                            \
     X(PACKAGE_ADD, "INSERT INTO package(sequence,delivery,official,records_root,device_cert,n_records,verdict,leaf,"   \
                    "receipt_size,receipt_stamped) VALUES((SELECT coalesce(max(sequence),0)+1 FROM package),?1,?2,?3,"  \
@@ -64,6 +66,7 @@
                       "text=excluded.text,seal=excluded.seal WHERE checkpoint.stamped=0")                              \
     X(CHECKPOINT_GET, "SELECT size,stamped,made_us,text,seal FROM checkpoint WHERE size=?1")                           \
     X(CHECKPOINT_LAST, "SELECT size,stamped,made_us,text,seal FROM checkpoint ORDER BY size DESC LIMIT 1")             \
+    X(CHECKPOINT_WITHIN, "SELECT size,stamped,made_us,text,seal FROM checkpoint WHERE size>?1 AND size<=?2 ORDER BY size DESC LIMIT 1") \
     X(COUNT, "SELECT (SELECT coalesce(max(sequence),0) FROM package),(SELECT coalesce(sum(n_records),0) FROM package)," \
              "(SELECT coalesce(max(idx)+1,0) FROM leaf),(SELECT count(*) FROM inbox WHERE state=0),"                   \
              "(SELECT count(*) FROM refusal),(SELECT count(*) FROM outbox WHERE state=0),"                             \

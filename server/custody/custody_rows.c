@@ -87,6 +87,29 @@ kluis_status custody_inbox_by_package(struct custody *c, const uint8_t package[3
     return one_delivery(c, custody_bind(c, Q_INBOX_PACKAGE, err, "b", package, (size_t)32), out, err);
 }
 
+kluis_status custody_handled_add(struct custody *c, const char *device, const uint8_t message[16], const uint8_t body_sha256[32],
+                                 const uint8_t package[32], struct kluis_err *err)
+{
+    assert(c->in_transaction);
+    CUSTODY_LOCKED(c);
+    return custody_run(c, custody_bind(c, Q_HANDLED_ADD, err, "tbbb", device, message, (size_t)16, body_sha256, (size_t)32, package, (size_t)32), err);
+}
+
+kluis_status custody_handled_get(struct custody *c, const char *device, const uint8_t message[16], const uint8_t body_sha256[32],
+                                 uint8_t package[32], struct kluis_err *err)
+{
+    CUSTODY_LOCKED(c);
+    sqlite3_stmt *st = custody_bind(c, Q_HANDLED_GET, err, "tbb", device, message, (size_t)16, body_sha256, (size_t)32);
+    kluis_status rc = custody_row(c, st, err);
+    if (rc == KLUIS_OK) {
+        rc = custody_col_fixed(st, 0, package, 32, err);
+    }
+    if (st != NULL) {
+        custody_done(st);
+    }
+    return rc;
+}
+
 static kluis_status read_package(sqlite3_stmt *st, struct custody_package *p, struct kluis_err *err)
 {
     memset(p, 0, sizeof *p);
@@ -306,11 +329,9 @@ kluis_status custody_checkpoint_put(struct custody *c, const struct custody_chec
                                        (sqlite3_int64)k->made_us, z, seal.ptr, seal.len), err);
 }
 
-kluis_status custody_checkpoint_get(struct custody *c, uint64_t size, struct custody_checkpoint *out, struct kluis_buf *text, struct kluis_buf *seal, struct kluis_err *err)
+static kluis_status one_checkpoint(struct custody *c, sqlite3_stmt *st, struct custody_checkpoint *out, struct kluis_buf *text, struct kluis_buf *seal, struct kluis_err *err)
 {
-    CUSTODY_LOCKED(c);
     memset(out, 0, sizeof *out);
-    sqlite3_stmt *st = size == 0 ? custody_bind(c, Q_CHECKPOINT_LAST, err, "") : custody_bind(c, Q_CHECKPOINT_GET, err, "i", (sqlite3_int64)size);
     kluis_status rc = custody_row(c, st, err);
     if (rc == KLUIS_OK) {
         out->size = (uint64_t)sqlite3_column_int64(st, 0);
@@ -330,6 +351,20 @@ kluis_status custody_checkpoint_get(struct custody *c, uint64_t size, struct cus
         custody_done(st);
     }
     return rc;
+}
+
+kluis_status custody_checkpoint_get(struct custody *c, uint64_t size, struct custody_checkpoint *out, struct kluis_buf *text, struct kluis_buf *seal, struct kluis_err *err)
+{
+    CUSTODY_LOCKED(c);
+    sqlite3_stmt *st = size == 0 ? custody_bind(c, Q_CHECKPOINT_LAST, err, "") : custody_bind(c, Q_CHECKPOINT_GET, err, "i", (sqlite3_int64)size);
+    return one_checkpoint(c, st, out, text, seal, err);
+}
+
+kluis_status custody_checkpoint_within(struct custody *c, uint64_t above, uint64_t most, struct custody_checkpoint *out, struct kluis_buf *text,
+                                       struct kluis_buf *seal, struct kluis_err *err)
+{
+    CUSTODY_LOCKED(c);
+    return one_checkpoint(c, custody_bind(c, Q_CHECKPOINT_WITHIN, err, "ii", (sqlite3_int64)above, (sqlite3_int64)most), out, text, seal, err);
 }
 
 kluis_status custody_last_delivery(struct custody *c, const char *device, int64_t *us, struct kluis_err *err)

@@ -1,0 +1,32 @@
+/* server/ingest/link.h - the vault's HTTPS client of its gate: docs/PROTOCOL.md §6.  The vault calls; nothing ever calls the vault.
+ *
+ * A link belongs to one thread at a time and keeps its connection and nonce.  The gate is a stranger: every answer has a ceiling.
+ */
+#ifndef SERVER_INGEST_LINK_H
+#define SERVER_INGEST_LINK_H
+
+#include <stdatomic.h>
+
+#include "kluis/base.h"
+#include "kluis/seal.h"
+
+struct link_config {
+    const char *url;                 /* "https://host:port"                                        */
+    const char *name;                /* the authority that is signed; NULL: host:port of the url    */
+    struct kluis_bytes ca_pem;       /* the root that the gate's certificate must end in; empty: the system's store */
+    const struct kluis_key *pull;
+    const atomic_bool *stop;         /* true ends a waiting call with E_BUSY                         */
+};
+struct link;
+KLUIS_MUSTUSE kluis_status link_open(struct link **out, const struct link_config *c, struct kluis_err *err); /* E_USAGE: not such an url */
+void link_free(struct link *l);
+
+struct link_answer { long status; uint64_t number; bool has_number; }; /* number: Chatkluis-Size or Chatkluis-Prekeys */
+/* One signed request.  `out` (may be NULL) gets the body, at most its ceiling.  OK: an answer came, look at its status; E_BUSY: none
+ * did, try later; E_REJECT: the gate does not know our key; E_LIMIT. */
+KLUIS_MUSTUSE kluis_status link_call(struct link *l, const char *method, const char *path, struct kluis_bytes body, unsigned seconds,
+                                     struct kluis_buf *out, struct link_answer *answer, struct kluis_err *err);
+/* Streams an upload's ciphertext to `to`, at most `max` bytes; goes on after a broken connection.  E_NOTFOUND: the gate has none. */
+KLUIS_MUSTUSE kluis_status link_download(struct link *l, const char *path, uint64_t max, const struct kluis_output *to, struct kluis_err *err);
+
+#endif

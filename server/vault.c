@@ -1,0 +1,573 @@
+/* server/vault.c - opens the parts in an order that keeps secrets out of the zygote, and answers for them together. */
+#include "server/vault.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "kluis/validation.h"
+#include "server/ingest/ingest.h"
+#include "server/log.h"
+
+struct vault {
+    char dir[KLUIS_PATH_MAX], index_dir[KLUIS_PATH_MAX];
+    int lock_fd;
+    struct zygote *zygote;
+    struct vault_keys *keys;
+    struct custody *custody;
+    struct storage *storage;
+    struct ledger *ledger;
+    struct reg *reg;
+    pthread_mutex_t reg_lock;
+    struct index *index;
+    struct ledger_keys ledger_keys;
+    pthread_rwlock_t index_use;       /* write: while the index is replaced          */
+    pthread_mutex_t run_lock;         /* over ingest and what it was started with    */
+    struct ingest *ingest;
+    char url[512], name[256];
+    uint8_t fingerprint[16];
+};
+
+static kluis_status take_lock(struct vault *v, struct kluis_err *err)
+{
+    char path[KLUIS_PATH_MAX];
+    struct stat st;
+    if (stat(v->dir, &st) != 0) {
+        return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' holds no vault; run init first", v->dir);
+    }
+    KLUIS_TRY(kluis_path(path, sizeof path, v->dir, "vault.lock", err));
+    if ((v->lock_fd = kluis_io_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600)) < 0) {
+        return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", path);
+    }
+    if (flock(v->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        return errno == EWOULDBLOCK ? KLUIS_FAIL(err, KLUIS_E_BUSY, "another process has the vault in '%s'", v->dir)
+                                    : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot lock '%s'", path);
+    }
+    return KLUIS_OK;
+}
+
+/* The index directory holds plain files only; anything else is not ours to remove. */
+static kluis_status delete_index(const struct vault *v, struct kluis_err *err)
+{
+    DIR *d = opendir(v->index_dir);
+    if (d == NULL) {
+        return errno == ENOENT ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", v->index_dir);
+    }
+    kluis_status rc = KLUIS_OK;
+    for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
+        char path[KLUIS_PATH_MAX];
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) {
+            continue;
+        }
+        if ((rc = kluis_path(path, sizeof path, v->index_dir, e->d_name, err)) == KLUIS_OK && kluis_io_unlink(path) != 0) {
+            rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", path);
+        }
+    }
+    (void)closedir(d);
+    return rc == KLUIS_OK ? kluis_fsync_dir(v->index_dir, err) : rc;
+}
+
+static kluis_status open_index(struct vault *v, struct kluis_err *err)
+{
+    struct kluis_err why = { 0 };
+    KLUIS_TRY(kluis_make_dir(v->index_dir, err));
+    kluis_status rc = index_open(&v->index, v->index_dir, v->keys->index_master, &why);
+    if (rc == KLUIS_E_CORRUPT) {
+        kluis_log_err(KLUIS_LOG_ERROR, "index.damaged", &why);
+        KLUIS_TRY(delete_index(v, err));
+        return index_open(&v->index, v->index_dir, v->keys->index_master, err);
+    }
+    if (rc != KLUIS_OK && err != NULL) {
+        *err = why;
+    }
+    return rc;
+}
+
+static kluis_status open_all(struct vault *v, const char *home, struct kluis_err *err)
+{
+    KLUIS_AUTO_BUF(spki, 4096);
+    uint8_t digest[32];
+    KLUIS_TRY(kluis_path(v->dir, sizeof v->dir, home, "vault", err));
+    KLUIS_TRY(kluis_path(v->index_dir, sizeof v->index_dir, v->dir, "index", err));
+    KLUIS_TRY(take_lock(v, err));
+    KLUIS_TRY(zygote_start(&v->zygote, err)); /* before the first key */
+    KLUIS_TRY(vault_keys_load(&v->keys, home, err));
+    KLUIS_TRY(kluis_cert_spki(kluis_buf_bytes(&v->keys->root_cert), &spki, err));
+    kluis_sha256_of(spki.data, spki.len, digest);
+    memcpy(v->fingerprint, digest, sizeof v->fingerprint);
+    KLUIS_TRY(custody_open(&v->custody, v->dir, err));
+    KLUIS_TRY(storage_open_files(&v->storage, v->dir, err));
+    KLUIS_TRY(reg_open(&v->reg, v->dir, err));
+    v->ledger_keys = (struct ledger_keys){ .origin = v->keys->origin, .seed = v->keys->seed, .seal = v->keys->seal, .seal_cert = kluis_buf_bytes(&v->keys->seal_cert),
+                                           .tsa_anchors = v->keys->trust.tsa_cas, .n_tsa = v->keys->trust.n_tsa_cas };
+    KLUIS_TRY(ledger_open(&v->ledger, v->custody, &v->ledger_keys, err));
+    return open_index(v, err);
+}
+
+kluis_status vault_open(struct vault **out, const char *home, struct kluis_err *err)
+{
+    *out = NULL;
+    struct vault *v = kluis_calloc(1, sizeof *v);
+    if (v == NULL) {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open the vault: out of memory");
+    }
+    v->lock_fd = -1;
+    pthread_mutex_init(&v->reg_lock, NULL);
+    pthread_mutex_init(&v->run_lock, NULL);
+    pthread_rwlock_init(&v->index_use, NULL);
+    kluis_status rc = open_all(v, home, err);
+    if (rc != KLUIS_OK) {
+        vault_close(v);
+        return rc;
+    }
+    *out = v;
+    return KLUIS_OK;
+}
+
+void vault_close(struct vault *v)
+{
+    if (v == NULL) {
+        return;
+    }
+    vault_stop(v);
+    if (v->index != NULL) {
+        index_close(v->index);
+    }
+    ledger_free(v->ledger);
+    reg_free(v->reg);
+    storage_free(v->storage);
+    custody_free(v->custody);
+    vault_keys_free(v->keys);
+    zygote_free(v->zygote);
+    kluis_close_quiet(&v->lock_fd);
+    pthread_mutex_destroy(&v->reg_lock);
+    pthread_mutex_destroy(&v->run_lock);
+    pthread_rwlock_destroy(&v->index_use);
+    kluis_free(v);
+}
+
+static struct ingest_config config(struct vault *v)
+{
+    return (struct ingest_config){ .zygote = v->zygote, .keys = v->keys, .custody = v->custody, .storage = v->storage, .ledger = v->ledger,
+                                   .reg = v->reg, .reg_lock = &v->reg_lock, .index = v->index };
+}
+
+/* run_lock is held. */
+static kluis_status start_ingest(struct vault *v, struct kluis_err *err)
+{
+    struct ingest_config c = config(v);
+    c.gate_url = v->url;
+    c.gate_name = v->name[0] == 0 ? NULL : v->name;
+    return ingest_start(&v->ingest, &c, err);
+}
+
+kluis_status vault_start(struct vault *v, const char *url, const char *name, struct kluis_err *err)
+{
+    if (strlen(url) >= sizeof v->url || (name != NULL && strlen(name) >= sizeof v->name)) {
+        return KLUIS_FAIL(err, KLUIS_E_USAGE, "the gate's address is too long");
+    }
+    pthread_mutex_lock(&v->run_lock);
+    kluis_status rc = KLUIS_OK;
+    if (v->ingest != NULL) {
+        rc = KLUIS_FAIL(err, KLUIS_E_BUG, "the vault was started twice");
+    } else {
+        (void)snprintf(v->url, sizeof v->url, "%s", url);
+        (void)snprintf(v->name, sizeof v->name, "%s", name == NULL ? "" : name);
+        rc = start_ingest(v, err);
+    }
+    pthread_mutex_unlock(&v->run_lock);
+    return rc;
+}
+
+void vault_stop(struct vault *v)
+{
+    pthread_mutex_lock(&v->run_lock);
+    ingest_stop(v->ingest);
+    v->ingest = NULL;
+    pthread_mutex_unlock(&v->run_lock);
+}
+
+const char *vault_halted(struct vault *v)
+{
+    pthread_mutex_lock(&v->run_lock);
+    const char *why = v->ingest == NULL ? NULL : ingest_halted(v->ingest);
+    pthread_mutex_unlock(&v->run_lock);
+    return why;
+}
+
+struct index *vault_index_hold(struct vault *v)
+{
+    pthread_rwlock_rdlock(&v->index_use);
+    return v->index;
+}
+
+void vault_index_release(struct vault *v) { pthread_rwlock_unlock(&v->index_use); }
+struct reg *vault_register(struct vault *v) { return v->reg; }
+void vault_register_lock(struct vault *v) { pthread_mutex_lock(&v->reg_lock); }
+void vault_register_unlock(struct vault *v) { pthread_mutex_unlock(&v->reg_lock); }
+void vault_root_fingerprint(const struct vault *v, uint8_t out[16]) { memcpy(out, v->fingerprint, 16); }
+
+/* ---- status ---- */
+
+enum { OFFICIALS_MAX = 100000, DEVICES_MAX = 200000 };
+struct seen { char official[64]; int64_t last_us; };
+struct overdue {
+    struct vault *v;
+    struct seen *seen; size_t n, cap;
+    int64_t now_us;
+    struct kluis_buf *out; bool any;
+};
+
+static kluis_status note_device(void *ctx, const struct reg_device *d, struct kluis_err *err)
+{
+    struct overdue *o = ctx;
+    int64_t us;
+    KLUIS_TRY(custody_last_delivery(o->v->custody, d->id, &us, err));
+    int64_t last = us == KLUIS_TIME_ABSENT || us < d->enrolled_us ? d->enrolled_us : us;
+    for (size_t i = 0; i < o->n; i++) {
+        if (strcmp(o->seen[i].official, d->official) == 0) {
+            o->seen[i].last_us = last > o->seen[i].last_us ? last : o->seen[i].last_us;
+            return KLUIS_OK;
+        }
+    }
+    if (o->n == o->cap) {
+        size_t cap = o->cap == 0 ? 64 : o->cap * 2;
+        struct seen *p = cap > DEVICES_MAX ? NULL : kluis_realloc(o->seen, cap * sizeof *p);
+        if (p == NULL) {
+            return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot list devices: out of memory");
+        }
+        o->seen = p;
+        o->cap = cap;
+    }
+    (void)snprintf(o->seen[o->n].official, sizeof o->seen[o->n].official, "%s", d->official);
+    o->seen[o->n++].last_us = last;
+    return KLUIS_OK;
+}
+
+/* "YYYY-MM-DD" as the first instant of that day; false: absent or no date. */
+static bool day_us(const char *date, int64_t *us)
+{
+    char text[32];
+    int offset, digits;
+    if (date[0] == 0) {
+        return false;
+    }
+    (void)snprintf(text, sizeof text, "%.10sT00:00:00Z", date);
+    return kluis_time_parse(kluis_str_of(text), us, &offset, &digits);
+}
+
+static kluis_status note_official(void *ctx, const struct reg_official *f, struct kluis_err *err)
+{
+    struct overdue *o = ctx;
+    int64_t from, to, last = KLUIS_TIME_ABSENT;
+    const int64_t day = (int64_t)86400 * 1000000;
+    int64_t grace = (int64_t)(f->grace_days < 0 ? VAULT_GRACE_DAYS : f->grace_days) * day;
+    if (!day_us(f->from, &from) || from > o->now_us || (day_us(f->to, &to) && to + day <= o->now_us)) {
+        return KLUIS_OK; /* not in office today */
+    }
+    for (size_t i = 0; i < o->n; i++) {
+        if (strcmp(o->seen[i].official, f->id) == 0) {
+            last = o->seen[i].last_us;
+        }
+    }
+    bool none = last == KLUIS_TIME_ABSENT;
+    if (o->now_us - (none ? from : last) <= grace) {
+        return KLUIS_OK;
+    }
+    kluis_buf_cstr(o->out, o->any ? ",{\"official\":" : "{\"official\":");
+    kluis_buf_json(o->out, kluis_str_of(f->id));
+    kluis_buf_cstr(o->out, none ? ",\"reason\":\"no device\"}" : ",\"reason\":\"no delivery\"}");
+    o->any = true;
+    return kluis_buf_ok(o->out, err);
+}
+
+static kluis_status list_overdue(struct vault *v, struct kluis_buf *out, struct kluis_err *err)
+{
+    struct overdue o = { .v = v, .now_us = kluis_now_us(), .out = out };
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(512 << 20);
+    if (arena == NULL) {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot list devices: out of memory");
+    }
+    vault_register_lock(v);
+    kluis_status rc = reg_devices(v->reg, arena, &o, note_device, err);
+    if (rc == KLUIS_OK) {
+        rc = reg_officials(v->reg, &o, note_official, err);
+    }
+    vault_register_unlock(v);
+    kluis_free(o.seen);
+    return rc;
+}
+
+static const char *yes(bool b) { return b ? "true" : "false"; }
+
+kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kluis_err *err)
+{
+    struct custody_counts n;
+    struct custody_checkpoint k;
+    struct index_stats s;
+    kluis_hash head;
+    char hex[65];
+    KLUIS_TRY(custody_count(v->custody, &n, err));
+    struct index *ix = vault_index_hold(v);
+    kluis_status rc = index_statistics(ix, &s, err);
+    uint64_t mark = index_watermark(ix);
+    vault_index_release(v);
+    KLUIS_TRY(rc);
+    rc = custody_checkpoint_get(v->custody, 0, &k, NULL, NULL, err);
+    if (rc != KLUIS_OK && rc != KLUIS_E_NOTFOUND) {
+        return rc;
+    }
+    ledger_head(v->ledger, &head);
+    kluis_hex(head.b, 32, hex);
+    kluis_buf_fmt(out, "{\"packages\":%llu,\"records\":%llu,\"ledger\":{\"size\":%llu,\"root\":\"%s\",\"checkpoint\":%llu,\"stamped\":%s},\"overdue\":[",
+                  (unsigned long long)n.packages, (unsigned long long)n.records, (unsigned long long)ledger_size(v->ledger), hex,
+                  (unsigned long long)k.size, yes(k.stamped));
+    KLUIS_TRY(list_overdue(v, out, err));
+    unsigned walls = zygote_walls(v->zygote);
+    kluis_buf_fmt(out, "],\"index\":{\"watermark\":%llu,\"records\":%llu},\"waiting\":%llu,\"refused\":%llu,\"answers\":%llu,"
+                       "\"walls\":{\"privileges\":%s,\"files\":%s,\"calls\":%s},\"halted\":",
+                  (unsigned long long)mark, (unsigned long long)s.records, (unsigned long long)n.waiting,
+                  (unsigned long long)n.refused, (unsigned long long)(n.to_make + n.to_post), yes(walls & ZYGOTE_WALL_PRIVILEGES),
+                  yes(walls & ZYGOTE_WALL_FILES), yes(walls & ZYGOTE_WALL_CALLS));
+    const char *why = vault_halted(v);
+    if (why == NULL) {
+        kluis_buf_cstr(out, "null");
+    } else {
+        kluis_buf_json(out, kluis_str_of(why));
+    }
+    kluis_buf_cstr(out, "}");
+    return kluis_buf_ok(out, err);
+}
+
+/* ---- check and rebuild ---- */
+
+struct checking { const struct vault_report *report; struct vault_check_result *result; struct vault *v; };
+
+static void say(const struct vault_report *r, const char *fmt, ...) KLUIS_PRINTF(2, 3);
+static void say(const struct vault_report *r, const char *fmt, ...)
+{
+    char line[KLUIS_ERR_MSG + 200];
+    va_list ap;
+    if (r == NULL || r->line == NULL) {
+        return;
+    }
+    va_start(ap, fmt);
+    (void)vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    r->line(r->ctx, line);
+}
+
+static void problem(struct checking *c, uint64_t sequence, const char *what)
+{
+    c->result->problems++;
+    say(c->report, "package %llu: %s", (unsigned long long)sequence, what);
+}
+
+/* One package's row against its stored ciphertext, key, leaf and receipt. */
+static kluis_status check_one(struct checking *c, const struct custody_package *p, struct kluis_err *err)
+{
+    struct vault *v = c->v;
+    struct kluis_err why = { 0 };
+    uint8_t sha[32], key[32];
+    uint64_t size = 0;
+    struct kluis_leaf leaf;
+    KLUIS_AUTO_BUF(text, KLUIS_LEAF_MAX);
+    KLUIS_AUTO_BUF(receipt, KLUIS_RECEIPT_MAX);
+    kluis_status rc = storage_digest(v->storage, p->d.package, sha, &size, &why);
+    if (rc == KLUIS_E_NOMEM) {
+        return KLUIS_FAIL(err, rc, "%s", why.msg);
+    }
+    if (rc != KLUIS_OK) {
+        problem(c, p->sequence, why.msg);
+    } else if (size != p->d.cipher_length || memcmp(sha, p->d.cipher_sha256, 32) != 0) {
+        problem(c, p->sequence, "its stored ciphertext was changed");
+    }
+    kluis_err_clear(&why);
+    if (storage_unwrap(v->keys->wrapping, p->d.package, p->d.wrapped, p->d.wrapped_len, key, &why) != KLUIS_OK) {
+        problem(c, p->sequence, why.msg);
+    }
+    kluis_wipe(key, sizeof key);
+    kluis_err_clear(&why);
+    rc = custody_leaf_get(v->custody, p->leaf, &text, &why);
+    if (rc == KLUIS_OK) {
+        rc = kluis_leaf_read((struct kluis_str){ (const char *)text.data, text.len }, &leaf, &why);
+    }
+    if (rc != KLUIS_OK) {
+        problem(c, p->sequence, "it has no leaf in the ledger");
+    } else if (memcmp(leaf.package, p->d.package, 32) != 0 || memcmp(leaf.records_root, p->records_root, 32) != 0 ||
+               memcmp(leaf.device, p->device_cert, 32) != 0 || strcmp(leaf.verdict, p->verdict) != 0) {
+        problem(c, p->sequence, "its leaf in the ledger says something else than custody");
+    }
+    kluis_err_clear(&why);
+    if (p->receipt_size > 0 && ledger_receipt(v->ledger, p->leaf, p->receipt_size, &receipt, &why) != KLUIS_OK) {
+        problem(c, p->sequence, why.msg);
+    }
+    c->result->packages++;
+    c->result->records += p->n_records;
+    return KLUIS_OK;
+}
+
+static kluis_status check_again(void *ctx, const struct reopened *r, struct kluis_err *err)
+{
+    struct checking *c = ctx;
+    (void)err;
+    if (r->package->sequence % 1000 == 0) {
+        say(c->report, "read %llu packages", (unsigned long long)r->package->sequence);
+    }
+    return KLUIS_OK;
+}
+
+/* Reads everything again; a package that does not open is a finding, and the rest is read all the same. */
+static kluis_status check_data(struct checking *c, uint64_t packages, struct kluis_err *err)
+{
+    const struct ingest_config ic = config(c->v);
+    for (uint64_t first = 1; first <= packages;) {
+        struct kluis_err why = { 0 };
+        kluis_status rc = ingest_reopen(&ic, first, first + 63 < packages ? first + 63 : packages, c, check_again, &why);
+        if (rc == KLUIS_OK) {
+            first += 64;
+            continue;
+        }
+        if (rc != KLUIS_E_CORRUPT) {
+            return KLUIS_FAIL(err, rc, "%s", why.msg);
+        }
+        /* One by one through this stretch, so that each bad one is named. */
+        uint64_t last = first + 63 < packages ? first + 63 : packages;
+        for (; first <= last; first++) {
+            kluis_err_clear(&why);
+            rc = ingest_reopen(&ic, first, first, c, check_again, &why);
+            if (rc == KLUIS_E_CORRUPT) {
+                problem(c, first, why.msg);
+            } else if (rc != KLUIS_OK) {
+                return KLUIS_FAIL(err, rc, "%s", why.msg);
+            }
+        }
+    }
+    return KLUIS_OK;
+}
+
+kluis_status vault_check(struct vault *v, bool read_data, const struct vault_report *report, struct vault_check_result *out, struct kluis_err *err)
+{
+    struct custody_counts n;
+    struct index_stats s;
+    struct checking c = { report, out, v };
+    struct kluis_err why = { 0 };
+    uint64_t entries = 0;
+    memset(out, 0, sizeof *out);
+    if (custody_integrity(v->custody, &why) != KLUIS_OK) {
+        out->problems++;
+        say(report, "%s", why.msg);
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", why.msg);
+    }
+    KLUIS_TRY(custody_count(v->custody, &n, err));
+    for (uint64_t i = 1; i <= n.packages; i++) {
+        struct custody_package p;
+        kluis_status rc = custody_package_get(v->custody, i, &p, err);
+        if (rc == KLUIS_E_NOTFOUND) {
+            kluis_err_clear(err);
+            problem(&c, i, "custody lacks it");
+            continue;
+        }
+        KLUIS_TRY(rc);
+        KLUIS_TRY(check_one(&c, &p, err));
+        if (i % 1000 == 0) {
+            say(report, "checked %llu of %llu packages", (unsigned long long)i, (unsigned long long)n.packages);
+        }
+    }
+    out->leaves = n.leaves;
+    if (ledger_check(v->ledger, &why) != KLUIS_OK) {
+        out->problems++;
+        say(report, "%s", why.msg);
+    }
+    kluis_err_clear(&why);
+    vault_register_lock(v);
+    kluis_status audit = reg_audit_check(v->reg, &entries, &why);
+    vault_register_unlock(v);
+    if (audit != KLUIS_OK) {
+        out->problems++;
+        say(report, "%s", why.msg);
+    }
+    if (read_data) {
+        KLUIS_TRY(check_data(&c, n.packages, err));
+    }
+    struct index *ix = vault_index_hold(v);
+    kluis_status rc = index_statistics(ix, &s, err);
+    uint64_t mark = index_watermark(ix);
+    vault_index_release(v);
+    KLUIS_TRY(rc);
+    /* While ingest runs the index may be a moment behind; standing still it must not be. */
+    if (mark > n.packages || (v->ingest == NULL && mark != n.packages) || s.packages < mark) {
+        out->problems++;
+        say(report, "the index stands at package %llu with %llu packages, custody has %llu: run rebuild-index", (unsigned long long)mark,
+            (unsigned long long)s.packages, (unsigned long long)n.packages);
+    }
+    return out->problems == 0 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%llu problems found", (unsigned long long)out->problems);
+}
+
+struct rebuilding { struct vault *v; const struct vault_report *report; uint64_t records, total; };
+
+static kluis_status rebuild_one(void *ctx, const struct reopened *r, struct kluis_err *err)
+{
+    struct rebuilding *b = ctx;
+    KLUIS_TRY(index_add(b->v->index, r->rows, err));
+    b->records += r->rows->n_rows + 1;
+    if (b->records >= 20000) {
+        KLUIS_TRY(index_commit(b->v->index, err));
+        b->records = 0;
+        say(b->report, "indexed %llu of %llu packages", (unsigned long long)r->package->sequence, (unsigned long long)b->total);
+    }
+    return KLUIS_OK;
+}
+
+/* The index is held for writing and ingest stands still. */
+static kluis_status rebuild(struct vault *v, const struct vault_report *report, struct kluis_err *err)
+{
+    struct custody_counts n;
+    struct rebuilding b = { .v = v, .report = report };
+    KLUIS_TRY(custody_count(v->custody, &n, err));
+    b.total = n.packages;
+    index_close(v->index);
+    v->index = NULL;
+    kluis_status rc = delete_index(v, err);
+    kluis_durable_step("vault.index.deleted");
+    struct kluis_err why = { 0 };
+    kluis_status opened = open_index(v, &why); /* also after a failure: readers must find one */
+    if (opened != KLUIS_OK) {
+        return KLUIS_FAIL(err, KLUIS_E_BUG, "the index cannot be opened: %s", why.msg);
+    }
+    KLUIS_TRY(rc);
+    const struct ingest_config c = config(v);
+    KLUIS_TRY(ingest_reopen(&c, 1, n.packages, &b, rebuild_one, err));
+    KLUIS_TRY(index_commit(v->index, err));
+    kluis_durable_step("vault.index.rebuilt");
+    bool more = true;
+    while (more) {
+        KLUIS_TRY(index_maintain(v->index, &more, err));
+    }
+    say(report, "indexed %llu packages", (unsigned long long)n.packages);
+    return KLUIS_OK;
+}
+
+kluis_status vault_rebuild_index(struct vault *v, const struct vault_report *report, struct kluis_err *err)
+{
+    pthread_mutex_lock(&v->run_lock);
+    bool was_running = v->ingest != NULL;
+    ingest_stop(v->ingest);
+    v->ingest = NULL;
+    pthread_rwlock_wrlock(&v->index_use);
+    kluis_status rc = rebuild(v, report, err);
+    bool usable = v->index != NULL;
+    pthread_rwlock_unlock(&v->index_use);
+    if (was_running && usable) {
+        struct kluis_err why = { 0 };
+        kluis_status again = start_ingest(v, &why);
+        if (again != KLUIS_OK && rc == KLUIS_OK) {
+            rc = KLUIS_FAIL(err, again, "the index was rebuilt, but ingest did not start again: %s", why.msg);
+        }
+    }
+    pthread_mutex_unlock(&v->run_lock);
+    return rc;
+}

@@ -1,0 +1,54 @@
+/* server/vault.h - the reading zone as one object: opened, run against a gate, asked, checked, rebuilt.
+ *
+ * main -> [vault] -> ingest, custody, storage, ledger, register, index.  One process owns a home's vault (vault/vault.lock).
+ * Layout below H/vault: keys/ (see server/ingest/keys.h), custody.db, register.db, storage/ab/<package id>.ckc, storage/incoming,
+ * index/, control.sock (main's), vault.lock.  A refused package's ciphertext stays where it was stored, under its inbox row.
+ */
+#ifndef SERVER_VAULT_H
+#define SERVER_VAULT_H
+
+#include <pthread.h>
+
+#include "server/index/index.h"
+#include "server/register/register.h"
+
+struct vault;
+/* Starts the opener's zygote first, then loads keys and opens everything.  Call it before any thread is started and before anything
+ * secret is loaded.  E_BUSY: another process has this vault; E_NOTFOUND: no home; E_CORRUPT.  A damaged index is put aside and built
+ * anew by vault_start or vault_rebuild_index. */
+KLUIS_MUSTUSE kluis_status vault_open(struct vault **out, const char *home, struct kluis_err *err);
+void vault_close(struct vault *v);        /* stops first; NULL: no-op */
+static inline void vault_free(struct vault *v) { vault_close(v); }
+KLUIS_DEFINE_CLEANUP(vault)
+
+/* Pulls from the gate at `url` ("https://host:port"); `name`: the authority devices use for it, NULL: host:port of the url.  Returns at
+ * once, threads work.  A gate that is away is waited for. */
+KLUIS_MUSTUSE kluis_status vault_start(struct vault *v, const char *url, const char *name, struct kluis_err *err);
+void vault_stop(struct vault *v);
+/* NULL, or why ingest stands still (damage of our own data): the operator must act. */
+const char *vault_halted(struct vault *v);
+
+/* The index, any thread; between hold and release it is not rebuilt.  Never NULL. */
+struct index *vault_index_hold(struct vault *v);
+void vault_index_release(struct vault *v);
+struct reg *vault_register(struct vault *v);           /* only between these two: */
+void vault_register_lock(struct vault *v);
+void vault_register_unlock(struct vault *v);
+/* The second half of every enrolment code: the first 16 bytes of SHA-256 of the root's SubjectPublicKeyInfo. */
+void vault_root_fingerprint(const struct vault *v, uint8_t out[16]);
+
+enum { VAULT_GRACE_DAYS = 14 };                         /* of an official for whom the register says -1 */
+/* One JSON object, one line: packages, records, ledger {size, root, checkpoint, stamped}, overdue [official ids and why], index
+ * {watermark, records}, waiting, refused, answers, walls, halted. */
+KLUIS_MUSTUSE kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kluis_err *err);
+
+/* What check reports to: one line each, progress and findings. */
+struct vault_report { void *ctx; void (*line)(void *ctx, const char *text); };
+struct vault_check_result { uint64_t packages, records, leaves, problems; };
+/* Every package against store, ledger and index; with read_data each is also decrypted and read again.  OK: nothing found; E_CORRUPT:
+ * *out and the report say what; others: the check could not be done. */
+KLUIS_MUSTUSE kluis_status vault_check(struct vault *v, bool read_data, const struct vault_report *report, struct vault_check_result *out, struct kluis_err *err);
+/* Deletes the index and builds it from the packages.  A running vault pauses ingest for it and goes on afterwards; searches wait. */
+KLUIS_MUSTUSE kluis_status vault_rebuild_index(struct vault *v, const struct vault_report *report, struct kluis_err *err);
+
+#endif
