@@ -14,9 +14,9 @@ enum {
     KLUIS_TEXT_MAX = 1 << 20,                /* bytes of one text; longer input is refused by the source */
     KLUIS_PARTIES_MAX = 4096,                /* people in one conversation, authors included     */
     KLUIS_ATTACHMENTS_MAX = 256,             /* of one record                                    */
-    KLUIS_FIELDS_MAX = 256,                  /* extra fields, options, losses, times: of one record each */
-    KLUIS_NO_PARTY = UINT32_MAX
+    KLUIS_FIELDS_MAX = 256                   /* extra fields, options, losses, times: of one record each */
 };
+#define KLUIS_NO_PARTY UINT32_MAX            /* nobody, or nobody stated */
 #define KLUIS_INT_MAX_JSON ((int64_t)9007199254740991) /* 2^53-1: integers beyond it are refused */
 
 enum kluis_kind {

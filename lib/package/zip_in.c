@@ -4,6 +4,10 @@
  * written again, and the two must be the same bytes. */
 #include "zip_in.h"
 
+#ifdef KLUIS_HAVE_LIBDEFLATE
+#include <libdeflate.h>
+#endif
+
 static void *z_alloc(void *opaque, unsigned items, unsigned size)
 {
     (void)opaque;
@@ -30,12 +34,20 @@ kluis_status zip_in_init(struct zip_in *z, const struct kluis_input *in, struct 
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for reading a package");
     }
     z->z_ready = true;
+#ifdef KLUIS_HAVE_LIBDEFLATE
+    z->fast = libdeflate_alloc_decompressor();
+#endif
     return KLUIS_OK;
 }
 
 void zip_in_free(struct zip_in *z)
 {
     if (z->z_ready) { (void)inflateEnd(&z->z); }
+#ifdef KLUIS_HAVE_LIBDEFLATE
+    libdeflate_free_decompressor(z->fast);
+#endif
+    kluis_free(z->whole_in);
+    kluis_free(z->whole_out);
     kluis_sha256_free(z->whole);
     kluis_sha256_free(z->content);
     kluis_arena_free(z->arena);
@@ -191,11 +203,57 @@ static kluis_status deflated(struct zip_in *z, const struct form_entry *e, struc
     return KLUIS_OK;
 }
 
+#ifdef KLUIS_HAVE_LIBDEFLATE
+static bool room(uint8_t **p, size_t *cap, size_t n)
+{
+    if (n <= *cap) { return true; }
+    kluis_free(*p);
+    *p = kluis_malloc(n);
+    *cap = *p == NULL ? 0 : n;
+    return *p != NULL;
+}
+
+/* The same in one go, about twice as fast: for records and evidence of an ordinary slice.  Padding bits stay unseen here. */
+static kluis_status inflated_whole(struct zip_in *z, const struct form_entry *e, struct measure *m, struct kluis_err *err)
+{
+    size_t consumed = 0, made = 0;
+    KLUIS_TRY(take(z, z->whole_in, e->packed, err));
+    enum libdeflate_result rc = libdeflate_deflate_decompress_ex(z->fast, z->whole_in, e->packed, z->whole_out, e->size, &consumed, &made);
+    if (rc == LIBDEFLATE_INSUFFICIENT_SPACE) { return refuse(z, err, "a file that unpacks to more than it states"); }
+    if (rc != LIBDEFLATE_SUCCESS) { return refuse(z, err, "deflated data that is damaged or ends too early"); }
+    if (consumed != e->packed) { return refuse(z, err, "bytes after the end of deflated data"); }
+    for (size_t at = 0; at < made;) { /* in pieces, so that digest, CRC and callback find them in the cache */
+        size_t n = made - at < ZIP_WHOLE_MIN ? made - at : ZIP_WHOLE_MIN;
+        KLUIS_TRY(give(z, m, z->whole_out + at, n, err));
+        at += n;
+    }
+    return KLUIS_OK;
+}
+
+static bool fits_whole(struct zip_in *z, const struct form_entry *e)
+{
+    return z->fast != NULL && e->size > ZIP_WHOLE_MIN && e->size <= ZIP_WHOLE_MAX && e->packed > 0 && e->packed <= ZIP_WHOLE_MAX &&
+           room(&z->whole_in, &z->whole_in_cap, e->packed) && room(&z->whole_out, &z->whole_out_cap, e->size);
+}
+#else
+static kluis_status inflated_whole(struct zip_in *z, const struct form_entry *e, struct measure *m, struct kluis_err *err)
+{
+    return deflated(z, e, m, err);
+}
+
+static bool fits_whole(const struct zip_in *z, const struct form_entry *e)
+{
+    (void)z;
+    (void)e;
+    return false;
+}
+#endif
+
 kluis_status zip_in_body(struct zip_in *z, zip_in_fn *fn, void *ctx, struct kluis_err *err)
 {
     struct form_entry *e = &z->entries.list[z->entries.n - 1];
     struct measure m = { fn, ctx, 0, 0 };
-    KLUIS_TRY(e->method == FORM_STORED ? stored(z, e, &m, err) : deflated(z, e, &m, err));
+    KLUIS_TRY(e->method == FORM_STORED ? stored(z, e, &m, err) : fits_whole(z, e) ? inflated_whole(z, e, &m, err) : deflated(z, e, &m, err));
     kluis_sha256_end(z->content, e->sha256);
     if (m.size != e->size) { return refuse(z, err, "a file that unpacks to less than it states"); }
     if (m.crc != e->crc) { return refuse(z, err, "a file with a wrong CRC-32"); }

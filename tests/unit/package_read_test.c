@@ -187,6 +187,43 @@ static void every_bit_flip_is_refused_or_changes_no_content(void **state)
     kluis_package_facts_clear(&facts);
 }
 
+/* The same for a slice large enough to be inflated in one go: flips drawn over the whole file. */
+static void bit_flips_of_a_large_slice_are_refused(void **state)
+{
+    (void)state;
+    enum { FLIPS = 500 };
+    uint8_t id[32], root[32], want[32], got[32];
+    struct kluis_err err = { 0 };
+    struct kluis_package_facts facts;
+    KLUIS_AUTO_BUF(b, 4 << 20);
+    kluis_package_facts_init(&facts);
+    int fd = sample_package(&(struct sample_options){ .records = 3000, .evidence = true }, id, root, &b);
+    kluis_close_quiet(&fd);
+    struct seen s = { .all = kluis_sha256_new() };
+    assert_int_equal(read_bytes(b.data, b.len, &facts, &s, &err), KLUIS_OK);
+    assert_int_equal(s.records, 3000);
+    assert_true(s.bytes > 500000);
+    kluis_sha256_end(s.all, want);
+    size_t refused = 0;
+    for (size_t i = 0; i < FLIPS; i++) {
+        size_t bit = (i * 2654435761u + 12345) % (b.len * 8);
+        b.data[bit / 8] = (uint8_t)(b.data[bit / 8] ^ (1 << bit % 8));
+        s.records = 0;
+        kluis_status rc = read_bytes(b.data, b.len, &facts, &s, &err);
+        kluis_sha256_end(s.all, got);
+        if (rc == KLUIS_OK) {
+            assert_memory_equal(got, want, 32);
+        } else {
+            refused++;
+        }
+        b.data[bit / 8] = (uint8_t)(b.data[bit / 8] ^ (1 << bit % 8));
+    }
+    assert_in_range(refused, FLIPS - 1, FLIPS);
+    for (size_t n = 0; n < b.len; n += 997) { assert_int_equal(read_bytes(b.data, n, &facts, NULL, &err), KLUIS_E_REJECT); }
+    kluis_sha256_free(s.all);
+    kluis_package_facts_clear(&facts);
+}
+
 /* One change, put together again with honest headers; relist: with honest manifests too. */
 struct change { const char *file, *find, *with; bool relist; enum kluis_package_layer layer; };
 
@@ -391,6 +428,7 @@ int main(void)
         cmocka_unit_test(reading_byte_by_byte_gives_the_same),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(every_bit_flip_is_refused_or_changes_no_content),
+        cmocka_unit_test(bit_flips_of_a_large_slice_are_refused),
         cmocka_unit_test(every_tampering_names_its_layer),
         cmocka_unit_test(files_that_do_not_belong_are_refused),
         cmocka_unit_test(a_bomb_stops_early),
