@@ -16,6 +16,8 @@ enum kluis_db_sync { KLUIS_DB_FULL, KLUIS_DB_NORMAL };
 /* Opens or creates (0600).  `schema` holds n scripts: script i brings user_version from i to i+1; each runs in its own
  * transaction.  A database newer than n is E_CORRUPT ("made by a newer version").  E_IO, E_BUSY, E_CORRUPT, E_NOMEM. */
 KLUIS_MUSTUSE kluis_status kluis_db_open(struct kluis_db **out, const char *path, enum kluis_db_sync sync, const char *const *schema, size_t n, struct kluis_err *err);
+/* The same handle over a connection opened elsewhere (another VFS, other pragmas), which it owns from now on, also on failure. */
+KLUIS_MUSTUSE kluis_status kluis_db_adopt(struct kluis_db **out, struct sqlite3 *connection, struct kluis_err *err);
 void kluis_db_free(struct kluis_db *db);                /* rolls back what is open; NULL: no-op */
 KLUIS_DEFINE_CLEANUP(kluis_db)
 struct sqlite3 *kluis_db_handle(struct kluis_db *db);

@@ -95,6 +95,17 @@ fail:
     return rc;
 }
 
+kluis_status kluis_db_adopt(struct kluis_db **out, sqlite3 *connection, struct kluis_err *err)
+{
+    *out = kluis_calloc(1, sizeof **out);
+    if (*out == NULL) {
+        (void)sqlite3_close_v2(connection);
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
+    }
+    (*out)->db = connection;
+    return KLUIS_OK;
+}
+
 void kluis_db_free(struct kluis_db *db)
 {
     if (db == NULL) { return; }

@@ -1,9 +1,169 @@
-/* server/index/internal.h - what the files of this stage share.  Never leaves the folder. */
+/* server/index/internal.h - what the files of this stage share.  Never leaves the folder.
+ *
+ * wire | keys -> vfs -> store (files, connections) -> group (who is one message) -> add, period (moving, erasing)
+ * token -> query -> search, hit
+ */
 #ifndef SERVER_INDEX_INTERNAL_H
 #define SERVER_INDEX_INTERNAL_H
 
 #include "server/index/index.h"
+#include "kluis/db.h"
+
+#include <pthread.h>
+
+struct sqlite3;
+struct sqlite3_stmt;
 
 bool index_time_ok(int64_t us);
+
+/* ---- keys.c: one random key per file, all sealed under the master key in <dir>/keys ------------- */
+enum { IKEYS_MAX = 1000, IKEYS_NAME = 48 };
+struct ikeys;
+/* E_NOTFOUND: no key file.  E_CORRUPT: damaged, or another master key. */
+KLUIS_MUSTUSE kluis_status ikeys_open(struct ikeys **out, const char *dir, const uint8_t master[32], bool create, struct kluis_err *err);
+void ikeys_free(struct ikeys *k);
+/* Each of these is on disk when it returns OK.  add gives a file a new key; drop forgets (unknown names are fine). */
+KLUIS_MUSTUSE kluis_status ikeys_add(struct ikeys *k, const char *name, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status ikeys_drop(struct ikeys *k, const char *name, struct kluis_err *err);
+/* Which file is the hot one now; the former one's key dies in the same write. */
+KLUIS_MUSTUSE kluis_status ikeys_switch_hot(struct ikeys *k, const char *name, struct kluis_err *err);
+void ikeys_hot(struct ikeys *k, char name[IKEYS_NAME]);
+bool ikeys_find(struct ikeys *k, const char *name, size_t len, uint8_t key[32]);
+size_t ikeys_list(struct ikeys *k, char (*names)[IKEYS_NAME], size_t max);
+
+/* ---- vfs.c: SQLite files that hold ciphertext only ------------------------------------------------ */
+enum { IVFS_PAGE = 4096, IVFS_RESERVE = 32 };
+struct ivfs;
+KLUIS_MUSTUSE kluis_status ivfs_new(struct ivfs **out, struct ikeys *keys, struct kluis_err *err); /* keys: borrowed */
+void ivfs_free(struct ivfs *v);        /* after every connection is closed */
+const char *ivfs_name(const struct ivfs *v);
+
+/* ---- token.c: words of a text, and FTS5's tokenizer "kluis" and function kluis_rank ---------------- */
+typedef int itoken_fn(void *ctx, const char *word, int n, int start, int end); /* not 0: stop, and return that */
+int itoken_each(const char *text, size_t n, void *ctx, itoken_fn *fn);
+int itoken_register(struct sqlite3 *db); /* an SQLite result code */
+
+/* ---- query.c ---------------------------------------------------------------------------------------- */
+enum { IPHRASES = 32, IPHRASE_WORDS = 32, IMARKS_MAX = 256 };
+struct iphrase { struct kluis_arena *arena; struct kluis_str words[IPHRASE_WORDS]; size_t n; bool prefix; };
+struct iquery { struct iphrase phrases[IPHRASES]; size_t n_phrases; }; /* what is wanted, for marks */
+/* Appends an FTS5 expression over the columns text, side and meta.  `everything`: an expression that every record matches. */
+KLUIS_MUSTUSE kluis_status iquery_parse(struct kluis_str text, const char *everything, struct kluis_arena *arena, struct kluis_buf *fts, struct iquery *out, struct kluis_err *err);
+/* Pairs of byte offsets into text; returns how many pairs. */
+size_t iquery_marks(const struct iquery *q, struct kluis_str text, struct kluis_arena *arena, const uint32_t **out);
+
+/* ---- store.c: files, connections, what is in memory ------------------------------------------------- */
+enum { IREADERS_MAX = 16, IPERIODS_MAX = 900, ICOLD = 1, IBITS_CONFLICT = 1 << 6 };
+/* rec.bits: kind 0-3, zone assumed 4, by the official 5, conflict 6, time absent 7, offset + 1440 from 12, author + 1 from 24 */
+
+/* The order of records everywhere: time, then package id and ordinal (39 bits of the one, 24 of the other). */
+struct ikey { int64_t at, tie; };
+static inline int ikey_cmp(struct ikey a, struct ikey b)
+{
+    if (a.at != b.at) { return a.at < b.at ? -1 : 1; }
+    return a.tie < b.tie ? -1 : a.tie > b.tie;
+}
+int64_t itie(const uint8_t package[32], uint64_t ordinal);
+
+/* One closed period: an immutable file whose records' groups begin in [from, to). */
+struct iperiod { int64_t file; char name[IKEYS_NAME]; int64_t from, to, rows, shadows; };
+struct icatalog { int64_t version; size_t n; struct iperiod *list; }; /* oldest first */
+
+/* A connection to the hot file and, as needed, to period files; one thread at a time. */
+struct iconn {
+    struct kluis_db *hot;
+    uint64_t epoch;                         /* of the hot file it has open */
+    struct icatalog catalog;
+    struct { int64_t file; struct kluis_db *db; } *open;
+    size_t n_open, cap_open;
+};
+
+/* Keys of the hot rows by row number, so that a search need not fetch every hit to know its time. */
+enum { IBLOCK = 256 };
+struct ihot { pthread_rwlock_t lock; int64_t base; struct ikey *keys; int64_t *newest; size_t n, cap; }; /* newest[i]: greatest `at` in blocks 0..i */
+
+struct ipending { struct ikey key; int64_t row; size_t text, text_len, side, side_len; int64_t conv; int32_t official, platform; bool leader, several, settled; };
+struct idirty { int64_t row; bool had; char *meta; };
+struct ibatch {                             /* what the open transaction has not given to FTS5 yet */
+    bool open;
+    int64_t first;                          /* row of pending[0]; rows before it are in FTS5 as `dirty` says */
+    struct ipending *pending; size_t n, cap;
+    struct idirty *dirty; size_t n_dirty, cap_dirty;
+    struct kluis_buf text;
+    int64_t next_row, version, sequence, sightings, groups, conflicts;
+};
+
+struct imove;
+struct index {
+    char dir[KLUIS_PATH_MAX];
+    struct ikeys *keys;
+    struct ivfs *vfs;
+    struct iconn w;                         /* the writer's */
+    struct ibatch b;
+    struct ihot hot;
+    struct imove *move;                     /* a period file being made */
+    int64_t move_min;                       /* closed records that are worth a rebuild */
+    int64_t target_rows;                    /* records of one period file, about */
+    pthread_rwlock_t life;                  /* searching: shared; erasing: alone */
+    pthread_mutex_t lock;                   /* what follows */
+    pthread_cond_t free_reader;
+    struct iconn *readers[IREADERS_MAX]; size_t n_readers, n_made;
+    uint64_t epoch;
+    int64_t watermark;
+};
+
+KLUIS_MUSTUSE kluis_status istore_create(struct index *ix, const char *name, bool hot, struct kluis_db **out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status istore_connect(struct index *ix, const char *name, bool immutable, bool writer, struct kluis_db **out, struct kluis_err *err);
+/* Closes and fsyncs a period file that was created, so that it may be named in the catalogue. */
+KLUIS_MUSTUSE kluis_status istore_finish(struct index *ix, const char *name, struct kluis_db **db, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status istore_delete(struct index *ix, const char *name, struct kluis_err *err); /* the file and its key */
+KLUIS_MUSTUSE kluis_status istore_meta(struct kluis_db *hot, const char *key, int64_t *value, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status istore_set(struct kluis_db *hot, const char *key, int64_t value, struct kluis_err *err);
+/* Brings the catalogue of a connection up to its snapshot, closing files that are in it no longer. */
+KLUIS_MUSTUSE kluis_status istore_catalog(struct iconn *c, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status istore_period(struct index *ix, struct iconn *c, const struct iperiod *p, struct kluis_db **out, struct kluis_err *err);
+void istore_close(struct iconn *c);
+KLUIS_MUSTUSE kluis_status istore_reader(struct index *ix, struct iconn **out, struct kluis_err *err);
+void istore_return(struct index *ix, struct iconn *c);
+KLUIS_MUSTUSE kluis_status ihot_load(struct index *ix, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int64_t first, struct kluis_err *err);
+void ihot_cut(struct ihot *h, int64_t next);    /* forgets rows from `next` on */
+void index_tune(struct index *ix, int64_t move_min, int64_t target_rows); /* for tests */
+
+/* ---- add.c, group.c ---------------------------------------------------------------------------------- */
+enum { IEXTRA_ID, IEXTRA_TARGET, IEXTRA_VALUE, IEXTRA_EVENT, IEXTRA_QUOTE, IEXTRA_ATTACHMENTS, IEXTRA_LOSS, IEXTRAS };
+void iextra_write(struct kluis_buf *b, const struct kluis_str s[IEXTRAS]);
+bool iextra_read(struct kluis_bytes blob, struct kluis_str s[IEXTRAS]);
+void iside_write(struct kluis_buf *b, const struct kluis_str s[IEXTRAS]);         /* what FTS5 gets of them */
+void iparties_write(struct kluis_buf *b, const struct index_package *p);
+bool iparty_read(struct kluis_bytes blob, uint32_t i, struct kluis_party *out);
+/* Who somebody is, for comparing: the number in a WhatsApp id, else the platform's id, else the number, else the name; '+…', 'i…', 'n…'. */
+void iidentity(struct kluis_buf *b, const struct kluis_party *p);
+/* The meta column of a record's group: "c1 c2 o1 o2 p1". */
+KLUIS_MUSTUSE kluis_status imeta_of(struct kluis_db *hot, struct kluis_db *unit, int64_t leader, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status ibatch_begin(struct index *ix, struct kluis_err *err);
+void ibatch_rollback(struct index *ix);
+KLUIS_MUSTUSE kluis_status ibatch_fts(struct index *ix, struct kluis_err *err);    /* gives FTS5 what is pending */
+/* A new hot row's text for FTS5. */
+KLUIS_MUSTUSE kluis_status ibatch_pend(struct index *ix, const struct ipending *p, struct kluis_str text, struct kluis_str side, struct ikey key, struct kluis_err *err);
+struct ipending *ipending_of(struct index *ix, int64_t row); /* NULL: FTS5 has it already */
+/* Where to look for a record's likes. */
+struct irow { int64_t file, row, conv, at, idkey; uint32_t hash; bool has_id; };
+/* Makes the groups around a record what the rule says; `row` gone meanwhile is fine.  `pull`: brings them all into the hot file. */
+KLUIS_MUSTUSE kluis_status igroup_settle(struct index *ix, const struct irow *row, bool pull, struct kluis_err *err);
+uint32_t ihash(const char *p, size_t n, uint32_t seed);
+/* The bytes by which two records are the same message; author: identity, or empty. */
+struct isame { enum kluis_kind kind; struct kluis_str author, text, target, value, event; };
+void isame_write(struct kluis_buf *b, const struct isame *s, bool exact);
+
+/* ---- move.c: from the hot file to closed periods, and erasing ----------------------------------------- */
+void imove_free(struct index *ix);              /* gives up what is being made */
+KLUIS_MUSTUSE kluis_status imove_clean(struct index *ix, struct kluis_err *err); /* removes files that the catalogue does not name */
+
+/* ---- hit.c ------------------------------------------------------------------------------------------- */
+/* Reads one record of a file and everything shown with it, and hands it on. */
+KLUIS_MUSTUSE kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct iquery *query,
+                                     const struct index_sink *sink, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status ihidden(struct iconn *c, int64_t file, int64_t row, bool *hidden, struct kluis_err *err); /* shadowed by a hot row */
 
 #endif

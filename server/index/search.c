@@ -1,0 +1,406 @@
+/* server/index/search.c - hits of the hot file and the closed periods, as if they were one.  See index.h.
+ *
+ * A period's rows are numbered in the order of their keys: FTS5 streams them newest or oldest first and the search stops when its page is full.
+ * The hot file's rows are numbered as they arrived; their keys are in memory, with the newest of every block of rows and before, so that
+ * a newest-first search of an archive that grows in time order stops early, and any other looks at 250,000 numbers at most.
+ */
+#include "server/index/internal.h"
+
+#include <sqlite3.h>
+
+struct found { struct ikey key; int64_t score, file, row; };
+struct search {
+    struct index *ix;
+    struct iconn *c;
+    const struct index_query *q;
+    const char *match;
+    struct found *heap;                    /* the worst on top */
+    size_t n, cap;
+    bool has_cursor;
+    struct found cursor;
+    int64_t from, to;                      /* [from, to) */
+    struct kluis_err *err;
+};
+
+static const char DESC[] = "SELECT rowid FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 ORDER BY rowid DESC";
+static const char ASC[] = "SELECT rowid FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 ORDER BY rowid ASC";
+static const char RANK[] = "SELECT rowid, kluis_rank(fts) FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 ORDER BY rowid DESC";
+static const char COUNT[] = "SELECT count(*) FROM (SELECT 1 FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 LIMIT ?4)";
+
+/* Below 0: a comes before b. */
+static int order(enum index_order o, const struct found *a, const struct found *b)
+{
+    if (o == INDEX_RELEVANCE && a->score != b->score) { return a->score > b->score ? -1 : 1; }
+    int k = ikey_cmp(a->key, b->key);
+    return o == INDEX_OLDEST ? k : -k;
+}
+
+static bool full(const struct search *s) { return s->n == s->cap; }
+
+static void sift(struct search *s, size_t i)
+{
+    for (;;) {
+        size_t worst = i, l = 2 * i + 1, r = l + 1;
+        if (l < s->n && order(s->q->order, &s->heap[l], &s->heap[worst]) > 0) { worst = l; }
+        if (r < s->n && order(s->q->order, &s->heap[r], &s->heap[worst]) > 0) { worst = r; }
+        if (worst == i) { return; }
+        struct found t = s->heap[i];
+        s->heap[i] = s->heap[worst];
+        s->heap[worst] = t;
+        i = worst;
+    }
+}
+
+/* false: does not belong on this page. */
+static bool offer(struct search *s, const struct found *f)
+{
+    if (f->key.at < s->from || f->key.at >= s->to) { return false; }
+    if (s->has_cursor && order(s->q->order, f, &s->cursor) <= 0) { return false; }
+    if (full(s)) {
+        if (order(s->q->order, f, &s->heap[0]) >= 0) { return false; }
+        s->heap[0] = *f;
+        sift(s, 0);
+        return true;
+    }
+    size_t i = s->n++;
+    s->heap[i] = *f;
+    while (i > 0 && order(s->q->order, &s->heap[i], &s->heap[(i - 1) / 2]) > 0) {
+        struct found t = s->heap[i];
+        s->heap[i] = s->heap[(i - 1) / 2];
+        s->heap[(i - 1) / 2] = t;
+        i = (i - 1) / 2;
+    }
+    return true;
+}
+
+kluis_status ihidden(struct iconn *c, int64_t file, int64_t row, bool *hidden, struct kluis_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT 1 FROM shadow WHERE file=?1 AND row=?2", "ii", file, row));
+    kluis_status st = kluis_db_step(c->hot, q, err);
+    kluis_db_done(q);
+    *hidden = st == KLUIS_OK;
+    return st == KLUIS_END ? KLUIS_OK : st;
+}
+
+/* ---- hot ---- */
+
+static kluis_status hot_rows(struct search *s, uint64_t *count, struct kluis_err *err)
+{
+    struct ihot *h = &s->ix->hot;
+    enum index_order o = s->q->order;
+    sqlite3_stmt *q = NULL;
+    const char *sql = o == INDEX_RELEVANCE ? RANK : DESC;
+    KLUIS_TRY(kluis_db_query(s->c->hot, &q, err, sql, "sii", s->match, (int64_t)0, INT64_MAX));
+    kluis_status st = KLUIS_OK;
+    while ((st = kluis_db_step(s->c->hot, q, err)) == KLUIS_OK) {
+        int64_t row = kluis_db_int(q, 0);
+        if (row < h->base || row >= h->base + (int64_t)h->n) { continue; }
+        size_t i = (size_t)(row - h->base);
+        struct found f = { .key = h->keys[i], .row = row, .score = o == INDEX_RELEVANCE ? kluis_db_int(q, 1) : 0 };
+        if (count != NULL) {
+            if (f.key.at >= s->from && f.key.at < s->to && ++*count >= INDEX_COUNT_CAP) { break; }
+            continue;
+        }
+        if (o == INDEX_NEWEST && full(s) && h->newest[i / IBLOCK] < s->heap[0].key.at) { break; }
+        (void)offer(s, &f);
+    }
+    kluis_db_done(q);
+    return st == KLUIS_END ? KLUIS_OK : st;
+}
+
+/* ---- periods ---- */
+
+static kluis_status key_at(struct kluis_db *unit, int64_t row, struct ikey *key, struct kluis_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT at, tie FROM rec WHERE id=?1", "i", row));
+    kluis_status st = kluis_db_step(unit, q, err);
+    if (st == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a period file of the index lacks a row: delete the index and rebuild it"); }
+    KLUIS_TRY(st);
+    *key = (struct ikey){ kluis_db_int(q, 0), kluis_db_int(q, 1) };
+    kluis_db_done(q);
+    return KLUIS_OK;
+}
+
+/* First row whose key is not below `key`. */
+static kluis_status bound(struct kluis_db *unit, int64_t rows, struct ikey key, int64_t *out, struct kluis_err *err)
+{
+    int64_t lo = 1, hi = rows + 1;
+    while (lo < hi) {
+        int64_t mid = lo + (hi - lo) / 2;
+        struct ikey k;
+        KLUIS_TRY(key_at(unit, mid, &k, err));
+        if (ikey_cmp(k, key) < 0) { lo = mid + 1; } else { hi = mid; }
+    }
+    *out = lo;
+    return KLUIS_OK;
+}
+
+/* The rows of a period that can be on the page, or in the count. */
+static kluis_status range(const struct search *s, const struct iperiod *p, struct kluis_db *unit, bool with_cursor, int64_t *lo, int64_t *hi, struct kluis_err *err)
+{
+    *lo = 1;
+    *hi = p->rows;
+    struct ikey low = { s->from, INT64_MIN }, high = { s->to, INT64_MIN };
+    if (with_cursor && s->has_cursor && s->q->order == INDEX_NEWEST && ikey_cmp(s->cursor.key, high) < 0) { high = s->cursor.key; }
+    if (with_cursor && s->has_cursor && s->q->order == INDEX_OLDEST && ikey_cmp(s->cursor.key, low) > 0) { low = s->cursor.key; }
+    if (low.at > p->from) { KLUIS_TRY(bound(unit, p->rows, low, lo, err)); }
+    if (high.at < p->to) {
+        KLUIS_TRY(bound(unit, p->rows, high, hi, err));
+        --*hi;
+    }
+    return KLUIS_OK;
+}
+
+static kluis_status period_rows(struct search *s, const struct iperiod *p, struct kluis_db *unit, struct kluis_err *err)
+{
+    int64_t lo = 0, hi = 0;
+    enum index_order o = s->q->order;
+    KLUIS_TRY(range(s, p, unit, true, &lo, &hi, err));
+    if (lo > hi) { return KLUIS_OK; }
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(unit, &q, err, o == INDEX_RELEVANCE ? RANK : o == INDEX_OLDEST ? ASC : DESC, "sii", s->match, lo, hi));
+    kluis_status st = KLUIS_OK;
+    while ((st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
+        struct found f = { .file = p->file, .row = kluis_db_int(q, 0), .score = o == INDEX_RELEVANCE ? kluis_db_int(q, 1) : 0 };
+        if (o == INDEX_RELEVANCE) {
+            /* Worse, or as good but later in the stream than one of a period: no need to look its key up. */
+            if (s->has_cursor && f.score > s->cursor.score) { continue; }
+            if (full(s) && (f.score < s->heap[0].score || (f.score == s->heap[0].score && s->heap[0].file != 0))) { continue; }
+        }
+        bool hidden = false;
+        if (p->shadows > 0) { KLUIS_TRY(ihidden(s->c, p->file, f.row, &hidden, err)); }
+        if (hidden) { continue; }
+        KLUIS_TRY(key_at(unit, f.row, &f.key, err));
+        if (!offer(s, &f) && o != INDEX_RELEVANCE && full(s) && order(o, &f, &s->heap[0]) > 0) { break; } /* what follows is worse */
+    }
+    kluis_db_done(q);
+    return st == KLUIS_END ? KLUIS_OK : st;
+}
+
+static bool outside(const struct search *s, const struct iperiod *p)
+{
+    if (p->from >= s->to || p->to <= s->from) { return true; }
+    if (s->has_cursor && s->q->order == INDEX_NEWEST) { return p->from > s->cursor.key.at; }
+    if (s->has_cursor && s->q->order == INDEX_OLDEST) { return p->to <= s->cursor.key.at; }
+    return false;
+}
+
+static kluis_status gather(struct search *s, struct kluis_err *err)
+{
+    struct icatalog *cat = &s->c->catalog;
+    (void)pthread_rwlock_rdlock(&s->ix->hot.lock);
+    kluis_status st = hot_rows(s, NULL, err);
+    (void)pthread_rwlock_unlock(&s->ix->hot.lock);
+    KLUIS_TRY(st);
+    for (size_t k = 0; k < cat->n; k++) {
+        const struct iperiod *p = &cat->list[s->q->order == INDEX_OLDEST ? k : cat->n - 1 - k];
+        if (outside(s, p)) { continue; }
+        if (full(s) && s->q->order == INDEX_NEWEST && s->heap[0].key.at >= p->to) { break; }
+        if (full(s) && s->q->order == INDEX_OLDEST && s->heap[0].key.at < p->from) { break; }
+        struct kluis_db *unit = NULL;
+        KLUIS_TRY(istore_period(s->ix, s->c, p, &unit, err));
+        KLUIS_TRY(period_rows(s, p, unit, err));
+    }
+    return KLUIS_OK;
+}
+
+static kluis_status count_in(struct search *s, struct kluis_db *unit, int64_t lo, int64_t hi, uint64_t *count, struct kluis_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(unit, &q, err, COUNT, "siii", s->match, lo, hi, (int64_t)INDEX_COUNT_CAP - (int64_t)*count));
+    KLUIS_TRY(kluis_db_step(unit, q, err));
+    *count += (uint64_t)kluis_db_int(q, 0);
+    kluis_db_done(q);
+    return KLUIS_OK;
+}
+
+static kluis_status count_all(struct search *s, struct index_result *out, struct kluis_err *err)
+{
+    uint64_t count = 0;
+    bool open = s->from == INT64_MIN && s->to == INT64_MAX;
+    if (open) {
+        KLUIS_TRY(count_in(s, s->c->hot, 0, INT64_MAX, &count, err));
+    } else {
+        (void)pthread_rwlock_rdlock(&s->ix->hot.lock);
+        kluis_status st = hot_rows(s, &count, err);
+        (void)pthread_rwlock_unlock(&s->ix->hot.lock);
+        KLUIS_TRY(st);
+    }
+    for (size_t i = s->c->catalog.n; i-- > 0 && count < INDEX_COUNT_CAP;) {
+        const struct iperiod *p = &s->c->catalog.list[i];
+        if (p->from >= s->to || p->to <= s->from) { continue; }
+        struct kluis_db *unit = NULL;
+        int64_t lo = 0, hi = 0;
+        KLUIS_TRY(istore_period(s->ix, s->c, p, &unit, err));
+        KLUIS_TRY(range(s, p, unit, false, &lo, &hi, err));
+        if (p->shadows == 0) {
+            KLUIS_TRY(count_in(s, unit, lo, hi, &count, err));
+            continue;
+        }
+        sqlite3_stmt *q = NULL;
+        KLUIS_TRY(kluis_db_query(unit, &q, err, DESC, "sii", s->match, lo, hi));
+        kluis_status st = KLUIS_OK;
+        while (count < INDEX_COUNT_CAP && (st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
+            bool hidden = false;
+            KLUIS_TRY(ihidden(s->c, p->file, kluis_db_int(q, 0), &hidden, err));
+            count += hidden ? 0 : 1;
+        }
+        kluis_db_done(q);
+        if (st != KLUIS_OK && st != KLUIS_END) { return st; }
+    }
+    out->counted = true;
+    out->capped = count >= INDEX_COUNT_CAP;
+    out->count = count;
+    return KLUIS_OK;
+}
+
+/* ---- the question ---- */
+
+/* meta : ("x1" OR "x2"), or *none when nothing is there to match. */
+static kluis_status tokens(struct iconn *c, struct kluis_buf *b, char letter, const char *sql, struct kluis_str a, struct kluis_str k, bool *none, struct kluis_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(c->hot, &q, err, sql, "tt", a, k));
+    size_t n = 0;
+    kluis_status st = KLUIS_OK;
+    while (n < 200 && (st = kluis_db_step(c->hot, q, err)) == KLUIS_OK) {
+        kluis_buf_fmt(b, "%s\"%c%lld\"", n == 0 ? "(meta : (" : " OR ", letter, (long long)kluis_db_int(q, 0));
+        n++;
+    }
+    kluis_db_done(q);
+    if (n == 200) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than 199 conversations of one id: name the platform as well"); }
+    if (st != KLUIS_END) { return st; }
+    kluis_buf_cstr(b, n == 0 ? "" : "))");
+    *none = n == 0;
+    return KLUIS_OK;
+}
+
+static kluis_status question(struct search *s, struct kluis_arena *arena, struct kluis_buf *out, struct iquery *parsed, bool *none, struct kluis_err *err)
+{
+    static const char BY_CONVERSATION[] = "SELECT DISTINCT conv FROM alias WHERE id=?1 AND (?2 IS NULL OR platform=(SELECT no FROM platform WHERE name=?2))";
+    static const char BY_OFFICIAL[] = "SELECT no FROM official WHERE name=?1 OR name=?2";
+    static const char BY_PLATFORM[] = "SELECT no FROM platform WHERE name=?1 OR name=?2";
+    static const char ALL_PLATFORMS[] = "SELECT no FROM platform WHERE ?1 IS NULL OR ?2 IS NULL";
+    const struct index_query *q = s->q;
+    const struct kluis_str absent = { NULL, 0 };
+    KLUIS_AUTO_BUF(everything, 1 << 16);
+    KLUIS_AUTO_BUF(filter, 1 << 16);
+    KLUIS_TRY(tokens(s->c, &everything, 'p', ALL_PLATFORMS, absent, absent, none, err));
+    if (*none) {
+        /* Nothing to find, but a query that cannot be understood is still refused. */
+        kluis_buf_cstr(&everything, "\"x\"");
+    }
+    kluis_buf_byte(&everything, 0);
+    KLUIS_TRY(kluis_buf_ok(&everything, err));
+    KLUIS_TRY(iquery_parse(q->text, (const char *)everything.data, arena, out, parsed, err));
+    const struct { struct kluis_str value, second; char letter; const char *sql; } by[] = {
+        { q->conversation, q->platform, 'c', BY_CONVERSATION }, { q->official, absent, 'o', BY_OFFICIAL }, { q->platform, absent, 'p', BY_PLATFORM } };
+    for (size_t i = 0; i < 3 && !*none; i++) {
+        if (by[i].value.ptr == NULL) { continue; }
+        if (filter.len > 0) { kluis_buf_cstr(&filter, " AND "); }
+        KLUIS_TRY(tokens(s->c, &filter, by[i].letter, by[i].sql, by[i].value, by[i].second, none, err));
+    }
+    KLUIS_TRY(kluis_buf_ok(&filter, err));
+    if (filter.len > 0 && !*none) {
+        bool all = out->len + 1 == everything.len && memcmp(out->data, everything.data, out->len) == 0;
+        if (all) { kluis_buf_clear(out); } else { kluis_buf_cstr(out, " AND "); }
+        kluis_buf_add(out, filter.data, filter.len);
+    }
+    kluis_buf_byte(out, 0);
+    return kluis_buf_ok(out, err);
+}
+
+static bool read_hex(const char *p, int64_t *out)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < 16; i++) {
+        char c = p[i];
+        bool digit = c >= '0' && c <= '9', letter = c >= 'a' && c <= 'f';
+        if (!digit && !letter) { return false; }
+        v = v << 4 | (uint64_t)(digit ? c - '0' : c - 'a' + 10);
+    }
+    *out = (int64_t)v;
+    return true;
+}
+
+static kluis_status check(struct search *s, struct kluis_err *err)
+{
+    const struct index_query *q = s->q;
+    if (q->limit < 1 || q->limit > INDEX_PAGE_MAX) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "a page of %u; it must be 1 to %d", q->limit, INDEX_PAGE_MAX); }
+    if (q->order != INDEX_NEWEST && q->order != INDEX_OLDEST && q->order != INDEX_RELEVANCE) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "an unknown order"); }
+    s->from = q->from_us == KLUIS_TIME_ABSENT ? INT64_MIN : q->from_us;
+    s->to = q->to_us == KLUIS_TIME_ABSENT ? INT64_MAX : q->to_us;
+    if (q->cursor.ptr == NULL || q->cursor.len == 0) { return KLUIS_OK; }
+    if (q->cursor.len != 49 || q->cursor.ptr[0] != "nor"[q->order] || !read_hex(q->cursor.ptr + 1, &s->cursor.score) || !read_hex(q->cursor.ptr + 17, &s->cursor.key.at) ||
+        !read_hex(q->cursor.ptr + 33, &s->cursor.key.tie)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "a cursor that no page of this order gave");
+    }
+    s->has_cursor = true;
+    return KLUIS_OK;
+}
+
+static kluis_status show(struct search *s, const struct iquery *parsed, const struct index_sink *sink, struct index_result *out, struct kluis_err *err)
+{
+    /* Heap to list, best first. */
+    size_t total = s->n;
+    while (s->n > 1) {
+        struct found t = s->heap[0];
+        s->heap[0] = s->heap[--s->n];
+        s->heap[s->n] = t;
+        sift(s, 0);
+    }
+    size_t n = total > s->q->limit ? s->q->limit : total;
+    for (size_t i = 0; i < n; i++) {
+        struct kluis_db *unit = s->c->hot;
+        for (size_t k = 0; s->heap[i].file != 0 && k < s->c->catalog.n; k++) {
+            if (s->c->catalog.list[k].file == s->heap[i].file) { KLUIS_TRY(istore_period(s->ix, s->c, &s->c->catalog.list[k], &unit, err)); }
+        }
+        KLUIS_TRY(ihit_emit(s->ix, s->c, unit, s->heap[i].row, parsed, sink, err));
+    }
+    if (total > n && n > 0) {
+        const struct found *f = &s->heap[n - 1];
+        (void)snprintf(out->next, sizeof out->next, "%c%016llx%016llx%016llx", "nor"[s->q->order], (unsigned long long)f->score, (unsigned long long)f->key.at,
+                       (unsigned long long)f->key.tie);
+    }
+    return KLUIS_OK;
+}
+
+static kluis_status search(struct search *s, const struct index_sink *sink, struct index_result *out, struct kluis_err *err)
+{
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
+    KLUIS_AUTO_BUF(match, 1 << 18);
+    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    struct iquery *parsed = kluis_arena_alloc(arena, sizeof *parsed);
+    s->cap = s->q->limit + 1;
+    s->heap = kluis_arena_alloc(arena, s->cap * sizeof *s->heap);
+    if (parsed == NULL || s->heap == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    KLUIS_TRY(kluis_db_exec(s->c->hot, "BEGIN", err)); /* one snapshot for everything below */
+    KLUIS_TRY(istore_catalog(s->c, err));
+    bool none = false;
+    KLUIS_TRY(question(s, arena, &match, parsed, &none, err));
+    if (none) {
+        out->counted = s->q->count;
+        return KLUIS_OK;
+    }
+    s->match = (const char *)match.data;
+    KLUIS_TRY(gather(s, err));
+    if (s->q->count) { KLUIS_TRY(count_all(s, out, err)); }
+    return show(s, parsed, sink, out, err);
+}
+
+kluis_status index_search(struct index *ix, const struct index_query *q, const struct index_sink *sink, struct index_result *out, struct kluis_err *err)
+{
+    *out = (struct index_result){ 0 };
+    struct search s = { .ix = ix, .q = q, .err = err };
+    KLUIS_TRY(check(&s, err));
+    (void)pthread_rwlock_rdlock(&ix->life);
+    kluis_status rc = istore_reader(ix, &s.c, err);
+    if (rc == KLUIS_OK) {
+        rc = search(&s, sink, out, err);
+        istore_return(ix, s.c);
+    }
+    (void)pthread_rwlock_unlock(&ix->life);
+    return rc;
+}

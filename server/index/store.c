@@ -1,0 +1,355 @@
+/* server/index/store.c - files and connections of the index, and the keys of its hot rows in memory.  See internal.h. */
+#include "server/index/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+enum { SCHEMA = 1, HASH_BYTES = 64 << 20 };
+
+/* rec.lead: row of the group's first sighting, NULL when it is this one.  rec.ver: the commit that last changed its group.
+ * fts has no content of its own: text, side and meta can be made again from rec, and only the leader of a group is in it. */
+static const char RECORDS[] =
+    "CREATE TABLE rec(id INTEGER PRIMARY KEY, pkg INTEGER NOT NULL, tie INTEGER NOT NULL, conv INTEGER NOT NULL, at INTEGER NOT NULL, hash INTEGER NOT NULL,"
+    " bits INTEGER NOT NULL, lead INTEGER, idkey INTEGER, ver INTEGER, text TEXT, extra BLOB);"
+    "CREATE INDEX rec_conv ON rec(conv, at, tie, hash);"
+    "CREATE INDEX rec_id ON rec(idkey) WHERE idkey IS NOT NULL;"
+    "CREATE INDEX rec_lead ON rec(lead) WHERE lead IS NOT NULL;"
+    "CREATE VIRTUAL TABLE fts USING fts5(text, side, meta, content='', columnsize=0, tokenize='kluis');";
+static const char HOT[] =
+    "CREATE TABLE meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE platform(no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
+    "CREATE TABLE official(no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
+    "CREATE TABLE device(no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
+    "CREATE TABLE link(no INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, device INTEGER NOT NULL, several INTEGER NOT NULL);"
+    "CREATE TABLE conv(no INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE);"
+    "CREATE TABLE conv_link(link INTEGER NOT NULL, conv INTEGER NOT NULL, PRIMARY KEY(link, conv)) WITHOUT ROWID;"
+    "CREATE TABLE alias(id TEXT NOT NULL, platform INTEGER NOT NULL, conv INTEGER NOT NULL, PRIMARY KEY(id, platform, conv)) WITHOUT ROWID;"
+    "CREATE TABLE pkg(no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, seq INTEGER NOT NULL, official INTEGER NOT NULL, device INTEGER NOT NULL,"
+    " platform INTEGER NOT NULL, conv INTEGER NOT NULL, link INTEGER NOT NULL, conv_id TEXT NOT NULL, conv_name TEXT, type INTEGER NOT NULL, precision INTEGER NOT NULL,"
+    " provenance TEXT, verdict TEXT, received INTEGER, self INTEGER, first INTEGER NOT NULL, last INTEGER NOT NULL, parties BLOB NOT NULL);"
+    "CREATE TABLE period(file INTEGER PRIMARY KEY, name TEXT NOT NULL, begins INTEGER NOT NULL, ends INTEGER NOT NULL, rows INTEGER NOT NULL, shadows INTEGER NOT NULL);"
+    "CREATE TABLE shadow(file INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY(file, row)) WITHOUT ROWID;"
+    "INSERT INTO meta VALUES('watermark',0),('next_row',1),('next_file',1),('catalog',0),('ver',0),('sightings',0),('groups',0),('conflicts',0),('erase',0);";
+
+int64_t itie(const uint8_t package[32], uint64_t ordinal)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < 5; i++) { v = v << 8 | package[i]; }
+    return (int64_t)(v >> 1 << 24 | (ordinal & INDEX_ORDINAL_MAX));
+}
+
+static kluis_status told(int rc, const char *what, const char *name, struct kluis_err *err)
+{
+    return kluis_fail_at(err, KLUIS_WHERE, kluis_db_status(rc), 0, "cannot %s index file %s: %s (%d)%s", what, name, sqlite3_errstr(rc), rc,
+                         kluis_db_status(rc) == KLUIS_E_CORRUPT ? "; delete the index and rebuild it" : "");
+}
+
+/* file: URI of a path; only what a URI would misread is escaped. */
+static kluis_status uri_of(const struct index *ix, const char *name, bool immutable, struct kluis_buf *out, struct kluis_err *err)
+{
+    char path[KLUIS_PATH_MAX];
+    KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, name, err));
+    kluis_buf_cstr(out, "file:");
+    for (const char *p = path; *p != '\0'; p++) {
+        if (*p == '%' || *p == '?' || *p == '#') { kluis_buf_fmt(out, "%%%02x", (unsigned char)*p); } else { kluis_buf_byte(out, (uint8_t)*p); }
+    }
+    kluis_buf_cstr(out, immutable ? "?immutable=1" : "");
+    kluis_buf_byte(out, 0);
+    return kluis_buf_ok(out, err);
+}
+
+static kluis_status open_raw(struct index *ix, const char *name, int flags, bool immutable, sqlite3 **out, struct kluis_err *err)
+{
+    KLUIS_AUTO_BUF(uri, 3 * KLUIS_PATH_MAX);
+    KLUIS_TRY(uri_of(ix, name, immutable, &uri, err));
+    sqlite3 *db = NULL;
+    int rc = sqlite3_open_v2((const char *)uri.data, &db, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, ivfs_name(ix->vfs));
+    if (rc == SQLITE_OK) { rc = itoken_register(db); }
+    if (rc == SQLITE_OK) { rc = sqlite3_busy_timeout(db, 10000); }
+    if (rc == SQLITE_OK) { rc = sqlite3_exec(db, "PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;", NULL, NULL, NULL); }
+    if (rc != SQLITE_OK) {
+        (void)sqlite3_close_v2(db);
+        return told(rc, "open", name, err);
+    }
+    *out = db;
+    return KLUIS_OK;
+}
+
+kluis_status istore_create(struct index *ix, const char *name, bool hot, struct kluis_db **out, struct kluis_err *err)
+{
+    char path[KLUIS_PATH_MAX];
+    *out = NULL;
+    KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, name, err));
+    /* By hand, for its mode: log and shared memory inherit it. */
+    int fd = kluis_io_open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    if (fd < 0) { return KLUIS_FAIL(err, KLUIS_E_IO, "cannot create index file '%s'", path); }
+    kluis_close_quiet(&fd);
+    sqlite3 *raw = NULL;
+    KLUIS_TRY(open_raw(ix, name, SQLITE_OPEN_READWRITE, false, &raw, err));
+    int reserve = IVFS_RESERVE;
+    int rc = sqlite3_file_control(raw, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserve);
+    KLUIS_TRY(kluis_db_adopt(out, raw, err));
+    if (rc != SQLITE_OK) { return told(rc, "create", name, err); }
+    /* Memory first: the switch to a log writes through a rollback journal, which would be a plaintext file.  A period file is made in
+     * one go and named nowhere before it is on disk: it needs no journal at all. */
+    kluis_status st = kluis_db_exec(*out, hot ? "PRAGMA page_size=4096; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;"
+                                              : "PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-32000;", err);
+    if (st == KLUIS_OK) { st = kluis_db_begin(*out, err); }
+    if (st == KLUIS_OK) { st = kluis_db_exec(*out, RECORDS, err); }
+    if (st == KLUIS_OK && hot) { st = kluis_db_exec(*out, HOT, err); }
+    char sql[128];
+    (void)snprintf(sql, sizeof sql, "INSERT INTO fts(fts, rank) VALUES('hashsize', %d); PRAGMA user_version=%d;", HASH_BYTES, SCHEMA);
+    if (st == KLUIS_OK) { st = kluis_db_exec(*out, sql, err); }
+    if (st == KLUIS_OK && hot) { st = kluis_db_commit(*out, "index.create", err); }
+    if (st == KLUIS_OK && hot) { st = kluis_db_exec(*out, "PRAGMA journal_mode=WAL", err); }
+    if (st == KLUIS_OK && hot) { st = kluis_fsync_dir(ix->dir, err); }
+    if (st != KLUIS_OK) {
+        kluis_db_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+kluis_status istore_connect(struct index *ix, const char *name, bool immutable, bool writer, struct kluis_db **out, struct kluis_err *err)
+{
+    *out = NULL;
+    sqlite3 *raw = NULL;
+    KLUIS_TRY(open_raw(ix, name, immutable ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, immutable, &raw, err));
+    KLUIS_TRY(kluis_db_adopt(out, raw, err));
+    kluis_status st = kluis_db_exec(*out, writer ? "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=8000;"
+                                          : immutable ? "PRAGMA query_only=ON; PRAGMA cache_size=-4096;" : "PRAGMA query_only=ON; PRAGMA cache_size=-16384;", err);
+    sqlite3_stmt *q = NULL;
+    if (st == KLUIS_OK) { st = kluis_db_query(*out, &q, err, "PRAGMA user_version", ""); }
+    if (st == KLUIS_OK) { st = kluis_db_step(*out, q, err); }
+    if (st == KLUIS_OK) {
+        int64_t version = kluis_db_int(q, 0);
+        kluis_db_done(q);
+        if (version != SCHEMA) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s has schema %lld instead of %d: delete the index and rebuild it", name, (long long)version, SCHEMA); }
+    }
+    if (st != KLUIS_OK) {
+        kluis_db_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+kluis_status istore_finish(struct index *ix, const char *name, struct kluis_db **db, struct kluis_err *err)
+{
+    char path[KLUIS_PATH_MAX];
+    KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, name, err));
+    kluis_status st = kluis_db_commit(*db, "index.built", err);
+    kluis_db_free(*db);
+    *db = NULL;
+    KLUIS_TRY(st);
+    int fd = kluis_io_open(path, O_RDWR, 0);
+    if (fd < 0) { return KLUIS_FAIL(err, KLUIS_E_IO, "cannot open index file '%s'", path); }
+    KLUIS_TRY(kluis_close_durable(&fd, path, err));
+    return kluis_fsync_dir(ix->dir, err);
+}
+
+kluis_status istore_delete(struct index *ix, const char *name, struct kluis_err *err)
+{
+    static const char *const tails[] = { "", "-wal", "-shm" };
+    char path[KLUIS_PATH_MAX], file[IKEYS_NAME + 8];
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(file, sizeof file, "%s%s", name, tails[i]);
+        KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, file, err));
+        if (kluis_io_unlink(path) != 0 && errno != ENOENT) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove index file '%s'", path); }
+    }
+    return ikeys_drop(ix->keys, name, err);
+}
+
+kluis_status istore_meta(struct kluis_db *hot, const char *key, int64_t *value, struct kluis_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(hot, &q, err, "SELECT v FROM meta WHERE k=?1", "s", key));
+    kluis_status st = kluis_db_step(hot, q, err);
+    if (st == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index lacks its '%s'", key); }
+    KLUIS_TRY(st);
+    *value = kluis_db_int(q, 0);
+    kluis_db_done(q);
+    return KLUIS_OK;
+}
+
+kluis_status istore_set(struct kluis_db *hot, const char *key, int64_t value, struct kluis_err *err)
+{
+    return kluis_db_run(hot, NULL, err, "UPDATE meta SET v=?2 WHERE k=?1", "si", key, value);
+}
+
+/* ---- catalogue and period files ---- */
+
+kluis_status istore_catalog(struct iconn *c, struct kluis_err *err)
+{
+    int64_t version = 0;
+    KLUIS_TRY(istore_meta(c->hot, "catalog", &version, err));
+    if (c->catalog.list != NULL && version == c->catalog.version) { return KLUIS_OK; }
+    if (c->catalog.list == NULL) { c->catalog.list = kluis_calloc(IPERIODS_MAX, sizeof *c->catalog.list); }
+    if (c->catalog.list == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    c->catalog.n = 0;
+    c->catalog.version = -1;
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT file, name, begins, ends, rows, shadows FROM period ORDER BY begins", ""));
+    kluis_status st = KLUIS_OK;
+    while ((st = kluis_db_step(c->hot, q, err)) == KLUIS_OK) {
+        if (c->catalog.n == IPERIODS_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d period files", IPERIODS_MAX); }
+        struct iperiod *p = &c->catalog.list[c->catalog.n++];
+        *p = (struct iperiod){ .file = kluis_db_int(q, 0), .from = kluis_db_int(q, 2), .to = kluis_db_int(q, 3), .rows = kluis_db_int(q, 4), .shadows = kluis_db_int(q, 5) };
+        if (!kluis_db_copy(q, 1, p->name, sizeof p->name)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a period file has no proper name"); }
+    }
+    if (st != KLUIS_END) { return st; }
+    c->catalog.version = version;
+    size_t kept = 0;
+    for (size_t i = 0; i < c->n_open; i++) {
+        size_t j = 0;
+        while (j < c->catalog.n && c->catalog.list[j].file != c->open[i].file) { j++; }
+        if (j < c->catalog.n) { c->open[kept++] = c->open[i]; } else { kluis_db_free(c->open[i].db); }
+    }
+    c->n_open = kept;
+    return KLUIS_OK;
+}
+
+kluis_status istore_period(struct index *ix, struct iconn *c, const struct iperiod *p, struct kluis_db **out, struct kluis_err *err)
+{
+    for (size_t i = 0; i < c->n_open; i++) {
+        if (c->open[i].file == p->file) {
+            *out = c->open[i].db;
+            return KLUIS_OK;
+        }
+    }
+    if (c->n_open == c->cap_open) {
+        size_t cap = c->cap_open == 0 ? 16 : c->cap_open * 2;
+        void *grown = kluis_realloc(c->open, cap * sizeof *c->open);
+        if (grown == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+        c->open = grown;
+        c->cap_open = cap;
+    }
+    KLUIS_TRY(istore_connect(ix, p->name, true, false, out, err));
+    c->open[c->n_open].file = p->file;
+    c->open[c->n_open++].db = *out;
+    return KLUIS_OK;
+}
+
+void istore_close(struct iconn *c)
+{
+    for (size_t i = 0; i < c->n_open; i++) { kluis_db_free(c->open[i].db); }
+    kluis_free(c->open);
+    kluis_free(c->catalog.list);
+    kluis_db_free(c->hot);
+    *c = (struct iconn){ 0 };
+}
+
+/* ---- readers ---- */
+
+kluis_status istore_reader(struct index *ix, struct iconn **out, struct kluis_err *err)
+{
+    *out = NULL;
+    struct iconn *c = NULL;
+    (void)pthread_mutex_lock(&ix->lock);
+    while (ix->n_readers == 0 && ix->n_made == IREADERS_MAX) { (void)pthread_cond_wait(&ix->free_reader, &ix->lock); }
+    if (ix->n_readers > 0) { c = ix->readers[--ix->n_readers]; } else { ix->n_made++; }
+    uint64_t epoch = ix->epoch;
+    (void)pthread_mutex_unlock(&ix->lock);
+    kluis_status st = KLUIS_OK;
+    if (c != NULL && c->epoch != epoch) { istore_close(c); }
+    if (c == NULL) {
+        c = kluis_calloc(1, sizeof *c);
+        if (c == NULL) { st = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    }
+    if (st == KLUIS_OK && c != NULL && c->hot == NULL) {
+        char name[IKEYS_NAME];
+        ikeys_hot(ix->keys, name);
+        c->epoch = epoch;
+        st = istore_connect(ix, name, false, false, &c->hot, err);
+    }
+    if (st != KLUIS_OK) {
+        if (c != NULL) { istore_close(c); }
+        kluis_free(c);
+        (void)pthread_mutex_lock(&ix->lock);
+        ix->n_made--;
+        (void)pthread_cond_signal(&ix->free_reader);
+        (void)pthread_mutex_unlock(&ix->lock);
+        return st;
+    }
+    *out = c;
+    return KLUIS_OK;
+}
+
+void istore_return(struct index *ix, struct iconn *c)
+{
+    kluis_db_rollback(c->hot); /* ends the snapshot */
+    (void)pthread_mutex_lock(&ix->lock);
+    ix->readers[ix->n_readers++] = c;
+    (void)pthread_cond_signal(&ix->free_reader);
+    (void)pthread_mutex_unlock(&ix->lock);
+}
+
+/* ---- keys of the hot rows ---- */
+
+kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int64_t first, struct kluis_err *err)
+{
+    kluis_status st = KLUIS_OK;
+    (void)pthread_rwlock_wrlock(&h->lock);
+    if (h->n == 0) { h->base = first; }
+    size_t need = (size_t)(first - h->base) + n;
+    if (need > h->cap) {
+        size_t cap = h->cap == 0 ? 4096 : h->cap;
+        while (cap < need) { cap *= 2; }
+        struct ikey *grown = kluis_realloc(h->keys, cap * sizeof *grown);
+        if (grown != NULL) { h->keys = grown; }
+        int64_t *newest = grown == NULL ? NULL : kluis_realloc(h->newest, (cap / IBLOCK + 1) * sizeof *newest);
+        if (newest == NULL) {
+            st = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
+        } else {
+            h->newest = newest;
+            h->cap = cap;
+        }
+    }
+    if (st == KLUIS_OK) {
+        for (size_t i = h->n; i < need; i++) {
+            size_t from = need - n;
+            h->keys[i] = i < from ? (struct ikey){ INT64_MIN, 0 } : keys[i - from];
+            size_t block = i / IBLOCK;
+            if (i % IBLOCK == 0) { h->newest[block] = block == 0 ? INT64_MIN : h->newest[block - 1]; }
+            if (h->keys[i].at > h->newest[block]) { h->newest[block] = h->keys[i].at; }
+        }
+        h->n = need;
+    }
+    (void)pthread_rwlock_unlock(&h->lock);
+    return st;
+}
+
+/* newest[] may stay too high for the last block: it is only a bound. */
+void ihot_cut(struct ihot *h, int64_t next)
+{
+    (void)pthread_rwlock_wrlock(&h->lock);
+    if (h->n > 0 && next < h->base + (int64_t)h->n) { h->n = next <= h->base ? 0 : (size_t)(next - h->base); }
+    (void)pthread_rwlock_unlock(&h->lock);
+}
+
+kluis_status ihot_load(struct index *ix, struct kluis_err *err)
+{
+    ihot_cut(&ix->hot, INT64_MIN);
+    sqlite3_stmt *q = NULL;
+    int64_t low = 0, high = 0;
+    KLUIS_TRY(kluis_db_query(ix->w.hot, &q, err, "SELECT (SELECT min(id) FROM rec), (SELECT max(id) FROM rec)", ""));
+    KLUIS_TRY(kluis_db_step(ix->w.hot, q, err));
+    low = kluis_db_int(q, 0);
+    high = kluis_db_int(q, 1);
+    kluis_db_done(q);
+    if (high == 0) { return KLUIS_OK; }
+    size_t n = (size_t)(high - low + 1);
+    struct ikey *keys = kluis_calloc(n, sizeof *keys);
+    if (keys == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    for (size_t i = 0; i < n; i++) { keys[i].at = INT64_MIN; }
+    kluis_status st = kluis_db_query(ix->w.hot, &q, err, "SELECT id, at, tie FROM rec INDEXED BY rec_conv", "");
+    while (st == KLUIS_OK && (st = kluis_db_step(ix->w.hot, q, err)) == KLUIS_OK) {
+        int64_t id = kluis_db_int(q, 0);
+        if (id < low || id > high) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index disagrees with itself: delete it and rebuild"); break; }
+        keys[id - low] = (struct ikey){ kluis_db_int(q, 1), kluis_db_int(q, 2) };
+    }
+    if (st == KLUIS_END) { st = ihot_append(&ix->hot, keys, n, low, err); }
+    kluis_free(keys);
+    return st;
+}

@@ -1,0 +1,188 @@
+/* tests/unit/index_group_test.c - which records are one message: whatever the order they came in, and after any rebuild. */
+#include "tests/unit/index_support.h"
+
+enum { MIN = 60000000 };
+
+/* Five packages of four phones that overlap: with ids, without, in two exports of one group, minutes and milliseconds, repeated lines, a conflict. */
+static struct index_row rows[5][40];
+static struct index_package packs[5];
+static void overlapping(void)
+{
+    static const char *const officials[] = { "anna", "bram", "carla", "anna", "dirk" };
+    for (uint8_t k = 0; k < 5; k++) {
+        size_t n = 0;
+        for (uint64_t i = 0; i < 8; i++) { /* ids; package 2 says something else once, package 4 has other clocks */
+            static char ids[8][8];
+            (void)snprintf(ids[i], sizeof ids[i], "id-%u", (unsigned)i);
+            if (k == 3 && i > 4) { continue; }
+            rows[k][n] = line(n + 1, (uint32_t)(i % 3), (int64_t)(i + 1) * MIN + (k == 4 ? 2500000 : 0), k == 2 && i == 3 ? "iets anders" : "met een id");
+            rows[k][n].id = kluis_str_of(ids[i]);
+            n++;
+        }
+        for (uint64_t i = 0; i < 12; i++) { /* none: equal lines a few seconds apart, seen with different clocks */
+            rows[k][n] = line(n + 1, 0, 100 * (int64_t)MIN + (int64_t)i * 20000000 + k * 400000, i % 3 == 0 ? "ok" : "ok  dan");
+            n++;
+        }
+        packs[k] = pack((uint8_t)(k + 1), officials[k], rows[k], n);
+        if (k == 1) { packs[k].precision = KLUIS_PRECISION_MINUTE; }
+        if (k == 3) { packs[k].id[0] = 200; }
+    }
+}
+
+static void digest_of(struct index *ix, uint8_t out[32])
+{
+    struct kluis_err err = { 0 };
+    ok(index_groups_digest(ix, out, &err), &err);
+}
+
+static void every_order_of_arrival_gives_the_same_groups(KLUIS_UNUSED void **state)
+{
+    overlapping();
+    uint8_t first[32] = { 0 };
+    struct index_stats want = { 0 };
+    int order[5] = { 0, 1, 2, 3, 4 }, tried = 0;
+    for (int code = 0; code < 120; code++) {
+        int left[5] = { 0, 1, 2, 3, 4 }, rest = code;
+        for (int i = 5; i > 0; i--) {
+            int pick = rest % i;
+            rest /= i;
+            order[5 - i] = left[pick];
+            for (int j = pick; j < i - 1; j++) { left[j] = left[j + 1]; }
+        }
+        struct index *ix = fresh();
+        struct kluis_err err = { 0 };
+        struct index_stats stats;
+        for (int i = 0; i < 5; i++) {
+            add(ix, packs[order[i]]);
+            if ((code >> i & 1) != 0) { commit(ix); } /* some in one commit, some in several */
+        }
+        commit(ix);
+        uint8_t d[32];
+        digest_of(ix, d);
+        ok(index_statistics(ix, &stats, &err), &err);
+        size_t found = find(ix, "ok");
+        if (code == 0) {
+            memcpy(first, d, 32);
+            want = stats;
+            assert_int_equal(stats.packages, 5);
+            assert_int_equal(stats.sightings, packs[0].n_rows + packs[1].n_rows + packs[2].n_rows + packs[3].n_rows + packs[4].n_rows);
+            assert_true(stats.conflicts == 2 && stats.records < stats.sightings / 2);
+        }
+        assert_memory_equal(d, first, 32);
+        assert_int_equal(stats.records, want.records);
+        assert_int_equal(stats.conflicts, want.conflicts);
+        assert_int_equal(found, want.records - 9); /* what FTS5 has is the groups: all but the eight ids and the conflict */
+        index_close(ix);
+        tried++;
+    }
+    assert_int_equal(tried, 120);
+}
+
+static void the_same_message_of_two_phones_is_one_hit_with_two_sightings(KLUIS_UNUSED void **state)
+{
+    struct index *ix = fresh();
+    struct index_row a[] = { line(1, 0, 10 * MIN, "ja"), line(2, 0, 10 * MIN + 1, "ja"), line(3, 1, 11 * MIN, "het  besluit") };
+    struct index_row b[] = { line(1, 0, 10 * MIN + 500000, "ja"), line(2, 1, 11 * MIN + 900000, " het besluit\xe2\x80\x8e"), line(3, 1, 12 * MIN, "het besluit") };
+    add(ix, pack(1, "anna", a, 3));
+    add(ix, pack(2, "bram", b, 3));
+    commit(ix);
+    assert_int_equal(find(ix, "besluit"), 2);
+    assert_int_equal(hits[0].sightings, 1);
+    assert_int_equal(hits[1].sightings, 2);
+    assert_int_equal(find(ix, "ja"), 2); /* the two of one phone stay two; the other phone's joins the first */
+    assert_int_equal(hits[0].sightings, 1);
+    assert_int_equal(hits[1].sightings, 2);
+    struct index_query q = query("ja");
+    q.official = KLUIS_STR_LIT("bram");
+    assert_int_equal(find_q(ix, &q, NULL), 1); /* found by either official */
+    q.official = KLUIS_STR_LIT("anna");
+    assert_int_equal(find_q(ix, &q, NULL), 2);
+    q.official = KLUIS_STR_LIT("nobody");
+    assert_int_equal(find_q(ix, &q, NULL), 0);
+    index_close(ix);
+}
+
+static void the_same_id_with_other_content_is_a_conflict_and_both_are_shown(KLUIS_UNUSED void **state)
+{
+    struct index *ix = fresh();
+    struct index_row a[] = { line(1, 0, 10 * MIN, "akkoord") }, b[] = { line(1, 0, 10 * MIN, "niet akkoord") }, c[] = { line(5, 0, 10 * MIN, "akkoord") };
+    a[0].id = b[0].id = c[0].id = KLUIS_STR_LIT("x1");
+    add(ix, pack(1, "anna", a, 1));
+    commit(ix);
+    assert_int_equal(find(ix, "akkoord"), 1);
+    assert_false(hits[0].conflict);
+    add(ix, pack(2, "bram", b, 1));
+    add(ix, pack(3, "carla", c, 1));
+    commit(ix);
+    assert_int_equal(find(ix, "akkoord"), 2);
+    for (int i = 0; i < 2; i++) {
+        assert_true(hits[i].conflict);
+        assert_string_equal(hits[i].id, "x1");
+        assert_int_equal(hits[i].sightings, 3);
+        assert_int_equal(hits[i].differing, hits[i].package == 2 ? 2 : 1);
+    }
+    index_close(ix);
+}
+
+static void direct_chats_meet_only_where_both_ends_are_known(KLUIS_UNUSED void **state)
+{
+    struct index *ix = fresh();
+    struct index_row r[] = { line(1, 0, 10 * MIN, "onder ons") };
+    static const struct kluis_party names[] = { { .name = { "Anna", 4 } }, { .name = { "Bram", 4 } } };
+    static const struct kluis_party turned[] = { { .id = { "aci-bram", 8 } }, { .id = { "aci-anna", 8 } } };
+    struct index_package p = pack(1, "anna", r, 1), q = pack(2, "bram", r, 1);
+    p.conversation_type = q.conversation_type = KLUIS_DIRECT;
+    p.parties = q.parties = names;
+    p.n_parties = q.n_parties = 2;
+    p.self = 0;
+    q.self = 1;
+    add(ix, p);
+    add(ix, q);
+    commit(ix);
+    assert_int_equal(find(ix, "onder"), 2); /* names are no link */
+    struct index_row s[] = { line(1, 1, 20 * MIN, "met id") };
+    p = pack(3, "anna", r, 1);
+    q = pack(4, "bram", s, 1);
+    r[0].text = s[0].text;
+    r[0].sent_us = 20 * MIN;
+    p.conversation_type = q.conversation_type = KLUIS_DIRECT;
+    p.parties = PEOPLE;
+    q.parties = turned;
+    p.n_parties = q.n_parties = 2;
+    p.self = 0;
+    q.self = 0;
+    p.conversation_id = KLUIS_STR_LIT("aci-bram");
+    q.conversation_id = KLUIS_STR_LIT("aci-anna");
+    add(ix, p);
+    add(ix, q);
+    commit(ix);
+    assert_int_equal(find(ix, "met"), 1);
+    assert_int_equal(hits[0].sightings, 2);
+    struct index_query by = query("");
+    by.conversation = KLUIS_STR_LIT("aci-anna");
+    assert_int_equal(find_q(ix, &by, NULL), 1);
+    index_close(ix);
+}
+
+static void gaps_are_each_officials_own(KLUIS_UNUSED void **state)
+{
+    struct index *ix = fresh();
+    struct index_row r[] = { { .ordinal = 1, .kind = KLUIS_GAP, .author = KLUIS_NO_PARTY, .sent_us = MIN, .event = KLUIS_STR_LIT("timer") } };
+    add(ix, pack(1, "anna", r, 1));
+    add(ix, pack(2, "bram", r, 1));
+    commit(ix);
+    assert_int_equal(find(ix, ""), 2);
+    index_close(ix);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_message_of_two_phones_is_one_hit_with_two_sightings),
+        cmocka_unit_test(the_same_id_with_other_content_is_a_conflict_and_both_are_shown),
+        cmocka_unit_test(direct_chats_meet_only_where_both_ends_are_known),
+        cmocka_unit_test(gaps_are_each_officials_own),
+        cmocka_unit_test(every_order_of_arrival_gives_the_same_groups),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
