@@ -45,7 +45,7 @@ static kluis_status on_receipt(struct courier *c, const struct stock_package *p,
     if (rc == KLUIS_E_NOMEM || rc == KLUIS_E_IO) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
     if (rc != KLUIS_OK) { /* a hostile vault's word does not free this copy */
         n->hostile++;
-        (void)snprintf(a->reason, sizeof a->reason, "receipt refused at layer %s: %.180s", kluis_layer_name(layer), why.msg);
+        (void)snprintf(a->reason, sizeof a->reason, "receipt refused: %.200s", why.msg);
         return KLUIS_OK;
     }
     a->accepted = true;
