@@ -87,8 +87,10 @@ static kluis_status get_urls(struct json_object *o, const char *key, struct klui
 static kluis_status get_limits(struct json_object *o, struct gate_limits *out, struct kluis_err *err)
 {
     if (!json_object_is_type(o, json_type_object)) { return wrong(err, "limits", "an object"); }
-    json_object_object_foreach(o, key, value)
-    {
+    struct json_object_iterator end = json_object_iter_end(o);
+    for (struct json_object_iterator at = json_object_iter_begin(o); !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
+        const char *key = json_object_iter_peek_name(&at);
+        struct json_object *value = json_object_iter_peek_value(&at);
         uint64_t v = 0;
         bool found = false;
         if (strcmp(key, "upload_bytes") == 0) {
@@ -109,8 +111,10 @@ static kluis_status get_limits(struct json_object *o, struct gate_limits *out, s
 
 static kluis_status get_all(struct json_object *o, const char *dir, struct kluis_arena *arena, struct gate_config *out, struct kluis_err *err)
 {
-    json_object_object_foreach(o, key, value)
-    {
+    struct json_object_iterator end = json_object_iter_end(o);
+    for (struct json_object_iterator at = json_object_iter_begin(o); !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
+        const char *key = json_object_iter_peek_name(&at);
+        struct json_object *value = json_object_iter_peek_value(&at);
         kluis_status rc = KLUIS_OK;
         if (strcmp(key, "listen") == 0) {
             rc = get_text(value, key, arena, &out->listen, err);

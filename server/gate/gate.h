@@ -64,7 +64,7 @@ KLUIS_MUSTUSE kluis_status gate_start(struct gate **out, const struct gate_confi
 enum { GATE_ADDRESS_MAX = 80 };
 /* The bound "ADDR:PORT". */
 void gate_address(const struct gate *g, char out[GATE_ADDRESS_MAX]);
-/* Ends what waits with a 503, closes every connection and the database.  What was acknowledged stays.  NULL: no-op. */
+/* Lets what waits go (204, or 503 for time-stamps), closes every connection and the database.  What was acknowledged stays.  NULL: no-op. */
 void gate_stop(struct gate *g);
 
 /* Walls of this process that stand: what the kernel lacks is not there.  Threads started before are inside the seccomp wall too, but

@@ -220,7 +220,7 @@ static unsigned sign_in(struct gate_request *r, const char *method, struct kluis
         (void)KLUIS_FAIL(err, KLUIS_E_REJECT, "this device is suspended: enrol it with a new code");
         return MHD_HTTP_FORBIDDEN;
     }
-    rc = gate_nonce_take(r->g->nonces, r->login.nonce, now_s, err);
+    rc = gate_nonce_take(r->g->nonces, r->login.nonce, r->login.id, now_s, err);
     if (rc != KLUIS_OK) {
         if (rc == KLUIS_E_BUSY) { gate_extra(r, MHD_HTTP_HEADER_RETRY_AFTER, "%d", RETRY_BUSY_S); }
         return rc == KLUIS_E_BUSY ? MHD_HTTP_TOO_MANY_REQUESTS : MHD_HTTP_UNAUTHORIZED;

@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-enum { NONCE_HEAD = 16, NONCE_MAC = 16, NONCE_RAW = NONCE_HEAD + NONCE_MAC };
+enum { NONCE_HEAD = 16, NONCE_MAC = 16, NONCE_RAW = NONCE_HEAD + NONCE_MAC, SHARES = 1024 };
 
 /* Open addressing at half load; a head of zeros means free, which no nonce has (its time is never 0 together with 8 zero random bytes
  * but with probability 2^-64, and then it is only refused). */
@@ -15,6 +15,7 @@ struct gate_nonces {
     size_t ceiling, slots; /* slots: a power of two >= 2 * ceiling */
     pthread_mutex_t lock;
     struct generation now, before;
+    uint32_t share[SHARES];      /* of the present generation, by a hash of the device's id */
     uint64_t began_s;
 };
 
@@ -107,7 +108,14 @@ static size_t find(const struct gate_nonces *n, const struct generation *g, cons
     return at;
 }
 
-kluis_status gate_nonce_take(struct gate_nonces *n, const char *text, uint64_t now_s, struct kluis_err *err)
+static size_t share_of(const char *who)
+{
+    uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a */
+    for (; *who != '\0'; who++) { h = (h ^ (uint8_t)*who) * UINT64_C(1099511628211); }
+    return (size_t)(h >> 32) % SHARES;
+}
+
+kluis_status gate_nonce_take(struct gate_nonces *n, const char *text, const char *who, uint64_t now_s, struct kluis_err *err)
 {
     uint8_t raw[NONCE_RAW];
     if (!decode(text, raw)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the nonce is not one"); }
@@ -120,21 +128,24 @@ kluis_status gate_nonce_take(struct gate_nonces *n, const char *text, uint64_t n
         n->now = old;
         memset(n->now.slot, 0, n->slots * NONCE_HEAD);
         n->now.used = 0;
+        memset(n->share, 0, sizeof n->share);
         if (now_s - n->began_s >= 2 * (uint64_t)n->life_s) {
             memset(n->before.slot, 0, n->slots * NONCE_HEAD);
             n->before.used = 0;
         }
         n->began_s = now_s;
     }
+    uint32_t *share = &n->share[share_of(who)];
     size_t at = find(n, &n->now, raw);
     size_t old = find(n, &n->before, raw);
     if (memcmp(n->now.slot[at], raw, NONCE_HEAD) == 0 || memcmp(n->before.slot[old], raw, NONCE_HEAD) == 0) {
         rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "the nonce was used before; use the fresh one");
-    } else if (n->now.used >= n->ceiling) {
+    } else if (n->now.used >= n->ceiling || (*share >= n->ceiling / 2 && strcmp(who, "vault") != 0)) {
         rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "too many requests at once; try again later");
     } else {
         memcpy(n->now.slot[at], raw, NONCE_HEAD);
         n->now.used++;
+        (*share)++;
     }
     (void)pthread_mutex_unlock(&n->lock);
     return rc;

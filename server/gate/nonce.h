@@ -15,7 +15,8 @@ void gate_nonces_free(struct gate_nonces *n);
 KLUIS_MUSTUSE kluis_status gate_nonce_make(struct gate_nonces *n, uint64_t now_s, char out[GATE_NONCE_TEXT], struct kluis_err *err);
 /* Ours and young enough: OK, else E_REJECT.  Says nothing about use. */
 KLUIS_MUSTUSE kluis_status gate_nonce_check(struct gate_nonces *n, const char *text, uint64_t now_s, struct kluis_err *err);
-/* Takes a checked nonce: E_REJECT when it was taken before, E_BUSY when as many as the ceiling are remembered. */
-KLUIS_MUSTUSE kluis_status gate_nonce_take(struct gate_nonces *n, const char *text, uint64_t now_s, struct kluis_err *err);
+/* Takes a checked nonce for `who`: E_REJECT when it was taken before, E_BUSY when as many as the ceiling are remembered, half of it for
+ * one device: no device keeps the others out.  The vault has no share. */
+KLUIS_MUSTUSE kluis_status gate_nonce_take(struct gate_nonces *n, const char *text, const char *who, uint64_t now_s, struct kluis_err *err);
 
 #endif

@@ -41,9 +41,9 @@ void gate_waits_unlock(struct gate_waits *w)
 
 static size_t slot(enum gate_topic topic, const char *key)
 {
-    size_t h = 17 + (size_t)topic;
-    for (; *key != '\0'; key++) { h = h * 31 + (uint8_t)*key; }
-    return h % MARKS;
+    uint64_t h = UINT64_C(14695981039346656037) + (uint64_t)topic; /* FNV-1a */
+    for (; *key != '\0'; key++) { h = (h ^ (uint8_t)*key) * UINT64_C(1099511628211); }
+    return (size_t)(h >> 32) % MARKS;
 }
 
 uint64_t gate_waits_mark(struct gate_waits *w, enum gate_topic topic, const char *key)

@@ -51,7 +51,7 @@ static bool wall_files(const char *dir, bool relay)
     return ok;
 }
 
-static bool wall_calls(void)
+static bool wall_calls(bool relay)
 {
     static const int ALLOWED[] = {
         /* files of its own directory */
@@ -68,19 +68,22 @@ static bool wall_calls(void)
         SCMP_SYS(sigaltstack), SCMP_SYS(signalfd4), SCMP_SYS(pause), SCMP_SYS(restart_syscall), SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres),
         SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(getrandom), SCMP_SYS(getuid), SCMP_SYS(geteuid),
         SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(uname), SCMP_SYS(sysinfo), SCMP_SYS(getcpu),
-        /* network: taking connections, asking time authorities */
-        SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4),
+        /* the connections of those who come; the listening socket is there */
+        SCMP_SYS(accept), SCMP_SYS(accept4),
         SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg),
         SCMP_SYS(recvmsg), SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg), SCMP_SYS(shutdown), SCMP_SYS(sendfile), SCMP_SYS(ioctl), SCMP_SYS(epoll_wait),
         SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_create1), SCMP_SYS(eventfd2), SCMP_SYS(pipe2), SCMP_SYS(poll), SCMP_SYS(ppoll),
         SCMP_SYS(select), SCMP_SYS(pselect6),
     };
+    /* Only for asking time authorities: without any, a gate opens no connection itself. */
+    static const int OUTWARD[] = { SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind) };
     static const int DEADLY[] = { SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
         SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(io_uring_setup), SCMP_SYS(bpf), SCMP_SYS(userfaultfd), SCMP_SYS(mount), SCMP_SYS(unshare), SCMP_SYS(setns) };
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (filter == NULL) { return false; }
     bool ok = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) == 0;
     for (size_t i = 0; ok && i < sizeof ALLOWED / sizeof ALLOWED[0]; i++) { ok = seccomp_rule_add(filter, SCMP_ACT_ALLOW, ALLOWED[i], 0) == 0; }
+    for (size_t i = 0; ok && relay && i < sizeof OUTWARD / sizeof OUTWARD[0]; i++) { ok = seccomp_rule_add(filter, SCMP_ACT_ALLOW, OUTWARD[i], 0) == 0; }
     for (size_t i = 0; ok && i < sizeof DEADLY / sizeof DEADLY[0]; i++) { ok = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, DEADLY[i], 0) == 0; }
     /* Threads, not processes; clone3 hides its flags behind a pointer, and libc does without it. */
     ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)) == 0;
@@ -101,7 +104,7 @@ kluis_status gate_confine(const char *dir, bool relay, unsigned *walls, struct k
     (void)relay;
 #else
     if (wall_files(dir, relay)) { *walls |= GATE_WALL_FILES; }
-    if (wall_calls()) { *walls |= GATE_WALL_CALLS; }
+    if (wall_calls(relay)) { *walls |= GATE_WALL_CALLS; }
 #endif
     kluis_log(KLUIS_LOG_INFO, "walls", "privileges=1 files=%d calls=%d", (*walls & GATE_WALL_FILES) != 0, (*walls & GATE_WALL_CALLS) != 0);
     return KLUIS_OK;

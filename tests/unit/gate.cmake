@@ -1,2 +1,2 @@
-# The pure parts of the gate; the rest runs whole in tests/integration/gate_test.c.
-kluis_test(gate SOURCES gate_test.c ${CMAKE_SOURCE_DIR}/server/gate/route.c ${CMAKE_SOURCE_DIR}/server/gate/nonce.c LINK kluis_base Threads::Threads)
+# What of the gate needs no network; the rest runs whole in tests/integration.
+kluis_test(gate SOURCES gate_test.c LINK server_gate)

@@ -1,12 +1,15 @@
-/* gate_test.c - the gate's pure parts: request lines, ranges and nonces, read strictly. */
+/* gate_test.c - the gate's pure parts: request lines, ranges, nonces, DER heads and gate.json, read strictly. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "server/gate/gate.h"
 #include "server/gate/nonce.h"
+#include "server/gate/relay.h"
 #include "server/gate/route.h"
 
 #define ID "00112233445566778899aabbccddeeff"
@@ -182,8 +185,8 @@ static void a_nonce_is_good_once_and_for_its_life(void **state)
     assert_int_equal(gate_nonce_check(n, text, 1119, NULL), KLUIS_OK);
     assert_int_equal(gate_nonce_check(n, text, 1120, NULL), KLUIS_E_REJECT);
     assert_int_equal(gate_nonce_check(n, text, 999, NULL), KLUIS_E_REJECT);
-    assert_int_equal(gate_nonce_take(n, text, 1001, NULL), KLUIS_OK);
-    for (uint64_t now = 1001; now < 1120; now++) { assert_int_equal(gate_nonce_take(n, text, now, NULL), KLUIS_E_REJECT); }
+    assert_int_equal(gate_nonce_take(n, text, "vault", 1001, NULL), KLUIS_OK);
+    for (uint64_t now = 1001; now < 1120; now++) { assert_int_equal(gate_nonce_take(n, text, "vault", now, NULL), KLUIS_E_REJECT); }
     gate_nonces_free(n);
 }
 
@@ -195,10 +198,10 @@ static void used_nonces_are_remembered_across_every_turn_of_generations(void **s
         for (uint64_t now = start; now < start + 40; now++) {
             char text[GATE_NONCE_TEXT];
             assert_int_equal(gate_nonce_make(n, now, text, NULL), KLUIS_OK);
-            assert_int_equal(gate_nonce_take(n, text, now, NULL), KLUIS_OK);
+            assert_int_equal(gate_nonce_take(n, text, "vault", now, NULL), KLUIS_OK);
             /* As long as it would pass the check, a second use is refused, even when the set turned in between. */
             for (uint64_t later = now; gate_nonce_check(n, text, later, NULL) == KLUIS_OK; later += 3) {
-                assert_int_equal(gate_nonce_take(n, text, later, NULL), KLUIS_E_REJECT);
+                assert_int_equal(gate_nonce_take(n, text, "vault", later, NULL), KLUIS_E_REJECT);
             }
         }
         gate_nonces_free(n);
@@ -238,13 +241,110 @@ static void the_set_of_used_nonces_has_a_ceiling(void **state)
     char text[GATE_NONCE_TEXT];
     for (int i = 0; i < 3; i++) {
         assert_int_equal(gate_nonce_make(n, 1000, text, NULL), KLUIS_OK);
-        assert_int_equal(gate_nonce_take(n, text, 1000, NULL), KLUIS_OK);
+        assert_int_equal(gate_nonce_take(n, text, "vault", 1000, NULL), KLUIS_OK);
     }
     assert_int_equal(gate_nonce_make(n, 1000, text, NULL), KLUIS_OK);
-    assert_int_equal(gate_nonce_take(n, text, 1000, NULL), KLUIS_E_BUSY);
+    assert_int_equal(gate_nonce_take(n, text, "vault", 1000, NULL), KLUIS_E_BUSY);
     assert_int_equal(gate_nonce_make(n, 1200, text, NULL), KLUIS_OK);
-    assert_int_equal(gate_nonce_take(n, text, 1200, NULL), KLUIS_OK);
+    assert_int_equal(gate_nonce_take(n, text, "vault", 1200, NULL), KLUIS_OK);
     gate_nonces_free(n);
+    /* One device has half of it, the others the rest. */
+    n = nonces(120, 8);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(gate_nonce_make(n, 1000, text, NULL), KLUIS_OK);
+        assert_int_equal(gate_nonce_take(n, text, ID, 1000, NULL), i < 4 ? KLUIS_OK : KLUIS_E_BUSY);
+    }
+    assert_int_equal(gate_nonce_take(n, text, ID2, 1000, NULL), KLUIS_OK);
+    gate_nonces_free(n);
+}
+
+static void a_der_sequence_is_whole_and_alone(void **state)
+{
+    (void)state;
+    static const uint8_t granted[] = { 0x30, 0x05, 0x30, 0x03, 0x02, 0x01, 0x00 };
+    static const uint8_t rejected[] = { 0x30, 0x05, 0x30, 0x03, 0x02, 0x01, 0x02 };
+    uint8_t grown[sizeof granted + 1] = { 0 };
+    memcpy(grown, granted, sizeof granted);
+    assert_true(gate_der_sequence((struct kluis_bytes){ granted, sizeof granted }));
+    assert_false(gate_der_sequence((struct kluis_bytes){ grown, sizeof grown }));
+    assert_false(gate_der_sequence((struct kluis_bytes){ NULL, 0 }));
+    assert_int_equal(gate_time_status((struct kluis_bytes){ granted, sizeof granted }), 0);
+    assert_int_equal(gate_time_status((struct kluis_bytes){ rejected, sizeof rejected }), 2);
+    for (size_t n = 0; n < sizeof granted; n++) {
+        uint8_t *exact = kluis_malloc(n);
+        assert_non_null(exact);
+        memcpy(exact, granted, n);
+        assert_false(gate_der_sequence((struct kluis_bytes){ exact, n }));
+        assert_int_equal(gate_time_status((struct kluis_bytes){ exact, n }), -1);
+        kluis_free(exact);
+    }
+    /* Whatever stands in it, nothing is read past its end. */
+    for (unsigned a = 0; a < 256; a++) {
+        for (unsigned b = 0; b < 256; b++) {
+            uint8_t *exact = kluis_malloc(5);
+            assert_non_null(exact);
+            const uint8_t bytes[5] = { 0x30, 0x03, 0x30, (uint8_t)a, (uint8_t)b };
+            memcpy(exact, bytes, sizeof bytes);
+            assert_int_equal(gate_time_status((struct kluis_bytes){ exact, 5 }), -1);
+            kluis_free(exact);
+        }
+    }
+    static const uint8_t bad[][4] = { { 0x30, 0x80, 0, 0 }, { 0x30, 0x81, 0x01, 0 }, { 0x30, 0x82, 0, 0 }, { 0x30, 0x85, 1, 1 }, { 0x31, 0x02, 0, 0 } };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) { assert_false(gate_der_sequence((struct kluis_bytes){ bad[i], 4 })); }
+}
+
+/* Reads a gate.json of this text. */
+static kluis_status config_of(const char *text, struct kluis_arena *arena, struct gate_config *out, struct kluis_err *err)
+{
+    char dir[] = "/tmp/kluis-config-XXXXXX";
+    char path[96];
+    static const char *const names[] = { "gate.json", "c.pem", "k.pem" };
+    const char *const texts[] = { text, "certificate", "key" };
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        assert_int_equal(kluis_write_file(path, texts[i], strlen(texts[i]), 0600, NULL), KLUIS_OK);
+    }
+    kluis_status rc = gate_config_read(dir, arena, out, err);
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        assert_int_equal(kluis_io_unlink(path), 0);
+    }
+    assert_int_equal(rmdir(dir), 0);
+    return rc;
+}
+
+#define MUST "\"tls_certificate\":\"c.pem\",\"tls_key\":\"k.pem\",\"vault_key\":\"AQID\""
+
+static void gate_json_is_read_strictly(void **state)
+{
+    (void)state;
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
+    struct gate_config c;
+    struct kluis_err err = { 0 };
+    assert_int_equal(config_of("{" MUST ",\"listen\":\"127.0.0.1:1\",\"name\":\"gate:1\",\"time_authorities\":[\"http://a/\",\"https://b/\"],\"disk_reserve\":5,"
+                               "\"limits\":{\"queue\":7,\"upload_bytes\":8589934592}}\n", arena, &c, &err), KLUIS_OK);
+    assert_string_equal(c.listen, "127.0.0.1:1");
+    assert_string_equal(c.name, "gate:1");
+    assert_int_equal(c.n_tsa, 2);
+    assert_string_equal(c.tsa_urls[1], "https://b/");
+    assert_int_equal(c.disk_reserve, 5);
+    assert_int_equal(c.limits.queue, 7);
+    assert_true(c.limits.upload_bytes == UINT64_C(8589934592));
+    assert_int_equal(c.tls_cert_pem.len, 11);
+    assert_memory_equal(c.tls_key_pem.ptr, "key", 3);
+    assert_int_equal(c.vault_spki.len, 3);
+    assert_int_equal(config_of("{" MUST "}", arena, &c, &err), KLUIS_OK);
+    assert_null(c.listen);
+    static const char *const BAD[] = { "", "{", "[]", "7", "{}", "{" MUST "} x", "{" MUST ",\"what\":1}", "{" MUST ",\"listen\":1}", "{" MUST ",\"listen\":\"\"}", "{" MUST ",\"disk_reserve\":-1}",
+        "{" MUST ",\"disk_reserve\":\"1\"}", "{" MUST ",\"limits\":{\"what\":1}}", "{" MUST ",\"limits\":{\"queue\":0}}", "{" MUST ",\"limits\":[]}", "{" MUST ",\"time_authorities\":\"http://a/\"}",
+        "{\"tls_certificate\":\"c.pem\",\"tls_key\":\"k.pem\",\"vault_key\":\"!\"}", "{\"tls_certificate\":\"c.pem\",\"tls_key\":\"k.pem\"}" };
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        kluis_err_clear(&err);
+        if (config_of(BAD[i], arena, &c, &err) != KLUIS_E_USAGE) { fail_msg("taken: %s", BAD[i]); }
+    }
+    kluis_err_clear(&err);
+    assert_int_equal(config_of("{\"tls_certificate\":\"nowhere\",\"tls_key\":\"k.pem\",\"vault_key\":\"AQID\"}", arena, &c, &err), KLUIS_E_NOTFOUND);
 }
 
 int main(void)
@@ -259,6 +359,8 @@ int main(void)
         cmocka_unit_test(used_nonces_are_remembered_across_every_turn_of_generations),
         cmocka_unit_test(a_nonce_of_another_run_or_with_a_changed_bit_is_refused),
         cmocka_unit_test(the_set_of_used_nonces_has_a_ceiling),
+        cmocka_unit_test(a_der_sequence_is_whole_and_alone),
+        cmocka_unit_test(gate_json_is_read_strictly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
