@@ -85,7 +85,7 @@ struct cms_view {
     int64_t signing_us;                      /* KLUIS_TIME_ABSENT when a token has none */
     struct kluis_bytes token;                /* VIEW_SIGNATURE: the time-stamp token, ptr NULL: none */
 };
-/* Strict reading of the one form accepted (docs/FORMAT.md §6 for signatures, §9 for tokens).  E_REJECT says what is wrong. */
+/* Strict reading of the one form accepted (docs/FORMAT.md §9.1 for signatures, §9.2 for tokens).  E_REJECT says what is wrong. */
 KLUIS_MUSTUSE kluis_status cms_view_read(struct kluis_bytes der, enum view_kind kind, struct cms_view *out, struct kluis_err *err);
 
 struct tst_view {
