@@ -1,1 +1,2 @@
 kluis_test(seal SOURCES seal_test.c LINK test_pki)
+kluis_test(seal_form SOURCES seal_form_test.c LINK test_pki OpenSSL::Crypto PkgConfig::SECCOMP)
