@@ -35,7 +35,7 @@ static const struct profile *profile_of(enum kluis_cert_role role)
     case KLUIS_CERT_TSA: return &tsa;
     case KLUIS_CERT_TLS: return &tls;
     }
-    assert(!"certificate role");
+    assert(false && "certificate role");
     return NULL;
 }
 

@@ -80,10 +80,10 @@ static kluis_status read_members(json_object *o, struct kluis_arena *arena, stru
     static const char *const known[] = { "version", "organisation", "device_cas", "seal_cas", "time_authorities", "log", "witnesses" };
     json_object *v = NULL;
     if (!o || json_object_get_type(o) != json_type_object) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: no JSON object"); }
-    json_object_object_foreach(o, key, member)
-    {
+    struct json_object_iterator end = json_object_iter_end(o);
+    for (struct json_object_iterator it = json_object_iter_begin(o); !json_object_iter_equal(&it, &end); json_object_iter_next(&it)) {
+        const char *key = json_object_iter_peek_name(&it);
         bool found = false;
-        (void)member;
         for (size_t i = 0; i < sizeof known / sizeof *known; i++) { found = found || strcmp(key, known[i]) == 0; }
         if (!found) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: unknown member \"%.40s\"", key); }
     }
