@@ -27,3 +27,10 @@ function(kluis_test name)
   add_test(NAME unit.${name} COMMAND test_${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 300)
 endfunction()
+
+# kluis_step_twin(NAME SOURCES … LINK …): the same program with tests/support/crash_hook.c linked in, in build/tests/bin.
+function(kluis_step_twin name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
+  kluis_program(${name}-steps SOURCES ${A_SOURCES} ${CMAKE_SOURCE_DIR}/tests/support/crash_hook.c LINK ${A_LINK})
+  set_target_properties(${name}-steps PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/bin)
+endfunction()

@@ -9,6 +9,10 @@
 #include "server/control/control.h"
 
 struct vault;
+struct index;
+/* The vault's index as server/api/api.h asks for it; ctx: the struct vault. */
+struct index *commands_borrow(void *ctx);
+void commands_give_back(void *ctx, struct index *ix);
 /* ctx: the struct vault.  A control_handler. */
 kluis_status commands_run(void *ctx, int argc, const char *const *argv, const struct control_output *out, struct kluis_err *err);
 

@@ -13,7 +13,7 @@
 static const char HELP[] =
     "chatkluis-server " KLUIS_VERSION " - safeguards chats as public records\n"
     "\n"
-    "  init --home H --organisation NAME [--organisation-id ID] [--host NAME]…\n"
+    "  init --home H --organisation NAME [--host NAME]…\n"
     "                              keys, register, embedded CA and time authority, trust.json\n"
     "  serve --home H --listen ADDR:PORT [--page ADDR:PORT]\n"
     "                              gate, vault and time authority as processes of their own; SIGTERM ends them\n"
@@ -53,14 +53,13 @@ static kluis_status ready_fd(const char *text, int *fd, struct kluis_err *err)
 
 static kluis_status cmd_init(int argc, const char *const *argv, struct kluis_err *err)
 {
-    const char *home = NULL, *organisation = NULL, *id = NULL, *hosts[16];
+    const char *home = NULL, *organisation = NULL, *hosts[16];
     size_t n_hosts = 0, words;
     const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
                                         { .name = "organisation", .required = true, .value = &organisation },
-                                        { .name = "organisation-id", .value = &id },
                                         { .name = "host", .values = hosts, .max = 16, .count = &n_hosts } };
-    KLUIS_TRY(options_parse("init", argc, argv, spec, 4, NULL, 0, &words, err));
-    KLUIS_TRY(part_init(home, organisation, id, hosts, n_hosts, err));
+    KLUIS_TRY(options_parse("init", argc, argv, spec, 3, NULL, 0, &words, err));
+    KLUIS_TRY(part_init(home, organisation, hosts, n_hosts, err));
     if (printf("initialised %s\ntrust file: %s/trust.json\n", home, home) < 0 || fflush(stdout) != 0) { return KLUIS_FAIL(err, KLUIS_E_IO, "cannot write to stdout"); }
     return KLUIS_OK;
 }

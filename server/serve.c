@@ -165,10 +165,13 @@ static kluis_status watch(struct serve *s, struct kluis_err *err)
     }
 }
 
-static const char *after(const char *line, const char *prefix)
+/* What follows the prefix of a part's ready line; false: the line says something else. */
+static bool after(const char *line, const char *prefix, char out[LINE])
 {
     size_t n = strlen(prefix);
-    return strncmp(line, prefix, n) == 0 ? line + n : NULL;
+    if (strncmp(line, prefix, n) != 0) { return false; }
+    memcpy(out, line + n, strlen(line + n) + 1); /* a tail of a LINE */
+    return true;
 }
 
 kluis_status serve_run(const struct serve_config *c, struct kluis_err *err)
@@ -186,13 +189,12 @@ kluis_status serve_run(const struct serve_config *c, struct kluis_err *err)
     }
     struct stat st;
     kluis_status rc = KLUIS_OK;
-    const char *got;
     if (stat(key, &st) == 0) {
         rc = start(&s, TSA, err);
-        if (rc == KLUIS_OK && (got = after(s.part[TSA].line, "time authority on ")) != NULL) { (void)snprintf(s.tsa_url, sizeof s.tsa_url, "%s", got); }
+        if (rc == KLUIS_OK && !after(s.part[TSA].line, "time authority on ", s.tsa_url)) { rc = KLUIS_FAIL(err, KLUIS_E_BUG, "the time authority does not say where it is"); }
     }
     if (rc == KLUIS_OK) { rc = start(&s, GATE, err); }
-    if (rc == KLUIS_OK && (got = after(s.part[GATE].line, "listening on ")) != NULL) { (void)snprintf(s.listen, sizeof s.listen, "%s", got); }
+    if (rc == KLUIS_OK && !after(s.part[GATE].line, "listening on ", s.listen)) { rc = KLUIS_FAIL(err, KLUIS_E_BUG, "the gate does not say where it is"); }
     if (rc == KLUIS_OK) { rc = start(&s, VAULT, err); }
     if (rc == KLUIS_OK) {
         char text[3 * LINE];

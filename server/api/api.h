@@ -10,7 +10,7 @@
 
 struct api {
     void *ctx;
-    struct index *(*borrow)(void *ctx);           /* NULL: none at the moment (being rebuilt)     */
+    struct index *(*borrow)(void *ctx);           /* waits while it is rebuilt                  */
     void (*give_back)(void *ctx, struct index *ix);
     struct reg *reg;
 };
