@@ -33,37 +33,43 @@ allowed() {
   esac
 }
 
-folder_of() { # the stage a file belongs to: two components, or the program itself
-  local d; d=$(dirname "$1")
+# The stage a file belongs to (two path components, or the program itself) and what it may include: set, not printed, because a
+# subshell for every include line would take a minute.
+folder_of() {
+  local d=${1%/*}
   case "$d" in
-    agent|server) echo "$d" ;;
-    *) echo "$d" | cut -d/ -f1-2 ;;
+    agent|server) folder=$d ;;
+    *) local rest=${d#*/}; folder=${d%%/*}/${rest%%/*} ;;
   esac
 }
 
+declare -A rules
 check() { # file
-  local file=$1 stage ok inc target bad=0
-  stage=$(folder_of "$file")
-  ok=$(allowed "$stage")
-  if [ "$ok" = "?" ]; then echo "arrows: $file: folder $stage has no place in the design"; return 1; fi
-  while read -r inc; do
+  local file=$1 stage ok inc bad=0 line
+  folder_of "$file"; stage=$folder
+  [ -n "${rules[$stage]:-}" ] || rules[$stage]=$(allowed "$stage")
+  ok=" ${rules[$stage]} "
+  if [ "$ok" = " ? " ]; then echo "arrows: $file: folder $stage has no place in the design"; return 1; fi
+  while read -r line; do
+    [[ $line =~ ^[[:space:]]*#[[:space:]]*include[[:space:]]*\"([^\"]+)\" ]] || continue
+    inc=${BASH_REMATCH[1]}
     case "$inc" in
-      kluis/*) target=${inc%.h}; [[ " $ok " == *" lib "* || " $ok " == *" $target "* ]] && continue ;;
+      kluis/*) [[ "$ok" == *" lib "* || "$ok" == *" ${inc%.h} "* ]] && continue ;;
       lib/*|agent/*|server/*)
-        target=$(folder_of "$inc")
-        [ "$target" = "$stage" ] && continue
-        [ "${inc%.h}" = server/log ] && [[ " $ok " == *" server/log "* ]] && continue
-        if [[ " $ok " == *" server "* && "$target" == server* ]]; then continue; fi
-        [[ " $ok " == *" $target "* ]] && continue ;;
+        folder_of "$inc"
+        [ "$folder" = "$stage" ] && continue
+        [[ "${inc%.h}" = server/log && "$ok" == *" server/log "* ]] && continue
+        [[ "$ok" == *" server "* && "$folder" == server* ]] && continue
+        [[ "$ok" == *" $folder "* ]] && continue ;;
       *) continue ;;
     esac
-    echo "arrows: $file includes $inc, against the arrow ($stage may include: $ok)"
+    echo "arrows: $file includes $inc, against the arrow ($stage may include:$ok)"
     bad=1
-  done < <(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]+)".*/\1/p' "$file")
+  done < <(grep -E '^[[:space:]]*#[[:space:]]*include' "$file")
   # What lib promises not to do.
   case "$stage" in
     lib/verify|lib/db) ;;
-    lib/*) if grep -nE '#include <(sqlite3|sys/socket|syslog|curl/)|[^_a-z](exit|printf)\(' "$file" | grep -vE 'snprintf|vsnprintf' ; then
+    lib/*) if grep -nE '#include <(sqlite3|sys/socket|syslog|curl/)|(^|[^_a-z])(exit|printf)\(' "$file"; then
              echo "arrows: $file: lib has no sockets, SQLite, printing or exit"; bad=1; fi ;;
   esac
   return $bad
@@ -74,7 +80,7 @@ while read -r f; do
   n=$((n + 1))
   check "$f" || failed=$((failed + 1))
 done < <(find lib agent server -name '*.[ch]' -not -path '*/node_modules/*' | sort)
-[ "$n" -ge 25 ] || { echo "arrows: only $n files seen: this test would pass without looking"; exit 1; }
+[ "$n" -ge 150 ] || { echo "arrows: only $n files seen: this test would pass without looking"; exit 1; }
 
 # It must be able to fail: an include against the arrow, planted in a scratch copy of the layout, is found.
 tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
