@@ -41,7 +41,7 @@ void form_central(uint8_t out[FORM_CENTRAL], const struct form_entry *e, struct 
 void form_end(uint8_t out[FORM_END], size_t n, uint32_t size, uint32_t offset);
 uint32_t form_crc32(uint32_t crc, const void *p, size_t n);
 
-/* "gesprek-" and 32 hex digits; the directory's name is its first 20 characters (12 digits). */
+/* "gesprek-" and 32 hex digits; the directory's name is its first 20 characters (12 digits).  "" when out of memory. */
 enum { FORM_DOSSIER_ID = 41, FORM_DOSSIER_DIR = 21, FORM_PART_DIR = 24 };
 void form_dossier_id(struct kluis_str device, struct kluis_str platform, struct kluis_str conversation, char out[FORM_DOSSIER_ID]);
 

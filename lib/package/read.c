@@ -342,9 +342,9 @@ static kluis_status read_sidecars(struct reader *r, struct kluis_err *err)
 
 /* ---- tags ------------------------------------------------------------------------------------- */
 
-static const char *bag_difference(struct reader *r, const struct form_bag *b)
+static const char *bag_difference(struct reader *r, const struct form_bag *b, const char *dossier)
 {
-    char part[FORM_PART_DIR], source[FORM_DEVICE_MAX + 32], dossier[FORM_DOSSIER_ID];
+    char part[FORM_PART_DIR], source[FORM_DEVICE_MAX + 32];
     struct form_clock clock;
     uint8_t root[32];
     uint64_t bytes = 0, files = 0;
@@ -352,7 +352,6 @@ static const char *bag_difference(struct reader *r, const struct form_bag *b)
     kluis_root_end(r->root, root);
     (void)snprintf(part, sizeof part, "deel-%llu", (unsigned long long)b->sequence);
     (void)snprintf(source, sizeof source, "Chatkluis-apparaat %.*s", (int)b->device.len, b->device.ptr);
-    form_dossier_id(b->device, r->header.platform, r->header.conversation_id, dossier);
     if (b->payload_bytes != bytes || b->payload_files != files) { return "Payload-Oxum"; }
     if (b->records != r->n_records) { return "Chatkluis-Records"; }
     if (memcmp(b->records_root, root, 32) != 0) { return "Chatkluis-Records-Root"; }
@@ -379,7 +378,10 @@ static kluis_status bag_info(struct reader *r, struct kluis_err *err)
     f->closed_us = b.closed_us;
     f->content_bytes = b.payload_bytes;
     if (r->muted) { return KLUIS_OK; }
-    const char *what = bag_difference(r, &b);
+    char dossier[FORM_DOSSIER_ID];
+    form_dossier_id(b.device, r->header.platform, r->header.conversation_id, dossier);
+    if (dossier[0] == '\0') { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a dossier id"); }
+    const char *what = bag_difference(r, &b, dossier);
     return what == NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "bag-info.txt and the rest of the package differ: %s", what);
 }
 

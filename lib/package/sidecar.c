@@ -167,13 +167,17 @@ static const char *judge_dossier(const xmlNode *o, struct sidecar_scope *s)
     return judge_common(o, s);
 }
 
+/* A parser without memory has not judged anything. */
 static kluis_status verdict(const char *what, const char *why, struct kluis_err *err)
 {
+    const xmlError *e = xmlGetLastError();
+    if (e != NULL && e->code == XML_ERR_NO_MEMORY) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for the sidecar of %s", what); }
     return why == NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "the sidecar of %s: %s", what, why);
 }
 
 static xmlDoc *parse(struct kluis_bytes xml)
 {
+    xmlResetLastError();
     if (!allowed(xml)) { return NULL; }
     const int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_COMPACT | XML_PARSE_NODICT;
     return xmlReadMemory((const char *)xml.ptr, (int)xml.len, NULL, NULL, options);

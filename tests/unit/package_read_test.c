@@ -418,6 +418,43 @@ static void a_callback_can_stop_the_pass(void **state)
     kluis_package_facts_clear(&facts);
 }
 
+static unsigned long calls, failing;
+
+static void *one_allocation_fails(size_t n)
+{
+    (void)n;
+    return ++calls == failing ? NULL : aligned_alloc(16, 16); /* base frees it */
+}
+
+static void a_failed_allocation_is_an_error_never_a_verdict(void **state)
+{
+    (void)state;
+    static const struct kluis_hooks hooks = { .alloc = one_allocation_fails };
+    uint8_t id[32], root[32];
+    struct kluis_err err = { 0 };
+    struct kluis_package_facts facts;
+    KLUIS_AUTO_BUF(b, 4 << 20);
+    kluis_package_facts_init(&facts);
+    int fd = sample_package(&(struct sample_options){ .records = 600, .evidence = true, .attachments = true }, id, root, &b);
+    kluis_close_quiet(&fd);
+    size_t errors = 0;
+    for (failing = 1;; failing++) {
+        calls = 0;
+        kluis_hooks_set(&hooks);
+        kluis_status rc = read_bytes(b.data, b.len, &facts, NULL, &err);
+        kluis_hooks_set(NULL);
+        if (rc == KLUIS_OK) {
+            assert_memory_equal(facts.id, id, 32); /* that memory was only for speed, or there was no such call */
+            if (calls < failing) { break; }
+            continue;
+        }
+        assert_int_equal(rc, KLUIS_E_NOMEM);
+        errors++;
+    }
+    assert_in_range(errors, 20, 2000);
+    kluis_package_facts_clear(&facts);
+}
+
 int main(void)
 {
     struct kluis_err err = { 0 };
@@ -432,6 +469,7 @@ int main(void)
         cmocka_unit_test(every_tampering_names_its_layer),
         cmocka_unit_test(files_that_do_not_belong_are_refused),
         cmocka_unit_test(a_bomb_stops_early),
+        cmocka_unit_test(a_failed_allocation_is_an_error_never_a_verdict),
         cmocka_unit_test(a_callback_can_stop_the_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* package_test.c - what the writer makes, judged by tools that are not ours. */
 #include "package_sample.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/wait.h>
@@ -93,6 +94,124 @@ static void other_tools_agree_about_a_package(void **state)
     assert_int_equal(run("/tmp", clean), 0);
 }
 
+/* ---- every allocation and every write that may fail ------------------------------------------- */
+
+static unsigned long calls, failing;
+
+static void *one_allocation_fails(size_t n)
+{
+    (void)n;
+    return ++calls == failing ? NULL : aligned_alloc(16, 16); /* base frees it */
+}
+
+static int one_write_fails(const char *op, const char *path, int fd)
+{
+    (void)path;
+    (void)fd;
+    if (strcmp(op, "write") != 0 && strcmp(op, "ftruncate") != 0 && strcmp(op, "read") != 0) { return 0; }
+    return ++calls == failing ? ENOSPC : 0;
+}
+
+static kluis_status write_small(int fd, uint8_t id[32], struct kluis_err *err)
+{
+    static const struct kluis_header h = { .platform = { "whatsapp", 8 }, .conversation_id = { "c-1", 3 }, .self = KLUIS_NO_PARTY,
+                                           .provenance = { .source = { "whatsapp-text", 13 } } };
+    struct kluis_package_meta m = { .header = &h, .organisation = KLUIS_STR_LIT("Proef"), .device = KLUIS_STR_LIT("d1"), .sequence = 1, .waardering = 'N',
+                                    .first_us = KLUIS_TIME_ABSENT, .last_us = KLUIS_TIME_ABSENT, .closed_us = 1743458400000000, .part = 1 };
+    struct kluis_attachment a = { .name = KLUIS_STR_LIT("a.txt"), .size = 5, .has_sha256 = true };
+    struct kluis_record r = { .author = KLUIS_NO_PARTY, .sent = { KLUIS_TIME_ABSENT, 0 }, .text = KLUIS_STR_LIT("hoi"), .attachments = &a, .n_attachments = 1,
+                              .target_author = KLUIS_NO_PARTY, .target_sent = { KLUIS_TIME_ABSENT, 0 } };
+    struct kluis_input_mem mem = { { (const uint8_t *)"bytes", 5 }, 0 };
+    struct kluis_input in = kluis_input_from_mem(&mem);
+    KLUIS_AUTO(kluis_package_writer) w = NULL;
+    KLUIS_AUTO_BUF(manifest, KLUIS_MANIFEST_MAX);
+    uint8_t root[32];
+    uint64_t size = 0;
+    KLUIS_TRY(kluis_package_begin(&w, fd, 6, &m, err));
+    KLUIS_TRY(kluis_package_attachment(w, a.name, a.type, &in, a.sha256, &size, err));
+    KLUIS_TRY(kluis_package_records_begin(w, err));
+    KLUIS_TRY(kluis_package_record(w, &r, mem.data, err));
+    KLUIS_TRY(kluis_package_records_end(w, root, err));
+    KLUIS_TRY(kluis_package_manifest(w, &manifest, err));
+    return kluis_package_finish(w, mem.data, id, &size, err);
+}
+
+/* Fails call 1, 2, 3 … until there is no such call any more; returns how many there were. */
+static unsigned long sweep(const struct kluis_hooks *hooks, kluis_status want)
+{
+    uint8_t id[32], good[32];
+    struct kluis_err err = { 0 };
+    int fd = sample_file();
+    assert_int_equal(write_small(fd, good, &err), KLUIS_OK);
+    kluis_close_quiet(&fd);
+    for (failing = 1;; failing++) {
+        kluis_err_clear(&err);
+        calls = 0;
+        fd = sample_file();
+        kluis_hooks_set(hooks);
+        kluis_status rc = write_small(fd, id, &err);
+        kluis_hooks_set(NULL);
+        kluis_close_quiet(&fd);
+        if (calls < failing) {
+            assert_int_equal(rc, KLUIS_OK);
+            assert_memory_equal(id, good, 32);
+            return failing - 1;
+        }
+        /* A trial compression that finds no memory only decides to deflate. */
+        if (rc == KLUIS_OK) {
+            assert_int_equal(want, KLUIS_E_NOMEM);
+            continue;
+        }
+        assert_int_equal(rc, want);
+        assert_true(err.msg[0] != '\0');
+    }
+}
+
+static void a_failed_allocation_or_write_is_an_error_and_leaks_nothing(void **state)
+{
+    (void)state;
+    static const struct kluis_hooks memory = { .alloc = one_allocation_fails }, disk = { .io_fault = one_write_fails };
+    assert_in_range(sweep(&memory, KLUIS_E_NOMEM), 20, 1000);
+    assert_in_range(sweep(&disk, KLUIS_E_IO), 30, 1000);
+}
+
+static void a_slice_that_cannot_be_described_is_not_begun(void **state)
+{
+    (void)state;
+    static const struct kluis_header h = { .platform = { "whatsapp", 8 }, .conversation_id = { "c-1", 3 }, .self = KLUIS_NO_PARTY,
+                                           .provenance = { .source = { "whatsapp-text", 13 } } };
+    const struct kluis_package_meta good = { .header = &h, .organisation = KLUIS_STR_LIT("Proef"), .device = KLUIS_STR_LIT("d1"), .sequence = 1,
+                                             .waardering = 'N', .first_us = KLUIS_TIME_ABSENT, .last_us = KLUIS_TIME_ABSENT,
+                                             .closed_us = 1743458400000000, .part = 1 };
+    struct kluis_package_meta bad[12];
+    for (size_t i = 0; i < 12; i++) { bad[i] = good; }
+    bad[0].organisation = KLUIS_STR_LIT("");
+    bad[1].organisation = KLUIS_STR_LIT("twee\nregels");
+    bad[2].device = KLUIS_STR_LIT("Jan de Vries");
+    bad[3].sequence = 0;
+    bad[4].waardering = 'X';
+    bad[5].bewaartermijn = KLUIS_STR_LIT("P10Y");           /* without V */
+    bad[6].closed_us++;
+    bad[7].closed_us = 0;
+    bad[8].first_us = 1;
+    bad[9].part = 0;
+    bad[10].retention_label = KLUIS_STR_LIT("\xff");
+    bad[11].waardering = 'V';
+    bad[11].bewaartermijn = KLUIS_STR_LIT("10 jaar");
+    struct kluis_package_writer *w = NULL;
+    struct kluis_err err = { 0 };
+    int fd = sample_file();
+    for (size_t i = 0; i < 12; i++) {
+        kluis_err_clear(&err);
+        assert_int_equal(kluis_package_begin(&w, fd, 6, &bad[i], &err), KLUIS_E_REJECT);
+        assert_null(w);
+    }
+    kluis_err_clear(&err);
+    assert_int_equal(kluis_package_begin(&w, fd, 6, &good, &err), KLUIS_OK);
+    kluis_package_writer_free(w);
+    kluis_close_quiet(&fd);
+}
+
 int main(void)
 {
     struct kluis_err err = { 0 };
@@ -100,6 +219,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_package_starts_with_a_stored_mimetype),
         cmocka_unit_test(the_same_slice_gives_the_same_bytes),
+        cmocka_unit_test(a_failed_allocation_or_write_is_an_error_and_leaks_nothing),
+        cmocka_unit_test(a_slice_that_cannot_be_described_is_not_begun),
         cmocka_unit_test(other_tools_agree_about_a_package),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
