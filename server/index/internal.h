@@ -112,9 +112,10 @@ struct index {
     int64_t watermark;
 };
 
+/* A new file with its tables.  A period file is left in the one transaction that fills it. */
 KLUIS_MUSTUSE kluis_status istore_create(struct index *ix, const char *name, bool hot, struct kluis_db **out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status istore_connect(struct index *ix, const char *name, bool immutable, bool writer, struct kluis_db **out, struct kluis_err *err);
-/* Closes and fsyncs a period file that was created, so that it may be named in the catalogue. */
+/* Commits, closes and fsyncs a period file that was created, so that it may be named in the catalogue. */
 KLUIS_MUSTUSE kluis_status istore_finish(struct index *ix, const char *name, struct kluis_db **db, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status istore_delete(struct index *ix, const char *name, struct kluis_err *err); /* the file and its key */
 KLUIS_MUSTUSE kluis_status istore_meta(struct kluis_db *hot, const char *key, int64_t *value, struct kluis_err *err);
@@ -159,6 +160,11 @@ void isame_write(struct kluis_buf *b, const struct isame *s, bool exact);
 /* ---- move.c: from the hot file to closed periods, and erasing ----------------------------------------- */
 void imove_free(struct index *ix);              /* gives up what is being made */
 KLUIS_MUSTUSE kluis_status imove_clean(struct index *ix, struct kluis_err *err); /* removes files that the catalogue does not name */
+
+kluis_status imove_refill(struct kluis_db *hot, struct kluis_err *err);  /* FTS5 of the hot file anew, from its rows */
+/* Takes a hot row out of FTS5.  meta: what it was entered with, NULL: what its group says now. */
+kluis_status imove_unindex(struct kluis_db *hot, int64_t row, const char *meta, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status imove_rebuild_hot(struct index *ix, struct kluis_err *err); /* a new hot file and key; the former's destroyed */
 
 /* ---- hit.c ------------------------------------------------------------------------------------------- */
 /* Reads one record of a file and everything shown with it, and hands it on. */

@@ -1,0 +1,191 @@
+/* server/index/erase.c - a package's records out of the index: rows, files and keys.  See index.h.
+ *
+ * First, in one transaction, the rows go: those in closed periods are shadowed, groups that lose a sighting are settled anew, and `erase` is
+ * set.  While it is, maintenance rebuilds every period with shadows and then the hot file, each time destroying the former file's key; the
+ * last write clears it.  A crash in between leaves it set, and the next index_maintain or index_remove goes on.
+ */
+#include "server/index/internal.h"
+
+#include <sqlite3.h>
+
+struct rows { struct irow *list; size_t n, cap; };
+
+static kluis_status push(struct rows *r, const struct irow *row, struct kluis_err *err)
+{
+    if (r->n == r->cap) {
+        size_t cap = r->cap == 0 ? 256 : r->cap * 2;
+        struct irow *grown = kluis_realloc(r->list, cap * sizeof *grown);
+        if (grown == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+        r->list = grown;
+        r->cap = cap;
+    }
+    r->list[r->n++] = *row;
+    return KLUIS_OK;
+}
+
+struct target { int64_t pkg, conv, link, first, last; bool several; };
+
+static kluis_status rows_of(struct index *ix, struct kluis_db *unit, int64_t file, const struct target *t, struct rows *out, struct kluis_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, hash, idkey FROM rec WHERE conv=?1 AND at>=?2 AND at<=?3 AND pkg=?4", "iiii", t->conv, t->first, t->last, t->pkg));
+    kluis_status st = KLUIS_OK;
+    while ((st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
+        const struct irow row = { file, kluis_db_int(q, 0), t->conv, kluis_db_int(q, 1), kluis_db_int(q, 3), (uint32_t)kluis_db_int(q, 2), sqlite3_column_type(q, 3) != SQLITE_NULL };
+        bool hidden = false;
+        if (file != 0) { KLUIS_TRY(ihidden(&ix->w, file, row.row, &hidden, err)); }
+        if (!hidden) { KLUIS_TRY(push(out, &row, err)); }
+    }
+    return st == KLUIS_END ? KLUIS_OK : st;
+}
+
+/* One row of the hot file, after everything of its run is there too. */
+static kluis_status drop_hot(struct index *ix, const struct irow *row, struct kluis_err *err)
+{
+    struct kluis_db *hot = ix->w.hot;
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(hot, &q, err, "SELECT lead, bits FROM rec WHERE id=?1", "i", row->row));
+    KLUIS_TRY(kluis_db_step(hot, q, err));
+    bool leader = sqlite3_column_type(q, 0) == SQLITE_NULL, conflict = (kluis_db_int(q, 1) & IBITS_CONFLICT) != 0;
+    kluis_db_done(q);
+    struct ipending *p = ipending_of(ix, row->row);
+    const struct idirty *d = NULL;
+    for (size_t i = 0; i < ix->b.n_dirty; i++) { if (ix->b.dirty[i].row == row->row) { d = &ix->b.dirty[i]; } }
+    if (p != NULL) {
+        p->leader = false; /* FTS5 never had it */
+    } else if (d != NULL ? d->had : leader) {
+        KLUIS_TRY(imove_unindex(hot, row->row, d == NULL ? NULL : d->meta, err));
+    }
+    ix->b.sightings--;
+    ix->b.groups -= leader ? 1 : 0;
+    ix->b.conflicts -= leader && conflict ? 1 : 0;
+    return kluis_db_run(hot, NULL, err, "DELETE FROM rec WHERE id=?1", "i", row->row);
+}
+
+static kluis_status settle_rest(struct index *ix, const struct irow *row, const struct target *t, struct kluis_err *err)
+{
+    struct rows rest = { 0 };
+    sqlite3_stmt *q = NULL;
+    kluis_status st = row->has_id ? kluis_db_query(ix->w.hot, &q, err, "SELECT id, conv, at, hash, idkey FROM rec WHERE idkey=?1", "i", row->idkey)
+                                  : kluis_db_query(ix->w.hot, &q, err,
+                                                   "SELECT id, conv, at, hash, idkey FROM rec WHERE conv IN (SELECT conv FROM conv_link WHERE link=?1) AND at>=?2 AND at<=?3 AND hash=?4",
+                                                   "iiii", t->link, row->at - 60000000, row->at + 60000000, (int64_t)row->hash);
+    while (st == KLUIS_OK && (st = kluis_db_step(ix->w.hot, q, err)) == KLUIS_OK) {
+        const struct irow r = { 0, kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 4), (uint32_t)kluis_db_int(q, 3), sqlite3_column_type(q, 4) != SQLITE_NULL };
+        st = push(&rest, &r, err);
+    }
+    if (st == KLUIS_END) { st = KLUIS_OK; }
+    for (size_t i = 0; i < rest.n && st == KLUIS_OK; i++) { st = igroup_settle(ix, &rest.list[i], false, err); }
+    kluis_free(rest.list);
+    return st;
+}
+
+static kluis_status take(struct index *ix, const struct target *t, struct rows *all, struct rows *hot, struct kluis_err *err)
+{
+    KLUIS_TRY(rows_of(ix, ix->w.hot, 0, t, all, err));
+    for (size_t i = 0; i < ix->w.catalog.n; i++) {
+        struct kluis_db *unit = NULL;
+        KLUIS_TRY(istore_period(ix, &ix->w, &ix->w.catalog.list[i], &unit, err));
+        KLUIS_TRY(rows_of(ix, unit, ix->w.catalog.list[i].file, t, all, err));
+    }
+    /* What stands alone is shadowed where it is; what may have company comes to the hot file with it. */
+    for (size_t i = 0; i < all->n; i++) {
+        const struct irow *r = &all->list[i];
+        bool hidden = false;
+        if (r->file != 0) { KLUIS_TRY(ihidden(&ix->w, r->file, r->row, &hidden, err)); } /* pulled along with an earlier one */
+        if (hidden) { continue; }
+        if (r->has_id || t->several) {
+            KLUIS_TRY(igroup_settle(ix, r, true, err));
+        } else if (r->file != 0) {
+            KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "INSERT INTO shadow(file, row) VALUES(?1, ?2)", "ii", r->file, r->row));
+            KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE period SET shadows=shadows+1 WHERE file=?1", "i", r->file));
+            ix->b.sightings--;
+            ix->b.groups--;
+        }
+    }
+    KLUIS_TRY(rows_of(ix, ix->w.hot, 0, t, hot, err));
+    for (size_t i = 0; i < hot->n; i++) { KLUIS_TRY(drop_hot(ix, &hot->list[i], err)); }
+    for (size_t i = 0; i < hot->n; i++) { if (hot->list[i].has_id || t->several) { KLUIS_TRY(settle_rest(ix, &hot->list[i], t, err)); } }
+    struct kluis_db *db = ix->w.hot;
+    KLUIS_TRY(kluis_db_run(db, NULL, err, "DELETE FROM pkg WHERE no=?1", "i", t->pkg));
+    KLUIS_TRY(kluis_db_exec(db, "DELETE FROM conv WHERE no NOT IN (SELECT conv FROM pkg); DELETE FROM alias WHERE conv NOT IN (SELECT conv FROM pkg);"
+                                "DELETE FROM conv_link WHERE conv NOT IN (SELECT conv FROM pkg); DELETE FROM link WHERE no NOT IN (SELECT link FROM pkg);", err));
+    KLUIS_TRY(kluis_db_run(db, NULL, err, "UPDATE meta SET v=v+1 WHERE k='catalog'", ""));
+    return istore_set(db, "erase", 1, err);
+}
+
+kluis_status index_remove(struct index *ix, const uint8_t package[32], struct kluis_err *err)
+{
+    if (ix->b.open) { return KLUIS_FAIL(err, KLUIS_E_BUG, "packages are added and not committed"); }
+    imove_free(ix);
+    struct target t = { 0 };
+    struct rows all = { 0 }, hot = { 0 };
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(ibatch_begin(ix, err));
+    kluis_status st = kluis_db_query(ix->w.hot, &q, err, "SELECT p.no, p.conv, p.link, p.first, p.last, l.several FROM pkg p JOIN link l ON l.no=p.link WHERE p.id=?1", "h", package);
+    if (st == KLUIS_OK) { st = kluis_db_step(ix->w.hot, q, err); }
+    if (st == KLUIS_OK) { t = (struct target){ kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 3), kluis_db_int(q, 4), kluis_db_int(q, 5) != 0 }; }
+    kluis_db_done(q);
+    if (st == KLUIS_OK) { st = take(ix, &t, &all, &hot, err); } else if (st == KLUIS_END) { st = KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no such package in the index"); }
+    kluis_free(all.list);
+    kluis_free(hot.list);
+    if (st != KLUIS_OK) {
+        ibatch_rollback(ix);
+        return st;
+    }
+    KLUIS_TRY(index_commit(ix, err));
+    bool more = true;
+    int64_t left = 1;
+    while (left != 0) {
+        KLUIS_TRY(index_maintain(ix, &more, err));
+        KLUIS_TRY(istore_meta(ix->w.hot, "erase", &left, err));
+    }
+    return KLUIS_OK;
+}
+
+static kluis_status fill(struct index *ix, struct kluis_db *db, const char *old, struct kluis_err *err)
+{
+    static const char *const tables[] = { "platform", "official", "device", "link", "conv", "conv_link", "alias", "pkg", "period", "shadow", "rec" };
+    KLUIS_AUTO_BUF(sql, 4096);
+    char path[KLUIS_PATH_MAX];
+    KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, old, err));
+    KLUIS_TRY(kluis_db_run(db, NULL, err, "ATTACH ?1 AS old", "s", path));
+    KLUIS_TRY(kluis_db_begin(db, err));
+    kluis_buf_cstr(&sql, "DELETE FROM main.meta; INSERT INTO main.meta SELECT * FROM old.meta; UPDATE main.meta SET v=0 WHERE k='erase'; UPDATE main.meta SET v=v+1 WHERE k='catalog';");
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) { kluis_buf_fmt(&sql, "INSERT INTO main.%s SELECT * FROM old.%s;", tables[i], tables[i]); }
+    kluis_buf_byte(&sql, 0);
+    KLUIS_TRY(kluis_buf_ok(&sql, err));
+    KLUIS_TRY(kluis_db_exec(db, (const char *)sql.data, err));
+    KLUIS_TRY(imove_refill(db, err));
+    KLUIS_TRY(kluis_db_commit(db, "index.rebuilt", err));
+    return kluis_db_exec(db, "DETACH old; PRAGMA wal_checkpoint(TRUNCATE);", err);
+}
+
+kluis_status imove_rebuild_hot(struct index *ix, struct kluis_err *err)
+{
+    char old[IKEYS_NAME], name[IKEYS_NAME];
+    int64_t next = 0;
+    ikeys_hot(ix->keys, old);
+    KLUIS_TRY(istore_meta(ix->w.hot, "next_file", &next, err));
+    KLUIS_TRY(istore_set(ix->w.hot, "next_file", next + 1, err));
+    (void)snprintf(name, sizeof name, "hot-%06lld.db", (long long)next);
+    KLUIS_TRY(ikeys_add(ix->keys, name, err));
+    struct kluis_db *db = NULL;
+    KLUIS_TRY(istore_create(ix, name, true, &db, err));
+    kluis_status st = fill(ix, db, old, err);
+    kluis_db_free(db);
+    if (st != KLUIS_OK) { return st; }
+    (void)pthread_rwlock_wrlock(&ix->life);
+    (void)pthread_mutex_lock(&ix->lock);
+    for (size_t i = 0; i < ix->n_readers; i++) { istore_close(ix->readers[i]); }
+    ix->epoch++;
+    (void)pthread_mutex_unlock(&ix->lock);
+    istore_close(&ix->w);
+    st = ikeys_switch_hot(ix->keys, name, err); /* from here on the old file is noise */
+    if (st == KLUIS_OK) { st = istore_delete(ix, old, err); }
+    if (st == KLUIS_OK) { st = istore_connect(ix, name, false, true, &ix->w.hot, err); }
+    if (st == KLUIS_OK) { st = istore_catalog(&ix->w, err); }
+    if (st == KLUIS_OK) { st = ihot_load(ix, err); }
+    (void)pthread_rwlock_unlock(&ix->life);
+    return st;
+}
