@@ -164,7 +164,7 @@ int itoken_each(const char *text, size_t n, void *ctx, itoken_fn *fn)
         size_t len = 1, at = i;
         uint32_t c = decode(p + i, n - i, &len);
         i += len;
-        uint8_t what = c < FAST ? fast_class[c] : slow_class(c);
+        uint8_t what = c < FAST ? fast_class[c] : c == 0xfffd ? FOLD_SEPARATOR : slow_class(c);
         uint32_t syllable = hangul(p, n, at, c, &i);
         if (syllable != 0) {
             c = syllable;
