@@ -9,7 +9,7 @@
 #include "server/gate/route.h"
 
 struct gate_store;
-enum { GATE_SPKI_MAX = 600, GATE_BATCH = 64, GATE_BATCH_BYTES = 4 << 20, GATE_ANSWER_MAX = 256 << 10, GATE_OTK_MAX = 20000 };
+enum { GATE_SPKI_MAX = 600, GATE_BATCH = 64, GATE_BATCH_BYTES = 4 << 20, GATE_ANSWER_MAX = (1 << 20) + 4096, GATE_OTK_MAX = 20000 };
 
 KLUIS_MUSTUSE kluis_status gate_store_open(struct gate_store **out, const char *path, const struct gate_limits *limits, const char *log_vkey,
                                            struct kluis_err *err);
