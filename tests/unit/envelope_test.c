@@ -324,7 +324,7 @@ static void two_encryptions_of_the_same_share_nothing(KLUIS_UNUSED void **state)
 
 static struct kluis_code sample_code(void)
 {
-    struct kluis_code c;
+    struct kluis_code c = {{0}, {0}};
     for (uint8_t i = 0; i < 16; i++) { c.secret[i] = (uint8_t)(i * 17); c.root[i] = (uint8_t)(255 - i * 3); }
     return c;
 }
