@@ -1,0 +1,274 @@
+/* json.c - the reader of json.h: recursive descent with a depth limit.
+ */
+#include "agent/source/signal_export/json.h"
+
+struct in {
+    const char *line, *p, *end;
+    struct kluis_arena *arena;
+    struct kluis_err *err;
+    unsigned depth;
+};
+
+static kluis_status bad(struct in *in, const char *what)
+{
+    return KLUIS_FAIL(in->err, KLUIS_E_REJECT, "not JSON at byte %zu: %s", (size_t)(in->p - in->line) + 1, what);
+}
+
+static kluis_status full(struct in *in) { return KLUIS_FAIL(in->err, KLUIS_E_LIMIT, "too many values in one line"); }
+
+static void space(struct in *in)
+{
+    while (in->p < in->end && (*in->p == ' ' || *in->p == '\t' || *in->p == '\r' || *in->p == '\n')) { in->p++; }
+}
+
+static bool hex4(const char *p, const char *end, unsigned *out)
+{
+    if (end - p < 4) { return false; }
+    unsigned v = 0;
+    for (int i = 0; i < 4; i++) {
+        char c = p[i];
+        unsigned d = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 16;
+        if (d == 16) { return false; }
+        v = v << 4 | d;
+    }
+    *out = v;
+    return true;
+}
+
+static char *put_utf8(char *w, unsigned c)
+{
+    if (c < 0x80) { *w++ = (char)c; }
+    else if (c < 0x800) { *w++ = (char)(0xc0 | c >> 6); *w++ = (char)(0x80 | (c & 0x3f)); }
+    else if (c < 0x10000) { *w++ = (char)(0xe0 | c >> 12); *w++ = (char)(0x80 | (c >> 6 & 0x3f)); *w++ = (char)(0x80 | (c & 0x3f)); }
+    else { *w++ = (char)(0xf0 | c >> 18); *w++ = (char)(0x80 | (c >> 12 & 0x3f)); *w++ = (char)(0x80 | (c >> 6 & 0x3f)); *w++ = (char)(0x80 | (c & 0x3f)); }
+    return w;
+}
+
+/* \uXXXX at p[0..5]; pairs are joined, half of one becomes U+FFFD. */
+static bool unicode_escape(const char **p, const char *end, char **w, bool *damaged)
+{
+    unsigned c, low;
+    if (!hex4(*p + 2, end, &c)) { return false; }
+    *p += 6;
+    if (c >= 0xd800 && c < 0xdc00 && end - *p >= 6 && (*p)[0] == '\\' && (*p)[1] == 'u' && hex4(*p + 2, end, &low) && low >= 0xdc00 && low < 0xe000) {
+        c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+        *p += 6;
+    } else if (c >= 0xd800 && c < 0xe000) {
+        c = 0xfffd;
+        *damaged = true;
+    }
+    *w = put_utf8(*w, c);
+    return true;
+}
+
+static kluis_status string(struct in *in, struct kluis_str *out, bool *damaged)
+{
+    const char *start = ++in->p;
+    bool escapes = false;
+    *damaged = false;
+    while (in->p < in->end && *in->p != '"') {
+        if ((unsigned char)*in->p < 0x20) { return bad(in, "a control character in a string"); }
+        if (*in->p == '\\') {
+            escapes = true;
+            in->p++;
+            if (in->p == in->end) { break; }
+        }
+        in->p++;
+    }
+    if (in->p >= in->end) { return bad(in, "a string without end"); }
+    const char *end = in->p++;
+    size_t n = (size_t)(end - start);
+    if (kluis_utf8_valid(start, n) != n) { return bad(in, "text that is not UTF-8"); }
+    if (!escapes) {
+        *out = (struct kluis_str){start, n};
+        return KLUIS_OK;
+    }
+    char *text = kluis_arena_alloc(in->arena, n + 1), *w = text;
+    if (text == NULL) { return full(in); }
+    for (const char *p = start; p < end;) {
+        if (*p != '\\') { *w++ = *p++; continue; }
+        static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+        const char *at = p[1] == '\0' ? NULL : strchr(from, p[1]);
+        if (at != NULL) { *w++ = to[at - from]; p += 2; }
+        else if (p[1] != 'u' || !unicode_escape(&p, end, &w, damaged)) { return bad(in, "an escape that JSON does not have"); }
+    }
+    *out = (struct kluis_str){text, (size_t)(w - text)};
+    return KLUIS_OK;
+}
+
+static bool digits(struct in *in)
+{
+    const char *p = in->p;
+    while (in->p < in->end && *in->p >= '0' && *in->p <= '9') { in->p++; }
+    return in->p > p;
+}
+
+static kluis_status number(struct in *in, struct kluis_str *out)
+{
+    const char *start = in->p;
+    if (*in->p == '-') { in->p++; }
+    const char *first = in->p;
+    bool ok = digits(in) && !(*first == '0' && in->p - first > 1);
+    if (ok && in->p < in->end && *in->p == '.') { in->p++; ok = digits(in); }
+    if (ok && in->p < in->end && (*in->p == 'e' || *in->p == 'E')) {
+        in->p++;
+        if (in->p < in->end && (*in->p == '+' || *in->p == '-')) { in->p++; }
+        ok = digits(in);
+    }
+    *out = (struct kluis_str){start, (size_t)(in->p - start)};
+    return ok ? KLUIS_OK : bad(in, "a malformed number");
+}
+
+static bool word(struct in *in, const char *w)
+{
+    size_t n = strlen(w);
+    if ((size_t)(in->end - in->p) < n || memcmp(in->p, w, n) != 0) { return false; }
+    in->p += n;
+    return true;
+}
+
+static kluis_status value(struct in *in, struct json *v);
+
+static kluis_status members(struct in *in, struct json *v, char close)
+{
+    struct json **tail = &v->child;
+    if (++in->depth > JSON_DEPTH_MAX) { return KLUIS_FAIL(in->err, KLUIS_E_LIMIT, "nested deeper than %d levels", (int)JSON_DEPTH_MAX); }
+    in->p++;
+    space(in);
+    if (in->p < in->end && *in->p == close) {
+        in->p++;
+        in->depth--;
+        return KLUIS_OK;
+    }
+    for (;;) {
+        struct json *m = kluis_arena_alloc(in->arena, sizeof *m);
+        if (m == NULL) { return full(in); }
+        space(in);
+        if (v->type == JSON_OBJECT) {
+            bool damaged;
+            if (in->p >= in->end || *in->p != '"') { return bad(in, "a member without a name"); }
+            KLUIS_TRY(string(in, &m->key, &damaged));
+            for (const struct json *o = v->child; o != NULL; o = o->next) {
+                if (kluis_str_eq(o->key, m->key)) { return bad(in, "the same member twice"); }
+            }
+            space(in);
+            if (in->p >= in->end || *in->p != ':') { return bad(in, "a name without ':'"); }
+            in->p++;
+            space(in);
+        }
+        KLUIS_TRY(value(in, m));
+        *tail = m;
+        tail = &m->next;
+        space(in);
+        if (in->p < in->end && *in->p == ',') { in->p++; continue; }
+        if (in->p < in->end && *in->p == close) { break; }
+        return bad(in, in->p >= in->end ? "it ends in the middle" : "neither ',' nor an end");
+    }
+    in->p++;
+    in->depth--;
+    return KLUIS_OK;
+}
+
+static kluis_status value(struct in *in, struct json *v)
+{
+    kluis_status rc = KLUIS_OK;
+    const char *start = in->p;
+    if (in->p >= in->end) { return bad(in, "it ends in the middle"); }
+    switch (*in->p) {
+    case '{': v->type = JSON_OBJECT; rc = members(in, v, '}'); break;
+    case '[': v->type = JSON_ARRAY; rc = members(in, v, ']'); break;
+    case '"': v->type = JSON_STRING; rc = string(in, &v->text, &v->damaged); break;
+    case 't': v->type = JSON_TRUE; rc = word(in, "true") ? KLUIS_OK : bad(in, "an unknown word"); break;
+    case 'f': v->type = JSON_FALSE; rc = word(in, "false") ? KLUIS_OK : bad(in, "an unknown word"); break;
+    case 'n': v->type = JSON_NULL; rc = word(in, "null") ? KLUIS_OK : bad(in, "an unknown word"); break;
+    default:
+        v->type = JSON_NUMBER;
+        rc = *in->p == '-' || (*in->p >= '0' && *in->p <= '9') ? number(in, &v->text) : bad(in, "no value");
+    }
+    v->raw = (struct kluis_str){start, (size_t)(in->p - start)};
+    return rc;
+}
+
+kluis_status json_read(struct kluis_str line, struct kluis_arena *arena, struct json **out, struct kluis_err *err)
+{
+    struct in in = {.line = line.ptr, .p = line.ptr, .end = line.ptr + line.len, .arena = arena, .err = err};
+    struct json *v = kluis_arena_alloc(arena, sizeof *v);
+    *out = NULL;
+    if (v == NULL) { return full(&in); }
+    space(&in);
+    KLUIS_TRY(value(&in, v));
+    space(&in);
+    if (in.p != in.end) { return bad(&in, "something after the value"); }
+    *out = v;
+    return KLUIS_OK;
+}
+
+/* ---- looking ------------------------------------------------------------------------------------- */
+
+struct json *json_get(struct json *object, const char *name)
+{
+    if (object == NULL || object->type != JSON_OBJECT) { return NULL; }
+    for (struct json *m = object->child; m != NULL; m = m->next) {
+        if (kluis_str_is(m->key, name)) {
+            if (m->used == 0) { m->used = 1; }
+            return m->type == JSON_NULL ? NULL : m;
+        }
+    }
+    return NULL;
+}
+
+/* A member of another type than asked for is not looked at: it stays among what is kept raw. */
+static struct json *typed(struct json *object, const char *name, enum json_type t)
+{
+    struct json *m = json_get(object, name);
+    if (m == NULL || m->type == t) { return m; }
+    m->used = 0;
+    return NULL;
+}
+
+struct json *json_object(struct json *object, const char *name) { return typed(object, name, JSON_OBJECT); }
+struct json *json_array(struct json *object, const char *name) { return typed(object, name, JSON_ARRAY); }
+
+struct kluis_str json_string(struct json *object, const char *name)
+{
+    const struct json *m = typed(object, name, JSON_STRING);
+    return m == NULL || m->text.len == 0 ? (struct kluis_str){NULL, 0} : m->text;
+}
+
+bool json_value_u64(const struct json *v, uint64_t *out)
+{
+    if (v == NULL || (v->type != JSON_NUMBER && v->type != JSON_STRING) || v->text.len == 0 || v->text.len > 20) { return false; }
+    uint64_t n = 0;
+    for (size_t i = 0; i < v->text.len; i++) {
+        unsigned d = (unsigned)(v->text.ptr[i] - '0');
+        if (d > 9 || n > (UINT64_MAX - d) / 10) { return false; }
+        n = n * 10 + d;
+    }
+    *out = n;
+    return true;
+}
+
+bool json_u64(struct json *object, const char *name, uint64_t *out)
+{
+    struct json *m = json_get(object, name);
+    if (m == NULL) { return false; }
+    bool ok = json_value_u64(m, out);
+    m->used = ok ? 1 : 0;
+    return ok;
+}
+
+bool json_true(struct json *object, const char *name)
+{
+    struct json *m = json_get(object, name);
+    if (m == NULL) { return false; }
+    m->used = m->type == JSON_TRUE || m->type == JSON_FALSE ? 1 : 0;
+    return m->type == JSON_TRUE;
+}
+
+struct json *json_whole(struct json *v)
+{
+    if (v != NULL) { v->used = 2; }
+    return v;
+}
+
+void json_ignore(struct json *object, const char *name) { (void)json_whole(json_get(object, name)); }

@@ -1,0 +1,9 @@
+# Signal's own test cases, where the fixtures are on this machine; source_dump prints what a source gives.
+kluis_program(source_dump SOURCES ${CMAKE_SOURCE_DIR}/tests/support/source_dump.c LINK agent_source)
+set_target_properties(source_dump PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND)
+  add_test(NAME conformance.signal_export
+    COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/signal_export.py $<TARGET_FILE:source_dump> ${CMAKE_SOURCE_DIR}/../shared/fixtures/signal-backup 200)
+  set_tests_properties(conformance.signal_export PROPERTIES LABELS conformance SKIP_RETURN_CODE 77 TIMEOUT 300)
+endif()
