@@ -383,6 +383,14 @@ static void a_line_or_nesting_without_end_is_refused(KLUIS_UNUSED void **state)
     assert_int_equal(read_with(&s, scratch, NULL, 0, &err), KLUIS_E_LIMIT);
     seen_free(&s);
     kluis_err_clear(&err);
+    size_t at = sizeof INFO - 1;
+    p[at++] = '{';
+    for (unsigned i = 0; i < 5000; i++) { at += (size_t)snprintf(p + at, 32, "%s\"m%u\":1", i > 0 ? "," : "", i); }
+    p[at++] = '}';
+    write_input(p, at);
+    assert_int_equal(read_with(&s, scratch, NULL, 0, &err), KLUIS_E_LIMIT);
+    seen_free(&s);
+    kluis_err_clear(&err);
     for (size_t i = sizeof INFO - 1; i + 2 < (3 << 20); i += 2) { memcpy(p + i, "1,", 2); } /* a tree that would not fit */
     memcpy(p + sizeof INFO - 1, "{\"a\":[", 6);
     p[sizeof INFO + 5] = '1';

@@ -132,6 +132,7 @@ static kluis_status value(struct in *in, struct json *v);
 static kluis_status members(struct in *in, struct json *v, char close)
 {
     struct json **tail = &v->child;
+    unsigned n = 0;
     if (++in->depth > JSON_DEPTH_MAX) { return KLUIS_FAIL(in->err, KLUIS_E_LIMIT, "nested deeper than %d levels", (int)JSON_DEPTH_MAX); }
     in->p++;
     space(in);
@@ -146,6 +147,7 @@ static kluis_status members(struct in *in, struct json *v, char close)
         space(in);
         if (v->type == JSON_OBJECT) {
             bool damaged;
+            if (++n > JSON_MEMBERS_MAX) { return KLUIS_FAIL(in->err, KLUIS_E_LIMIT, "an object of more than %d members", (int)JSON_MEMBERS_MAX); }
             if (in->p >= in->end || *in->p != '"') { return bad(in, "a member without a name"); }
             KLUIS_TRY(string(in, &m->key, &damaged));
             for (const struct json *o = v->child; o != NULL; o = o->next) {

@@ -9,7 +9,7 @@
 #include "kluis/base.h"
 
 enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
-enum { JSON_DEPTH_MAX = 64 };
+enum { JSON_DEPTH_MAX = 64, JSON_MEMBERS_MAX = 4096 /* of one object: each is compared with all before it */ };
 
 struct json {
     enum json_type type;
@@ -21,7 +21,7 @@ struct json {
     struct json *child, *next;
 };
 
-/* E_REJECT: not one JSON value (says at which byte); E_LIMIT: deeper than JSON_DEPTH_MAX or more than the arena holds.  Borrows line. */
+/* E_REJECT: not one JSON value (says at which byte); E_LIMIT: deeper or wider than the above, or more than the arena holds.  Borrows line. */
 KLUIS_MUSTUSE kluis_status json_read(struct kluis_str line, struct kluis_arena *arena, struct json **out, struct kluis_err *err);
 
 /* All take NULL for an absent value and give absent back; what they find is marked used. */

@@ -4,11 +4,11 @@
 
 #include <errno.h>
 
-enum { PIECE = 256 << 10 };
+enum { PIECE = 256 << 10, STEP = 8 << 10 }; /* read at once when going through, and first of all after a jump */
 
 kluis_status lines_open(struct lines *l, int fd, const char *what, struct kluis_err *err)
 {
-    *l = (struct lines){.fd = fd, .what = what, .cap = PIECE};
+    *l = (struct lines){.fd = fd, .what = what, .cap = PIECE, .step = PIECE};
     l->data = kluis_malloc(PIECE);
     return l->data == NULL ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again") : KLUIS_OK;
 }
@@ -21,6 +21,7 @@ kluis_status lines_seek(struct lines *l, uint64_t at, KLUIS_UNUSED struct kluis_
     }
     l->at = at;
     l->start = l->end = 0;
+    l->step = at == 0 ? PIECE : STEP;
     l->ended = false;
     return KLUIS_OK;
 }
@@ -43,11 +44,13 @@ static kluis_status more(struct lines *l, struct kluis_err *err)
         l->data = p;
         l->cap = cap;
     }
-    ssize_t n = kluis_io_pread(l->fd, l->data + l->end, l->cap - l->end, l->at);
+    size_t room = l->cap - l->end;
+    ssize_t n = kluis_io_pread(l->fd, l->data + l->end, room < l->step ? room : l->step, l->at);
     if (n < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "%s: cannot read", l->what); }
     l->ended = n == 0;
     l->end += (size_t)n;
     l->at += (uint64_t)n;
+    if (l->step < PIECE) { l->step *= 2; }
     return KLUIS_OK;
 }
 

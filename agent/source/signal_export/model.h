@@ -72,7 +72,7 @@ struct model {
 #define NOBODY UINT32_MAX
 
 /* ---- lines.c ------------------------------------------------------------------------------------- */
-struct lines { int fd; uint64_t at; uint8_t *data; size_t start, end, cap; bool ended; const char *what; uint64_t number; };
+struct lines { int fd; uint64_t at; uint8_t *data; size_t start, end, cap, step; bool ended; const char *what; uint64_t number; };
 KLUIS_MUSTUSE kluis_status lines_open(struct lines *l, int fd, const char *what, struct kluis_err *err);
 /* KLUIS_END after the last.  line is without its newline and lives until the next call; at: its offset in the file. */
 KLUIS_MUSTUSE kluis_status lines_next(struct lines *l, struct kluis_str *line, uint64_t *at, struct kluis_err *err);
