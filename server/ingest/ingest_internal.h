@@ -76,6 +76,8 @@ void *feeder_main(void *arg);
 KLUIS_MUSTUSE kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struct kluis_err *err);
 /* work.c: opens one delivery and decides; shared with ingest_reopen. */
 KLUIS_MUSTUSE kluis_status open_stored(const struct ingest_config *c, const struct custody_delivery *d, struct kluis_buf *result, struct opened *out, struct kluis_err *err);
+/* Opener and judge, then everything that they claim held against session and register.  OK: o->accepted says which; else local. */
+KLUIS_MUSTUSE kluis_status ingest_decide(struct ingest *in, struct decided *o, struct kluis_err *err);
 /* Custody's own facts into an opener's rows: id, number, official, device, verdict and time are never the opener's to say. */
 void index_fill(const struct custody_package *p, struct index_package *rows);
 

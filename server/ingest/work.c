@@ -89,7 +89,7 @@ static kluis_status judge_signature(struct ingest *in, const struct opened *f, c
     return KLUIS_OK;
 }
 
-static kluis_status decide(struct ingest *in, struct decided *o, struct kluis_err *err)
+kluis_status ingest_decide(struct ingest *in, struct decided *o, struct kluis_err *err)
 {
     struct opened f;
     struct reg_device dev;
@@ -210,11 +210,11 @@ void *worker_main(void *arg)
             }
             continue;
         }
-        kluis_status rc = decide(in, o, &err);
+        kluis_status rc = ingest_decide(in, o, &err);
         for (int i = 1; i < TRIES && (rc == KLUIS_E_BUSY || rc == KLUIS_E_NOMEM) && !ingest_stopping(in); i++) {
             ingest_trouble(in, "worker", &err);
             kluis_err_clear(&err);
-            rc = decide(in, o, &err);
+            rc = ingest_decide(in, o, &err);
         }
         if (rc == KLUIS_E_BUSY && !ingest_stopping(in)) {
             rc = refused(o, LAYER_OPENER, "no opener for this package lived long enough to begin");

@@ -28,7 +28,7 @@ struct zygote {
     pthread_mutex_t lock;
 };
 
-enum { CHILD_INPUT = 3, CHILD_REQUEST = 4, CHILD_RESULT = 5, FILTER_MAX = 512 };
+enum { CHILD_INPUT = 3, CHILD_REQUEST = 4, CHILD_RESULT = 5, FILTER_MAX = 512, READ_AT_ONCE = 256 << 10 };
 
 /* Everything a decrypting, inflating, parsing, verifying process needs once its libraries are loaded.  No call in here opens,
  * connects, creates a process or changes one, and no page becomes executable. */
@@ -345,11 +345,12 @@ static kluis_status listen_to(int fd, int seconds, struct kluis_buf *result, str
         if (r < 0) {
             return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot listen to the opener");
         }
-        uint8_t *room = result->len - from > ZYGOTE_RESULT_MAX ? NULL : kluis_buf_reserve(result, 256 << 10);
+        size_t want = result->max - result->len < READ_AT_ONCE ? result->max - result->len : READ_AT_ONCE;
+        uint8_t *room = result->len - from > ZYGOTE_RESULT_MAX || want == 0 ? NULL : kluis_buf_reserve(result, want);
         if (room == NULL) {
-            return KLUIS_FAIL(err, KLUIS_E_LIMIT, "answered more than %d bytes", ZYGOTE_RESULT_MAX);
+            return KLUIS_FAIL(err, KLUIS_E_LIMIT, "answered more than %zu bytes", result->len - from);
         }
-        ssize_t n = kluis_io_read(fd, room, 256 << 10);
+        ssize_t n = kluis_io_read(fd, room, want);
         if (n < 0) {
             return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot listen to the opener");
         }

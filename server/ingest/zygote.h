@@ -29,7 +29,7 @@ unsigned zygote_walls(const struct zygote *z);
  * took too long.  E_BUSY: no child could be made, try again.  E_BUG: the zygote is gone. */
 KLUIS_MUSTUSE kluis_status zygote_run(struct zygote *z, enum zygote_job job, int input, struct kluis_bytes request, struct kluis_buf *result, struct kluis_err *err);
 
-/* ---- what runs inside, linked separately (children.c, or a lying one in tests): they answer on `result` and return ---- */
+/* ---- what runs inside, in objects of their own (a test links a lying opener): they answer on `result` and return ---- */
 void children_warm(void);
 void opener_child(int cipher, int request, int result);
 void judge_child(int request, int result);
