@@ -3,7 +3,7 @@
 
 #include "server/log.h"
 
-enum { SPKI_MAX = 1024, REQUEST_MAX = 16 << 10, REPLY_MAX = 1 << 20, MAC_FIELD = 4 + 32 };
+enum { SPKI_MAX = 600, REQUEST_MAX = 16 << 10, REPLY_MAX = 1 << 20, MAC_FIELD = 4 + 32 };
 #define DEVICE_LIFE_US ((int64_t)2 * 365 * 86400 * 1000000)
 
 struct request {

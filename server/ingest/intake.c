@@ -67,7 +67,7 @@ static kluis_status tell_done(struct intake *k, const struct item *items, size_t
     size_t count = 0;
     kluis_wire_label(&body, "chatkluis-done-v1");
     for (size_t i = 0; i < n; i++) {
-        if (items[i].done && items[i].kind == 2) {
+        if (items[i].done) {
             kluis_wire_u64(&body, items[i].number);
             count++;
         }
@@ -107,7 +107,17 @@ static kluis_status enrolment(struct intake *k, const struct item *it, struct kl
     pthread_mutex_unlock(k->in->c.reg_lock);
     KLUIS_TRY(rc);
     if (device[0] != 0) {
-        KLUIS_TRY(put_device(k->l, device, kluis_buf_bytes(&spki), REG_DEVICE_ACTIVE, err)); /* before the reply: it may log in at once */
+        /* Before the reply: it may log in at once.  The register's state counts: an old request must not revive a suspended device. */
+        struct reg_device dev;
+        KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
+        if (arena == NULL) {
+            return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot enrol: out of memory");
+        }
+        pthread_mutex_lock(k->in->c.reg_lock);
+        rc = reg_device_get(k->in->c.reg, device, arena, &dev, err);
+        pthread_mutex_unlock(k->in->c.reg_lock);
+        KLUIS_TRY(rc);
+        KLUIS_TRY(put_device(k->l, device, dev.login_spki, dev.state, err));
     }
     (void)snprintf(path, sizeof path, "/vault/v1/enrolled/%s", it->ticket);
     KLUIS_TRY(link_call(k->l, "POST", path, kluis_buf_bytes(&reply), 30, NULL, &a, err));
@@ -516,7 +526,11 @@ static kluis_status take_batch(struct intake *k, struct kluis_bytes answer_bytes
         }
         if (more && items[n].kind == 1) {
             rc = enrolment(k, &items[n], err);
-            last = items[n].number;
+            if (rc == KLUIS_OK) {
+                items[n].done = true;
+                last = n == 0 ? items[n].number : last; /* messages before it are still to be taken */
+                rc = tell_done(k, &items[n], 1, err);
+            }
             continue;
         }
         if (more) {

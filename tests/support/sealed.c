@@ -53,9 +53,10 @@ struct sealed sealed_package(const struct pki *p, const struct sealed_options *o
                               .parties = parties, .n_parties = 2, .participants = members, .n_participants = 2, .self = 0,
                               .provenance = { .source = S("whatsapp-text"), .reader = S("chatkluis test") }, .zone = KLUIS_ZONE_ASSUMED,
                               .zone_name = S("Europe/Amsterdam"), .precision = KLUIS_PRECISION_MINUTE };
-    memset(h.salt, 0x5a, sizeof h.salt);
-    struct kluis_package_meta m = { .header = &h, .organisation = S("Testministerie"), .device = kluis_str_of(o->device ? o->device : PKI_DEVICE), .sequence = 1,
+    memset(h.salt, o->salt ? o->salt : 0x5a, sizeof h.salt);
+    struct kluis_package_meta m = { .header = &h, .organisation = S("Testministerie"), .device = kluis_str_of(o->device ? o->device : PKI_DEVICE), .sequence = o->sequence ? o->sequence : 1,
                                     .waardering = 'N', .first_us = 1740830700000000, .last_us = 1740830700000000, .closed_us = 1743458401000000, .part = 1 };
+    if (o->previous) { memcpy(m.previous, o->previous, sizeof m.previous); }
     char name[] = "/tmp/kluis-sealed-XXXXXX";
     struct sealed s = { .fd = mkstemp(name) };
     assert_true(s.fd >= 0);

@@ -15,6 +15,8 @@ struct sealed_options {
     struct kluis_bytes signature;       /* instead of the device's own */
     struct kluis_bytes sign_instead;    /* content to sign in the manifest's place */
     int level;
+    uint64_t sequence; const uint8_t *previous; /* 0: 1; NULL: none */
+    uint8_t salt;                       /* 0: 0x5a; other salt, other package */
 };
 struct sealed { int fd; uint8_t id[32], root[32], device[32]; uint64_t size; };
 /* An unlinked temporary file; the caller closes fd. */

@@ -1,0 +1,370 @@
+/* Promises of the vault as a whole: enrolled, delivered, receipted, found, checked; and what a stop at any step leaves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#include <unistd.h>
+
+#include "tests/integration/vault_world.h"
+
+#define NONE ((struct kluis_bytes){ NULL, 0 })
+
+static struct world w;
+
+static int setup(void **state)
+{
+    (void)state;
+    world_open(&w);
+    world_start(&w);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    world_close(&w);
+    return 0;
+}
+
+static void receipt_holds(const struct device *d, const struct sealed *s, const struct kluis_buf *body, bool stamped)
+{
+    struct kluis_err err = { 0 };
+    struct kluis_receipt r;
+    enum kluis_layer layer;
+    uint8_t cert[32];
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(4 << 20);
+    assert_int_equal(kluis_receipt_read((struct kluis_str){ (const char *)body->data, body->len }, arena, &r, &err), KLUIS_OK);
+    assert_int_equal(r.stamped, stamped);
+    kluis_sha256_of(d->pki.device.cert.data, d->pki.device.cert.len, cert);
+    kluis_status rc = kluis_receipt_check(&r, &w.trust, s->id, s->root, cert, kluis_now_us(), &layer, &err);
+    if (rc != KLUIS_OK) {
+        print_error("%s\n", err.msg);
+    }
+    assert_int_equal(rc, KLUIS_OK);
+    /* The control: a receipt of another package is refused. */
+    uint8_t other[32];
+    memcpy(other, s->id, 32);
+    other[3] ^= 1;
+    kluis_err_clear(&err);
+    assert_int_equal(kluis_receipt_check(&r, &w.trust, other, s->root, cert, kluis_now_us(), &layer, &err), KLUIS_E_REJECT);
+}
+
+static uint64_t number_in_status(const char *key)
+{
+    struct kluis_err err = { 0 };
+    KLUIS_AUTO_BUF(json, 1 << 20);
+    assert_int_equal(vault_status_json(w.vault, &json, &err), KLUIS_OK);
+    kluis_buf_byte(&json, 0);
+    const char *at = strstr((const char *)json.data, key);
+    assert_non_null(at);
+    return strtoull(at + strlen(key), NULL, 10);
+}
+
+static void until_indexed(uint64_t packages)
+{
+    for (int i = 0; i < 100; i++) {
+        if (number_in_status("\"watermark\":") >= packages) {
+            return;
+        }
+        kluis_sleep_us(50000);
+    }
+    fail_msg("not indexed within 5 s");
+}
+
+static kluis_status count_hit(void *ctx, const struct index_hit *h, struct kluis_err *err)
+{
+    (void)h;
+    (void)err;
+    ++*(int *)ctx;
+    return KLUIS_OK;
+}
+
+static int hits(const char *words)
+{
+    struct kluis_err err = { 0 };
+    int n = 0;
+    const struct index_query q = { .text = kluis_str_of(words), .from_us = KLUIS_TIME_ABSENT, .to_us = KLUIS_TIME_ABSENT, .limit = 100 };
+    const struct index_sink sink = { &n, count_hit };
+    struct index_result r;
+    struct index *ix = vault_index_hold(w.vault);
+    kluis_status rc = index_search(ix, &q, &sink, &r, &err);
+    vault_index_release(w.vault);
+    if (rc != KLUIS_OK) {
+        print_error("%s\n", err.msg);
+    }
+    assert_int_equal(rc, KLUIS_OK);
+    return n;
+}
+
+static void say_line(void *ctx, const char *text)
+{
+    (void)ctx;
+    print_error("check: %s\n", text);
+}
+
+static void check_finds_nothing(bool read_data)
+{
+    struct kluis_err err = { 0 };
+    struct vault_check_result r;
+    const struct vault_report report = { NULL, say_line };
+    kluis_status rc = vault_check(w.vault, read_data, &report, &r, &err);
+    if (rc != KLUIS_OK) {
+        print_error("%s\n", err.msg);
+    }
+    assert_int_equal(rc, KLUIS_OK);
+    assert_int_equal(r.packages, number_in_status("\"packages\":"));
+}
+
+static void a_package_is_delivered_receipted_found_and_checked(void **state)
+{
+    (void)state;
+    struct device d;
+    struct sending s;
+    char refusal[16];
+    KLUIS_AUTO_BUF(body, 1 << 20);
+    device_enrol(&d, &w, "jansen", refusal);
+    assert_string_equal(refusal, "");
+    device_session(&d);
+    for (int i = 0; i < 3; i++) {
+        device_pack(&d, &s, &(struct sealed_options){ .records = 5 });
+        assert_int_equal(device_send(&d, &s), 202);
+        assert_int_equal(device_answer(&d, s.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+        receipt_holds(&d, &s.s, &body, true);
+        sending_close(&s);
+    }
+    assert_int_equal(number_in_status("\"packages\":"), 3);
+    assert_int_equal(number_in_status("\"records\":"), 15);
+    assert_int_equal(number_in_status("\"ledger\":{\"size\":"), 3);
+    until_indexed(3);
+    assert_true(hits("dijk") > 0);
+    assert_int_equal(hits("onvindbaarwoord"), 0);
+    check_finds_nothing(true);
+    device_close(&d);
+}
+
+static void unknown_codes_are_refused(void **state)
+{
+    (void)state;
+    struct device d;
+    char refusal[16];
+    device_enrol(&d, &w, NULL, refusal);
+    assert_string_equal(refusal, "unknown");
+    device_close(&d);
+}
+
+static void the_same_message_and_the_same_package_again_change_nothing_and_are_answered_alike(void **state)
+{
+    (void)state;
+    struct device d;
+    struct sending s;
+    char refusal[16];
+    uint64_t before = number_in_status("\"packages\":");
+    KLUIS_AUTO_BUF(first, 1 << 20);
+    KLUIS_AUTO_BUF(again, 1 << 20);
+    KLUIS_AUTO_BUF(plain, 4096);
+    struct kluis_err err = { 0 };
+    device_enrol(&d, &w, "jansen", refusal);
+    device_session(&d);
+    device_pack(&d, &s, &(struct sealed_options){ .records = 3 });
+    assert_int_equal(device_send(&d, &s), 202);
+    assert_int_equal(device_answer(&d, s.s.id, 20, &first), KLUIS_ANSWER_RECEIPT);
+    /* A new session, as after a loss on the device's side, and the same package in it. */
+    device_session(&d);
+    struct kluis_delivery del;
+    memset(&del, 0, sizeof del);
+    memcpy(del.package, s.s.id, 32);
+    del.sequence = d.sequence;
+    memcpy(del.key, s.key, 32);
+    del.length = s.s.size;
+    kluis_sha256_of(s.cipher.data, s.cipher.len, del.cipher_sha256);
+    kluis_random(s.upload, 16);
+    kluis_random(s.message, 16);
+    memcpy(del.upload, s.upload, 16);
+    assert_int_equal(kluis_delivery_write(&del, &plain, &err), KLUIS_OK);
+    kluis_buf_clear(&s.body);
+    assert_int_equal(kluis_session_encrypt(d.session, kluis_buf_bytes(&plain), &s.body, &err), KLUIS_OK);
+    assert_int_equal(device_send(&d, &s), 202);
+    assert_int_equal(device_answer(&d, s.s.id, 20, &again), KLUIS_ANSWER_RECEIPT);
+    assert_int_equal(again.len, first.len);
+    assert_memory_equal(again.data, first.data, first.len);
+    assert_int_equal(number_in_status("\"packages\":"), before + 1);
+    sending_close(&s);
+    device_close(&d);
+}
+
+static void a_bad_package_is_refused_with_its_layer_and_the_next_is_taken(void **state)
+{
+    (void)state;
+    struct device d;
+    struct sending s;
+    char refusal[16];
+    uint64_t refused = number_in_status("\"refused\":");
+    KLUIS_AUTO_BUF(body, 1 << 20);
+    device_enrol(&d, &w, "jansen", refusal);
+    device_session(&d);
+    device_pack(&d, &s, &(struct sealed_options){ .sign_instead = { (const uint8_t *)"something else", 14 } });
+    assert_int_equal(device_send(&d, &s), 202);
+    assert_int_equal(device_answer(&d, s.s.id, 20, &body), KLUIS_ANSWER_REFUSAL);
+    struct kluis_wire wire = kluis_wire_open(kluis_buf_bytes(&body));
+    assert_true(kluis_wire_is(&wire, "chatkluis-refusal-v1"));
+    struct kluis_bytes text = kluis_wire_get(&wire, 4096), seal = kluis_wire_get(&wire, KLUIS_P7S_MAX);
+    assert_int_equal(kluis_wire_end(&wire, "refusal", NULL), KLUIS_OK);
+    assert_non_null(memmem(text.ptr, text.len, "\nlayer signature\n", 17));
+    struct kluis_seal_verdict v;
+    assert_int_equal(kluis_seal_judge(seal, text, w.trust.seal_cas, w.trust.n_seal_cas, NULL, 0, kluis_now_us(), &v, NULL), KLUIS_OK);
+    assert_int_equal(v.signature, KLUIS_VALID);
+    sending_close(&s);
+    device_pack(&d, &s, &(struct sealed_options){ .records = 2 });
+    assert_int_equal(device_send(&d, &s), 202);
+    assert_int_equal(device_answer(&d, s.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    assert_int_equal(number_in_status("\"refused\":"), refused + 1);
+    sending_close(&s);
+    device_close(&d);
+}
+
+static void other_content_under_a_used_number_suspends_the_device(void **state)
+{
+    (void)state;
+    struct device d;
+    struct sending s;
+    char refusal[16];
+    KLUIS_AUTO_BUF(body, 1 << 20);
+    device_enrol(&d, &w, "jansen", refusal);
+    device_session(&d);
+    device_pack(&d, &s, &(struct sealed_options){ .records = 2 });
+    assert_int_equal(device_send(&d, &s), 202);
+    assert_int_equal(device_answer(&d, s.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    sending_close(&s);
+    d.sequence = 0;
+    memset(d.previous, 0, 32);
+    device_pack(&d, &s, &(struct sealed_options){ .records = 2, .salt = 77 });
+    assert_int_equal(device_send(&d, &s), 202);
+    struct reg_device dev;
+    struct kluis_err err = { 0 };
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
+    bool suspended = false;
+    for (int i = 0; i < 100 && !suspended; i++) {
+        kluis_sleep_us(50000);
+        vault_register_lock(w.vault);
+        assert_int_equal(reg_device_get(vault_register(w.vault), d.id, arena, &dev, &err), KLUIS_OK);
+        vault_register_unlock(w.vault);
+        suspended = dev.state == REG_DEVICE_SUSPENDED;
+    }
+    assert_true(suspended);
+    bool told = false;
+    for (int i = 0; i < 100 && !told; i++) {
+        kluis_sleep_us(50000);
+        told = gate_client_status(d.client, "GET", "/v1/bundle", NONE) == 403 || gate_client_status(d.client, "GET", "/v1/bundle", NONE) == 401;
+    }
+    assert_true(told);
+    sending_close(&s);
+    device_close(&d);
+}
+
+static void what_was_sent_while_the_vault_was_down_is_taken_when_it_is_back(void **state)
+{
+    (void)state;
+    struct device d;
+    struct sending s[4];
+    char refusal[16];
+    uint64_t before = number_in_status("\"packages\":");
+    KLUIS_AUTO_BUF(body, 1 << 20);
+    device_enrol(&d, &w, "jansen", refusal);
+    device_session(&d);
+    vault_stop(w.vault);
+    for (int i = 0; i < 4; i++) {
+        device_pack(&d, &s[i], &(struct sealed_options){ .records = 4 });
+        assert_int_equal(device_send(&d, &s[i]), 202);
+    }
+    world_restart_vault(&w);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(device_answer(&d, s[i].s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+        receipt_holds(&d, &s[i].s, &body, true);
+        sending_close(&s[i]);
+    }
+    assert_int_equal(number_in_status("\"packages\":"), before + 4);
+    device_close(&d);
+}
+
+static void without_a_time_authority_receipts_are_pending_and_a_stamped_one_follows(void **state)
+{
+    (void)state;
+    struct device d;
+    struct sending s;
+    char refusal[16], dir[128];
+    struct kluis_err err = { 0 };
+    uint16_t port;
+    KLUIS_AUTO_BUF(body, 1 << 20);
+    device_enrol(&d, &w, "jansen", refusal);
+    device_session(&d);
+    tsa_stop(w.tsa);
+    device_pack(&d, &s, &(struct sealed_options){ .records = 2 });
+    assert_int_equal(device_send(&d, &s), 202);
+    assert_int_equal(device_answer(&d, s.s.id, 30, &body), KLUIS_ANSWER_RECEIPT);
+    receipt_holds(&d, &s.s, &body, false);
+    /* The authority comes back on another port; the gate is told by being started anew on its address. */
+    (void)snprintf(dir, sizeof dir, "%s/tsa", w.home);
+    assert_int_equal(tsa_start(&w.tsa, dir, &port, &err), KLUIS_OK);
+    (void)snprintf(w.tsa_url, sizeof w.tsa_url, "http://127.0.0.1:%u/", (unsigned)port);
+    world_stop_gate(&w);
+    world_start_gate(&w);
+    kluis_buf_clear(&body);
+    assert_int_equal(device_answer(&d, s.s.id, 40, &body), KLUIS_ANSWER_RECEIPT);
+    receipt_holds(&d, &s.s, &body, true);
+    sending_close(&s);
+    device_close(&d);
+}
+
+static void a_rebuilt_index_says_the_same(void **state)
+{
+    (void)state;
+    struct kluis_err err = { 0 };
+    uint8_t before[32], after[32];
+    until_indexed(number_in_status("\"packages\":"));
+    int found = hits("dijk");
+    assert_int_equal(index_groups_digest(vault_index_hold(w.vault), before, &err), KLUIS_OK);
+    vault_index_release(w.vault);
+    kluis_status rc = vault_rebuild_index(w.vault, NULL, &err);
+    if (rc != KLUIS_OK) {
+        print_error("%s\n", err.msg);
+    }
+    assert_int_equal(rc, KLUIS_OK);
+    assert_int_equal(index_groups_digest(vault_index_hold(w.vault), after, &err), KLUIS_OK);
+    vault_index_release(w.vault);
+    assert_memory_equal(before, after, 32);
+    assert_int_equal(hits("dijk"), found);
+    check_finds_nothing(false);
+}
+
+/* One stored byte changed: check must say so (and say nothing before). */
+static void check_names_a_changed_ciphertext(void **state)
+{
+    (void)state;
+    struct kluis_err err = { 0 };
+    struct vault_check_result r;
+    char command[256];
+    check_finds_nothing(false);
+    (void)snprintf(command, sizeof command, "f=$(ls %s/vault/storage/[0-9a-f]*/*.ckc | head -1); printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>/dev/null", w.home);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(vault_check(w.vault, false, NULL, &r, &err), KLUIS_E_CORRUPT);
+    assert_int_equal(r.problems, 1);
+    kluis_err_clear(&err);
+    assert_int_equal(vault_check(w.vault, true, NULL, &r, &err), KLUIS_E_CORRUPT);
+    assert_int_equal(r.problems, 2); /* and it no longer opens */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_package_is_delivered_receipted_found_and_checked),
+        cmocka_unit_test(unknown_codes_are_refused),
+        cmocka_unit_test(the_same_message_and_the_same_package_again_change_nothing_and_are_answered_alike),
+        cmocka_unit_test(a_bad_package_is_refused_with_its_layer_and_the_next_is_taken),
+        cmocka_unit_test(other_content_under_a_used_number_suspends_the_device),
+        cmocka_unit_test(what_was_sent_while_the_vault_was_down_is_taken_when_it_is_back),
+        cmocka_unit_test(without_a_time_authority_receipts_are_pending_and_a_stamped_one_follows),
+        cmocka_unit_test(a_rebuilt_index_says_the_same),
+        cmocka_unit_test(check_names_a_changed_ciphertext),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

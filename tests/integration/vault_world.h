@@ -1,0 +1,60 @@
+/* tests/integration/vault_world.h - a home, its gate, time authority and vault in one process, and devices that speak to them.
+ *
+ * Every part is the real one; only the device is written for the tests, so that it can also misbehave.  Every step is asserted. */
+#ifndef VAULT_WORLD_H
+#define VAULT_WORLD_H
+
+#include "kluis/envelope.h"
+#include "server/gate/gate.h"
+#include "server/tsa/tsa.h"
+#include "server/vault.h"
+#include "tests/support/gate_client.h"
+#include "tests/support/sealed.h"
+
+struct world {
+    char home[64], address[GATE_ADDRESS_MAX], url[128], tsa_url[64];
+    struct vault *vault;
+    struct tsa_server *tsa; struct gate *gate;
+    struct kluis_buf root_pem, root_der, trust_json;
+    struct kluis_arena *arena;
+    struct kluis_trust trust;
+};
+void world_open(struct world *w);                  /* init, vault opened, gate and time authority up; the vault not started */
+void world_start(struct world *w);                 /* the vault pulls */
+void world_restart_vault(struct world *w);         /* stops, closes, opens and starts it again */
+void world_stop_gate(struct world *w);
+void world_start_gate(struct world *w);            /* on the same address */
+void world_close(struct world *w);
+
+enum { ROWS = 512 };
+struct row { enum kluis_store_table table; char key[64]; struct kluis_buf value; };
+struct device {
+    struct world *w;
+    struct pki pki;                                /* device key and certificate, as sealed_package wants them */
+    struct kluis_key *login;
+    struct kluis_identity identity;
+    char id[33];
+    uint8_t vault_identity[33];
+    struct row row[ROWS]; size_t rows;
+    struct kluis_session_store store;
+    struct kluis_session *session;
+    struct gate_client *client;
+    uint64_t sequence; uint8_t previous[32];
+};
+/* Asks for a code and enrols with it.  The reply's word when it is refused ("" when enrolled). */
+void device_enrol(struct device *d, struct world *w, const char *official, char refusal[16]);
+void device_close(struct device *d);
+void device_session(struct device *d);             /* X3DH with a fresh bundle */
+
+struct sending { struct sealed s; uint8_t key[32], upload[16], message[16]; struct kluis_buf cipher, body; };
+/* A package with the next number; nothing is sent yet. */
+void device_pack(struct device *d, struct sending *s, const struct sealed_options *o);
+/* Uploads and posts; gives the last status of the gate. */
+long device_send(struct device *d, struct sending *s);
+void sending_close(struct sending *s);
+/* Waits up to `seconds` for an answer about this package; asserts one comes.  body holds its body. */
+uint32_t device_answer(struct device *d, const uint8_t package[32], int seconds, struct kluis_buf *body);
+/* false: nothing came within so many seconds. */
+bool device_any_answer(struct device *d, int seconds, struct kluis_answer *out, struct kluis_buf *body);
+
+#endif
