@@ -143,7 +143,7 @@ kluis_status index_remove(struct index *ix, const uint8_t package[32], struct kl
     return KLUIS_OK;
 }
 
-static kluis_status fill(struct index *ix, struct kluis_db *db, const char *old, struct kluis_err *err)
+static kluis_status fill(struct index *ix, struct kluis_db *db, const char *old, bool erased, struct kluis_err *err)
 {
     static const char *const tables[] = { "platform", "official", "device", "link", "conv", "conv_link", "alias", "pkg", "period", "shadow", "rec" };
     KLUIS_AUTO_BUF(sql, 4096);
@@ -151,7 +151,8 @@ static kluis_status fill(struct index *ix, struct kluis_db *db, const char *old,
     KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, old, err));
     KLUIS_TRY(kluis_db_run(db, NULL, err, "ATTACH ?1 AS old", "s", path));
     KLUIS_TRY(kluis_db_begin(db, err));
-    kluis_buf_cstr(&sql, "DELETE FROM main.meta; INSERT INTO main.meta SELECT * FROM old.meta; UPDATE main.meta SET v=0 WHERE k='erase'; UPDATE main.meta SET v=v+1 WHERE k='catalog';");
+    kluis_buf_cstr(&sql, "DELETE FROM main.meta; INSERT INTO main.meta SELECT * FROM old.meta; UPDATE main.meta SET v=v+1 WHERE k='catalog';");
+    if (erased) { kluis_buf_cstr(&sql, "UPDATE main.meta SET v=0 WHERE k='erase';"); }
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) { kluis_buf_fmt(&sql, "INSERT INTO main.%s SELECT * FROM old.%s;", tables[i], tables[i]); }
     kluis_buf_byte(&sql, 0);
     KLUIS_TRY(kluis_buf_ok(&sql, err));
@@ -161,7 +162,7 @@ static kluis_status fill(struct index *ix, struct kluis_db *db, const char *old,
     return kluis_db_exec(db, "DETACH old; PRAGMA wal_checkpoint(TRUNCATE);", err);
 }
 
-kluis_status imove_rebuild_hot(struct index *ix, struct kluis_err *err)
+kluis_status imove_rebuild_hot(struct index *ix, bool erased, struct kluis_err *err)
 {
     char old[IKEYS_NAME], name[IKEYS_NAME];
     int64_t next = 0;
@@ -172,7 +173,7 @@ kluis_status imove_rebuild_hot(struct index *ix, struct kluis_err *err)
     KLUIS_TRY(ikeys_add(ix->keys, name, err));
     struct kluis_db *db = NULL;
     KLUIS_TRY(istore_create(ix, name, true, &db, err));
-    kluis_status st = fill(ix, db, old, err);
+    kluis_status st = fill(ix, db, old, erased, err);
     kluis_db_free(db);
     if (st != KLUIS_OK) { return st; }
     (void)pthread_rwlock_wrlock(&ix->life);

@@ -2,7 +2,8 @@
  *
  * ingest -> [index] -> api.  Packages are the truth; everything here can be deleted and rebuilt.
  * One writer thread, any number of reader threads (each reader call takes its own connection from a pool).
- * Files: <dir>/hot.db and <dir>/period-YYYY-MM.db behind the encrypting VFS, a key per file wrapped under the master key.
+ * Files: <dir>/keys, hot-NNNNNN.db and period-YYYY-MM-NNNNNN.db (first month, number never used again) behind the encrypting VFS, a
+ * key per file sealed under the master key.  Writer calls: open, close, add, skip, commit, maintain, remove; all others from any thread.
  */
 #ifndef SERVER_INDEX_H
 #define SERVER_INDEX_H
@@ -61,7 +62,9 @@ uint64_t index_watermark(struct index *ix);
 KLUIS_MUSTUSE kluis_status index_add(struct index *ix, const struct index_package *p, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status index_skip(struct index *ix, uint64_t sequence, struct kluis_err *err); /* counts as added, holds nothing */
 KLUIS_MUSTUSE kluis_status index_commit(struct index *ix, struct kluis_err *err);
-/* Moves closed periods out of the hot file; bounded work a call; *more says whether there is more to do.  Search results do not change. */
+/* Moves closed periods out of the hot file, some thousand records a call; *more says whether to call again soon.  Search results do not
+ * change.  Commits what was added.  INDEX_HOT_RECORDS_MAX is where it begins in earnest, not a refusal: a bulk load may run first
+ * and be moved when there is time.  Call it whenever the writer is idle, and every few commits of a long load. */
 KLUIS_MUSTUSE kluis_status index_maintain(struct index *ix, bool *more, struct kluis_err *err);
 /* Erases a package's records: the files that hold them are rebuilt without them and their keys destroyed before this returns OK.
  * E_NOTFOUND.  Nothing may be added and uncommitted. */
@@ -91,7 +94,7 @@ enum index_order { INDEX_NEWEST, INDEX_OLDEST, INDEX_RELEVANCE };
 struct index_query {
     struct kluis_str text;             /* words, "phrases", prefix*, -not, OR; docs/handleiding  */
     struct kluis_str conversation, official, platform;   /* exact, or absent                     */
-    int64_t from_us, to_us;            /* KLUIS_TIME_ABSENT: open                                */
+    int64_t from_us, to_us;            /* [from, to); KLUIS_TIME_ABSENT: open                    */
     enum index_order order;
     unsigned limit;                    /* 1..INDEX_PAGE_MAX                                      */
     struct kluis_str cursor;           /* from the previous page, or absent                       */

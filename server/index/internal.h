@@ -164,7 +164,8 @@ KLUIS_MUSTUSE kluis_status imove_clean(struct index *ix, struct kluis_err *err);
 kluis_status imove_refill(struct kluis_db *hot, struct kluis_err *err);  /* FTS5 of the hot file anew, from its rows */
 /* Takes a hot row out of FTS5.  meta: what it was entered with, NULL: what its group says now. */
 kluis_status imove_unindex(struct kluis_db *hot, int64_t row, const char *meta, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status imove_rebuild_hot(struct index *ix, struct kluis_err *err); /* a new hot file and key; the former's destroyed */
+/* A new hot file and key; the former's are destroyed.  erased: nothing is left to erase, says so in the new file. */
+KLUIS_MUSTUSE kluis_status imove_rebuild_hot(struct index *ix, bool erased, struct kluis_err *err);
 
 /* ---- hit.c ------------------------------------------------------------------------------------------- */
 /* Reads one record of a file and everything shown with it, and hands it on. */

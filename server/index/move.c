@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <sqlite3.h>
 
-enum { STEP = 5000, OUTPUTS = 64 };
+enum { STEP = 5000, OUTPUTS = 64, SHRINK_PAGES = 8192 };
 
 struct entry { struct ikey key; int64_t file, row, ver, lead, lead_at, new_row; int out; bool several; };
 struct output { struct iperiod period; struct kluis_db *db; };
@@ -444,7 +444,18 @@ static kluis_status swap(struct index *ix, struct kluis_err *err)
     mv->n_out = 0; /* they are in use now */
     imove_free(ix);
     KLUIS_TRY(kluis_db_exec(ix->w.hot, "PRAGMA synchronous=NORMAL", err));
-    return settle_memory(ix, has_old ? old : NULL, err);
+    KLUIS_TRY(settle_memory(ix, has_old ? old : NULL, err));
+    /* Free pages stay in the file: when they are most of it, a new one is cheaper than keeping them. */
+    sqlite3_stmt *q = NULL;
+    int64_t pages[2] = { 0 };
+    static const char *const ask[2] = { "PRAGMA freelist_count", "PRAGMA page_count" };
+    for (int i = 0; i < 2; i++) {
+        KLUIS_TRY(kluis_db_query(ix->w.hot, &q, err, ask[i], ""));
+        KLUIS_TRY(kluis_db_step(ix->w.hot, q, err));
+        pages[i] = kluis_db_int(q, 0);
+        kluis_db_done(q);
+    }
+    return pages[0] > SHRINK_PAGES && pages[0] > pages[1] / 2 ? imove_rebuild_hot(ix, false, err) : KLUIS_OK;
 }
 
 kluis_status index_maintain(struct index *ix, bool *more, struct kluis_err *err)
@@ -456,7 +467,7 @@ kluis_status index_maintain(struct index *ix, bool *more, struct kluis_err *err)
         KLUIS_TRY(plan(ix, &none, err));
         int64_t erase = 0;
         if (none) { KLUIS_TRY(istore_meta(ix->w.hot, "erase", &erase, err)); }
-        if (none && erase != 0) { return imove_rebuild_hot(ix, err); }
+        if (none && erase != 0) { return imove_rebuild_hot(ix, true, err); }
         *more = !none;
         return KLUIS_OK;
     }
