@@ -32,6 +32,8 @@ static kluis_status certify(struct making *m, enum kluis_cert_role role, const s
                                           .from_us = m->now - 3600LL * 1000000, .to_us = m->now + life_us };
     KLUIS_TRY(kluis_cert_issue(&q, m->root_key, role == KLUIS_CERT_ROOT ? (struct kluis_bytes){ NULL, 0 } : kluis_buf_bytes(&m->root_cert), der, err));
     KLUIS_TRY(kluis_cert_pem(kluis_buf_bytes(der), &pem, err));
+    /* The gate shows its chain up to the root: a device that enrols knows only the root's fingerprint (PROTOCOL.md §3). */
+    if (role == KLUIS_CERT_TLS) { KLUIS_TRY(kluis_cert_pem(kluis_buf_bytes(&m->root_cert), &pem, err)); }
     KLUIS_TRY(kluis_path(path, sizeof path, dir, file, err));
     return kluis_write_file(path, pem.data, pem.len, 0644, err);
 }
