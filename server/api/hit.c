@@ -46,9 +46,9 @@ static void marks(struct kluis_buf *b, const struct index_hit *h)
     if (h->n_marks == 0) { return; }
     kluis_buf_cstr(b, "\"marks\":[");
     size_t at = 0, units = 0;
-    for (size_t i = 0; i + 1 < h->n_marks; i += 2) {
+    for (size_t i = 0; i < h->n_marks; i++) {
         for (size_t k = 0; k < 2; k++) {
-            for (; at < h->marks[i + k] && at < h->text.len; at++) {
+            for (; at < h->marks[2 * i + k] && at < h->text.len; at++) {
                 uint8_t c = (uint8_t)h->text.ptr[at];
                 if ((c & 0xc0) != 0x80) { units += c >= 0xf0 ? 2 : 1; }
             }
@@ -95,7 +95,7 @@ kluis_status api_hit_json(const struct index_hit *h, struct kluis_buf *b, struct
     kluis_buf_fmt(b, "\"ordinal\":%llu,", (unsigned long long)h->ordinal);
     member(b, "verdict", h->verdict);
     member(b, "provenance", h->provenance);
-    kluis_buf_fmt(b, "\"conflict\":%s,\"group\":%llu,\"sightings\":[", h->conflict ? "true" : "false", (unsigned long long)h->group);
+    kluis_buf_fmt(b, "\"conflict\":%s,\"group\":\"%016llx\",\"sightings\":[", h->conflict ? "true" : "false", (unsigned long long)h->group);
     for (size_t i = 0; i < h->n_sightings; i++) {
         const struct index_sighting *s = &h->sightings[i];
         kluis_buf_byte(b, '{');

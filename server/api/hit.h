@@ -2,7 +2,8 @@
  *
  * {"id","kind","platform","conversation":{"id","name","type"},"author":{"id","name","number","self"},"sent","zone","precision","text","marks":[[from,to]…],
  *  "target","value","event","quote","attachments":[…],"loss":[…],"package","ordinal","verdict","provenance","conflict","group","sightings":[{"package","ordinal",
- *  "official","sent","differs"}…]}: absent things are left out, except text (""), marks are code unit offsets of UTF-16 (what browsers count in).
+ *  "official","sent","differs"}…]}: absent things are left out, except text (""), marks are code unit offsets of UTF-16 (what browsers count in),
+ * group is 16 hex digits (more than a JSON number can hold).
  */
 #ifndef SERVER_API_HIT_H
 #define SERVER_API_HIT_H

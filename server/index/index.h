@@ -84,7 +84,7 @@ struct index_hit {
     struct kluis_party author; bool has_author, by_official;
     int64_t sent_us; int16_t offset_min; bool zone_assumed; enum kluis_precision precision;
     struct kluis_str text, target, value, event, quote, attachments, loss;
-    const uint32_t *marks; size_t n_marks;   /* highlight: pairs of byte offsets into text */
+    const uint32_t *marks; size_t n_marks;   /* highlight: n_marks pairs of byte offsets (from, to) into text, rising */
     uint8_t package[32]; uint64_t ordinal; struct kluis_str verdict, provenance; /* of the sighting shown */
     const struct index_sighting *sightings; size_t n_sightings;
     bool conflict;

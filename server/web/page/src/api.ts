@@ -24,7 +24,7 @@ export interface Hit {
   verdict: string;
   provenance?: string;
   conflict: boolean;
-  group: number;
+  group: string;
   sightings: Sighting[];
 }
 
