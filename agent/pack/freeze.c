@@ -12,7 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { LEVEL = 6, RETRIES = 64 };
+/* Level 4: half of level 6's time on record lines, for a twentieth more bytes. */
+enum { LEVEL = 4, RETRIES = 64 };
 
 /* ---- the device's one signature ---- */
 
