@@ -55,13 +55,43 @@ static kluis_status on_receipt(struct courier *c, const struct stock_package *p,
     return kluis_db_run(c->h->db, NULL, err, "DELETE FROM outbox WHERE package=?1", "h", p->id);
 }
 
+/* The value of a line "name value" of a refusal's text. */
+static struct kluis_bytes line_of(struct kluis_bytes text, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t at = 0; at < text.len;) {
+        const uint8_t *nl = memchr(text.ptr + at, '\n', text.len - at);
+        size_t end = nl == NULL ? text.len : (size_t)(nl - text.ptr);
+        if (end - at > n && memcmp(text.ptr + at, name, n) == 0 && text.ptr[at + n] == ' ') { return (struct kluis_bytes){ text.ptr + at + n + 1, end - at - n - 1 }; }
+        at = end + 1;
+    }
+    return (struct kluis_bytes){ NULL, 0 };
+}
+
+/* "chatkluis-refusal-v1" || text || CAdES of the seal over it: a refusal that is not sealed, or speaks of another package, is not one. */
 static kluis_status on_refusal(struct courier *c, const struct stock_package *p, struct answered *a, struct courier_counts *n, struct kluis_err *err)
 {
     struct kluis_wire w = kluis_wire_open(a->body);
-    struct kluis_bytes text = a->body;
-    if (kluis_wire_is(&w, "chatkluis-refusal-v1")) { text = kluis_wire_get(&w, 64 << 10); }
-    say(text, a->reason);
-    if (a->reason[0] == '\0') { note(a, "refused"); }
+    struct kluis_err why = { 0 };
+    char hex[65], layer[REASON], reason[REASON];
+    (void)kluis_wire_is(&w, "chatkluis-refusal-v1");
+    struct kluis_bytes text = kluis_wire_get(&w, 64 << 10), seal = kluis_wire_get(&w, KLUIS_P7S_MAX);
+    kluis_status rc = kluis_wire_end(&w, "a refusal", &why);
+    if (rc == KLUIS_OK) { rc = courier_judge_seal(c->trust, seal, text, "a refusal", &why); }
+    if (rc == KLUIS_OK) {
+        struct kluis_bytes id = line_of(text, "package");
+        kluis_hex(p->id, 32, hex);
+        if (id.len != 64 || memcmp(id.ptr, hex, 64) != 0) { rc = KLUIS_FAIL(&why, KLUIS_E_REJECT, "a refusal speaks of another package"); }
+    }
+    if (rc == KLUIS_E_NOMEM || rc == KLUIS_E_IO) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
+    if (rc != KLUIS_OK) {
+        n->hostile++;
+        (void)snprintf(a->reason, sizeof a->reason, "refusal not believed: %.200s", why.msg);
+        return KLUIS_OK;
+    }
+    say(line_of(text, "layer"), layer);
+    say(line_of(text, "reason"), reason);
+    (void)snprintf(a->reason, sizeof a->reason, "%.40s: %.180s", layer, reason);
     a->accepted = true;
     if (p->state == STOCK_ACKNOWLEDGED) { return KLUIS_OK; } /* a receipt stands: it cannot be taken back */
     n->refused++;

@@ -58,13 +58,13 @@ struct kluis_session_store courier_store(struct home *h) { return (struct kluis_
 
 /* ---- seals ---- */
 
-static kluis_status judge(const struct kluis_trust *t, struct kluis_bytes seal, struct kluis_bytes content, const char *what, struct kluis_err *err)
+kluis_status courier_judge_seal(const struct kluis_trust *t, struct kluis_bytes seal, struct kluis_bytes content, const char *what, struct kluis_err *err)
 {
     struct kluis_seal_verdict v;
     memset(&v, 0, sizeof v);
     KLUIS_TRY(kluis_seal_judge(seal, content, t->seal_cas, t->n_seal_cas, t->tsa_cas, t->n_tsa_cas, kluis_now_us(), &v, err));
     if (v.signature != KLUIS_VALID || v.certificate != KLUIS_VALID) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is not sealed by your organisation's vault: nothing is sent, tell your administrator", what);
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is not sealed by your organisation's vault: tell your administrator", what);
     }
     return KLUIS_OK;
 }
@@ -76,7 +76,7 @@ kluis_status courier_judge_session_seal(const struct kluis_trust *t, const uint8
     kluis_hex(identity, 33, text + n);
     n += 66;
     text[n++] = '\n';
-    return judge(t, seal, (struct kluis_bytes){ (const uint8_t *)text, n }, "the vault's session key", err);
+    return courier_judge_seal(t, seal, (struct kluis_bytes){ (const uint8_t *)text, n }, "the vault's session key", err);
 }
 
 /* ---- bundle ---- */
@@ -94,7 +94,7 @@ static kluis_status read_bundle(struct courier *c, struct kluis_bytes body, stru
     if (memcmp(b->identity, c->vault_identity, sizeof b->identity) != 0) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate offers another vault than the one enrolled with: nothing is sent, tell your administrator");
     }
-    KLUIS_TRY(judge(c->trust, seal, signed_part, "the vault's prekey bundle", err));
+    KLUIS_TRY(courier_judge_seal(c->trust, seal, signed_part, "the vault's prekey bundle", err));
     int64_t now = kluis_now_us();
     if (b->expires_us <= now) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault's prekey bundle has expired: check this computer's clock, else tell your administrator"); }
     if (b->epoch > INT64_MAX || (int64_t)b->epoch < home_int(c->h, "epoch", 0) || b->expires_us < home_int(c->h, "bundle-expiry", 0)) {
