@@ -62,7 +62,7 @@ kluis_status fill_plan(struct fill *f, struct kluis_err *err)
 
 /* ---- attachments ---- */
 
-/* Bytes [from, from + PACK_PART_BYTES) of an input; `more` tells whether it went on. */
+/* One part of an input; `more` tells whether it went on. */
 struct window { const struct kluis_input *in; uint64_t skip, left; bool more, peeked; uint8_t first; };
 
 static ssize_t window_read(void *ctx, void *p, size_t n, struct kluis_err *err)
@@ -105,7 +105,7 @@ static kluis_status attachment(void *ctx, size_t index, const struct kluis_input
     const struct kluis_attachment *a = f->wants[first].file;
     char name[KLUIS_PACKAGE_NAME_MAX + 1];
     struct kluis_str stored = a->name;
-    struct window w = { in, f->part * PACK_PART_BYTES, f->split ? PACK_PART_BYTES : UINT64_MAX, false, false, 0 };
+    struct window w = { in, f->part * f->p->s.part_bytes, f->split ? f->p->s.part_bytes : UINT64_MAX, false, false, 0 };
     struct kluis_input cut = { &w, window_read };
     if (f->split) {
         size_t room = sizeof name - 12, len = a->name.len < room ? a->name.len : room;

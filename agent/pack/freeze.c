@@ -236,7 +236,7 @@ kluis_status pack_freeze(struct pack *p, struct slice *s, size_t from, size_t to
 {
     bool large = false;
     for (size_t i = from; i < to && to - from == 1; i++) {
-        for (size_t k = 0; k < s->items[i].r->n_attachments; k++) { large = large || s->items[i].r->attachments[k].size > (int64_t)PACK_PART_BYTES; }
+        for (size_t k = 0; k < s->items[i].r->n_attachments; k++) { large = large || s->items[i].r->attachments[k].size > (int64_t)p->s.part_bytes; }
     }
     kluis_status rc = freeze(p, s, from, to, large, err);
     if (rc != KLUIS_E_LIMIT || large) { return rc; }

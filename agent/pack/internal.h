@@ -44,7 +44,7 @@ struct fill {
     struct kluis_package_writer *writer;
     size_t failed;               /* refs index whose bytes could not be read, SIZE_MAX: none        */
     uint64_t part;               /* of a split attachment: which one, from 0                        */
-    bool split, more;            /* split: attachments are cut at PACK_PART_BYTES; more: one went on after this part */
+    bool split, more;            /* split: attachments are cut at part_bytes; more: one went on after this part */
     struct kluis_arena *scratch; /* records of later parts                                         */
 };
 struct built { struct stock_package row; uint8_t *key; };   /* key: secret memory, 32 bytes */

@@ -10,6 +10,7 @@ kluis_status pack_new(struct pack **out, const struct pack_setup *setup, struct 
     struct pack *p = kluis_calloc(1, sizeof *p);
     if (p == NULL) { return no_memory(err); }
     p->s = *setup;
+    if (p->s.part_bytes == 0) { p->s.part_bytes = PACK_PART_BYTES; }
     p->header_arena = kluis_arena_new(COPY_HEADER_MAX);
     if (p->header_arena == NULL) { pack_free(p); return no_memory(err); }
     *out = p;
@@ -105,13 +106,23 @@ static bool too_much(const struct slice *s, const struct kluis_record *r)
            || (s->n > 0 && s->content + more > PACK_CONTENT_MAX - PACK_CONTENT_MAX / 8);
 }
 
+/* A record with an attachment that has to be split stands alone: its parts then are all that its packages hold. */
+static bool is_large(const struct pack *p, const struct kluis_record *r)
+{
+    for (size_t i = 0; i < r->n_attachments; i++) {
+        if (r->attachments[i].loss.ptr == NULL && r->attachments[i].size > 0 && (uint64_t)r->attachments[i].size > p->s.part_bytes) { return true; }
+    }
+    return false;
+}
+
 static kluis_status record(void *ctx, const struct kluis_record *r, struct kluis_bytes raw, const struct align_entry *e, struct kluis_err *err)
 {
     struct pack *p = ctx;
     struct slice *s = NULL;
     int64_t month = month_of(p, r);
     KLUIS_TRY(slice_for(p, month, &s, err));
-    if (too_much(s, r)) {
+    bool large = is_large(p, r);
+    if (too_much(s, r) || (large && s->n > 0)) {
         KLUIS_TRY(close_slice(p, s, err));
         KLUIS_TRY(slice_for(p, month, &s, err));
     }
@@ -135,7 +146,7 @@ static kluis_status record(void *ctx, const struct kluis_record *r, struct kluis
         if (r->attachments[i].source_ref.ptr == NULL || r->attachments[i].loss.ptr != NULL) { continue; }
         if (r->attachments[i].size < 0) { s->content_known = false; } else { s->content += (uint64_t)r->attachments[i].size; }
     }
-    return keep_bounded(p, err);
+    return large ? close_slice(p, s, err) : keep_bounded(p, err);
 }
 
 static kluis_status end(void *ctx, struct kluis_err *err)
