@@ -404,7 +404,7 @@ uint32_t device_answer(struct device *d, const uint8_t package[32], int seconds,
         if (device_any_answer(d, 2, &a, body) && memcmp(a.package, package, 32) == 0) {
             return a.kind;
         }
-        const char *why = vault_halted(d->w->vault);
+        const char *why = d->w->vault == NULL ? NULL : vault_halted(d->w->vault);
         if (why != NULL) {
             print_error("%s\n", why);
         }
