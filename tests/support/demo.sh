@@ -42,13 +42,19 @@ step "3. The agent archives the sample chats: read, sealed, time-stamped, encryp
 "$bin/chatkluis-agent" status --home "$home/agent" --json | jq '{sent, acknowledged, waiting, gaps}'
 
 step "4. The server says what it holds"
-"$bin/chatkluis-server" status --home "$home/server" --json | jq '{packages, records, ledger, root, officials_overdue}'
+"$bin/chatkluis-server" status --home "$home/server" --json | jq '{packages, records, ledger, overdue, walls}'
 
 step "5. Each package with its receipt, judged by the verifier (offline, no keys of ours)"
 "$bin/chatkluis-agent" packages --home "$home/agent" --export "$home/export"
+first=1
 for p in "$home"/export/*.asice; do
-  echo "$(basename "$p")"
-  "$bin/chatkluis-verify" --trust "$home/server/trust.json" --receipt "${p%.asice}.receipt.json" "$p"
+  if [ -n "$first" ]; then
+    "$bin/chatkluis-verify" --trust "$home/server/trust.json" --receipt "${p%.asice}.receipt.json" "$p" | sed "s|$home/export/||"
+    printf 'its receipt: leaf %s\n' "$(jq -r .leaf "${p%.asice}.receipt.json" | tr '\n' ' ')"
+    first=
+  else
+    "$bin/chatkluis-verify" --trust "$home/server/trust.json" --receipt "${p%.asice}.receipt.json" "$p" | sed -n "1s|$home/export/||p"
+  fi
 done
 
 step "6. A search hit"
