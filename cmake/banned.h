@@ -6,6 +6,9 @@
 #include <string.h>
 #include <time.h>
 /* Unbounded or locale- and state-dependent: snprintf, kluis_buf_*, kluis_time_*, strtok_r exist. */
+/* glibc makes macros of two of them where the compiler has no __builtin_va_arg_pack (clang). */
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat sprintf vsprintf gets strtok localtime gmtime ctime asctime atoi atol atof tmpnam mktemp
 /* Allocation goes through kluis_malloc and friends so that tests can make it fail; the one file that implements
  * them (lib/base/memory.c) is compiled with KLUIS_RAW_MALLOC. */

@@ -171,7 +171,7 @@ static kluis_status record_answer(struct courier *c, const uint8_t id[16], const
 static kluis_status open_message(struct courier *c, const uint8_t id[16], struct kluis_bytes body, struct courier_counts *n, struct kluis_err *err)
 {
     struct answered a = { 0 };
-    struct kluis_answer said = { 0 };
+    struct kluis_answer said = { .package = { 0 } };
     struct kluis_err why = { 0 };
     uint32_t used = 0;
     KLUIS_AUTO_BUF(plain, KLUIS_SESSION_PLAIN_MAX);

@@ -240,7 +240,10 @@ static kluis_status judge_chain(struct ingest *in, struct taking *t, const struc
         return KLUIS_OK;
     }
     if (rc == KLUIS_E_NOTFOUND && d->sequence == 1) {
-        rc = memcmp(d->previous, zero, 32) == 0 ? KLUIS_E_NOTFOUND : (*fate = refuse(t, "the first package names one before it"), KLUIS_OK);
+        if (memcmp(d->previous, zero, 32) != 0) {
+            *fate = refuse(t, "the first package names one before it");
+            return KLUIS_OK;
+        }
     } else if (rc == KLUIS_E_NOTFOUND && (rc = custody_inbox_by_sequence(in->c.custody, d->device, d->sequence - 1, &near, err)) == KLUIS_OK) {
         if (memcmp(near.package, d->previous, 32) != 0) {
             *fate = fork_seen(t, "the package before is another one");

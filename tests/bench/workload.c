@@ -90,7 +90,11 @@ static void make_alias(void)
     uint32_t *small = kluis_malloc(n_words * sizeof *small), *large = kluis_malloc(n_words * sizeof *large);
     alias_p = kluis_malloc(n_words * sizeof *alias_p);
     alias_to = kluis_malloc(n_words * sizeof *alias_to);
-    need(p), need(small), need(large), need(alias_p), need(alias_to);
+    need(p);
+    need(small);
+    need(large);
+    need(alias_p);
+    need(alias_to);
     for (size_t i = 0; i < n_words; i++) { sum += p[i] = pow((double)i + 2.7, -1.05); }
     size_t ns = 0, nl = 0;
     for (size_t i = 0; i < n_words; i++) {
@@ -106,7 +110,9 @@ static void make_alias(void)
     }
     while (nl > 0) { alias_p[large[--nl]] = 1; }
     while (ns > 0) { alias_p[small[--ns]] = 1; }
-    kluis_free(p), kluis_free(small), kluis_free(large);
+    kluis_free(p);
+    kluis_free(small);
+    kluis_free(large);
 }
 
 static uint32_t zipf(void)

@@ -149,7 +149,7 @@ kluis_status wa_layout_of(const struct kluis_input *in, const char *name, struct
     KLUIS_TRY(wa_reader_open(&r, in, NULL, name, err));
     uint32_t count[16] = { 0 };
     int first = -1;
-    kluis_status rc;
+    kluis_status rc = KLUIS_END;
     struct wa_entry e;
     while (r.total < SAMPLE && (rc = wa_reader_next(&r, &e, err)) == KLUIS_OK) {
         int shape = (e.stamp.bracket ? 1 : 0) | (e.stamp.time_first ? 2 : 0) | (e.stamp.second >= 0 ? 4 : 0) | (e.stamp.half != 0 ? 8 : 0);
