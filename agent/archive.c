@@ -51,7 +51,7 @@ static kluis_status on_skipped(void *ctx, const struct source_skip *s, struct kl
     struct wiring *w = ctx;
     (void)err;
     /* A whole chat or file that was refused is a failure of this pass; a line of no sort is only told. */
-    if (strncmp(s->what, "chat", 4) == 0 || strncmp(s->what, "file", 4) == 0) { w->refused_files++; }
+    if (s->refused) { w->refused_files++; }
     complain("source %lld: passed over %s in '%s': %s", (long long)w->source_id, s->what, s->where == NULL ? "" : s->where, s->why == NULL ? "" : s->why);
     return KLUIS_OK;
 }

@@ -18,7 +18,9 @@ struct source_request {
 };
 const char *source_option_get(const struct source_request *q, const char *key); /* NULL: not given */
 
-struct source_skip { const char *what; const char *where; const char *why; };   /* nothing is silently dropped */
+/* Nothing is silently dropped.  refused: a whole chat or file could not be read, which makes the run end with 1; else something that is
+ * no part of a conversation, or that the source itself calls passing, was passed over. */
+struct source_skip { const char *what; const char *where; const char *why; bool refused; };
 
 /* Conversations come one after the other: begin, record* in the source's order, end.  Everything passed is borrowed for the
  * duration of the call.  A callback's error stops the read and is returned. */

@@ -76,7 +76,7 @@ struct kluis_attachment {
     bool has_sha256;
     uint8_t sha256[32];
     struct kluis_str source_ref;  /* the source's own handle to fetch the bytes with: never serialised */
-    struct kluis_str loss;        /* why the bytes are not here: "omitted", "missing", …; absent if they are */
+    struct kluis_str loss;        /* why the bytes are not here: "omitted", "missing", …; absent if they are.  A sha256 beside it is the source's word */
 };
 
 /* What the source states and no field of ours holds.  is_int tells which member counts. */

@@ -196,7 +196,7 @@ kluis_status form_attachments_name(struct form_attachments *a, const struct klui
 {
     for (size_t i = 0; i < r->n_attachments; i++) {
         const struct kluis_attachment *t = &r->attachments[i];
-        if (!t->has_sha256) { continue; }
+        if (!t->has_sha256 || t->loss.ptr != NULL) { continue; } /* with a loss the digest is the source's word about absent bytes */
         struct form_attachment *f = find(a, t->sha256);
         if (f == NULL) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "a record names an attachment that is not in the package"); }
         if (t->size < 0 || f->size != (uint64_t)t->size) {

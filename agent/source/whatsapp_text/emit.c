@@ -321,7 +321,7 @@ static bool truncated(const struct wa_survey *s) {
 static kluis_status begin(struct emit *x, const struct kluis_header *h, const char *name, struct kluis_err *err) {
     KLUIS_TRY(x->sink->begin(x->sink->ctx, h, err));
     if (x->s->preamble <= 3 || x->sink->skipped == NULL) { return KLUIS_OK; }
-    struct source_skip skip = { "text before the first message", name, "it has no date, time and sender" };
+    struct source_skip skip = { "text before the first message", name, "it has no date, time and sender", false };
     return x->sink->skipped(x->sink->ctx, &skip, err);
 }
 

@@ -136,7 +136,7 @@ static kluis_status whatsapp_read(const struct source_request *q, const struct s
         last = one;
         if (n == 1 || began || !refusal(rc)) { break; }
         /* One bad file in a folder does not keep the others out. */
-        struct source_skip skip = { "chat", short_name(chats[i]), one.msg };
+        struct source_skip skip = { "chat", short_name(chats[i]), one.msg, true };
         rc = sink->skipped == NULL ? KLUIS_OK : sink->skipped(sink->ctx, &skip, err);
     }
     if (rc == KLUIS_OK && good == 0 && n > 0) { rc = last.code; }
