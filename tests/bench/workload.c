@@ -1,7 +1,12 @@
 /* tests/bench/workload.c - the workload of docs/PERFORMANCE.md: Dutch-like chats from stated parameters and one seed.
  *
  * workload MESSAGES DIR [WORDLIST]: writes DIR/texts.tsv (time s, conversation, sender, text: one line a message, in time order),
- * DIR/one.txt (all of them as one WhatsApp export) and DIR/chats/NNNN/WhatsApp-chat met chat-NNNN.txt (grouped by conversation).
+ * DIR/one (all of them as one WhatsApp export) and DIR/chats/NNNN/WhatsApp-chat met chat-NNNN.txt (grouped by conversation).
+ *
+ * A package ends with a calendar month, so how many messages it holds is a matter of how busy the chat is.  The same messages again,
+ * dealt over fewer chats: DIR/m500 (about 500 a chat and month), DIR/m12 (about 12; at most 24,000 messages, evenly drawn), and
+ * DIR/back (as m500,
+ * each month of each chat a chat of its own, the last month first in order of name).
  * Invented text only.  The word list is Debian's wdutch; without it the run refuses: another vocabulary is another workload.
  */
 #include "kluis/base.h"
@@ -70,6 +75,9 @@ static int by_key(const void *a, const void *b)
 static bool usable(const char *w)
 {
     size_t n = strlen(w);
+    for (size_t i = 0; i < FREQUENT; i++) {
+        if (strcmp(w, frequent[i]) == 0) { return false; } /* it has its own rank already */
+    }
     if (n < 2 || n > 14) { return false; }
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)w[i];
@@ -143,7 +151,7 @@ static void load_words(const char *path)
         words[n_words] = kluis_strdup(frequent[i]);
         need(words[n_words++]);
     }
-    for (size_t i = 0; i < n; i++) { words[n_words++] = w[i].word; }
+    for (size_t i = 0; i < n; i++) { words[n_words++] = w[i].word; } /* the list itself has no word twice */
     kluis_free(w);
     make_alias();
     successor = kluis_malloc(n_words * SUCCESSORS * sizeof *successor);
@@ -184,7 +192,7 @@ static size_t message(char out[TEXT])
             at = put(out, at, words[w]);
         }
         if (i + 1 < n && uniform() < 0.05) { at = put(out, at, ","); }
-        w = uniform() < SUCCESSOR_P ? successor[w * SUCCESSORS + below(SUCCESSORS)] : zipf();
+        w = uniform() < SUCCESSOR_P ? successor[w * SUCCESSORS + (next() & next() & (SUCCESSORS - 1))] : zipf();
     }
     if (out[0] >= 'a' && out[0] <= 'z') { out[0] = (char)(out[0] - 32); }
     double e = uniform();
@@ -208,6 +216,17 @@ static FILE *create(const char *dir, const char *name)
 static void finish(FILE *f)
 {
     if (ferror(f) || fclose(f) != 0) { fprintf(stderr, "workload: cannot write\n"); exit(74); }
+}
+
+static FILE *create_in(const char *dir, const char *sub, unsigned number)
+{
+    char path[KLUIS_PATH_MAX], name[64];
+    (void)snprintf(path, sizeof path, "%s/%s", dir, sub);
+    if (mkdir(path, 0755) != 0 && errno != EEXIST) { fprintf(stderr, "workload: cannot create %s\n", path); exit(74); }
+    (void)snprintf(path, sizeof path, "%s/%s/%04u", dir, sub, number);
+    if (mkdir(path, 0755) != 0 && errno != EEXIST) { fprintf(stderr, "workload: cannot create %s\n", path); exit(74); }
+    (void)snprintf(name, sizeof name, "WhatsApp-chat met chat-%04u.txt", number);
+    return create(path, name);
 }
 
 /* Naive local clock: the export's zone is declared as UTC by whoever reads it (option zone=UTC). */
@@ -241,7 +260,16 @@ int main(int argc, char **argv)
     char path[KLUIS_PATH_MAX], text[TEXT];
     (void)snprintf(path, sizeof path, "%s/chats", dir);
     if (mkdir(path, 0755) != 0 && errno != EEXIST) { return 74; }
-    FILE *tsv = create(dir, "texts.tsv"), *one = create(dir, "one.txt");
+    (void)snprintf(path, sizeof path, "%s/back", dir);
+    if (mkdir(path, 0755) != 0 && errno != EEXIST) { return 74; }
+    FILE *tsv = create(dir, "texts.tsv"), *one = create_in(dir, "one", 0);
+    enum { MONTHS = 60, MANY = 500, FEW = 12, FEW_MAX = 24000 };
+    static FILE *m500[CONVERSATIONS], *m12[CONVERSATIONS], *back[CONVERSATIONS];
+    uint64_t every = n > FEW_MAX ? n / FEW_MAX : 1;
+    unsigned n500 = (unsigned)(n / (MONTHS * MANY)), n12 = (unsigned)(n / every / (MONTHS * FEW));
+    n500 = n500 < 1 ? 1 : n500 > CONVERSATIONS ? CONVERSATIONS : n500;
+    n12 = n12 < 1 ? 1 : n12;
+    int month_now = -1;
     double t = 1609459200.0, step = 5 * 365.25 * 86400 / (double)n; /* five years from 2021-01-01 */
     for (uint64_t k = 0; k < n; k++) {
         t += -log(1 - uniform()) * step;
@@ -260,13 +288,39 @@ int main(int argc, char **argv)
         }
         header(chat[lo], s, sender);
         fprintf(chat[lo], "%s\n", text);
-        header(one, s, sender);
+        header(one, s, (first_member[0] + sender % 40 * 7) % SENDERS);
         fprintf(one, "%s\n", text);
+        unsigned c500 = (unsigned)(k % n500), c12 = (unsigned)(k / every % n12);
+        int y, month, d;
+        kluis_civil_from_days(s / 86400, &y, &month, &d);
+        month += 12 * (y - 2021) - 1;
+        for (unsigned i = 0; month != month_now && i < n500; i++) {
+            char sub[32];
+            if (back[i] != NULL) { finish(back[i]); }
+            (void)snprintf(sub, sizeof sub, "back/%02d", 99 - month);
+            back[i] = create_in(dir, sub, (unsigned)month * 100 + i); /* a chat of its own */
+        }
+        month_now = month;
+        FILE *into[3] = { m500[c500], back[c500], NULL };
+        if (into[0] == NULL) { into[0] = m500[c500] = create_in(dir, "m500", c500); }
+        if (k % every == 0) {
+            if (m12[c12] == NULL) { m12[c12] = create_in(dir, "m12", c12); }
+            into[2] = m12[c12];
+        }
+        for (size_t i = 0; i < 3; i++) {
+            if (into[i] == NULL) { continue; }
+            unsigned c = i == 2 ? c12 : c500; /* its own members, as of any chat */
+            header(into[i], s, (first_member[c] + sender % members[c] * 7) % SENDERS);
+            fprintf(into[i], "%s\n", text);
+        }
         for (size_t i = 0; i < len; i++) { if (text[i] == '\n') { text[i] = ' '; } }
         fprintf(tsv, "%lld\t%d\t%u\t%s\n", (long long)s, lo, sender, text);
     }
     finish(tsv);
     finish(one);
-    for (int i = 0; i < CONVERSATIONS; i++) { if (chat[i] != NULL) { finish(chat[i]); } }
+    for (int i = 0; i < CONVERSATIONS; i++) {
+        FILE *const all[4] = { chat[i], m500[i], m12[i], back[i] };
+        for (size_t j = 0; j < 4; j++) { if (all[j] != NULL) { finish(all[j]); } }
+    }
     return 0;
 }

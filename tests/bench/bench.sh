@@ -1,0 +1,266 @@
+#!/usr/bin/env bash
+# bench.sh [NAME] - speed as ratios to named yardsticks, one JSON object a line.  Called by ./run bench.
+#
+#   pack     the agent: read, pack, seal, time-stamp, encrypt; against zip -6.  With it the size of what it makes (size)
+#   ingest   the vault: from packages at the gate to an index that answers; against bare SQLite+FTS5 and notmuch
+#   search   the page's requests over HTTP
+#   verify   chatkluis-verify; against openssl dgst -sha256
+#
+# BENCH_MESSAGES (1000000), BENCH_ROUNDS (5).  Figures are medians of alternating runs.  Exit 1: a goal was missed.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/../.."
+. tests/bench/lib.sh
+trap 'stop_all; rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+# ---- pack and size ----
+
+# A gate that takes no packages: what is measured ends with the encrypted package on the agent's disk.
+closed_gate() { # HOME
+  jq '.limits = {queue: 1, uploads_per_device: 1}' "$1/gate/gate.json" >"$work/gate.json" && cat "$work/gate.json" >"$1/gate/gate.json"
+  start_gate "$1" "$address"
+}
+stock() { sqlite3 -separator ' ' "$1/agent/agent.db" "SELECT $2 FROM package"; } # DIR COLUMNS
+
+pack_once() { # m500|m12: sets $timed, $stock: packages, records, bytes, with a time stamp
+  fresh "$work/pack"
+  closed_gate "$work/pack/server"
+  "$bin/chatkluis-agent" source add --home "$work/pack/agent" whatsapp-text "$data/$1" --option zone=UTC >/dev/null
+  timed "$bin/chatkluis-agent" archive --home "$work/pack/agent" --wait 0
+  [ "$status" = 75 ] || { cat "$work/err" >&2; die "the agent ended with $status"; }
+  stop_all
+  stock=$(stock "$work/pack" 'count(*), sum(records), sum(length), sum(timed)')
+}
+
+bench_pack() {
+  local i cpus=() zips=() mems=() total part
+  total=$(cat "$data"/m500/*/*.txt | wc -l)
+  for i in $(seq "$rounds"); do
+    pack_once m500
+    cpus+=("${timed%% *}"); mems+=("${timed##* }")
+    rm -f "$work/yard.zip"
+    timed zip -q -6 -r "$work/yard.zip" "$data/m500"
+    zips+=("${timed%% *}")
+    say "pack $i/$rounds: agent ${cpus[-1]} s, zip -6 ${zips[-1]} s, ${mems[-1]} KiB, packages records bytes stamped: $stock"
+  done
+  local cpu zip mem
+  cpu=$(printf '%s\n' "${cpus[@]}" | median); zip=$(printf '%s\n' "${zips[@]}" | median); mem=$(printf '%s\n' "${mems[@]}" | sort -g | tail -n 1)
+  set -- $stock
+  [ "$2" = "$messages" ] && [ "$4" = "$1" ] || die "$2 of $messages messages packed in $1 packages, $4 with a time stamp ($total lines)"
+  figure pack.cpu "$cpu" "s CPU" "zip -6: $zip s CPU" "$(calc "$cpu / $zip")" "<= 2.5" "$cpu <= 2.5 * $zip"
+  figure pack.memory "$(calc "$mem / 1024")" MiB "" null "<= 64" "$mem <= 65536"
+  figure "size.$(calc "int($2 / $1 + .5)")" "$(calc "$3 / $2")" "bytes a message, everything included" "WhatsApp .txt: $(calc "$(cat "$data"/m500/*/*.txt | wc -c) / $2")" \
+    "$(calc "$3 / $(cat "$data"/m500/*/*.txt | wc -c)")" "<= 150" "$3 <= 150 * $2"
+  pack_once m12
+  part=$timed
+  set -- $stock
+  figure "size.$(calc "int($2 / $1 + .5)")" "$(calc "$3 / $2")" "bytes a message, everything included" "" null "" ""
+  figure "pack.cpu.small" "$(calc "1000 * ${part%% *} / $1")" "ms CPU a package of $(calc "int($2 / $1 + .5)") messages" "" null "" ""
+  rm -rf "$work/pack"
+}
+
+# ---- ingest ----
+
+# Packages at the gate, nothing taken yet: $data/at-gate-{m500,back}, made once and copied for every run.
+at_gate() { # m500|back
+  [ -d "$work/at-gate-$1" ] && return 0
+  say "archiving $1 to the gate"
+  local d=$work/at-gate.new
+  fresh "$d"
+  start_gate "$d/server" "$address"
+  if [ "$1" = back ]; then
+    local m
+    for m in "$data"/back/*; do "$bin/chatkluis-agent" source add --home "$d/agent" whatsapp-text "$m" --option zone=UTC >/dev/null; done
+  else
+    "$bin/chatkluis-agent" source add --home "$d/agent" whatsapp-text "$data/$1" --option zone=UTC >/dev/null
+  fi
+  timed "$bin/chatkluis-agent" archive --home "$d/agent" --wait 0
+  [ "$status" = 75 ] || { cat "$work/err" >&2; die "the agent ended with $status"; }
+  stop_all
+  [ "$(stock "$d" 'sum(records)')" = "$messages" ] || die "not every message was packed"
+  rm -rf "$d/agent/packages"
+  mv "$d" "$work/at-gate-$1"
+}
+
+watermark() { "$bin/chatkluis-server" status --home "$1" --json | jq -r '"\(.index.watermark) \(.waiting) \(.refused) \(.index.records)"'; }
+
+# ingest_once m500|back: sets $wall; the home stays at $work/run, its parts run on when KEEP is set.
+ingest_once() {
+  rm -rf "$work/run"; cp -a "$work/at-gate-$1" "$work/run"
+  local n now from
+  n=$(stock "$work/run" 'count(*)')
+  sync -f "$work"
+  start_gate "$work/run/server" "$address"
+  from=$(date +%s%N)
+  start_vault "$work/run/server"
+  while :; do
+    now=$(date +%s%N)
+    set -- $(watermark "$work/run/server")
+    [ "$1" = "$n" ] && [ "$2" = 0 ] && break
+    [ "$3" = 0 ] || die "$3 packages were refused"
+    [ $(( (now - from) / 1000000000 )) -lt 1800 ] || die "ingest stands at package $1 of $n"
+    sleep 0.1
+  done
+  wall=$(calc "($now - $from) / 1e9")
+  cpu=$(ps -o cputimes= -p "$vault_pid")
+  [ "$4" = "$messages" ] || die "$4 of $messages records are in the index"
+  [ -n "${KEEP:-}" ] || stop_all
+}
+
+mails() { # N: maildir of the first N messages
+  [ -d "$data/mail" ] && return 0
+  mkdir -p "$data/mail.new/cur"
+  head -n "$1" "$data/texts.tsv" | TZ=UTC awk -F'\t' -v dir="$data/mail.new/cur" '{
+    f = sprintf("%s/%d.%07d.meting:2,S", dir, $1, NR)
+    printf "From: Afzender %04d <a%d@voorbeeld.nl>\nTo: chat-%d <c%d@voorbeeld.nl>\nSubject: %s\nDate: %s\nMessage-ID: <%d@voorbeeld.nl>\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\n%s\n",
+      $3, $3, $2, $2, "chat-" $2, strftime("%a, %d %b %Y %H:%M:%S +0000", $1), NR, $4 >f
+    close(f) }'
+  mv "$data/mail.new" "$data/mail"
+}
+
+bench_ingest() {
+  local i order walls=() backs=() yards=() nots=() wall yard n_mail=100000
+  at_gate m500; at_gate back
+  for i in $(seq "$rounds"); do
+    ingest_once m500; walls+=("$wall")
+    rm -f "$work"/yard.db*
+    yards+=("$("$tools/bench_fts5_yardstick" "$data/texts.tsv" "$work/yard.db" | cut -d' ' -f1)")
+    ingest_once back; backs+=("$wall")
+    say "ingest $i/$rounds: vault ${walls[-1]} s, newest first ${backs[-1]} s, bare FTS5 ${yards[-1]} s"
+  done
+  rm -rf "$work"/yard.db* "$work/run"
+  yard=$(printf '%s\n' "${yards[@]}" | median)
+  wall=$(printf '%s\n' "${walls[@]}" | median)
+  figure ingest.by_conversation "$(calc "$messages / $wall")" "messages a second" "bare SQLite+FTS5 without encryption: $(calc "$messages / $yard")" "$(calc "$yard / $wall")" ">= 0.5" "$yard >= 0.5 * $wall"
+  order=$(printf '%s\n' "${backs[@]}" | median)
+  figure ingest.newest_first "$(calc "$messages / $order")" "messages a second" "bare SQLite+FTS5 without encryption, oldest first: $(calc "$messages / $yard")" "$(calc "$yard / $order")" ">= 0.5" "$yard >= 0.5 * $order"
+  [ "$n_mail" -le "$messages" ] || n_mail=$messages
+  mails "$n_mail"
+  for i in $(seq "$rounds"); do
+    rm -rf "$data/mail/.notmuch"
+    printf '[database]\npath=%s\n[user]\nname=Meting\nprimary_email=meting@voorbeeld.nl\n[new]\ntags=\n[search]\nexclude_tags=\n[maildir]\nsynchronize_flags=false\n' "$data/mail" >"$work/notmuch"
+    NOTMUCH_CONFIG=$work/notmuch timed notmuch new --quiet
+    [ "$status" = 0 ] || die "notmuch ended with $status"
+    set -- $timed
+    nots+=("$2")
+    say "notmuch $i/$rounds: $2 s for $n_mail"
+  done
+  yard=$(printf '%s\n' "${nots[@]}" | median)
+  figure ingest.notmuch "$(calc "$messages / $wall")" "messages a second" "notmuch new of $n_mail of them: $(calc "$n_mail / $yard")" "$(calc "($messages / $wall) / ($n_mail / $yard)")" ">= 10" "($messages / $wall) >= 10 * ($n_mail / $yard)"
+}
+
+# ---- search ----
+
+# How often each word occurs; classes by share of the messages, as many as asked, evenly drawn.
+words() {
+  [ -f "$data/df" ] && return 0
+  say "counting words"
+  cut -f4 "$data/texts.tsv" | awk '{ gsub(/[^a-zA-Z ]/, " "); $0 = tolower($0); split("", seen); for (i = 1; i <= NF; i++) if (length($i) > 1 && !($i in seen)) { seen[$i]; n[$i]++ } }
+    END { for (w in n) print n[w], w }' | sort -k1,1nr -k2 >"$data/df.new"
+  mv "$data/df.new" "$data/df"
+}
+draw() { awk -v lo="$1" -v hi="$2" '$1 >= lo && $1 <= hi { print $2 }' "$data/df" | awk -v want="$3" '{ w[NR] = $1 } END { step = NR / want; if (step < 1) step = 1; for (i = 1; i <= NR; i += step) print w[int(i)] }'; }
+
+bench_search() {
+  at_gate back
+  words
+  KEEP=1 ingest_once back
+  local where key api="/api/search?purpose=meting&limit=50&q=" common i rounds_search class line
+  where=${page#http://}; where=${where%%/*}; key=${page##*key=}
+  say "search: waiting until the index is at rest"
+  local before=-1 now=0 ; while [ "$before" != "$now" ]; do before=$now; sleep 5; now=$(awk '{ print $14 + $15 }' "/proc/$vault_pid/stat"); [ $((now - before)) -gt 20 ] || before=$now; done
+  draw 2 10 40 | sed "s|^|rare\t$api|" >"$work/queries"
+  draw $((messages * 8 / 10000)) $((messages * 12 / 10000)) 30 | sed "s|^|mid\t$api|" >>"$work/queries"
+  common=$(draw $((messages * 4 / 100)) $((messages * 15 / 100)) 30)
+  sed "s|^|common\t$api|" <<<"$common" >>"$work/queries"
+  awk -v api="$api" '{ w[NR] = $1 } END { for (i = 1; i < NR; i++) printf "two\t%s%s%%20%s\n", api, w[i], w[NR + 1 - i] }' <<<"$common" >>"$work/queries"
+  # conversations of the newest, middle and oldest months
+  for i in 20240101 20221115 20210305; do
+    curl -sf -H "Cookie: kluis=$key" "http://$where${api}de&to=${i:0:4}-${i:4:2}-${i:6:2}&limit=4" | jq -r '.hits[].conversation.id | @uri'
+  done | sort -u >"$work/conversations"
+  [ -s "$work/conversations" ] || die "no conversation was found"
+  while read -r i; do sed "s|^|filtered\t$api|; s|\$|\&conversation=$i|" <<<"$(head -n 10 <<<"$common")"; done <"$work/conversations" >>"$work/queries"
+  sed "s|^|view\t$api|" <<<"$common" >>"$work/queries"
+  shuf --random-source=<(yes) "$work/queries" -o "$work/queries"
+  "$tools/bench_search_client" "$where" "$key" 20 <"$work/queries" >"$work/searched"
+  cat "$work/searched" >&2
+  while read -r class i p50 p95 p99 worst hits empty; do
+    case $class in
+      view) figure search.view "$p95" "ms p95 (p50 $p50, p99 $p99, worst $worst, $i requests, $hits messages each)" "" null "p95 <= 5" "$p95 <= 5 && $empty == 0" ;;
+      *) figure "search.$class" "$p50" "ms p50 (p99 $p99, worst $worst, $i requests, $hits hits each)" "" null "p50 <= 1, p99 <= 5" "$p50 <= 1 && $p99 <= 5" ;;
+    esac
+  done <"$work/searched"
+  stop_all
+  rm -rf "$work/run"
+}
+
+# ---- verify ----
+
+packed() { # DIR SOURCE: archives and exports packages of a source into DIR
+  rm -rf "$1"
+  fresh "$work/pack"
+  closed_gate "$work/pack/server"
+  "$bin/chatkluis-agent" source add --home "$work/pack/agent" whatsapp-text "$2" --option zone=UTC >/dev/null
+  timed "$bin/chatkluis-agent" archive --home "$work/pack/agent" --wait 0
+  [ "$status" = 75 ] || { cat "$work/err" >&2; die "the agent ended with $status"; }
+  stop_all
+  "$bin/chatkluis-agent" packages --home "$work/pack/agent" --export "$1" >/dev/null
+  cp "$work/pack/server/trust.json" "$1/"
+  rm -rf "$work/pack"
+}
+
+verify_all() { # DIR: every package there; fails unless all are valid
+  local p
+  for p in "$1"/*.asice; do "$bin/chatkluis-verify" --trust "$1/trust.json" "$p" >>"$work/verdicts"; done
+}
+export -f verify_all
+export bin work
+
+bench_verify() {
+  local i ours=() yards=() texts=() size unpacked=0 v y p
+  if [ ! -f "$data/../attachments/done" ]; then
+    say "making 1 GiB of attachments that do not compress"
+    mkdir -p "$data/../attachments"
+    for i in 1 2 3 4 5 6 7 8; do
+      openssl enc -aes-128-ctr -K "0000000000000000000000000000000$i" -iv 0 </dev/zero 2>/dev/null | head -c $((128 << 20)) >"$data/../attachments/IMG-20240105-WA000$i.jpg" || true
+      printf '05-01-2024 10:0%d - Afzender 0001: IMG-20240105-WA000%d.jpg (bestand bijgevoegd)\n' "$i" "$i"
+    done >"$data/../attachments/WhatsApp-chat met Bijlagen.txt"
+    touch "$data/../attachments/done"
+  fi
+  packed "$work/large" "$data/../attachments"
+  set -- "$work"/large/*.asice
+  [ $# = 1 ] || die "the attachments became $# packages"
+  size=$(stat -c %s "$1")
+  [ "$size" -ge $((1 << 30)) ] || die "the package has only $size bytes"
+  packed "$work/text" "$data/one"
+  for p in "$work"/text/*.asice; do unpacked=$((unpacked + $(unzip -l "$p" | tail -n 1 | awk '{ print $1 }'))); done
+  for i in $(seq "$rounds"); do
+    : >"$work/verdicts"
+    timed bash -c "verify_all $work/large"
+    [ "$status" = 0 ] || { cat "$work/verdicts" "$work/err" >&2; die "the package is not valid"; }
+    set -- $timed; ours+=("$2")
+    timed openssl dgst -sha256 "$work"/large/*.asice
+    set -- $timed; yards+=("$2")
+    timed bash -c "verify_all $work/text"
+    [ "$status" = 0 ] || die "a text package is not valid"
+    set -- $timed; texts+=("$2")
+    say "verify $i/$rounds: ${ours[-1]} s, openssl ${yards[-1]} s for $size bytes; text ${texts[-1]} s for $unpacked bytes unpacked"
+  done
+  v=$(printf '%s\n' "${ours[@]}" | median); y=$(printf '%s\n' "${yards[@]}" | median)
+  figure verify.attachments "$(calc "$size / $v / 1e6")" "MB/s" "openssl dgst -sha256: $(calc "$size / $y / 1e6") MB/s" "$(calc "$y / $v")" ">= 0.33" "$y >= 0.33 * $v"
+  v=$(printf '%s\n' "${texts[@]}" | median)
+  figure verify.text "$(calc "$unpacked / $v / 1e6")" "MB/s of unpacked content, a process for each of $(ls "$work"/text/*.asice | wc -l) packages" "" null ">= 150" "$unpacked / $v >= 150e6"
+  rm -rf "$work/large" "$work/text"
+}
+
+[ "$rounds" -ge 1 ] || die "BENCH_ROUNDS must be 1 or more"
+workload
+rm -rf "$work"; mkdir -p "$work"
+template
+case "${1:-all}" in
+  all) bench_pack; bench_ingest; bench_search; bench_verify ;;
+  pack|size) bench_pack ;;
+  ingest|search|verify) "bench_$1" ;;
+  *) die "unknown name '$1': pack, size, ingest, search or verify" ;;
+esac
+exit "$failed"
