@@ -116,6 +116,7 @@ kluis_status kluis_close_durable(int *fd, const char *what, struct kluis_err *er
         return rc;
     }
     if (kluis_io_close(f) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot close '%s'", what); }
+    kluis_durable_step("file.synced");
     return KLUIS_OK;
 }
 
@@ -193,6 +194,7 @@ kluis_status kluis_publish_file(const char *tmp, const char *path, struct kluis_
     char dir[KLUIS_PATH_MAX];
     KLUIS_TRY(parent_of(dir, sizeof dir, path, err));
     if (kluis_io_rename(tmp, path) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot rename '%s' to '%s'", tmp, path); }
+    kluis_durable_step("file.renamed");
     return kluis_fsync_dir(dir, err);
 }
 

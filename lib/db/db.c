@@ -221,6 +221,7 @@ kluis_status kluis_db_run(struct kluis_db *db, int64_t *changes, struct kluis_er
     if (rc != KLUIS_END) { return rc; }
     (void)sqlite3_clear_bindings(st); /* bound memory is the caller's and may go now */
     if (changes != NULL) { *changes = sqlite3_changes64(db->db); }
+    if (!db->open_tx && !sqlite3_stmt_readonly(st)) { kluis_durable_step("db.autocommit"); }
     return KLUIS_OK;
 }
 

@@ -459,6 +459,10 @@ void *committer_main(void *arg)
             if (rc == KLUIS_E_BUSY || rc == KLUIS_E_REJECT) {
                 m.gate_after = kluis_monotonic_us() + GATE_AGAIN_US;
             }
+        } else if (rc == KLUIS_OK) { /* a group came in while the gate was left alone: its answers still have to go */
+            pthread_mutex_lock(&in->lock);
+            in->answers = true;
+            pthread_mutex_unlock(&in->lock);
         }
         if (rc != KLUIS_OK && !ingest_stopping(in)) {
             pthread_mutex_lock(&in->lock);

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Promise: agent, gate and vault killed (SIGKILL) at 200 moments of archiving, right after one of at least 40 different durable steps: after
+# the restarts nothing that was acknowledged is missing, nothing is twice, and the agent finishes.
+# KLUIS_KILLS, KLUIS_KILL_STEPS: fewer, for a quick look.
+. "$(dirname "$0")/lib.sh"
+begin kill
+kills_wanted=${KLUIS_KILLS:-200} steps_wanted=${KLUIS_KILL_STEPS:-40}
+limit=${KLUIS_KILL_SECONDS:-420}
+orders=$work/orders log=$work/steps
+head -c 192 /dev/zero >"$orders"; : >"$log"
+chmod 666 "$orders" "$log"
+twins=("KLUIS_KILL_FILE=$orders" "KLUIS_STEP_LOG=$log")
+
+put_at() { dd of="$orders" bs=1 seek="$1" conv=notrunc status=none; }
+disarm() { printf '\0\0\0\0' | put_at 0; }
+arm() { # NAME N
+  disarm
+  { printf '%s\0' "$1"; } | put_at 4
+  printf '\0' | put_at 128
+  printf "\\x$(printf %02x "$2")\\0\\0\\0" | put_at 0
+}
+struck() { [ "$(dd if="$orders" bs=1 skip=128 count=1 status=none | tr -d '\0')" = K ]; }
+
+server_init
+server_start "${twins[@]}"
+agents=0 tokens=0 chats=3
+new_agent() {
+  agents=$((agents + 1)); a=$work/agent$agents
+  agent_enrol "$a"
+  local c
+  for c in $(seq $chats); do
+    say "$work/chat$agents-$c.txt" '11-03-2026 08:00' 'Kim Begin' "gesprek $c"
+    say "$work/chat$agents-$c.txt" '11-03-2026 08:00' 'Lou Begin' "gesprek $c"
+    lines=$((lines + 2))
+    source_add "$a" whatsapp-text "$work/chat$agents-$c.txt"
+  done
+}
+lines=0
+grow() { # one message more in each chat, with a word of its own
+  local c m
+  for c in $(seq $chats); do
+    tokens=$((tokens + 1)); lines=$((lines + 1)); m=$((tokens % 1200))
+    say "$work/chat$agents-$c.txt" "$(printf '%02d-03-2026 %02d:%02d' $((12 + tokens / 1200)) $((m / 60)) $((m % 60)))" 'Kim Begin' "telwoord merk$(printf %05d $tokens)x"
+  done
+}
+pass() { env "${twins[@]}" "$twin/chatkluis-agent" archive --home "$a" --wait "${1:-4}" >"$work/pass.out" 2>"$work/pass.err"; }
+alive() { # the supervisor gives up when a part dies six times within a minute: that is its right
+  kill -0 "$server_pid" 2>/dev/null && return 0
+  wait "$server_pid" 2>/dev/null || true
+  server_start "${twins[@]}"
+  starts=$((starts + 1))
+}
+settle() { # until everything of this agent is acknowledged
+  local i
+  disarm
+  for i in $(seq 40); do
+    alive
+    if pass 10 && [ "$("$bin/chatkluis-agent" status --home "$a" --json | jq .waiting)" = 0 ]; then return 0; fi
+    sleep 0.5
+  done
+  cat "$work/pass.err" >&2
+  die "agent $agents does not finish"
+}
+
+# What steps there are: a pass of a fresh agent, then one that goes on.
+starts=1
+new_agent; : >"$log"; grow; pass 20; sleep 1.2; grow; pass 20; sleep 1.2
+declare -A often hit tried
+while read -r n s; do often[$s]=$n; done < <(sort "$log" | uniq -c)
+echo "kill: ${#often[@]} names of steps in two passes"
+
+kills=0 misses=0 rounds=0 killed_agent=0 killed_gate=0 killed_vault=0
+SECONDS=0
+while [ "$kills" -lt "$kills_wanted" ] || [ "${#hit[@]}" -lt "$steps_wanted" ]; do
+  [ "$SECONDS" -lt "$limit" ] || { echo "kill: out of time after $rounds rounds"; break; }
+  rounds=$((rounds + 1))
+  # The step that was struck or tried least; ties by chance.
+  target=$(for s in "${!often[@]}"; do echo "$((${hit[$s]:-0} + ${tried[$s]:-0})) $RANDOM $s"; done | sort -n | head -n 1 | cut -d ' ' -f 3)
+  case "$target" in
+    agent.session.*|gate.prekey.*|gate.device.*|register.*|*enrol*) [ "${hit[$target]:-0}" -lt 2 ] && { settle; new_agent; } ;;
+  esac
+  alive
+  grow
+  arm "$target" $((1 + RANDOM % (often[$target] / 3 < 3 ? often[$target] / 3 + 1 : 3)))
+  pass || true
+  for _ in $(seq 25); do struck && break; kill -0 "$server_pid" 2>/dev/null || break; sleep 0.04; done
+  if struck; then
+    kills=$((kills + 1)); hit[$target]=$((${hit[$target]:-0} + 1))
+    case "$target" in agent.*) killed_agent=$((killed_agent + 1)) ;; gate.*) killed_gate=$((killed_gate + 1)) ;; *) killed_vault=$((killed_vault + 1)) ;; esac
+  else
+    misses=$((misses + 1)); tried[$target]=$((${tried[$target]:-0} + 1))
+  fi
+  disarm
+  while read -r s; do [ -n "${often[$s]:-}" ] || often[$s]=1; done < <(sort -u "$log")
+  : >"$log"
+done
+ok; [ "$kills" -ge "$kills_wanted" ] || fail "only $kills kills"
+ok; [ "${#hit[@]}" -ge "$steps_wanted" ] || fail "only ${#hit[@]} different steps"
+echo "kill: $kills kills ($killed_agent agent, $killed_gate gate, $killed_vault vault or shared) at ${#hit[@]} different steps in $rounds rounds, $misses not reached, $starts starts, $agents agents, ${SECONDS} s"
+for s in "${!hit[@]}"; do echo "${hit[$s]} $s"; done | sort -k 2 | paste -sd ' ' | fold -s -w 150
+
+# The agent finishes; then everything is there once.
+settle
+acknowledged=0
+for i in $(seq "$agents"); do
+  st=$("$bin/chatkluis-agent" status --home "$work/agent$i" --json)
+  acknowledged=$((acknowledged + $(jq .acknowledged <<<"$st")))
+  equal "agent $i waits for nothing" "$(jq .waiting <<<"$st")" 0
+done
+for _ in $(seq 200); do
+  st=$(status_of_server)
+  [ "$(jq '.index.watermark == .packages and .waiting == 0' <<<"$st")" = true ] && break
+  sleep 0.1
+done
+equal "packages of the server" "$(jq .packages <<<"$st")" "$acknowledged"
+equal "records of the server" "$(jq .records <<<"$st")" "$lines"
+equal "leaves of the ledger" "$(jq .ledger.size <<<"$st")" "$acknowledged"
+equal "refused" "$(jq .refused <<<"$st")" 0
+hits telwoord >"$work/hits"
+equal "hits of the common word" "$(wc -l <"$work/hits")" "$tokens"
+equal "different words among them" "$(jq -r '.text' "$work/hits" | sort -u | wc -l)" "$tokens"
+equal "hits with one sighting" "$(jq -c 'select((.sightings | length) == 1 and (.conflict | not))' "$work/hits" | wc -l)" "$tokens"
+check "check --read-data" "$bin/chatkluis-server" check --home "$work/server" --read-data
+"$bin/chatkluis-agent" packages --home "$a" --export "$work/export" >/dev/null
+one=$(ls "$work"/export/*.asice | head -n 1)
+check "a package and its receipt verify" "$bin/chatkluis-verify" --trust "$work/server/trust.json" --receipt "${one%.asice}.receipt.json" "$one"
+equal "exported with a receipt" "$(ls "$work"/export/*.receipt.json | wc -l)" "$(jq .acknowledged < <("$bin/chatkluis-agent" status --home "$a" --json))"
+end 12
