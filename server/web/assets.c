@@ -8,10 +8,13 @@
 ASSET(kluis_page_html, "index.html");
 ASSET(kluis_page_js, "app.js");
 ASSET(kluis_page_css, "app.css");
+ASSET(kluis_page_html_gz, "index.html.gz");
+ASSET(kluis_page_js_gz, "app.js.gz");
+ASSET(kluis_page_css_gz, "app.css.gz");
 
 const struct web_asset web_assets[] = {
-    { "/", "text/html; charset=utf-8", kluis_page_html, kluis_page_html_end },
-    { "/app.js", "text/javascript; charset=utf-8", kluis_page_js, kluis_page_js_end },
-    { "/app.css", "text/css; charset=utf-8", kluis_page_css, kluis_page_css_end },
+    { "/", "text/html; charset=utf-8", kluis_page_html, kluis_page_html_end, kluis_page_html_gz, kluis_page_html_gz_end },
+    { "/app.js", "text/javascript; charset=utf-8", kluis_page_js, kluis_page_js_end, kluis_page_js_gz, kluis_page_js_gz_end },
+    { "/app.css", "text/css; charset=utf-8", kluis_page_css, kluis_page_css_end, kluis_page_css_gz, kluis_page_css_gz_end },
 };
 const size_t web_assets_count = sizeof web_assets / sizeof *web_assets;

@@ -20,7 +20,7 @@ struct web {
 static const char CSP[] = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
                           "form-action 'none'; frame-ancestors 'none'";
 
-static enum MHD_Result answer(struct MHD_Connection *c, unsigned code, const char *type, const void *p, size_t n, enum MHD_ResponseMemoryMode mode, const char *cookie)
+static enum MHD_Result answer(struct MHD_Connection *c, unsigned code, const char *type, const void *p, size_t n, enum MHD_ResponseMemoryMode mode, const char *name, const char *value)
 {
     struct MHD_Response *r = MHD_create_response_from_buffer(n, (void *)(uintptr_t)p, mode);
     if (r == NULL) { return MHD_NO; }
@@ -28,7 +28,8 @@ static enum MHD_Result answer(struct MHD_Connection *c, unsigned code, const cha
     const char *const headers[][2] = { { "Content-Security-Policy", CSP }, { "X-Content-Type-Options", "nosniff" }, { "Referrer-Policy", "no-referrer" },
                                        { "Cache-Control", "no-store" }, { "Cross-Origin-Resource-Policy", "same-origin" }, { "X-Frame-Options", "DENY" } };
     for (size_t i = 0; ok == MHD_YES && i < sizeof headers / sizeof *headers; i++) { ok = MHD_add_response_header(r, headers[i][0], headers[i][1]); }
-    if (ok == MHD_YES && cookie != NULL) { ok = MHD_add_response_header(r, "Set-Cookie", cookie); }
+    if (ok == MHD_YES && name != NULL) { ok = MHD_add_response_header(r, name, value); }
+    if (ok == MHD_YES && code == MHD_HTTP_METHOD_NOT_ALLOWED) { ok = MHD_add_response_header(r, "Allow", "GET, HEAD"); }
     if (ok == MHD_YES && code == MHD_HTTP_SEE_OTHER) { ok = MHD_add_response_header(r, "Location", "/"); }
     if (ok == MHD_YES) { ok = MHD_queue_response(c, code, r); }
     MHD_destroy_response(r);
@@ -37,7 +38,7 @@ static enum MHD_Result answer(struct MHD_Connection *c, unsigned code, const cha
 
 static enum MHD_Result line(struct MHD_Connection *c, unsigned code, const char *text)
 {
-    return answer(c, code, "text/plain; charset=utf-8", text, strlen(text), MHD_RESPMEM_MUST_COPY, NULL);
+    return answer(c, code, "text/plain; charset=utf-8", text, strlen(text), MHD_RESPMEM_MUST_COPY, NULL, NULL);
 }
 
 static const char *arg(struct MHD_Connection *c, const char *name)
@@ -141,21 +142,31 @@ static enum MHD_Result api_route(const struct web *w, struct MHD_Connection *c, 
     if (strcmp(url, "/api/search") == 0) { rc = search(w, c, &who, &b, &err); }
     else if (strcmp(url, "/api/around") == 0) { rc = around(w, c, &who, &b, &err); }
     else if (strcmp(url, "/api/status") == 0) { rc = status(w, &b, &err); }
-    if (rc == KLUIS_OK) { 
-        enum MHD_Result ok = answer(c, 200, "application/json", b.data, b.len, MHD_RESPMEM_MUST_COPY, NULL);
-        return ok;
-    }
+    if (rc == KLUIS_OK) { return answer(c, 200, "application/json", b.data, b.len, MHD_RESPMEM_MUST_COPY, NULL, NULL); }
     if (rc != KLUIS_E_REJECT && rc != KLUIS_E_USAGE && rc != KLUIS_E_NOTFOUND) { kluis_log_err(KLUIS_LOG_ERROR, "page.failed", &err); }
     KLUIS_AUTO_BUF(e, 4096);
     kluis_buf_cstr(&e, "{\"error\":");
     kluis_buf_json(&e, kluis_str_of(err.code == KLUIS_OK ? "no such page" : err.msg));
     kluis_buf_byte(&e, '}');
-    return answer(c, http_code(rc), "application/json", e.data, e.len, MHD_RESPMEM_MUST_COPY, NULL);
+    return answer(c, http_code(rc), "application/json", e.data, e.len, MHD_RESPMEM_MUST_COPY, NULL, NULL);
 }
 
 /* ---- who may look ---- */
 
 static bool has_key(const struct web *w, const char *value) { return value != NULL && strlen(value) == KEY && kluis_equal_secret(value, w->key, KEY); }
+
+/* "gzip" in Accept-Encoding without a weight, which is what browsers send; anyone else gets the plain bytes. */
+static bool takes_gzip(struct MHD_Connection *c)
+{
+    const char *v = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Accept-Encoding");
+    while (v != NULL && *v != '\0') {
+        size_t n = strcspn(v, ",");
+        while (n > 0 && *v == ' ') { v++; n--; }
+        if (n == 4 && strncmp(v, "gzip", 4) == 0) { return true; }
+        v += n + (v[n] == ',' ? 1 : 0);
+    }
+    return false;
+}
 
 static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *url, const char *method, KLUIS_UNUSED const char *version,
                               KLUIS_UNUSED const char *data, size_t *size, void **state)
@@ -164,18 +175,20 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
     const struct web *w = ctx;
     if (*state == NULL) { *state = &seen; return MHD_YES; }
     if (*size > 0) { *size = 0; return MHD_YES; }
-    if (strcmp(method, "GET") != 0) { return line(c, 405, "this page only reads\n"); }
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) { return line(c, 405, "this page only reads\n"); }
     const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
     if (host == NULL || strcmp(host, w->host) != 0) { return line(c, 421, "open this page by the address that the server printed\n"); }
     if (strcmp(url, "/") == 0 && has_key(w, arg(c, "key"))) {
         char cookie[128];
         (void)snprintf(cookie, sizeof cookie, "kluis=%s; HttpOnly; SameSite=Strict; Path=/", w->key);
-        return answer(c, MHD_HTTP_SEE_OTHER, "text/plain", "", 0, MHD_RESPMEM_PERSISTENT, cookie); /* the key leaves the address bar */
+        return answer(c, MHD_HTTP_SEE_OTHER, "text/plain", "", 0, MHD_RESPMEM_PERSISTENT, "Set-Cookie", cookie); /* the key leaves the address bar */
     }
     if (!has_key(w, MHD_lookup_connection_value(c, MHD_COOKIE_KIND, "kluis"))) { return line(c, 403, "open this page by the whole address that the server printed\n"); }
     for (size_t i = 0; i < web_assets_count; i++) {
         const struct web_asset *a = &web_assets[i];
-        if (strcmp(url, a->path) == 0) { return answer(c, 200, a->type, a->data, (size_t)(a->end - a->data), MHD_RESPMEM_PERSISTENT, NULL); }
+        if (strcmp(url, a->path) != 0) { continue; }
+        if (takes_gzip(c)) { return answer(c, 200, a->type, a->gz, (size_t)(a->gz_end - a->gz), MHD_RESPMEM_PERSISTENT, "Content-Encoding", "gzip"); }
+        return answer(c, 200, a->type, a->data, (size_t)(a->end - a->data), MHD_RESPMEM_PERSISTENT, NULL, NULL);
     }
     if (strncmp(url, "/api/", 5) == 0) { return api_route(w, c, url); }
     return line(c, 404, "no such page\n");

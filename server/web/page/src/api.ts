@@ -31,18 +31,24 @@ export interface Hit {
 export interface SearchAnswer { hits: Hit[]; next: string; count?: number; capped?: boolean }
 export interface Status { version: string; packages: number; records: number; sightings: number; conflicts: number; watermark: number }
 
+// What went wrong, for the page to put into words: the status (0: no answer) and the server's own line.
+export class Refusal extends Error {
+  constructor(readonly status: number, line: string) { super(line); }
+}
+
 async function get<T>(path: string, args: Record<string, string | number | undefined>): Promise<T> {
   const q = new URLSearchParams();
   for (const [k, v] of Object.entries(args)) if (v !== undefined && v !== '') q.set(k, String(v));
-  const answer = await fetch(`${path}?${q}`, { credentials: 'same-origin' });
-  if (!(answer.headers.get('content-type') ?? '').startsWith('application/json')) throw new Error((await answer.text()).trim());
+  let answer: Response;
+  try { answer = await fetch(`${path}?${q}`, { credentials: 'same-origin' }); } catch { throw new Refusal(0, ''); }
+  if (!(answer.headers.get('content-type') ?? '').startsWith('application/json')) throw new Refusal(answer.status, (await answer.text()).trim());
   const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error);
+  if (!answer.ok) throw new Refusal(answer.status, body.error);
   return body as T;
 }
 
-export const search = (a: { q: string; purpose: string; from?: string; to?: string; conversation?: string; order?: string; cursor?: string }) =>
-  get<SearchAnswer>('/api/search', { ...a, count: a.cursor ? undefined : 1 });
-export const around = (h: { package: string; ordinal: number }, purpose: string, before = 20, after = 20) =>
+export interface Question { q: string; purpose: string; from?: string; to?: string; order?: string; cursor?: string }
+export const search = (a: Question) => get<SearchAnswer>('/api/search', { ...a, count: a.cursor ? undefined : 1 });
+export const around = (h: { package: string; ordinal: number }, purpose: string, before: number, after: number) =>
   get<{ messages: Hit[] }>('/api/around', { package: h.package, ordinal: h.ordinal, before, after, purpose });
 export const status = () => get<Status>('/api/status', {});
