@@ -97,7 +97,7 @@ function whatsapp(dir) {
   const subject = ['de vergunning van het waterschap', 'de planning van vak 3', 'het bewonersoverleg', 'de omleiding bij de brug', 'het kostenoverzicht', 'de nota voor GS', 'het schetsontwerp', 'de kwelschermen'];
   const form = [(s) => `Kort over ${s}: ik kom er morgen op terug.`, (s) => `Heeft iemand al iets gehoord over ${s}?`, (s) => `Ja, ${s} staat nu in het dossier.`, (s) => `Besproken met de aannemer: ${s} schuift een week op 🙂`, (s) => `Graag een besluit over ${s} vóór vrijdag.`];
   let seed = 7;
-  const pick = (list) => list[(seed = (seed * 1103515245 + 12345) % 2147483648) % list.length];
+  const pick = (list) => list[Math.floor((seed = (seed * 48271) % 2147483647) / 2147483647 * list.length)];
   const lines = [];
   const two = (n) => String(n).padStart(2, '0');
   const stamp = (d) => `${two(d.getUTCDate())}-${two(d.getUTCMonth() + 1)}-${d.getUTCFullYear()} ${two(d.getUTCHours())}:${two(d.getUTCMinutes())}`;
