@@ -177,7 +177,7 @@ void form_attachments_sort(struct form_attachments *a)
 static struct form_attachment *find(const struct form_attachments *a, const uint8_t sha256[32])
 {
     if (a->sorted) {
-        struct form_attachment key;
+        struct form_attachment key = { 0 };
         memcpy(key.sha256, sha256, 32);
         return a->n == 0 ? NULL : bsearch(&key, a->list, a->n, sizeof key, by_digest);
     }

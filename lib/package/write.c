@@ -229,7 +229,7 @@ static void safe_name(struct kluis_str name, char out[FORM_SAFE_MAX + 1])
     for (size_t i = 0; i < name.len; i++) {
         if (name.ptr[i] == '/' || name.ptr[i] == '\\') { from = i + 1; }
     }
-    char whole[KLUIS_PACKAGE_NAME_MAX * 4];
+    char whole[KLUIS_PACKAGE_NAME_MAX * 4] = "";
     for (size_t i = from; i < name.len && n < sizeof whole - 1; i++) {
         char c = name.ptr[i];
         bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';

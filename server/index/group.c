@@ -218,7 +218,7 @@ static kluis_status gather(struct look *l)
     while ((st = kluis_db_step(l->ix->w.hot, q, l->err)) == KLUIS_OK) { convs[n++] = kluis_db_int(q, 0); }
     if (st != KLUIS_END) { return st; }
     if (n == 256) { return KLUIS_FAIL(l->err, KLUIS_E_LIMIT, "more than 255 exports of conversations of one name"); }
-    int64_t from = l->seed.at, to = l->seed.at;
+    int64_t from = l->seed.at, to = from;
     while (any) {
         any = false;
         for (size_t i = 0; i < l->run->n; i++) {

@@ -266,16 +266,17 @@ kluis_status link_call(struct link *l, const char *method, const char *path, str
     l->answer = answer;
     kluis_status rc = signed_call(l, method, path, body, seconds, 0, err);
     l->body = NULL;
+    l->answer = NULL;
     return rc;
 }
 
 kluis_status link_download(struct link *l, const char *path, uint64_t max, const struct kluis_output *to, struct kluis_err *err)
 {
-    struct link_answer answer;
+    struct link_answer answer = { 0 };
     kluis_status rc = KLUIS_E_BUSY;
     l->body = NULL;
     l->to = to;
-    l->answer = &answer;
+    l->answer = &answer; // cppcheck-suppress autoVariables ; taken back below, before this function returns
     l->taken = 0;
     l->max = max;
     for (int i = 0; i < DOWNLOAD_TRIES; i++) {
@@ -298,5 +299,6 @@ kluis_status link_download(struct link *l, const char *path, uint64_t max, const
         }
     }
     l->to = NULL;
+    l->answer = NULL;
     return rc;
 }

@@ -5,7 +5,11 @@ static kluis_status on_begin(void *ctx, const struct kluis_header *h, struct klu
 {
     struct chat_read *c = ctx;
     c->h = *h;
-    return kluis_header_write(h, &c->header, err);
+    KLUIS_TRY(kluis_header_write(h, &c->header, err));
+    kluis_buf_byte(&c->header, 0); /* tests look into it with strstr */
+    KLUIS_TRY(kluis_buf_ok(&c->header, err));
+    c->header.len--;
+    return KLUIS_OK;
 }
 
 static kluis_status on_record(void *ctx, const struct kluis_record *r, struct kluis_bytes raw, struct kluis_err *err)
