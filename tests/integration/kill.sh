@@ -43,7 +43,7 @@ grow() { # one message more in each chat, with a word of its own
     say "$work/chat$agents-$c.txt" "$(printf '%02d-03-2026 %02d:%02d' $((12 + tokens / 1200)) $((m / 60)) $((m % 60)))" 'Kim Begin' "telwoord merk$(printf %05d $tokens)x"
   done
 }
-pass() { env "${twins[@]}" "$twin/chatkluis-agent" archive --home "$a" --wait "${1:-4}" >"$work/pass.out" 2>"$work/pass.err"; }
+pass() { { env "${twins[@]}" "$twin/chatkluis-agent" archive --home "$a" --wait "${1:-4}"; } >"$work/pass.out" 2>"$work/pass.err"; }
 alive() { # the supervisor gives up when a part dies six times within a minute: that is its right
   kill -0 "$server_pid" 2>/dev/null && return 0
   wait "$server_pid" 2>/dev/null || true

@@ -6,7 +6,7 @@
 #   agent_enrol HOME     a code, an official, an agent at HOME                  · agent HOME COMMAND …
 #   hits QUERY           hits of a search, one JSON line each
 # KLUIS_BIN: folder of the programs.
-set -euo pipefail
+set -eEuo pipefail
 export LC_ALL=C.UTF-8
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bin=${KLUIS_BIN:-$root/build/bin}
@@ -17,6 +17,7 @@ begin() {
   test_name=$1
   work=$(mktemp -d "${TMPDIR:-/tmp}/kluis-$1.XXXXXX")
   trap finish_all EXIT
+  trap 'echo "$test_name: line $LINENO of ${BASH_SOURCE##*/}: $BASH_COMMAND: status $?" >&2' ERR
   trap 'exit 130' INT TERM
 }
 mounts=()

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Promise: an agent signs in exactly two ways: with the device key over attributes that kluis_seal_prepare built the line before, and with the
+# login key over a login header.  Usage: device_key.sh SOURCE_DIR
+set -euo pipefail
+cd "$1"
+bad=0
+say() { echo "device_key: $*"; bad=1; }
+signers() { grep -rlE '\b(kluis_key_sign|EVP_DigestSign\w*|EVP_PKEY_sign|ECDSA_sign|CMS_sign|CMS_add1_signer)\b' "$@" --include='*.c' | sort | tr '\n' ' '; }
+# Who signs at all.
+[ "$(signers agent)" = "agent/pack/freeze.c " ] || say "these files of the agent sign: $(signers agent)"
+[ "$(signers lib/envelope)" = "lib/envelope/login_header.c " ] || say "these files of the envelope sign: $(signers lib/envelope)"
+# How.
+[ "$(grep -c 'kluis_key_sign(' agent/pack/freeze.c)" = 1 ] || say "freeze.c signs more than once"
+prepared_and_signed() { grep -B 1 'kluis_key_sign(id->key, kluis_buf_bytes(&attributes)' "$1" | head -n 1 | grep -q 'kluis_seal_prepare(.*&attributes'; }
+prepared_and_signed agent/pack/freeze.c || say "what freeze.c signs was not prepared the line before"
+# Who gets the key.
+holders=$(grep -rlE 'keystore_get\([^;]*"device"' agent --include='*.c' | sort | tr '\n' ' ')
+[ "$holders" = "agent/pack/freeze.c " ] || say "the device key is taken by: $holders"
+[ "$(grep -rlE 'login_header_write' agent --include='*.c' | sort | tr '\n' ' ')" != "" ] || say "nobody writes a login: this test looks at the wrong names"
+if grep -rnE 'keystore_get\([^;]*"(device|login)"' agent --include='*.c' | grep -v '"device"' | grep -qv '^agent/courier/'; then say "the login key is taken outside the courier"; fi
+
+# It must be able to fail.
+tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
+mkdir -p "$tmp/agent"; echo 'x = kluis_key_sign(k, bytes, &s, err);' >"$tmp/agent/bad.c"
+[ "$(signers "$tmp/agent")" = "$tmp/agent/bad.c " ] || say "a planted signature is not seen"
+sed 's/KLUIS_TRY(kluis_seal_prepare/KLUIS_TRY(kluis_other/' agent/pack/freeze.c >"$tmp/freeze.c"
+if prepared_and_signed "$tmp/freeze.c"; then say "a signature over something else is not seen"; fi
+[ "$bad" = 0 ] && echo "device_key: one signature by the device key, over prepared attributes"
+exit "$bad"
