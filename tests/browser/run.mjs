@@ -171,7 +171,6 @@ const tests = {
       narrow: { viewport: { width: 320, height: 640 } }, dark: { colorScheme: 'dark' }, zoomed: { viewport: { width: 600, height: 425 }, deviceScaleFactor: 2 },
     })) {
       const p = await page(options);
-      await look(p, `${name}-start`);
       await seek(p, 'vergunning');
       await p.locator('.hit').first().waitFor();
       await look(p, `${name}-hits`);

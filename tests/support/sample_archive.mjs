@@ -109,10 +109,10 @@ function whatsapp(dir) {
   for (let i = 0; i < 620; i++) {
     at += (i % 16 === 15 ? 15 * 60 : 1 + (i * 7) % 23) * minute;
     const name = pick(names);
-    if (i % 90 === 40) put(`${name}: <Media weggelaten>`);
+    if (i === 310) put(`${name}: Kenmerk zk2026-004512 is het nummer van het besluit.`);
+    else if (i % 90 === 40) put(`${name}: <Media weggelaten>`);
     else if (i % 90 === 41) put(`${name}: Dit bericht is verwijderd`);
     else if (i % 90 === 42) put(`${name}: Helder, neem ik over. <Dit bericht is bewerkt>`);
-    else if (i === 310) put(`${name}: Kenmerk zk2026-004512 is het nummer van het besluit.`);
     else put(`${name}: ${pick(form)(pick(subject))}`);
   }
   writeFileSync(join(dir, 'WhatsApp-chat met Projectgroep Dijkversterking.txt'), lines.join('\n') + '\n');
