@@ -105,8 +105,7 @@ kluis_status command_packages(const struct args *a, int *exit_code, struct kluis
         receipts += have ? 1 : 0;
     }
     if (home_enrolled(h)) {
-        KLUIS_TRY(home_path(h, "trust.json", path, err));
-        KLUIS_TRY(kluis_read_file(path, 1 << 20, &trust, err));
+        KLUIS_TRY(home_bytes(h, "trust.json", &trust, err));
         KLUIS_TRY(kluis_path(path, sizeof path, a->export_dir, "trust.json", err));
         KLUIS_TRY(kluis_write_file(path, trust.data, trust.len, 0600, err));
     }

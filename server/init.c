@@ -119,11 +119,20 @@ static kluis_status make_gate(struct making *m, struct kluis_err *err)
     KLUIS_AUTO(kluis_key) tls = NULL;
     KLUIS_AUTO_BUF(der, KLUIS_CERT_MAX);
     KLUIS_AUTO_BUF(json, 65536);
-    if (m->c->n_hosts > HOSTS_MAX) {
+    char host[256];
+    if (m->c->n_hosts >= HOSTS_MAX) {
         return KLUIS_FAIL(err, KLUIS_E_USAGE, "more than %d host names", HOSTS_MAX);
     }
     for (size_t i = 0; i < m->c->n_hosts; i++) {
         hosts[n++] = m->c->hosts[i];
+    }
+    if (m->c->name != NULL) {
+        size_t len = m->c->name[0] == '[' ? strcspn(m->c->name, "]") : strcspn(m->c->name, ":"), from = m->c->name[0] == '[' ? 1 : 0;
+        if (len <= from || len - from >= sizeof host) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "the name is not HOST or HOST:PORT"); }
+        (void)snprintf(host, sizeof host, "%.*s", (int)(len - from), m->c->name + from);
+        bool known = false;
+        for (size_t i = 0; i < n; i++) { known = known || strcmp(hosts[i], host) == 0; }
+        if (!known) { hosts[n++] = host; }
     }
     random_name("gate", name);
     KLUIS_TRY(new_key(m->gate, "tls.key", &tls, err));
@@ -145,6 +154,10 @@ static kluis_status make_gate(struct making *m, struct kluis_err *err)
     if (m->c->listen != NULL) {
         kluis_buf_cstr(&json, ",\n  \"listen\": ");
         kluis_buf_json(&json, kluis_str_of(m->c->listen));
+    }
+    if (m->c->name != NULL) {
+        kluis_buf_cstr(&json, ",\n  \"name\": ");
+        kluis_buf_json(&json, kluis_str_of(m->c->name));
     }
     kluis_buf_cstr(&json, "\n}\n");
     KLUIS_TRY(kluis_buf_ok(&json, err));

@@ -13,12 +13,12 @@
 static const char HELP[] =
     "chatkluis-server " KLUIS_VERSION " - safeguards chats as public records\n"
     "\n"
-    "  init --home H --organisation NAME [--host NAME]…\n"
+    "  init --home H --organisation NAME [--name HOST:PORT] [--host NAME]…\n"
     "                              keys, register, embedded CA and time authority, trust.json\n"
-    "  serve --home H --listen ADDR:PORT [--page ADDR:PORT]\n"
+    "  serve --home H --listen ADDR:PORT [--name HOST:PORT] [--page ADDR:PORT]\n"
     "                              gate, vault and time authority as processes of their own; SIGTERM ends them\n"
-    "  gate --dir D --listen ADDR:PORT [--time-authority URL]…        the half that faces the network\n"
-    "  vault --home H --gate URL [--page ADDR:PORT]                   the reading zone\n"
+    "  gate --dir D --listen ADDR:PORT [--name HOST:PORT] [--time-authority URL]…    the half that faces the network\n"
+    "  vault --home H --gate URL [--name HOST:PORT] [--page ADDR:PORT]               the reading zone\n"
     "  tsa --dir D                                                    the embedded time authority\n"
     "  official add --home H --id ID --name NAME --function CODE --from DATE [--to DATE] [--grace-days N]\n"
     "  official list --home H\n"
@@ -29,7 +29,8 @@ static const char HELP[] =
     "  rebuild-index --home H\n"
     "  help · version\n"
     "\n"
-    "The page listens on loopback only. Errors are one line: what, where, what to do.\n"
+    "--name: what stands behind https:// where devices enrol, when that is not the address listened on; init notes it and puts it\n"
+    "into the gate's certificate. The page listens on loopback only. Errors are one line: what, where, what to do.\n"
     "Exit codes: 0 done, 1 refused or invalid, 64 usage, 74 input/output, 75 try again.\n";
 
 static kluis_status number(const char *command, const char *name, const char *text, int64_t min, int64_t max, int64_t *out, struct kluis_err *err)
@@ -53,45 +54,55 @@ static kluis_status ready_fd(const char *text, int *fd, struct kluis_err *err)
 
 static kluis_status cmd_init(int argc, const char *const *argv, struct kluis_err *err)
 {
-    const char *home = NULL, *organisation = NULL, *hosts[16];
+    const char *home = NULL, *organisation = NULL, *name = NULL, *hosts[16];
     size_t n_hosts = 0, words;
     const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
                                         { .name = "organisation", .required = true, .value = &organisation },
+                                        { .name = "name", .value = &name },
                                         { .name = "host", .values = hosts, .max = 16, .count = &n_hosts } };
-    KLUIS_TRY(options_parse("init", argc, argv, spec, 3, NULL, 0, &words, err));
-    KLUIS_TRY(part_init(home, organisation, hosts, n_hosts, err));
+    KLUIS_TRY(options_parse("init", argc, argv, spec, 4, NULL, 0, &words, err));
+    if (name != NULL) { KLUIS_TRY(gate_name_check("127.0.0.1:0", name, err)); }
+    KLUIS_TRY(part_init(home, organisation, name, hosts, n_hosts, err));
     if (printf("initialised %s\ntrust file: %s/trust.json\n", home, home) < 0 || fflush(stdout) != 0) { return KLUIS_FAIL(err, KLUIS_E_IO, "cannot write to stdout"); }
     return KLUIS_OK;
 }
 
 static kluis_status cmd_serve(int argc, const char *const *argv, struct kluis_err *err)
 {
-    const char *home = NULL, *listen = NULL, *page = NULL;
+    const char *home = NULL, *listen = NULL, *name = NULL, *page = NULL;
+    char dir[KLUIS_PATH_MAX], noted[GATE_NAME_MAX];
     size_t words;
     const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
                                         { .name = "listen", .required = true, .value = &listen },
+                                        { .name = "name", .value = &name },
                                         { .name = "page", .value = &page } };
-    KLUIS_TRY(options_parse("serve", argc, argv, spec, 3, NULL, 0, &words, err));
-    const struct serve_config c = { home, listen, page == NULL ? "127.0.0.1:0" : page };
+    KLUIS_TRY(options_parse("serve", argc, argv, spec, 4, NULL, 0, &words, err));
+    KLUIS_TRY(kluis_path(dir, sizeof dir, home, "gate", err));
+    KLUIS_TRY(gate_config_name(dir, noted, err));
+    if (name == NULL && noted[0] != '\0') { name = noted; }
+    KLUIS_TRY(gate_name_check(listen, name, err));
+    const struct serve_config c = { home, listen, name, page == NULL ? "127.0.0.1:0" : page };
     return serve_run(&c, err);
 }
 
 static kluis_status cmd_gate(int argc, const char *const *argv, struct kluis_err *err)
 {
-    const char *dir = NULL, *listen = NULL, *ready = NULL, *tsa[8];
+    const char *dir = NULL, *listen = NULL, *name = NULL, *ready = NULL, *tsa[8];
     size_t n_tsa = 0, words;
     int fd;
     const struct option_spec spec[] = { { .name = "dir", .required = true, .value = &dir },
                                         { .name = "listen", .value = &listen },
+                                        { .name = "name", .value = &name },
                                         { .name = "ready-fd", .value = &ready },
                                         { .name = "time-authority", .values = tsa, .max = 8, .count = &n_tsa } };
-    KLUIS_TRY(options_parse("gate", argc, argv, spec, 4, NULL, 0, &words, err));
+    KLUIS_TRY(options_parse("gate", argc, argv, spec, 5, NULL, 0, &words, err));
     KLUIS_TRY(ready_fd(ready, &fd, err));
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
     if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     struct gate_config c;
     KLUIS_TRY(gate_config_read(dir, arena, &c, err));
     if (listen != NULL) { c.listen = listen; }
+    if (name != NULL) { c.name = name; }
     if (c.listen == NULL) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "gate: say where to listen, with --listen or in gate.json"); }
     const char **urls = kluis_arena_alloc(arena, (c.n_tsa + n_tsa) * sizeof *urls);
     if (urls == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
@@ -132,16 +143,17 @@ static kluis_status cmd_tsa(int argc, const char *const *argv, struct kluis_err 
 
 static kluis_status cmd_vault(int argc, const char *const *argv, struct kluis_err *err)
 {
-    const char *home = NULL, *gate = NULL, *page = NULL, *ready = NULL;
+    const char *home = NULL, *gate = NULL, *name = NULL, *page = NULL, *ready = NULL;
     size_t words;
     int fd;
     const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
                                         { .name = "gate", .required = true, .value = &gate },
+                                        { .name = "name", .value = &name },
                                         { .name = "page", .value = &page },
                                         { .name = "ready-fd", .value = &ready } };
-    KLUIS_TRY(options_parse("vault", argc, argv, spec, 4, NULL, 0, &words, err));
+    KLUIS_TRY(options_parse("vault", argc, argv, spec, 5, NULL, 0, &words, err));
     KLUIS_TRY(ready_fd(ready, &fd, err));
-    return part_vault(home, gate, page == NULL ? "127.0.0.1:0" : page, fd, err);
+    return part_vault(home, gate, name, page == NULL ? "127.0.0.1:0" : page, fd, err);
 }
 
 /* Everything else goes to the vault process, or is done here under the home's lock when none runs. */

@@ -10,20 +10,20 @@
 
 #include <errno.h>
 
-kluis_status part_init(const char *home, const char *organisation, const char *const *hosts, size_t n_hosts, struct kluis_err *err)
+kluis_status part_init(const char *home, const char *organisation, const char *name, const char *const *hosts, size_t n_hosts, struct kluis_err *err)
 {
-    const struct vault_init_config c = { .home = home, .organisation = organisation, .hosts = hosts, .n_hosts = n_hosts };
+    const struct vault_init_config c = { .home = home, .organisation = organisation, .name = name, .hosts = hosts, .n_hosts = n_hosts };
     kluis_status rc = vault_init(&c, err);
     return rc == KLUIS_E_EXISTS ? KLUIS_E_REJECT : rc; /* a home that is there stays as it is, and whoever asked should know */
 }
 
-kluis_status part_vault(const char *home, const char *gate_url, const char *page, int ready_fd, struct kluis_err *err)
+kluis_status part_vault(const char *home, const char *gate_url, const char *name, const char *page, int ready_fd, struct kluis_err *err)
 {
     KLUIS_AUTO(vault) v = NULL;
     char socket_path[KLUIS_PATH_MAX], where[WEB_ADDRESS_MAX], line[WEB_ADDRESS_MAX + 16];
     KLUIS_TRY(kluis_path(socket_path, sizeof socket_path, home, "vault/control.sock", err));
     KLUIS_TRY(vault_open(&v, home, err));
-    KLUIS_TRY(vault_start(v, gate_url, NULL, err));
+    KLUIS_TRY(vault_start(v, gate_url, name, err));
     const struct api api = { v, commands_borrow, commands_give_back, vault_register(v) };
     struct control *control = NULL;
     struct web *web = NULL;

@@ -51,12 +51,21 @@ kluis_status serve_ready(int fd, const char *line, struct kluis_err *err)
     return KLUIS_OK;
 }
 
+/* Where the vault finds the gate of its own machine: a gate on every address is on loopback too, and its certificate says so. */
+static void inside(const char listen[LINE], char url[LINE + 32])
+{
+    const char *host = "", *rest = listen;
+    if (strncmp(listen, "0.0.0.0:", 8) == 0) { host = "127.0.0.1"; rest = listen + 7; }
+    if (strncmp(listen, "[::]:", 5) == 0) { host = "[::1]"; rest = listen + 4; }
+    (void)snprintf(url, LINE + 32, "https://%s%.*s", host, LINE - 1, rest);
+}
+
 /* Executes this program as one part; its ready line lands in p->line. */
 static kluis_status start(struct serve *s, int which, struct kluis_err *err)
 {
     struct part *p = &s->part[which];
     int fds[2];
-    char ready[16], dir[KLUIS_PATH_MAX], url[LINE + 16];
+    char ready[16], dir[KLUIS_PATH_MAX], url[LINE + 32];
     if (pipe(fds) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make a pipe"); }
     (void)snprintf(ready, sizeof ready, "%d", fds[1]);
     const char *argv[16] = { "chatkluis-server", p->name, "--ready-fd", ready };
@@ -71,13 +80,15 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
         rc = kluis_path(dir, sizeof dir, s->c->home, "gate", err);
         argv[n++] = "--dir"; argv[n++] = dir;
         argv[n++] = "--listen"; argv[n++] = s->listen;
+        if (s->c->name != NULL) { argv[n++] = "--name"; argv[n++] = s->c->name; }
         if (s->tsa_url[0] != '\0') { argv[n++] = "--time-authority"; argv[n++] = s->tsa_url; }
         break;
     default:
-        (void)snprintf(url, sizeof url, "https://%s", s->listen);
+        inside(s->listen, url);
         argv[n++] = "--home"; argv[n++] = s->c->home;
         argv[n++] = "--gate"; argv[n++] = url;
         argv[n++] = "--page"; argv[n++] = s->c->page;
+        if (s->c->name != NULL) { argv[n++] = "--name"; argv[n++] = s->c->name; }
         break;
     }
     pid_t parent = getpid();

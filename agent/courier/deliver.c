@@ -26,8 +26,10 @@ static kluis_status load_identity(struct courier *c, struct kluis_err *err)
 
 static kluis_status load_login(struct courier *c, struct kluis_err *err)
 {
+    char name[HOME_KEY_NAME];
     KLUIS_AUTO_BUF(pem, 8192);
-    kluis_status rc = keystore_get(c->h->dir, "login", &pem, err);
+    home_key_name("login", c->device, name);
+    kluis_status rc = keystore_get(c->h->dir, name, &pem, err);
     if (rc == KLUIS_OK) { rc = kluis_key_from_pem(kluis_buf_bytes(&pem), &c->login, err); }
     if (pem.data != NULL) { kluis_wipe(pem.data, pem.cap); }
     return rc;
@@ -35,7 +37,7 @@ static kluis_status load_login(struct courier *c, struct kluis_err *err)
 
 kluis_status courier_open(struct courier **out, struct home *h, const struct kluis_trust *trust, struct kluis_bytes device_cert, struct kluis_err *err)
 {
-    char server[HTTP_HOST_MAX + 16], path[KLUIS_PATH_MAX];
+    char server[HTTP_HOST_MAX + 16];
     *out = NULL;
     struct courier *c = kluis_calloc(1, sizeof *c);
     if (c == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
@@ -48,8 +50,7 @@ kluis_status courier_open(struct courier **out, struct home *h, const struct klu
     if (rc == KLUIS_OK) { rc = home_text(h, "server", server, sizeof server, err); }
     if (rc == KLUIS_OK) { rc = courier_fixed(h, "vault-identity", c->vault_identity, sizeof c->vault_identity, err); }
     if (rc == KLUIS_OK) { rc = load_login(c, err); }
-    if (rc == KLUIS_OK) { rc = home_path(h, "certificates/root.der", path, err); }
-    if (rc == KLUIS_OK) { rc = kluis_read_file(path, KLUIS_CERT_MAX, &c->root, err); }
+    if (rc == KLUIS_OK) { rc = home_bytes(h, "certificate/root", &c->root, err); }
     if (rc == KLUIS_OK) {
         struct http_setup setup = { .server = server, .root = kluis_buf_bytes(&c->root), .device = c->device, .login = c->login };
         rc = http_new(&c->http, &setup, err);

@@ -191,57 +191,56 @@ static kluis_status check_reply(const struct reply *r, const struct fresh *f, co
 
 /* ---- only then is anything written ---- */
 
-static kluis_status put_key(struct home *h, const char *name, const struct kluis_key *k, struct kluis_err *err)
+static kluis_status put_key(struct home *h, const char *what, const char *device, const struct kluis_key *k, struct kluis_err *err)
 {
+    char name[HOME_KEY_NAME];
     KLUIS_AUTO_BUF(pem, 8192);
+    home_key_name(what, device, name);
     kluis_status rc = kluis_key_to_pem(k, &pem, err);
     if (rc == KLUIS_OK) { rc = keystore_put(h->dir, name, kluis_buf_bytes(&pem), err); }
     if (pem.data != NULL) { kluis_wipe(pem.data, pem.cap); }
     return rc;
 }
 
-static kluis_status put_file(struct home *h, const char *name, struct kluis_bytes b, struct kluis_err *err)
-{
-    char path[KLUIS_PATH_MAX];
-    KLUIS_TRY(home_path(h, name, path, err));
-    return kluis_write_file(path, b.ptr, b.len, 0600, err);
-}
-
 static kluis_status put_config(struct home *h, const char *server, const struct reply *r, const struct fresh *f, struct kluis_err *err)
 {
-    uint8_t sha[32];
+    char before[64];
     KLUIS_AUTO_BUF(box, 256);
-    kluis_sha256_of(r->device_cert.ptr, r->device_cert.len, sha);
+    kluis_status rc = home_text(h, "device", before, sizeof before, err);
+    if (rc != KLUIS_OK && rc != KLUIS_E_NOTFOUND) { return rc; }
+    if (rc == KLUIS_OK) { KLUIS_TRY(home_keys_stray(h, before, err)); }
     KLUIS_TRY(home_box(h, "identity", (struct kluis_bytes){ (const uint8_t *)f->me, sizeof *f->me }, &box, err));
     KLUIS_TRY(home_set_text(h, "device", r->device, err));
     KLUIS_TRY(home_set_text(h, "server", server, err));
-    KLUIS_TRY(home_set_bytes(h, "device-certificate", (struct kluis_bytes){ sha, sizeof sha }, err));
+    KLUIS_TRY(home_set_bytes(h, "certificate/device", r->device_cert, err));
+    KLUIS_TRY(home_set_bytes(h, "certificate/login", r->login_cert, err));
+    KLUIS_TRY(home_set_bytes(h, "certificate/device-ca", r->ca_cert, err));
+    KLUIS_TRY(home_set_bytes(h, "certificate/root", r->root_cert, err));
+    KLUIS_TRY(home_set_bytes(h, "trust.json", r->trust_json, err));
     KLUIS_TRY(home_set_bytes(h, "identity", kluis_buf_bytes(&box), err));
     KLUIS_TRY(home_set_bytes(h, "vault-identity", (struct kluis_bytes){ r->vault, sizeof r->vault }, err));
-    KLUIS_TRY(home_set_int(h, "epoch", 0, err));
-    KLUIS_TRY(home_set_int(h, "session-epoch", 0, err));
-    KLUIS_TRY(home_set_int(h, "bundle-expiry", 0, err));
-    KLUIS_TRY(home_set_int(h, "bundle-asked", 0, err));
-    KLUIS_TRY(home_set_int(h, "suspended", 0, err));
+    static const char *const from_zero[] = { "epoch", "session-epoch", "bundle-expiry", "bundle-asked", "suspended" };
+    for (size_t i = 0; i < sizeof from_zero / sizeof *from_zero; i++) { KLUIS_TRY(home_set_int(h, from_zero[i], 0, err)); }
     KLUIS_TRY(home_set_int(h, "enrolled-at", kluis_now_us(), err));
     KLUIS_TRY(kluis_db_run(h->db, NULL, err, "DELETE FROM session", ""));
     return stock_supersede(h, err);
 }
 
+/* Keys first, under names of the new device alone; one commit then makes that device this home's.  Killed before it, the enrolment
+ * that was there goes on as if nothing had happened; killed after it, the older keys are what is left over. */
 static kluis_status store(struct home *h, const char *server, const struct reply *r, const struct fresh *f, struct kluis_err *err)
 {
-    KLUIS_TRY(put_key(h, "device", f->device, err));
-    KLUIS_TRY(put_key(h, "login", f->login, err));
-    KLUIS_TRY(put_file(h, "certificates/device.der", r->device_cert, err));
-    KLUIS_TRY(put_file(h, "certificates/login.der", r->login_cert, err));
-    KLUIS_TRY(put_file(h, "certificates/device-ca.der", r->ca_cert, err));
-    KLUIS_TRY(put_file(h, "certificates/root.der", r->root_cert, err));
-    KLUIS_TRY(put_file(h, "trust.json", r->trust_json, err));
-    kluis_durable_step("agent.enrol.files");
+    KLUIS_TRY(home_keys_stray(h, r->device, err));
+    kluis_durable_step("agent.enrol.announced");
+    KLUIS_TRY(put_key(h, "device", r->device, f->device, err));
+    kluis_durable_step("agent.enrol.device-key");
+    KLUIS_TRY(put_key(h, "login", r->device, f->login, err));
+    kluis_durable_step("agent.enrol.login-key");
     KLUIS_TRY(kluis_db_begin(h->db, err));
     kluis_status rc = put_config(h, server, r, f, err);
     if (rc != KLUIS_OK) { kluis_db_rollback(h->db); return rc; }
-    return kluis_db_commit(h->db, "agent.enrol.done", err);
+    KLUIS_TRY(kluis_db_commit(h->db, "agent.enrol.done", err));
+    return home_tidy_keys(h, err);
 }
 
 kluis_status courier_enrol(struct home *h, const char *server, struct kluis_str text, struct kluis_err *err)
@@ -257,6 +256,7 @@ kluis_status courier_enrol(struct home *h, const char *server, struct kluis_str 
     kluis_status rc = kluis_code_derive(code.secret, &keys, err);
     kluis_wipe(code.secret, sizeof code.secret);
     struct http_setup setup = { .server = server, .root_fingerprint = code.root };
+    if (rc == KLUIS_OK) { rc = home_tidy_keys(h, err); }
     if (rc == KLUIS_OK) { rc = http_new(&http, &setup, err); }
     if (rc == KLUIS_OK) { rc = make_keys(&f, err); }
     if (rc == KLUIS_OK) { rc = write_request(&f, &keys, &request, err); }

@@ -101,7 +101,7 @@ kluis_status home_open(struct home **out, const char *dir, enum home_lock lock, 
     if (n == 0 || n >= sizeof h->dir) { rc = KLUIS_FAIL(err, KLUIS_E_USAGE, "the home folder's path is empty or too long"); goto fail; }
     memcpy(h->dir, dir, n + 1);
     if ((rc = kluis_make_dir(h->dir, err)) != KLUIS_OK) { goto fail; }
-    static const char *const folders[] = { "keys", "packages", "certificates" };
+    static const char *const folders[] = { "keys", "packages" };
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         if ((rc = home_path(h, folders[i], path, err)) != KLUIS_OK || (rc = kluis_make_dir(path, err)) != KLUIS_OK) { goto fail; }
     }
@@ -141,8 +141,54 @@ static kluis_status is_orphan(struct home *h, const char *name, bool *orphan, st
     return rc;
 }
 
+void home_key_name(const char *what, const char *device, char out[HOME_KEY_NAME])
+{
+    (void)snprintf(out, HOME_KEY_NAME, "%s-%.40s", what, device);
+}
+
+/* A row a device id: written before its keys are, and with the commit that makes another device this home's. */
+kluis_status home_keys_stray(struct home *h, const char *device, struct kluis_err *err)
+{
+    char key[80];
+    (void)snprintf(key, sizeof key, "stray/%.40s", device);
+    return home_set_text(h, key, device, err);
+}
+
+static kluis_status next_stray(struct home *h, char device[64], struct kluis_err *err)
+{
+    struct sqlite3_stmt *st = NULL;
+    KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT substr(key,7) FROM config WHERE key>='stray/' AND key<'stray0' LIMIT 1", ""));
+    kluis_status rc = kluis_db_step(h->db, st, err);
+    if (rc == KLUIS_OK && !kluis_db_copy(st, 0, device, 64)) { rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a row of agent.db in '%s' is damaged: restore the home folder", h->dir); }
+    kluis_db_done(st);
+    return rc;
+}
+
+kluis_status home_tidy_keys(struct home *h, struct kluis_err *err)
+{
+    for (;;) {
+        char stray[64], device[64], name[HOME_KEY_NAME], key[80];
+        kluis_status rc = next_stray(h, stray, err);
+        if (rc == KLUIS_END) { return KLUIS_OK; }
+        KLUIS_TRY(rc);
+        rc = home_text(h, "device", device, sizeof device, err);
+        if (rc != KLUIS_OK && rc != KLUIS_E_NOTFOUND) { return rc; }
+        if (rc == KLUIS_E_NOTFOUND || strcmp(stray, device) != 0) {
+            static const char *const whats[] = { "device", "login" };
+            for (size_t i = 0; i < 2; i++) {
+                home_key_name(whats[i], stray, name);
+                KLUIS_TRY(keystore_remove(h->dir, name, err));
+            }
+        }
+        (void)snprintf(key, sizeof key, "stray/%.40s", stray);
+        KLUIS_TRY(kluis_db_run(h->db, NULL, err, "DELETE FROM config WHERE key=?1", "s", key));
+        kluis_durable_step("agent.keys.tidied");
+    }
+}
+
 kluis_status home_tidy(struct home *h, struct kluis_err *err)
 {
+    KLUIS_TRY(home_tidy_keys(h, err));
     char dir[KLUIS_PATH_MAX], path[KLUIS_PATH_MAX];
     KLUIS_TRY(home_path(h, "packages", dir, err));
     DIR *d = opendir(dir);

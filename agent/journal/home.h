@@ -3,10 +3,9 @@
  * journal, pack and courier stand on it.  One process at a time holds the lock (archive, run, enrol); status and the
  * source list read and write through the database alone.  One thread.
  *
- *   agent.db        everything that is known (SQLite, WAL, synchronous=FULL)
- *   keys/           device.key login.key home.key (0600), unless the session's secret service holds them
+ *   agent.db        everything that is known, certificates and trust file of the enrolment included (SQLite, WAL, synchronous=FULL)
+ *   keys/           home.key, device-<device id>.key, login-<device id>.key (0600), unless the session's secret service holds them
  *   packages/       <package id>.ckc: each package under its own content key, that key boxed in agent.db
- *   trust.json, certificates/   what the organisation's vault said at enrolment
  *   lock            held while an agent works here
  */
 #ifndef AGENT_HOME_H
@@ -30,7 +29,8 @@ KLUIS_MUSTUSE kluis_status home_open(struct home **out, const char *dir, enum ho
 void home_free(struct home *h);
 KLUIS_DEFINE_CLEANUP(home)
 KLUIS_MUSTUSE kluis_status home_path(const struct home *h, const char *name, char out[KLUIS_PATH_MAX], struct kluis_err *err);
-/* Removes what a killed run left: package files without a row, unfinished temporaries.  Needs the lock. */
+/* Removes what a killed run left: package files without a row, unfinished temporaries, keys of an enrolment that is not (or no longer)
+ * this home's.  Needs the lock. */
 KLUIS_MUSTUSE kluis_status home_tidy(struct home *h, struct kluis_err *err);
 
 /* Configuration.  get: E_NOTFOUND (without an error text) when it was never set. */
@@ -46,10 +46,19 @@ bool home_enrolled(struct home *h);
 KLUIS_MUSTUSE kluis_status home_box(const struct home *h, const char *label, struct kluis_bytes plain, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status home_unbox(const struct home *h, const char *label, struct kluis_bytes box, struct kluis_buf *plain, struct kluis_err *err);
 
-/* Keys by name ("home", "device", "login"): the secret service of the session where there is one, else keys/<name>.key.
+/* Keys by name: "home", and with home_key_name "device-<id>" and "login-<id>", so that a new enrolment never overwrites the keys of the
+ * one that still counts.  The secret service of the session where there is one, else keys/<name>.key.
  * CHATKLUIS_KEYSTORE=file chooses the file.  get: E_NOTFOUND.  The buffer holds a secret: wipe it. */
 KLUIS_MUSTUSE kluis_status keystore_get(const char *dir, const char *name, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status keystore_put(const char *dir, const char *name, struct kluis_bytes value, struct kluis_err *err);
+/* Both places; a key that is not there is none to remove. */
+KLUIS_MUSTUSE kluis_status keystore_remove(const char *dir, const char *name, struct kluis_err *err);
+enum { HOME_KEY_NAME = 64 };
+/* "device" or "login" of a device id (32 hex digits). */
+void home_key_name(const char *what, const char *device, char out[HOME_KEY_NAME]);
+/* The keys of this device id are to be removed by the next home_tidy unless it is the enrolled one.  On disk when it returns. */
+KLUIS_MUSTUSE kluis_status home_keys_stray(struct home *h, const char *device, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status home_tidy_keys(struct home *h, struct kluis_err *err);
 /* "file" or "secret-service": where the home key is. */
 const char *keystore_kind(const char *dir);
 

@@ -15,7 +15,7 @@ enum { KEY_FILE_MAX = 4096 };
 
 static kluis_status key_file(const char *dir, const char *name, char out[KLUIS_PATH_MAX], struct kluis_err *err)
 {
-    char folder[KLUIS_PATH_MAX], file[64];
+    char folder[KLUIS_PATH_MAX], file[HOME_KEY_NAME + 8];
     KLUIS_TRY(kluis_path(folder, sizeof folder, dir, "keys", err));
     (void)snprintf(file, sizeof file, "%s.key", name);
     return kluis_path(out, KLUIS_PATH_MAX, folder, file, err);
@@ -65,7 +65,18 @@ static bool service_put(const char *dir, const char *name, struct kluis_bytes va
     kluis_secret_free(text, n);
     return ok;
 }
+static void service_remove(const char *dir, const char *name)
+{
+    /* A locked or absent service keeps what it has: a key that no enrolment uses. */
+    if (service_wanted()) { (void)secret_password_clear_sync(secret_schema(), NULL, NULL, "home", dir, "name", name, NULL); }
+}
 #else
+static void service_remove(const char *dir, const char *name)
+{
+    (void)dir;
+    (void)name;
+}
+
 static bool service_get(const char *dir, const char *name, struct kluis_buf *out)
 {
     (void)dir;
@@ -114,6 +125,16 @@ kluis_status keystore_put(const char *dir, const char *name, struct kluis_bytes 
     KLUIS_TRY(kluis_fsync_dir(folder, err));
     kluis_durable_step("agent.key.home");
     return KLUIS_OK;
+}
+
+kluis_status keystore_remove(const char *dir, const char *name, struct kluis_err *err)
+{
+    char path[KLUIS_PATH_MAX], folder[KLUIS_PATH_MAX];
+    KLUIS_TRY(key_file(dir, name, path, err));
+    service_remove(dir, name);
+    if (kluis_io_unlink(path) != 0) { return errno == ENOENT ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", path); }
+    KLUIS_TRY(kluis_path(folder, sizeof folder, dir, "keys", err));
+    return kluis_fsync_dir(folder, err);
 }
 
 const char *keystore_kind(const char *dir)

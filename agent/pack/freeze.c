@@ -249,31 +249,42 @@ kluis_status pack_freeze(struct pack *p, struct slice *s, size_t from, size_t to
 
 /* ---- identity ---- */
 
-static kluis_status read_into(struct home *h, const char *name, size_t max, struct kluis_buf *out, struct kluis_err *err)
+static kluis_status enrolled_bytes(struct home *h, const char *key, size_t max, struct kluis_buf *out, struct kluis_err *err)
 {
-    char path[KLUIS_PATH_MAX];
     kluis_buf_init(out, max);
-    KLUIS_TRY(home_path(h, name, path, err));
-    return kluis_read_file(path, max, out, err);
+    kluis_status rc = home_bytes(h, key, out, err);
+    return rc == KLUIS_E_NOTFOUND ? KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the enrolment of '%s' is incomplete: enrol again with a new code", h->dir) : rc;
+}
+
+/* A signature by another key than the certificate's proves nothing and could not be told from a forgery. */
+static kluis_status key_of_certificate(const struct home *h, const struct pack_identity *id, struct kluis_err *err)
+{
+    KLUIS_AUTO_BUF(have, 1024);
+    KLUIS_AUTO_BUF(want, 1024);
+    KLUIS_TRY(kluis_key_public(id->key, &have, err));
+    KLUIS_TRY(kluis_cert_spki(kluis_buf_bytes(&id->certificate), &want, err));
+    if (have.len == want.len && memcmp(have.data, want.data, have.len) == 0) { return KLUIS_OK; }
+    return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the device key of '%s' is not the one of its certificate: enrol again with a new code", h->dir);
 }
 
 kluis_status pack_identity_load(struct home *h, struct pack_identity *id, struct kluis_err *err)
 {
+    char name[HOME_KEY_NAME];
     KLUIS_AUTO_BUF(pem, 8192);
     KLUIS_AUTO_BUF(json, 1 << 20);
-    char path[KLUIS_PATH_MAX];
     memset(id, 0, sizeof *id);
     if (home_text(h, "device", id->device, sizeof id->device, err) != KLUIS_OK) {
         kluis_err_clear(err);
         return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' is not enrolled: run 'chatkluis-agent enrol' with a code of your organisation", h->dir);
     }
-    kluis_status rc = read_into(h, "certificates/device.der", KLUIS_CERT_MAX, &id->certificate, err);
-    if (rc == KLUIS_OK) { rc = read_into(h, "certificates/device-ca.der", KLUIS_CERT_MAX, &id->chain, err); }
-    if (rc == KLUIS_OK) { rc = keystore_get(h->dir, "device", &pem, err); }
+    home_key_name("device", id->device, name);
+    kluis_status rc = enrolled_bytes(h, "certificate/device", KLUIS_CERT_MAX, &id->certificate, err);
+    if (rc == KLUIS_OK) { rc = enrolled_bytes(h, "certificate/device-ca", KLUIS_CERT_MAX, &id->chain, err); }
+    if (rc == KLUIS_OK) { rc = keystore_get(h->dir, name, &pem, err); }
     if (rc == KLUIS_OK) { rc = kluis_key_from_pem(kluis_buf_bytes(&pem), &id->key, err); }
     if (pem.data != NULL) { kluis_wipe(pem.data, pem.cap); }
-    if (rc == KLUIS_OK) { rc = home_path(h, "trust.json", path, err); }
-    if (rc == KLUIS_OK) { rc = kluis_read_file(path, 1 << 20, &json, err); }
+    if (rc == KLUIS_OK) { rc = key_of_certificate(h, id, err); }
+    if (rc == KLUIS_OK) { rc = enrolled_bytes(h, "trust.json", 1 << 20, &json, err); }
     if (rc == KLUIS_OK && (id->arena = kluis_arena_new(4 << 20)) == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     if (rc == KLUIS_OK) { rc = kluis_trust_read((struct kluis_str){ (const char *)json.data, json.len }, id->arena, &id->trust, err); }
     if (rc != KLUIS_OK) { pack_identity_clear(id); }

@@ -145,25 +145,50 @@ static kluis_status get_all(struct json_object *o, const char *dir, struct kluis
     return KLUIS_OK;
 }
 
-kluis_status gate_config_read(const char *dir, struct kluis_arena *arena, struct gate_config *out, struct kluis_err *err)
+static kluis_status parse(const char *dir, struct json_object **out, struct kluis_err *err)
 {
-    memset(out, 0, sizeof *out);
+    *out = NULL;
     char path[KLUIS_PATH_MAX];
     KLUIS_AUTO_BUF(text, CONFIG_MAX);
     KLUIS_TRY(kluis_path(path, sizeof path, dir, "gate.json", err));
     KLUIS_TRY(kluis_read_file(path, CONFIG_MAX - 1, &text, err));
-    out->dir = kluis_arena_strndup(arena, dir, strlen(dir));
     struct json_tokener *tok = json_tokener_new();
-    if (out->dir == NULL || tok == NULL) {
-        if (tok != NULL) { json_tokener_free(tok); }
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory for gate.json");
-    }
+    if (tok == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory for gate.json"); }
     json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
     struct json_object *o = json_tokener_parse_ex(tok, (const char *)text.data, (int)text.len);
     if (o == NULL && json_tokener_get_error(tok) == json_tokener_continue) { o = json_tokener_parse_ex(tok, "", -1); }
     bool whole = o != NULL && json_object_is_type(o, json_type_object);
     json_tokener_free(tok);
-    kluis_status rc = whole ? get_all(o, dir, arena, out, err) : KLUIS_FAIL(err, KLUIS_E_USAGE, "'%.200s' is not one JSON object", path);
+    if (!whole) {
+        json_object_put(o);
+        return KLUIS_FAIL(err, KLUIS_E_USAGE, "'%.200s' is not one JSON object", path);
+    }
+    *out = o;
+    return KLUIS_OK;
+}
+
+kluis_status gate_config_read(const char *dir, struct kluis_arena *arena, struct gate_config *out, struct kluis_err *err)
+{
+    struct json_object *o = NULL;
+    memset(out, 0, sizeof *out);
+    out->dir = kluis_arena_strndup(arena, dir, strlen(dir));
+    if (out->dir == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory for gate.json"); }
+    KLUIS_TRY(parse(dir, &o, err));
+    kluis_status rc = get_all(o, dir, arena, out, err);
+    json_object_put(o);
+    return rc;
+}
+
+kluis_status gate_config_name(const char *dir, char out[GATE_NAME_MAX], struct kluis_err *err)
+{
+    struct json_object *o = NULL, *v = NULL;
+    out[0] = '\0';
+    KLUIS_TRY(parse(dir, &o, err));
+    kluis_status rc = KLUIS_OK;
+    if (json_object_object_get_ex(o, "name", &v)) {
+        bool fits = json_object_is_type(v, json_type_string) && json_object_get_string_len(v) > 0 && json_object_get_string_len(v) < GATE_NAME_MAX;
+        if (fits) { (void)snprintf(out, GATE_NAME_MAX, "%s", json_object_get_string(v)); } else { rc = wrong(err, "name", "a string that is not empty and not too long"); }
+    }
     json_object_put(o);
     return rc;
 }

@@ -41,7 +41,7 @@ static void fill_limits(struct gate_limits *l)
 
 /* ---- the socket ------------------------------------------------------------------------------- */
 
-static kluis_status bind_socket(const char *text, int *out, struct kluis_err *err)
+static kluis_status resolve(const char *text, struct addrinfo **found, struct kluis_err *err)
 {
     char host[GATE_ADDRESS_MAX];
     const char *colon = text == NULL ? NULL : strrchr(text, ':');
@@ -56,10 +56,42 @@ static kluis_status bind_socket(const char *text, int *out, struct kluis_err *er
         name = host + 1;
     }
     struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
-    struct addrinfo *found = NULL;
-    if (getaddrinfo(strcmp(name, "localhost") == 0 ? "127.0.0.1" : name, colon + 1, &hints, &found) != 0 || found == NULL) {
+    *found = NULL;
+    if (getaddrinfo(strcmp(name, "localhost") == 0 ? "127.0.0.1" : name, colon + 1, &hints, found) != 0 || *found == NULL) {
         return KLUIS_FAIL(err, KLUIS_E_USAGE, "the listen address '%.100s' is not a numeric ADDR:PORT", text);
     }
+    return KLUIS_OK;
+}
+
+/* Devices sign the name they were given; nobody is given 0.0.0.0, so without a name every login would fail. */
+kluis_status gate_name_check(const char *listen_on, const char *name, struct kluis_err *err)
+{
+    struct addrinfo *found = NULL;
+    KLUIS_TRY(resolve(listen_on, &found, err));
+    bool every = false;
+    if (found->ai_family == AF_INET) {
+        struct sockaddr_in a;
+        memcpy(&a, found->ai_addr, sizeof a);
+        every = a.sin_addr.s_addr == htonl(INADDR_ANY);
+    } else if (found->ai_family == AF_INET6) {
+        struct sockaddr_in6 a;
+        memcpy(&a, found->ai_addr, sizeof a);
+        every = IN6_IS_ADDR_UNSPECIFIED(&a.sin6_addr);
+    }
+    freeaddrinfo(found);
+    if (name == NULL) {
+        return !every ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_USAGE, "'%.100s' is every address of this machine: say by which name devices reach the gate, with --name HOST:PORT", listen_on);
+    }
+    size_t n = strlen(name);
+    bool ok = n > 0 && n < GATE_NAME_MAX && name[0] != ':';
+    for (size_t i = 0; i < n && ok; i++) { ok = name[i] > ' ' && name[i] <= '~' && strchr("/@?#\\\"", name[i]) == NULL; }
+    return ok ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_USAGE, "the gate's name '%.100s' is not HOST or HOST:PORT, as it stands behind https:// where devices enrol", name);
+}
+
+static kluis_status bind_socket(const char *text, int *out, struct kluis_err *err)
+{
+    struct addrinfo *found = NULL;
+    KLUIS_TRY(resolve(text, &found, err));
     kluis_status rc = KLUIS_OK;
     int one = 1;
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -181,6 +213,7 @@ static kluis_status start(struct gate *g, const struct gate_config *c, int *fd, 
     }
     kluis_buf_add(&g->vault_spki, c->vault_spki.ptr, c->vault_spki.len);
     KLUIS_TRY(kluis_buf_ok(&g->vault_spki, err));
+    KLUIS_TRY(gate_name_check(c->listen, c->name, err));
     KLUIS_TRY(own_directory(g, c->dir, err));
     KLUIS_TRY(bind_socket(c->listen, fd, err));
     KLUIS_TRY(bound_address(*fd, g->address, err));

@@ -8,6 +8,7 @@
 
 #include "kluis/base.h"
 
+enum { GATE_NAME_MAX = 256 };
 struct gate;
 
 /* Ceilings.  0: the default. */
@@ -57,8 +58,13 @@ struct gate_config {
  * E_NOTFOUND, E_USAGE, E_IO, E_NOMEM. */
 KLUIS_MUSTUSE kluis_status gate_config_read(const char *dir, struct kluis_arena *arena, struct gate_config *out, struct kluis_err *err);
 
+/* Only the name in dir/gate.json, no key is read; "" when there is none.  As gate_config_read. */
+KLUIS_MUSTUSE kluis_status gate_config_name(const char *dir, char out[GATE_NAME_MAX], struct kluis_err *err);
+/* E_USAGE: listen_on is not a numeric ADDR:PORT, it is every address and name is NULL, or name is no authority. */
+KLUIS_MUSTUSE kluis_status gate_name_check(const char *listen_on, const char *name, struct kluis_err *err);
+
 /* Opens the directory, binds, puts up walls when asked, starts serving.  The config is copied.  E_BUSY: another gate owns the directory;
- * E_USAGE: listen, name, certificate, key or URL is not one; E_IO; E_CORRUPT; E_NOMEM.  Ignores SIGPIPE for the process.
+ * E_USAGE: listen (an address of every interface needs a name), name, certificate, key or URL is not one; E_IO; E_CORRUPT; E_NOMEM.  Ignores SIGPIPE for the process.
  * kluis_base_init comes before. */
 KLUIS_MUSTUSE kluis_status gate_start(struct gate **out, const struct gate_config *config, struct kluis_err *err);
 enum { GATE_ADDRESS_MAX = 80 };

@@ -17,7 +17,7 @@
 struct gate {
     struct gate_limits limits;
     char address[GATE_ADDRESS_MAX];
-    char name[256];
+    char name[GATE_NAME_MAX];
     struct kluis_buf vault_spki;
     int lock_fd;
     struct gate_store *store;

@@ -57,6 +57,48 @@ void reg_free(struct reg *r)
     kluis_free(r);
 }
 
+/* ---- the audit chain ---- */
+
+/* hash = SHA-256(previous hash || wire fields of the entry): a changed, removed or inserted entry breaks every later one. */
+static kluis_status entry_hash(const uint8_t previous[32], uint64_t seq, int64_t time_us, struct kluis_str actor, struct kluis_str action,
+                               struct kluis_str purpose, struct kluis_str detail, uint8_t out[32], struct kluis_err *err)
+{
+    KLUIS_AUTO_BUF(b, 1 << 20);
+    kluis_wire_label(&b, "chatkluis-audit-v1");
+    kluis_wire_field(&b, previous, 32);
+    kluis_wire_u64(&b, seq);
+    kluis_wire_u64(&b, (uint64_t)time_us);
+    kluis_wire_str(&b, actor);
+    kluis_wire_str(&b, action);
+    kluis_wire_str(&b, purpose);
+    kluis_wire_str(&b, detail);
+    KLUIS_TRY(kluis_buf_ok(&b, err));
+    kluis_sha256_of(b.data, b.len, out);
+    return KLUIS_OK;
+}
+
+/* In the caller's transaction: what is decided and the entry that says so come together or not at all. */
+static kluis_status audit_add(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail, struct kluis_err *err)
+{
+    uint8_t previous[32] = { 0 }, hash[32];
+    uint64_t seq = 1;
+    struct sqlite3_stmt *st;
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT seq,hash FROM audit ORDER BY seq DESC LIMIT 1", ""));
+    kluis_status rc = kluis_db_step(r->db, st, err);
+    if (rc == KLUIS_OK) {
+        seq = (uint64_t)kluis_db_int(st, 0) + 1;
+        rc = kluis_db_fixed(st, 1, previous, 32) ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the last audit entry is damaged");
+        kluis_db_done(st);
+    } else if (rc == KLUIS_END) {
+        rc = KLUIS_OK;
+    }
+    KLUIS_TRY(rc);
+    int64_t now = kluis_now_us();
+    KLUIS_TRY(entry_hash(previous, seq, now, kluis_str_of(actor), kluis_str_of(action), kluis_str_of(purpose), kluis_str_of(detail), hash, err));
+    return kluis_db_run(r->db, NULL, err, "INSERT INTO audit(seq,time_us,actor,action,purpose,detail,hash) VALUES(?,?,?,?,?,?,?)", "iissssh",
+                        (int64_t)seq, now, actor, action, purpose, detail, hash);
+}
+
 /* ---- officials ---- */
 
 /* An id is used in file names of exports and on command lines: letters, digits, '.', '_', '-'. */
@@ -216,6 +258,7 @@ kluis_status reg_enrol(struct reg *r, const uint8_t code_id[16], const struct re
         rc = kluis_db_run(r->db, NULL, err, "INSERT INTO device(id,official,state,identity,cert,login_spki,enrolled_us) VALUES(?,?,?,?,?,?,?)", "ssibbbi",
                           d->id, d->official, (int64_t)d->state, (struct kluis_bytes){ d->identity, 33 }, d->cert, d->login_spki, d->enrolled_us);
     }
+    if (rc == KLUIS_OK) { rc = audit_add(r, "vault", "enrol", d->official, d->id, err); }
     if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
     return kluis_db_commit(r->db, "register.enrol", err);
 }
@@ -270,55 +313,20 @@ kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reaso
 {
     HOLD(r);
     KLUIS_TRY(kluis_db_begin(r->db, err));
-    kluis_status rc = kluis_db_run(r->db, NULL, err, "UPDATE device SET state=2, suspended_why=? WHERE id=? AND state=1", "ss", reason, id);
+    int64_t changed = 0;
+    kluis_status rc = kluis_db_run(r->db, &changed, err, "UPDATE device SET state=2, suspended_why=? WHERE id=? AND state=1", "ss", reason, id);
+    if (rc == KLUIS_OK && changed > 0) { rc = audit_add(r, "vault", "suspend", reason, id, err); }
     if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
     return kluis_db_commit(r->db, "register.suspend", err);
 }
 
 /* ---- audit ---- */
 
-/* hash = SHA-256(previous hash || wire fields of the entry): a changed, removed or inserted entry breaks every later one. */
-static kluis_status entry_hash(const uint8_t previous[32], uint64_t seq, int64_t time_us, struct kluis_str actor, struct kluis_str action,
-                               struct kluis_str purpose, struct kluis_str detail, uint8_t out[32], struct kluis_err *err)
-{
-    KLUIS_AUTO_BUF(b, 1 << 20);
-    kluis_wire_label(&b, "chatkluis-audit-v1");
-    kluis_wire_field(&b, previous, 32);
-    kluis_wire_u64(&b, seq);
-    kluis_wire_u64(&b, (uint64_t)time_us);
-    kluis_wire_str(&b, actor);
-    kluis_wire_str(&b, action);
-    kluis_wire_str(&b, purpose);
-    kluis_wire_str(&b, detail);
-    KLUIS_TRY(kluis_buf_ok(&b, err));
-    kluis_sha256_of(b.data, b.len, out);
-    return KLUIS_OK;
-}
-
 kluis_status reg_audit(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail, struct kluis_err *err)
 {
     HOLD(r);
     KLUIS_TRY(kluis_db_begin(r->db, err));
-    uint8_t previous[32] = { 0 }, hash[32];
-    uint64_t seq = 1;
-    struct sqlite3_stmt *st;
-    kluis_status rc = kluis_db_query(r->db, &st, err, "SELECT seq,hash FROM audit ORDER BY seq DESC LIMIT 1", "");
-    if (rc == KLUIS_OK) { rc = kluis_db_step(r->db, st, err); }
-    if (rc == KLUIS_OK) {
-        seq = (uint64_t)kluis_db_int(st, 0) + 1;
-        rc = kluis_db_fixed(st, 1, previous, 32) ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the last audit entry is damaged");
-        kluis_db_done(st);
-    } else if (rc == KLUIS_END) {
-        rc = KLUIS_OK;
-    }
-    int64_t now = kluis_now_us();
-    if (rc == KLUIS_OK) {
-        rc = entry_hash(previous, seq, now, kluis_str_of(actor), kluis_str_of(action), kluis_str_of(purpose), kluis_str_of(detail), hash, err);
-    }
-    if (rc == KLUIS_OK) {
-        rc = kluis_db_run(r->db, NULL, err, "INSERT INTO audit(seq,time_us,actor,action,purpose,detail,hash) VALUES(?,?,?,?,?,?,?)", "iissssh",
-                          (int64_t)seq, now, actor, action, purpose, detail, hash);
-    }
+    kluis_status rc = audit_add(r, actor, action, purpose, detail, err);
     if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
     return kluis_db_commit(r->db, "register.audit", err);
 }

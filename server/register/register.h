@@ -36,11 +36,12 @@ struct reg_device {
     struct kluis_bytes cert, login_spki;       /* borrowed */
     int64_t enrolled_us;
 };
-/* Consumes the code and adds the device in one transaction; E_REJECT when the code was used meanwhile. */
+/* Consumes the code, adds the device and its audit entry (official and device by id) in one transaction; E_REJECT when the code was used meanwhile. */
 KLUIS_MUSTUSE kluis_status reg_enrol(struct reg *r, const uint8_t code_id[16], const struct reg_device *d, struct kluis_bytes reply, struct kluis_err *err);
 /* cert and login_spki live in the arena. */
 KLUIS_MUSTUSE kluis_status reg_device_get(struct reg *r, const char *id, struct kluis_arena *arena, struct reg_device *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status reg_devices(struct reg *r, struct kluis_arena *arena, void *ctx, kluis_status (*each)(void *ctx, const struct reg_device *d, struct kluis_err *err), struct kluis_err *err);
+/* With an audit entry, the first time; a device that is suspended already stays as it is. */
 KLUIS_MUSTUSE kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reason, struct kluis_err *err);
 
 /* Audit: who did what, for which purpose, when; hash-chained; never content.  E_IO fails the action it records. */

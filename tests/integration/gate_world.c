@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <curl/curl.h>
+#include "tests/support/test_dir.h"
 
 #define OK(expr) assert_int_equal((expr), KLUIS_OK)
 
@@ -112,8 +113,7 @@ struct world *world_new(const struct gate_config *with)
     OK(kluis_cert_pem(kluis_buf_bytes(&w->pki->tls.cert), &w->cert, NULL));
     OK(kluis_key_to_pem(w->pki->tls.key, &w->key, NULL));
     OK(kluis_key_public(w->pull, &w->spki, NULL));
-    (void)snprintf(w->dir, sizeof w->dir, "/tmp/kluis-gate-XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
+    assert_true(test_dir("gate", w->dir, sizeof w->dir));
     if (with != NULL) { w->config = *with; }
     w->config.dir = w->dir;
     w->config.tls_cert_pem = kluis_buf_bytes(&w->cert);
@@ -130,20 +130,6 @@ struct world *world_new(const struct gate_config *with)
     return w;
 }
 
-static void remove_in(const char *dir)
-{
-    DIR *d = opendir(dir);
-    if (d == NULL) { return; }
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        char path[512];
-        if (e->d_name[0] == '.') { continue; }
-        (void)snprintf(path, sizeof path, "%.200s/%.255s", dir, e->d_name);
-        if (unlink(path) != 0) { remove_in(path); }
-    }
-    (void)closedir(d);
-    (void)rmdir(dir);
-}
-
 void world_free(struct world *w)
 {
     clock_shift(0);
@@ -152,7 +138,6 @@ void world_free(struct world *w)
     gate_client_free(w->other);
     gate_client_free(w->anyone);
     gate_stop(w->gate);
-    remove_in(w->dir);
     kluis_key_free(w->pull);
     kluis_key_free(w->device_key);
     kluis_key_free(w->other_key);

@@ -7,6 +7,7 @@
 
 #include "server/init.h"
 #include "tests/integration/vault_world.h"
+#include "tests/support/test_dir.h"
 
 #define OK(expr) world_ok((expr), &err, #expr)
 
@@ -48,8 +49,7 @@ void world_open(struct world *w)
     uint16_t port;
     memset(w, 0, sizeof *w);
     OK(kluis_base_init(&err));
-    (void)snprintf(w->home, sizeof w->home, "/tmp/kluis-vault-XXXXXX");
-    assert_non_null(mkdtemp(w->home));
+    assert_true(test_dir("vault", w->home, sizeof w->home));
     const struct vault_init_config c = { .home = w->home, .organisation = "Testministerie" };
     OK(vault_init(&c, &err));
     assert_int_equal(vault_init(&c, &err), KLUIS_E_EXISTS);

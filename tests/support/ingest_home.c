@@ -4,6 +4,7 @@
 #include <cmocka.h>
 
 #include "tests/support/ingest_home.h"
+#include "tests/support/test_dir.h"
 
 #define OK(expr) assert_int_equal((expr), KLUIS_OK)
 
@@ -28,8 +29,7 @@ void ingest_home_open(struct ingest_home *h, const struct pki *p, struct zygote 
     static uint8_t wrapping[32] = { 9, 9, 9 };
     uint8_t code[16], secret[16] = { 1 };
     memset(h, 0, sizeof *h);
-    (void)snprintf(h->dir, sizeof h->dir, "/tmp/kluis-ingest-XXXXXX");
-    assert_non_null(mkdtemp(h->dir));
+    assert_true(test_dir("ingest", h->dir, sizeof h->dir));
     pthread_mutex_init(&h->reg_lock, NULL);
     pthread_mutex_init(&h->in.lock, NULL);
     h->keys.wrapping = wrapping;

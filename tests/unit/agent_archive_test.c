@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "tests/support/test_dir.h"
 
 static char top[64];
 static struct pki *pki;
@@ -324,31 +325,15 @@ static void usage_errors_have_their_code_and_secrets_are_no_arguments(void **sta
 static int set_up(void **state)
 {
     (void)state;
-    (void)snprintf(top, sizeof top, "/tmp/kluis-agent-XXXXXX");
-    if (mkdtemp(top) == NULL) { return -1; }
+    if (!test_dir("agent", top, sizeof top)) { return -1; }
     pki = pki_new(10);
     return pki == NULL ? -1 : 0;
-}
-
-static void remove_all(const char *dir)
-{
-    DIR *d = opendir(dir);
-    for (struct dirent *e = NULL; d != NULL && (e = readdir(d)) != NULL;) {
-        char path[KLUIS_PATH_MAX];
-        struct stat st;
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) { continue; }
-        if (kluis_path(path, sizeof path, dir, e->d_name, NULL) != KLUIS_OK || lstat(path, &st) != 0) { continue; }
-        if (S_ISDIR(st.st_mode)) { remove_all(path); } else { (void)unlink(path); }
-    }
-    if (d != NULL) { (void)closedir(d); }
-    (void)rmdir(dir);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     pki_free(pki);
-    remove_all(top);
     return 0;
 }
 

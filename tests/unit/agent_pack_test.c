@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
+#include "tests/support/test_dir.h"
 
 enum { FILE_A = 1000, FILE_BIG = 5000 };
 
@@ -318,22 +319,64 @@ static void a_box_opens_only_in_its_own_place(void **state)
     stop(&f);
 }
 
+static void a_device_key_that_is_not_its_certificates_is_refused(void **state)
+{
+    struct fixture f;
+    struct kluis_err err = { 0 };
+    struct kluis_key *other = NULL;
+    struct pack_identity id;
+    char device[64], name[HOME_KEY_NAME];
+    KLUIS_AUTO_BUF(pem, 8192);
+    (void)state;
+    start(&f, "keys", 0);
+    assert_int_equal(pack_identity_load(f.h, &id, &err), KLUIS_OK); /* the control */
+    pack_identity_clear(&id);
+    assert_int_equal(home_text(f.h, "device", device, sizeof device, &err), KLUIS_OK);
+    home_key_name("device", device, name);
+    assert_int_equal(kluis_key_generate(&other, &err), KLUIS_OK);
+    assert_int_equal(kluis_key_to_pem(other, &pem, &err), KLUIS_OK);
+    kluis_key_free(other);
+    assert_int_equal(keystore_put(f.h->dir, name, kluis_buf_bytes(&pem), &err), KLUIS_OK);
+    assert_int_equal(pack_identity_load(f.h, &id, &err), KLUIS_E_CORRUPT);
+    assert_non_null(strstr(err.msg, "not the one of its certificate"));
+    stop(&f);
+}
+
+static void leftover_keys_go_and_those_of_this_enrolment_stay(void **state)
+{
+    static const char old[] = "00000000000000000000000000000001";
+    struct fixture f;
+    struct kluis_err err = { 0 };
+    char device[64], name[HOME_KEY_NAME], left[HOME_KEY_NAME];
+    KLUIS_AUTO_BUF(key, 8192);
+    (void)state;
+    start(&f, "stray", 0);
+    assert_int_equal(home_text(f.h, "device", device, sizeof device, &err), KLUIS_OK);
+    home_key_name("device", device, name);
+    home_key_name("device", old, left);
+    assert_int_equal(keystore_put(f.h->dir, left, (struct kluis_bytes){ (const uint8_t *)"x", 1 }, &err), KLUIS_OK);
+    assert_int_equal(home_keys_stray(f.h, old, &err), KLUIS_OK);
+    assert_int_equal(home_keys_stray(f.h, device, &err), KLUIS_OK);
+    assert_int_equal(home_tidy(f.h, &err), KLUIS_OK);
+    assert_int_equal(keystore_get(f.h->dir, left, &key, NULL), KLUIS_E_NOTFOUND);
+    assert_int_equal(keystore_get(f.h->dir, name, &key, &err), KLUIS_OK);
+    assert_int_equal(home_tidy(f.h, &err), KLUIS_OK);
+    stop(&f);
+}
+
 static int set_up(void **state)
 {
     (void)state;
-    (void)snprintf(top, sizeof top, "/tmp/kluis-pack-XXXXXX");
-    if (mkdtemp(top) == NULL) { return -1; }
+    if (!test_dir("pack", top, sizeof top)) { return -1; }
     pki = pki_new(10);
     return pki == NULL ? -1 : 0;
 }
 
 static int tear_down(void **state)
 {
-    char command[128];
     (void)state;
     pki_free(pki);
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", top);
-    return system(command);
+    return 0;
 }
 
 int main(void)
@@ -347,6 +390,8 @@ int main(void)
         cmocka_unit_test(attachments_come_along_and_those_that_do_not_leave_their_loss),
         cmocka_unit_test(an_attachment_beyond_the_part_size_is_split_over_consecutive_packages),
         cmocka_unit_test(nothing_is_left_of_a_slice_whose_row_was_not_committed),
+        cmocka_unit_test(a_device_key_that_is_not_its_certificates_is_refused),
+        cmocka_unit_test(leftover_keys_go_and_those_of_this_enrolment_stay),
         cmocka_unit_test(a_box_opens_only_in_its_own_place),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

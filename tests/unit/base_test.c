@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "tests/support/test_dir.h"
 
 static int setup(KLUIS_UNUSED void **state)
 {
@@ -193,10 +194,9 @@ static int fault(KLUIS_UNUSED const char *op, KLUIS_UNUSED const char *path, KLU
 static void durable_write_is_before_or_after_at_every_failing_call(KLUIS_UNUSED void **state)
 {
     static const struct kluis_hooks hooks = { .io_fault = fault };
-    char path[100], dirbuf[] = "/tmp/kluis-base-XXXXXX";
+    char path[100];
     struct kluis_err err = { 0 };
-    assert_non_null(mkdtemp(dirbuf));
-    (void)snprintf(dir, sizeof dir, "%s", dirbuf);
+    assert_true(test_dir("base", dir, sizeof dir));
     (void)snprintf(path, sizeof path, "%s/f", dir);
     assert_int_equal(kluis_write_file(path, "old", 3, 0600, &err), KLUIS_OK);
     int points = 0;

@@ -4,6 +4,7 @@
 #include <cmocka.h>
 
 #include "server/custody/custody.h"
+#include "tests/support/test_dir.h"
 
 static char dir[64];
 static char last_step[64];
@@ -16,8 +17,7 @@ static int setup(void **state)
     struct kluis_err err = { 0 };
     (void)state;
     kluis_hooks_set(&hooks);
-    (void)snprintf(dir, sizeof dir, "/tmp/kluis-custody-XXXXXX");
-    return kluis_base_init(&err) == KLUIS_OK && mkdtemp(dir) != NULL ? 0 : 1;
+    return kluis_base_init(&err) == KLUIS_OK && test_dir("custody", dir, sizeof dir) ? 0 : 1;
 }
 
 static struct custody *open_it(void)

@@ -11,6 +11,7 @@
 #include "server/gate/nonce.h"
 #include "server/gate/relay.h"
 #include "server/gate/route.h"
+#include "tests/support/test_dir.h"
 
 #define ID "00112233445566778899aabbccddeeff"
 #define ID2 "ffeeddccbbaa99887766554433221100"
@@ -296,21 +297,16 @@ static void a_der_sequence_is_whole_and_alone(void **state)
 /* Reads a gate.json of this text. */
 static kluis_status config_of(const char *text, struct kluis_arena *arena, struct gate_config *out, struct kluis_err *err)
 {
-    char dir[] = "/tmp/kluis-config-XXXXXX";
+    char dir[64];
     char path[96];
     static const char *const names[] = { "gate.json", "c.pem", "k.pem" };
     const char *const texts[] = { text, "certificate", "key" };
-    assert_non_null(mkdtemp(dir));
+    assert_true(test_dir("config", dir, sizeof dir));
     for (size_t i = 0; i < 3; i++) {
         (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
         assert_int_equal(kluis_write_file(path, texts[i], strlen(texts[i]), 0600, NULL), KLUIS_OK);
     }
     kluis_status rc = gate_config_read(dir, arena, out, err);
-    for (size_t i = 0; i < 3; i++) {
-        (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        assert_int_equal(kluis_io_unlink(path), 0);
-    }
-    assert_int_equal(rmdir(dir), 0);
     return rc;
 }
 
@@ -347,6 +343,24 @@ static void gate_json_is_read_strictly(void **state)
     assert_int_equal(config_of("{\"tls_certificate\":\"nowhere\",\"tls_key\":\"k.pem\",\"vault_key\":\"AQID\"}", arena, &c, &err), KLUIS_E_NOTFOUND);
 }
 
+static void every_address_needs_a_name_and_a_name_is_an_authority(void **state)
+{
+    (void)state;
+    static const char *const EVERY[] = { "0.0.0.0:443", "[::]:443", "0:443" }, *const ONE[] = { "127.0.0.1:0", "[::1]:443", "192.0.2.7:8443", "localhost:0" };
+    static const char *const GOOD[] = { "kluis.example.nl", "kluis.example.nl:8443", "192.0.2.7:443", "[2001:db8::1]:443" };
+    static const char *const BAD[] = { "", ":443", "https://kluis.example.nl", "kluis.example.nl/", "kluis example.nl", "a@b", "kluis\n", "kl\xc3\xbcis.example" };
+    struct kluis_err err = { 0 };
+    for (size_t i = 0; i < sizeof EVERY / sizeof *EVERY; i++) {
+        kluis_err_clear(&err);
+        assert_int_equal(gate_name_check(EVERY[i], NULL, &err), KLUIS_E_USAGE);
+        assert_non_null(strstr(err.msg, "--name"));
+        assert_int_equal(gate_name_check(EVERY[i], "kluis.example.nl", NULL), KLUIS_OK);
+    }
+    for (size_t i = 0; i < sizeof ONE / sizeof *ONE; i++) { assert_int_equal(gate_name_check(ONE[i], NULL, NULL), KLUIS_OK); }
+    for (size_t i = 0; i < sizeof GOOD / sizeof *GOOD; i++) { assert_int_equal(gate_name_check("127.0.0.1:0", GOOD[i], NULL), KLUIS_OK); }
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) { assert_int_equal(gate_name_check("127.0.0.1:0", BAD[i], NULL), KLUIS_E_USAGE); }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +375,7 @@ int main(void)
         cmocka_unit_test(the_set_of_used_nonces_has_a_ceiling),
         cmocka_unit_test(a_der_sequence_is_whole_and_alone),
         cmocka_unit_test(gate_json_is_read_strictly),
+        cmocka_unit_test(every_address_needs_a_name_and_a_name_is_an_authority),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "tests/support/test_dir.h"
 
 static char dir[64];
 static const uint8_t MASTER[32] = { 1, 2, 3 };
@@ -23,8 +24,7 @@ static int setup(KLUIS_UNUSED void **state)
 {
     struct kluis_err err = { 0 };
     if (kluis_base_init(&err) != KLUIS_OK) { return -1; }
-    (void)snprintf(dir, sizeof dir, "/tmp/kluis-index-XXXXXX");
-    return mkdtemp(dir) == NULL ? -1 : 0;
+    return test_dir("index", dir, sizeof dir) ? 0 : -1;
 }
 
 static void empty(const char *path)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include "tests/support/test_dir.h"
 
 static const struct sample_options FULL = { .attachments = true, .evidence = true, .waardering = 'V' };
 
@@ -54,8 +55,8 @@ static void the_same_slice_gives_the_same_bytes(void **state)
 static void other_tools_agree_about_a_package(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/kluis-tools-XXXXXX", path[64];
-    assert_non_null(mkdtemp(dir));
+    char dir[48], path[64];
+    assert_true(test_dir("tools", dir, sizeof dir));
     uint8_t id[32], root[32];
     struct kluis_err err = { 0 };
     KLUIS_AUTO_BUF(b, 1 << 20);

@@ -6,14 +6,14 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include "tests/support/test_dir.h"
 
-static char dir[] = "/tmp/kluis-register-XXXXXX";
+static char dir[64];
 
 static int setup(KLUIS_UNUSED void **state)
 {
     struct kluis_err err = { 0 };
-    (void)memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
-    return kluis_base_init(&err) == KLUIS_OK && mkdtemp(dir) != NULL ? 0 : -1;
+    return kluis_base_init(&err) == KLUIS_OK && test_dir("register", dir, sizeof dir) ? 0 : -1;
 }
 
 static struct reg *open_reg(void)
@@ -66,7 +66,10 @@ static void code_works_once_and_only_before_it_expires(KLUIS_UNUSED void **state
     struct reg_device d = { .id = "00112233445566778899aabbccddeeff", .official = "jansen", .state = REG_DEVICE_ACTIVE, .identity = { 5 },
                             .cert = { (const uint8_t *)"c", 1 }, .login_spki = { (const uint8_t *)"k", 1 }, .enrolled_us = now };
     struct kluis_bytes reply = { (const uint8_t *)"reply", 5 };
+    uint64_t entries = 0;
     assert_int_equal(reg_enrol(r, id, &d, reply, &err), KLUIS_OK);
+    assert_int_equal(reg_audit_check(r, &entries, &err), KLUIS_OK);
+    assert_int_equal(entries, 1); /* who was enrolled stands in the audit trail */
     assert_int_equal(reg_enrol(r, id, &d, reply, NULL), KLUIS_E_REJECT);
     assert_int_equal(reg_code_find(r, id, now, official, got, NULL), KLUIS_E_REJECT);
     KLUIS_AUTO_BUF(same, 100);
@@ -79,6 +82,10 @@ static void code_works_once_and_only_before_it_expires(KLUIS_UNUSED void **state
     assert_int_equal(reg_device_suspend(r, d.id, "fork", &err), KLUIS_OK);
     assert_int_equal(reg_device_get(r, d.id, a, &back, &err), KLUIS_OK);
     assert_int_equal(back.state, REG_DEVICE_SUSPENDED);
+    assert_int_equal(reg_device_suspend(r, d.id, "again", &err), KLUIS_OK);
+    assert_int_equal(reg_device_suspend(r, "ffeeddccbbaa99887766554433221100", "nobody", &err), KLUIS_OK);
+    assert_int_equal(reg_audit_check(r, &entries, &err), KLUIS_OK);
+    assert_int_equal(entries, 2); /* what changes nothing leaves none, a refused code neither */
     reg_free(r);
 }
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "tests/support/pki.h"
+#include "tests/support/test_dir.h"
 
 #define OK(expr) assert_int_equal((expr), KLUIS_OK)
 
@@ -315,7 +316,7 @@ static int sandboxed(char **argv)
     _exit(v.signature == KLUIS_VALID ? 0 : 7);
 }
 
-static char dir[] = "/tmp/kluis-sandbox-XXXXXX";
+static char dir[64];
 
 static void put(const char *name, const struct kluis_buf *b)
 {
@@ -351,7 +352,7 @@ static void a_warm_judge_needs_no_files(void **state)
     KLUIS_AUTO_BUF(p7s, KLUIS_P7S_MAX);
     KLUIS_AUTO_BUF(rsa_p7s, KLUIS_P7S_MAX);
     KLUIS_AUTO_BUF(p384_p7s, KLUIS_P7S_MAX);
-    assert_non_null(mkdtemp(dir));
+    assert_true(test_dir("sandbox", dir, sizeof dir));
     pki_sign(pki, &pki->device, &pki->device_ca, content, true, &p7s);
     EVP_PKEY *rsa = EVP_RSA_gen(3072), *p384 = EVP_EC_gen("P-384");
     X509 *x = odd_cert(rsa, &pki->device_ca, NULL, EVP_sha256()), *y = odd_cert(p384, &pki->device_ca, NULL, EVP_sha256());

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/support/pki.h"
+#include "tests/support/test_dir.h"
 
 #define OK(expr) assert_int_equal((expr), KLUIS_OK)
 
@@ -331,9 +332,9 @@ static void certificates_are_checked_against_role_issuer_and_dates(void **state)
 static void keys_are_saved_once_with_mode_0600_and_load_again(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/kluis-seal-XXXXXX", path[KLUIS_PATH_MAX];
-    assert_non_null(mkdtemp(dir));
-    OK(kluis_path(path, sizeof path, dir, "key.pem", NULL));
+    char keys[64], path[KLUIS_PATH_MAX];
+    assert_true(test_dir("seal", keys, sizeof keys));
+    OK(kluis_path(path, sizeof path, keys, "key.pem", NULL));
     OK(kluis_key_save_new(pki->device.key, path, NULL));
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
@@ -352,7 +353,6 @@ static void keys_are_saved_once_with_mode_0600_and_load_again(void **state)
     assert_int_equal(kluis_key_from_pem((struct kluis_bytes){ (const uint8_t *)"nonsense", 8 }, &none, NULL), KLUIS_E_REJECT);
     assert_int_equal(kluis_key_load("/nonexistent/key", &none, NULL), KLUIS_E_NOTFOUND);
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(rmdir(dir), 0);
 }
 
 static void two_phases_give_the_same_bytes_and_refuse_a_foreign_signature(void **state)
@@ -414,7 +414,7 @@ static void trust_file_reads_back_as_written_and_refuses_what_it_does_not_know(v
 
 /* ---- what others say --------------------------------------------------------------------------- */
 
-static char dir[] = "/tmp/kluis-others-XXXXXX";
+static char dir[64];
 
 static void put(const char *name, const void *p, size_t n)
 {
@@ -451,7 +451,7 @@ static void openssl_and_certtool_accept_what_we_sign_and_refuse_what_is_changed(
         print_message("skipped: openssl is not installed\n");
         skip();
     }
-    assert_non_null(mkdtemp(dir));
+    assert_true(test_dir("others", dir, sizeof dir));
     KLUIS_AUTO_BUF(p7s, KLUIS_P7S_MAX);
     KLUIS_AUTO_BUF(plain, KLUIS_P7S_MAX);
     KLUIS_AUTO_BUF(token, KLUIS_TOKEN_MAX);

@@ -11,6 +11,7 @@
 #include "agent/source/source.h"
 
 #include <unistd.h>
+#include "tests/support/test_dir.h"
 
 #define EXPORT "tests/fixtures/eigen-signal"
 enum { LINES = 2000, REFS = 64, TEXT = 4 << 20 };
@@ -310,7 +311,7 @@ static void a_sink_that_stops_stops_the_read(KLUIS_UNUSED void **state)
 
 /* ---- input that is made here ----------------------------------------------------------------------------- */
 
-static char scratch[64];
+static char scratch[80];
 
 static void write_input(const char *text, size_t n)
 {
@@ -474,7 +475,9 @@ static void a_folder_without_an_export_is_refused(KLUIS_UNUSED void **state)
 static int start(KLUIS_UNUSED void **state)
 {
     struct kluis_err err = {0};
-    (void)snprintf(scratch, sizeof scratch, "/tmp/kluis-signal-%ld.jsonl", (long)getpid());
+    char dir[64];
+    if (!test_dir("signal", dir, sizeof dir)) { return -1; }
+    (void)snprintf(scratch, sizeof scratch, "%s/main.jsonl", dir);
     if (kluis_base_init(&err) != KLUIS_OK) { return -1; }
     if (read_with(&all, EXPORT, NULL, 0, &err) == KLUIS_OK) { return 0; }
     print_error("%s\n", err.msg);

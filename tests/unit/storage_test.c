@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "server/storage/storage.h"
+#include "tests/support/test_dir.h"
 
 static char dir[64];
 static int steps;
@@ -32,8 +33,7 @@ static int setup(void **state)
     struct kluis_err err = { 0 };
     (void)state;
     kluis_hooks_set(&hooks);
-    (void)snprintf(dir, sizeof dir, "/tmp/kluis-storage-XXXXXX");
-    return kluis_base_init(&err) == KLUIS_OK && mkdtemp(dir) != NULL ? 0 : 1;
+    return kluis_base_init(&err) == KLUIS_OK && test_dir("storage", dir, sizeof dir) ? 0 : 1;
 }
 
 static kluis_status put(struct storage *s, uint8_t name, const char *bytes, uint8_t sha[32], struct kluis_err *err)

@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 #include "tests/support/sealed.h"
+#include "tests/support/test_dir.h"
 
 #define OK(expr) assert_int_equal((expr), KLUIS_OK)
 
-static char dir[] = "/tmp/kluis-verify-XXXXXX";
+static char dir[64];
 static const char *program;
 
 /* Runs the verifier in dir; its output (both streams) goes to `out`. */
@@ -40,7 +41,7 @@ static int setup(void **state)
     (void)state;
     program = getenv("KLUIS_VERIFY");
     if (!program) { program = "chatkluis-verify"; }
-    assert_non_null(mkdtemp(dir));
+    assert_true(test_dir("verify", dir, sizeof dir));
     struct pki *pki = pki_new(5);
     KLUIS_AUTO_BUF(trust, 1 << 20);
     KLUIS_AUTO_BUF(receipt, KLUIS_RECEIPT_MAX);

@@ -6,9 +6,10 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "tests/support/test_dir.h"
 
 static struct chat_read c;
-static char dir[] = "/tmp/kluis-whatsapp-XXXXXX";
+static char dir[64];
 static const char own[] = "tests/fixtures/eigen-whatsapp/WhatsApp Chat - Overleg Waterkering";
 static const char chat[] = "13-03-2026, 14:32 - Jan: hoi\n13-03-2026, 14:33 - Piet: IMG-20260313-WA0001.jpg (bestand bijgevoegd)\n13-03-2026, 14:34 - Jan: IMG-20260313-WA0001.jpg (bestand bijgevoegd)\n";
 
@@ -268,7 +269,7 @@ static int set_up(void **state)
 {
     (void)state;
     struct kluis_err err = { .code = KLUIS_OK };
-    return mkdtemp(dir) == NULL ? -1 : kluis_base_init(&err);
+    return !test_dir("whatsapp", dir, sizeof dir) ? -1 : kluis_base_init(&err);
 }
 
 static int tear_down(void **state)
