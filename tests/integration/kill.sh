@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 begin kill
 kills_wanted=${KLUIS_KILLS:-200} steps_wanted=${KLUIS_KILL_STEPS:-40} names_wanted=${KLUIS_KILL_NAMES:-24} workers=4
-limit=${KLUIS_KILL_SECONDS:-540}
+limit=${KLUIS_KILL_SECONDS:-780}
 
 if [ "${1:-}" != worker ]; then
   for i in $(seq $workers); do
