@@ -2,6 +2,9 @@
 #include "entry_out.h"
 
 #include <errno.h>
+#ifdef KLUIS_HAVE_LIBDEFLATE
+#include <libdeflate.h>
+#endif
 
 static void *z_alloc(void *opaque, unsigned items, unsigned size)
 {
@@ -30,21 +33,35 @@ kluis_status entry_pwrite(int fd, const void *p, size_t n, uint64_t at, struct k
 
 kluis_status entry_out_init(struct entry_out *o, int fd, int level, struct kluis_err *err)
 {
-    *o = (struct entry_out){ .fd = fd };
-    o->z.zalloc = z_alloc;
-    o->z.zfree = z_free;
+    *o = (struct entry_out){ .fd = fd, .level = level };
+    kluis_buf_init(&o->whole, ENTRY_WHOLE);
     o->sha = kluis_sha256_new();
     o->block = kluis_malloc(ENTRY_BLOCK);
-    if (o->sha == NULL || o->block == NULL || deflateInit2(&o->z, level, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY) != Z_OK) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for compressing a package");
-    }
-    o->z_ready = true;
-    return KLUIS_OK;
+    bool ready = o->sha != NULL && o->block != NULL;
+#ifdef KLUIS_HAVE_LIBDEFLATE
+    o->fast = libdeflate_alloc_compressor(level);
+    ready = ready && o->fast != NULL;
+#endif
+    return ready ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for compressing a package");
+}
+
+/* zlib's state is a quarter of a megabyte that it clears: most packages never need it. */
+static kluis_status stream(struct entry_out *o, struct kluis_err *err)
+{
+    if (o->z_ready) { return deflateReset(&o->z) == Z_OK ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUG, "the compressor cannot be reset"); }
+    o->z.zalloc = z_alloc;
+    o->z.zfree = z_free;
+    o->z_ready = deflateInit2(&o->z, o->level, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY) == Z_OK;
+    return o->z_ready ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for compressing a package");
 }
 
 void entry_out_free(struct entry_out *o)
 {
     if (o->z_ready) { (void)deflateEnd(&o->z); } /* data left unwritten is thrown away on purpose */
+#ifdef KLUIS_HAVE_LIBDEFLATE
+    libdeflate_free_compressor(o->fast);
+#endif
+    kluis_buf_free(&o->whole);
     kluis_sha256_free(o->sha);
     kluis_free(o->block);
     *o = (struct entry_out){ .fd = -1 };
@@ -57,8 +74,9 @@ kluis_status entry_out_begin(struct entry_out *o, uint16_t method, uint64_t at, 
     o->size = o->packed = 0;
     o->at = at;
     o->ceiling = ceiling;
-    if (deflateReset(&o->z) != Z_OK) { return KLUIS_FAIL(err, KLUIS_E_BUG, "the compressor cannot be reset"); }
-    return KLUIS_OK;
+    o->gathers = method == FORM_DEFLATED && o->fast != NULL;
+    kluis_buf_clear(&o->whole);
+    return method == FORM_DEFLATED && !o->gathers ? stream(o, err) : KLUIS_OK;
 }
 
 static kluis_status put(struct entry_out *o, const void *p, size_t n, struct kluis_err *err)
@@ -83,14 +101,8 @@ static kluis_status squeeze(struct entry_out *o, int flush, struct kluis_err *er
     return KLUIS_OK;
 }
 
-kluis_status entry_out_add(struct entry_out *o, const void *p, size_t n, struct kluis_err *err)
+static kluis_status squeeze_all(struct entry_out *o, const void *p, size_t n, struct kluis_err *err)
 {
-    if (n == 0) { return KLUIS_OK; }
-    kluis_sha256_add(o->sha, p, n);
-    o->crc = form_crc32(o->crc, p, n);
-    o->size += n;
-    if (o->size > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "one file would be larger than 2 GiB"); }
-    if (o->method == FORM_STORED) { return put(o, p, n, err); }
     const uint8_t *from = p;
     while (n > 0) {
         unsigned part = n > (1u << 30) ? 1u << 30 : (unsigned)n;
@@ -104,9 +116,50 @@ kluis_status entry_out_add(struct entry_out *o, const void *p, size_t n, struct 
     return KLUIS_OK;
 }
 
+static kluis_status squeeze_whole(struct entry_out *o, struct kluis_err *err)
+{
+#ifdef KLUIS_HAVE_LIBDEFLATE
+    size_t room = libdeflate_deflate_compress_bound(o->fast, o->whole.len);
+    uint8_t *to = kluis_malloc(room);
+    if (to == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for compressing a package"); }
+    size_t n = libdeflate_deflate_compress(o->fast, o->whole.data, o->whole.len, to, room);
+    kluis_status rc = n == 0 ? KLUIS_FAIL(err, KLUIS_E_BUG, "the compressor refused its input") : put(o, to, n, err);
+    kluis_free(to);
+    return rc;
+#else
+    (void)o;
+    return KLUIS_FAIL(err, KLUIS_E_BUG, "no compressor for whole entries");
+#endif
+}
+
+kluis_status entry_out_add(struct entry_out *o, const void *p, size_t n, struct kluis_err *err)
+{
+    if (n == 0) { return KLUIS_OK; }
+    kluis_sha256_add(o->sha, p, n);
+    o->crc = form_crc32(o->crc, p, n);
+    o->size += n;
+    if (o->size > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "one file would be larger than 2 GiB"); }
+    if (o->method == FORM_STORED) { return put(o, p, n, err); }
+    if (o->gathers && n <= ENTRY_WHOLE - o->whole.len) {
+        kluis_buf_add(&o->whole, p, n);
+        return kluis_buf_ok(&o->whole, err);
+    }
+    if (o->gathers) {
+        o->gathers = false;
+        KLUIS_TRY(stream(o, err));
+        KLUIS_TRY(squeeze_all(o, o->whole.data, o->whole.len, err));
+        kluis_buf_clear(&o->whole);
+    }
+    return squeeze_all(o, p, n, err);
+}
+
 kluis_status entry_out_end(struct entry_out *o, uint8_t sha256[32], struct kluis_err *err)
 {
-    if (o->method == FORM_DEFLATED) {
+    if (o->method == FORM_DEFLATED && o->gathers && o->whole.len > 0) {
+        KLUIS_TRY(squeeze_whole(o, err));
+    } else if (o->method == FORM_DEFLATED) {
+        if (o->gathers) { KLUIS_TRY(stream(o, err)); }
+        o->gathers = false;
         o->z.avail_in = 0;
         KLUIS_TRY(squeeze(o, Z_FINISH, err));
     }

@@ -6,12 +6,16 @@
 
 #include <zlib.h>
 
-enum { ENTRY_BLOCK = 64 << 10 };
+enum { ENTRY_BLOCK = 64 << 10, ENTRY_WHOLE = 2 << 20 /* deflated entries up to this size are compressed in one go where libdeflate is there */ };
 
 struct entry_out {
     int fd;
+    int level;
     z_stream z;
-    bool z_ready;
+    bool z_ready;                   /* made at the first entry that needs it */
+    struct libdeflate_compressor *fast; /* NULL: all goes through zlib */
+    bool gathers;                   /* this entry's bytes are still held in `whole` */
+    struct kluis_buf whole;
     struct kluis_sha256 *sha;
     uint16_t method;
     uint32_t crc;

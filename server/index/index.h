@@ -66,6 +66,7 @@ KLUIS_MUSTUSE kluis_status index_commit(struct index *ix, struct kluis_err *err)
  * change.  Commits what was added.  INDEX_HOT_RECORDS_MAX is where it begins in earnest, not a refusal: a bulk load may run first
  * and be moved when there is time.  Call it whenever the writer is idle, and every few commits of a long load. */
 KLUIS_MUSTUSE kluis_status index_maintain(struct index *ix, bool *more, struct kluis_err *err);
+bool index_crowded(struct index *ix); /* four times INDEX_HOT_RECORDS_MAX are in the hot file: maintain it, busy or not */
 /* Erases a package's records: the files that hold them are rebuilt without them and their keys destroyed before this returns OK.
  * E_NOTFOUND.  Nothing may be added and uncommitted. */
 KLUIS_MUSTUSE kluis_status index_remove(struct index *ix, const uint8_t package[32], struct kluis_err *err);

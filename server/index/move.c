@@ -464,6 +464,14 @@ static kluis_status swap(struct index *ix, struct kluis_err *err)
     return pages[0] > SHRINK_PAGES && pages[0] > pages[1] / 2 ? imove_rebuild_hot(ix, false, err) : KLUIS_OK;
 }
 
+bool index_crowded(struct index *ix)
+{
+    (void)pthread_rwlock_rdlock(&ix->hot.lock);
+    size_t n = ix->hot.n;
+    (void)pthread_rwlock_unlock(&ix->hot.lock);
+    return n >= (size_t)4 * INDEX_HOT_RECORDS_MAX;
+}
+
 kluis_status index_maintain(struct index *ix, bool *more, struct kluis_err *err)
 {
     *more = false;
@@ -481,7 +489,12 @@ kluis_status index_maintain(struct index *ix, bool *more, struct kluis_err *err)
     KLUIS_AUTO_BUF(work, 8 << 20);
     struct imove *mv = ix->move;
     kluis_status st = KLUIS_OK;
+    /* One read transaction: a statement of its own for each row would open and close one each time. */
+    st = kluis_db_exec(ix->w.hot, "BEGIN", err);
     for (size_t i = 0; i < STEP && mv->next < mv->n && st == KLUIS_OK; i++) { st = copy(ix, mv, &mv->list[mv->next++], &work, err); }
+    struct kluis_err ignored = { 0 };
+    kluis_status ended = kluis_db_exec(ix->w.hot, "COMMIT", st == KLUIS_OK ? err : &ignored);
+    if (st == KLUIS_OK) { st = ended; }
     if (st == KLUIS_OK && mv->next == mv->n) {
         st = finish_outputs(ix, mv, err);
         if (st == KLUIS_OK) { return swap(ix, err); }

@@ -248,6 +248,15 @@ static kluis_status feed_some(struct feeding *f, uint64_t *wanted, struct kluis_
     }
 }
 
+/* Closed periods are made when nothing else waits: a stretch of time that is still filling would be copied again and again. */
+static bool arriving(struct ingest *in)
+{
+    pthread_mutex_lock(&in->lock);
+    bool yes = in->packages || in->ready != NULL || in->at_work > 0 || in->inbox_more;
+    pthread_mutex_unlock(&in->lock);
+    return yes;
+}
+
 void *feeder_main(void *arg)
 {
     struct ingest *in = arg;
@@ -258,7 +267,7 @@ void *feeder_main(void *arg)
         uint64_t wanted = index_watermark(in->c.index) + 1;
         kluis_err_clear(&err);
         kluis_status rc = feed_some(&f, &wanted, &err);
-        if (rc == KLUIS_OK && tidy) {
+        if (rc == KLUIS_OK && tidy && (!arriving(in) || index_crowded(in->c.index))) {
             rc = index_maintain(in->c.index, &tidy, &err);
         }
         if (rc != KLUIS_OK && !ingest_stopping(in)) {
@@ -267,7 +276,8 @@ void *feeder_main(void *arg)
             continue;
         }
         pthread_mutex_lock(&in->lock);
-        if (!in->packages && !tidy && !ingest_stopping(in)) {
+        bool more = in->ready != NULL || in->at_work > 0 || in->inbox_more;
+        if (!in->packages && !ingest_stopping(in) && (!tidy || more)) {
             ingest_wait(in, 30000000);
         }
         tidy = tidy || in->packages;
