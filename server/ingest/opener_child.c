@@ -10,7 +10,7 @@
 struct collecting {
     struct kluis_arena *arena;
     struct index_package p;
-    struct index_row *rows;
+    struct index_row *rows; size_t cap;
     bool full;
 };
 
@@ -55,15 +55,13 @@ static kluis_status on_header(void *ctx, const struct kluis_header *h, struct kl
     c->p.self = h->self;
     c->p.n_parties = h->n_parties;
     struct kluis_party *parties = kluis_arena_alloc(c->arena, (size_t)h->n_parties * sizeof *parties);
-    c->rows = kluis_arena_alloc(c->arena, KLUIS_PACKAGE_RECORDS_MAX * sizeof *c->rows);
-    c->full = c->full || parties == NULL || c->rows == NULL;
+    c->full = c->full || parties == NULL;
     for (uint32_t i = 0; parties != NULL && i < h->n_parties; i++) {
         parties[i].id = keep(c, h->parties[i].id);
         parties[i].name = keep(c, h->parties[i].name);
         parties[i].number = keep(c, h->parties[i].number);
     }
     c->p.parties = parties;
-    c->p.rows = c->rows;
     return room_left(c, err);
 }
 
@@ -91,12 +89,36 @@ static struct kluis_str loss_words(struct collecting *c, const struct kluis_reco
     return r->n_loss == 0 ? (struct kluis_str){ NULL, 0 } : keep(c, (struct kluis_str){ b.data == NULL ? "" : (const char *)b.data, b.len });
 }
 
+/* Most packages hold far fewer records than they may: memory that is never touched costs nothing, memory that is cleared does. */
+static bool row_fits(struct collecting *c)
+{
+    enum { FIRST = 256 };
+    if (c->p.n_rows < c->cap) {
+        return true;
+    }
+    size_t cap = c->cap == 0 ? FIRST : c->cap * 2 < KLUIS_PACKAGE_RECORDS_MAX ? c->cap * 2 : KLUIS_PACKAGE_RECORDS_MAX;
+    struct index_row *rows = kluis_arena_alloc(c->arena, cap * sizeof *rows);
+    if (rows == NULL) {
+        return false;
+    }
+    if (c->p.n_rows > 0) {
+        memcpy(rows, c->rows, c->p.n_rows * sizeof *rows);
+    }
+    c->p.rows = c->rows = rows;
+    c->cap = cap;
+    return true;
+}
+
 static kluis_status on_record(void *ctx, const struct kluis_record *r, uint64_t ordinal, struct kluis_str line, struct kluis_err *err)
 {
     struct collecting *c = ctx;
     (void)line;
-    if (c->rows == NULL || c->p.n_rows >= KLUIS_PACKAGE_RECORDS_MAX) {
+    if (c->p.n_rows >= KLUIS_PACKAGE_RECORDS_MAX) {
         return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d records", KLUIS_PACKAGE_RECORDS_MAX);
+    }
+    if (!row_fits(c)) {
+        c->full = true;
+        return room_left(c, err);
     }
     struct index_row *row = &c->rows[c->p.n_rows++];
     row->ordinal = ordinal;
