@@ -268,7 +268,7 @@ kluis_status archive_pass(struct home *h, struct pass *p, struct kluis_err *err)
     if (rc == KLUIS_OK) { rc = courier_open(&c, h, &id.trust, kluis_buf_bytes(&id.certificate), err); }
     int days = p->grace_days >= 0 ? p->grace_days : regime_grace(h);
     int64_t due = days == 0 ? INT64_MAX : kluis_now_us() - (int64_t)days * DAY_S * 1000000;
-    if (rc == KLUIS_OK && home_int(h, "suspended", 0) == 0) {
+    if (rc == KLUIS_OK && home_int(h, "suspended", 0) != 1) { /* 2: only the gate says so */
         progress_start(&w.progress, "packed", "records");
         rc = archive_sources(&w, &id, c, due, err);
     }

@@ -217,7 +217,7 @@ static kluis_status take_in(struct courier *c, const uint8_t id[16], struct klui
     return rc;
 }
 
-kluis_status courier_receive(struct courier *c, int wait_s, struct courier_counts *counts, struct kluis_err *err)
+static kluis_status receive(struct courier *c, int wait_s, struct courier_counts *counts, struct kluis_err *err)
 {
     char path[64];
     struct http_answer a = { 0 };
@@ -242,4 +242,9 @@ kluis_status courier_receive(struct courier *c, int wait_s, struct courier_count
     }
     kluis_buf_free(&a.body);
     return rc;
+}
+
+kluis_status courier_receive(struct courier *c, int wait_s, struct courier_counts *counts, struct kluis_err *err)
+{
+    return courier_standing(c, receive(c, wait_s, counts, err), err);
 }

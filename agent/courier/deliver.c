@@ -221,12 +221,12 @@ static kluis_status post_message(struct courier *c, const struct stock_package *
     return KLUIS_OK;
 }
 
-kluis_status courier_deliver(struct courier *c, const struct courier_watch *w, struct courier_counts *counts, struct kluis_err *err)
+static kluis_status deliver(struct courier *c, const struct courier_watch *w, struct courier_counts *counts, struct kluis_err *err)
 {
     struct stock_package p;
     uint64_t after = 0;
     c->retry_after_s = 0;
-    if (home_int(c->h, "suspended", 0) != 0) {
+    if (home_int(c->h, "suspended", STANDING_GOOD) == STANDING_SUSPENDED) {
         counts->suspended = true;
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault has suspended this device: ask your administrator for a new code and enrol again");
     }
@@ -243,4 +243,12 @@ kluis_status courier_deliver(struct courier *c, const struct courier_watch *w, s
         if (w != NULL && w->sent != NULL) { w->sent(w->ctx, 0, 1); }
         after = p.sequence;
     }
+}
+
+kluis_status courier_deliver(struct courier *c, const struct courier_watch *w, struct courier_counts *counts, struct kluis_err *err)
+{
+    uint64_t before = counts->handed;
+    kluis_status rc = deliver(c, w, counts, err);
+    /* Nothing to hand over says nothing about this device's standing. */
+    return rc == KLUIS_OK && counts->handed == before ? rc : courier_standing(c, rc, err);
 }

@@ -18,6 +18,7 @@ struct http {
     char device[64];
     const struct kluis_key *login;
     char nonce[64];
+    int status;
 };
 
 /* ---- address ---- */
@@ -235,7 +236,7 @@ static kluis_status perform(struct http *h, const char *method, const char *path
     char url[URL_MAX];
     struct transfer t = { out, h, body.ptr, body.len, false };
     kluis_buf_clear(&out->body);
-    out->status = 0;
+    out->status = h->status = 0;
     out->has_offset = false;
     out->retry_after_s = 0;
     int n = snprintf(url, sizeof url, "%s%s", h->base, path);
@@ -270,7 +271,7 @@ static kluis_status perform(struct http *h, const char *method, const char *path
     long status = 0;
     if (rc == CURLE_OK) { rc = curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status); }
     curl_slist_free_all(headers);
-    out->status = (int)status;
+    out->status = h->status = (int)status;
     return rc == CURLE_OK ? KLUIS_OK : curl_failure(h, rc, &t, err);
 }
 
@@ -313,6 +314,8 @@ kluis_status http_request(struct http *h, const char *method, const char *path, 
         if (out->status != 401 || attempt > 0 || h->nonce[0] == '\0') { return KLUIS_OK; }
     }
 }
+
+int http_status(const struct http *h) { return h->status; }
 
 kluis_status http_refusal(const struct http_answer *a, const char *what, struct kluis_err *err)
 {

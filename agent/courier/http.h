@@ -31,6 +31,8 @@ struct http_answer {
  * a device must not sign; E_LIMIT: the answer is larger than its buffer allows. */
 KLUIS_MUSTUSE kluis_status http_request(struct http *h, const char *method, const char *path, struct kluis_bytes body, bool sign, int timeout_s,
                                         struct http_answer *out, struct kluis_err *err);
+/* Status of the last answer; 0: none came. */
+int http_status(const struct http *h);
 /* The status of an answer that is not what was hoped for: 429, 503, 507 and 5xx E_BUSY; 401, 403 and others E_REJECT.  Says what. */
 kluis_status http_refusal(const struct http_answer *a, const char *what, struct kluis_err *err);
 

@@ -33,6 +33,11 @@ KLUIS_MUSTUSE kluis_status courier_judge_seal(const struct kluis_trust *t, struc
 /* Makes sure that there is a session, and that it is one the vault still has: fetches the bundle when there is none, or when what was
  * sent has stayed without an answer.  A new session unmakes the messages of everything that is not acknowledged. */
 KLUIS_MUSTUSE kluis_status courier_ensure_session(struct courier *c, struct kluis_err *err);
+/* "suspended" of this home: by a statement of the vault it stands until a new enrolment; what only the gate says is shown and tried
+ * again, because the gate alone must not be able to silence a device for good. */
+enum { STANDING_GOOD = 0, STANDING_SUSPENDED = 1, STANDING_GATE_SAYS = 2 };
+/* After a round of requests that ended in rc: notes what the gate says, and gives rc on. */
+KLUIS_MUSTUSE kluis_status courier_standing(struct courier *c, kluis_status rc, struct kluis_err *err);
 /* Writes the id of an upload or a message. */
 void courier_hex16(const uint8_t id[16], char out[33]);
 

@@ -14,6 +14,18 @@ kluis_status courier_fixed(struct home *h, const char *key, void *out, size_t n,
     return rc;
 }
 
+kluis_status courier_standing(struct courier *c, kluis_status rc, struct kluis_err *err)
+{
+    int64_t was = home_int(c->h, "suspended", STANDING_GOOD), is = was;
+    if (rc == KLUIS_E_REJECT && http_status(c->http) == 403) { is = STANDING_GATE_SAYS; }
+    else if (rc == KLUIS_OK || rc == KLUIS_END) { is = STANDING_GOOD; }
+    if (was == STANDING_SUSPENDED) { return rc; }
+    if (is != was) { KLUIS_TRY(home_set_int(c->h, "suspended", is, err)); }
+    if (rc != KLUIS_E_REJECT || is != STANDING_GATE_SAYS) { return rc; }
+    kluis_err_clear(err);
+    return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate says that the vault has suspended this device: ask your administrator for a new code and enrol again");
+}
+
 /* ---- store: every row boxed, the caller holds the transaction ---- */
 
 static kluis_status row_label(enum kluis_store_table t, const char *key, char out[96], struct kluis_err *err)

@@ -66,12 +66,13 @@ equal "invalid UTF-8 is kept" "$("$bin/chatkluis-agent" read whatsapp-text "$wor
 
 # ---- bad codes ----
 refused_enrol() { # WHAT CODEFILE WORDS
-  rc=0; "$bin/chatkluis-agent" enrol --home "$work/new$checks" --server "https://$gate" --code "@$2" >"$work/out" 2>"$work/err" || rc=$?
+  local new=$work/new$checks
+  rc=0; "$bin/chatkluis-agent" enrol --home "$new" --server "https://$gate" --code "@$2" >"$work/out" 2>"$work/err" || rc=$?
   ok; [ "$rc" = 1 ] || [ "$rc" = 64 ] || fail "$1: exit $rc: $(cat "$work/err")"
   ok; [ "$(wc -l <"$work/err")" = 1 ] && grep -qi -- "$3" "$work/err" || fail "$1: says $(cat "$work/err")"
   ok; ! grep -qiF -f <(tr -d '\n' <"$2" | cut -c 1-20) "$work/err" "$work/serve.log" || fail "$1: the code is told"
-  equal "$1: enrolled" "$("$bin/chatkluis-agent" status --home "$work/new$checks" --json | jq -r .enrolled)" false
-  ok; ! compgen -G "$work/new*/keys/device-*" >/dev/null || fail "$1: a device key was written"
+  equal "$1: enrolled" "$("$bin/chatkluis-agent" status --home "$new" --json | jq -r .enrolled)" false
+  ok; ! compgen -G "$new/keys/device-*" >/dev/null || fail "$1: a device key was written"
 }
 secret_and_print() { tr -d -- '- \n' <"$1" | tr a-z A-Z | base32 -d | xxd -p -c 99; }
 make_code() { # SECRET FINGERPRINT (hexadecimal)
