@@ -41,6 +41,33 @@ static void fill_limits(struct gate_limits *l)
 
 /* ---- the socket ------------------------------------------------------------------------------- */
 
+#ifdef KLUIS_UNWALLED
+/* A build for the sanitizers has no walls: nobody outside this machine may reach it. */
+static kluis_status only_here(const struct sockaddr *a, struct kluis_err *err)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    bool here = false;
+    if (a->sa_family == AF_INET) {
+        memcpy(&v4, a, sizeof v4);
+        here = ntohl(v4.sin_addr.s_addr) >> 24 == 127;
+    } else if (a->sa_family == AF_INET6) {
+        memcpy(&v6, a, sizeof v6);
+        here = IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+    }
+    if (!here) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "this build has no walls (made for the sanitizers): it listens on 127.0.0.1 or [::1] only"); }
+    kluis_log(KLUIS_LOG_WARN, "walls.none", "build=sanitizers");
+    return KLUIS_OK;
+}
+#else
+static kluis_status only_here(const struct sockaddr *a, struct kluis_err *err)
+{
+    (void)a;
+    (void)err;
+    return KLUIS_OK;
+}
+#endif
+
 static kluis_status resolve(const char *text, struct addrinfo **found, struct kluis_err *err)
 {
     char host[GATE_ADDRESS_MAX];
@@ -92,8 +119,13 @@ static kluis_status bind_socket(const char *text, int *out, struct kluis_err *er
 {
     struct addrinfo *found = NULL;
     KLUIS_TRY(resolve(text, &found, err));
-    kluis_status rc = KLUIS_OK;
     int one = 1;
+    *out = -1;
+    kluis_status rc = only_here(found->ai_addr, err);
+    if (rc != KLUIS_OK) {
+        freeaddrinfo(found);
+        return rc;
+    }
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 ||
         listen(fd, BACKLOG) != 0) {
