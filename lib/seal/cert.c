@@ -174,16 +174,18 @@ kluis_status kluis_cert_issue(const struct kluis_cert_request *q, const struct k
     ERR_clear_error();
     const uint8_t *at = q->spki_der.ptr;
     EVP_PKEY *subject = d2i_PUBKEY(NULL, &at, (long)q->spki_der.len);
+    /* The form was right and the key is none: a point that is not on its curve.  The key is a stranger's: never our own bug. */
+    if (!subject) { return ossl_failed(err, KLUIS_E_REJECT, "certificate: the key"); }
     X509 *issuer = issuer_cert.len ? x509_from_der(issuer_cert) : NULL;
     X509 *x = X509_new();
     uint8_t *der = NULL;
     kluis_status st = KLUIS_OK;
     if (issuer_cert.len && (!issuer || X509_check_private_key(issuer, key_pkey(issuer_key)) != 1 || X509_check_ca(issuer) != 1)) {
         st = ossl_failed(err, KLUIS_E_USAGE, "certificate: the issuer's certificate and key do not fit, or it is no authority");
-    } else if (!issuer_cert.len && (!subject || EVP_PKEY_eq(subject, key_pkey(issuer_key)) != 1)) {
+    } else if (!issuer_cert.len && EVP_PKEY_eq(subject, key_pkey(issuer_key)) != 1) {
         st = ossl_failed(err, KLUIS_E_USAGE, "certificate: a root is signed by its own key");
     } else {
-        bool ok = subject && x && X509_set_version(x, X509_VERSION_3) == 1 && add_serial(x) && add_dates(x, q) && add_name(x, q) &&
+        bool ok = x && X509_set_version(x, X509_VERSION_3) == 1 && add_serial(x) && add_dates(x, q) && add_name(x, q) &&
                   X509_set_issuer_name(x, issuer ? X509_get_subject_name(issuer) : X509_get_subject_name(x)) == 1 && X509_set_pubkey(x, subject) == 1 &&
                   add_basic(x, p) && add_usage(x, p) && add_identifiers(x, q->spki_der, issuer) && (q->n_hosts == 0 || add_hosts(x, q)) &&
                   X509_sign(x, key_pkey(issuer_key), EVP_sha256()) > 0;

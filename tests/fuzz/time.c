@@ -1,0 +1,28 @@
+/* A time authority's answer to a request that is known. */
+#include "kluis/seal.h"
+#include "tests/fuzz/fuzz.h"
+
+static struct kluis_bytes imprint, root;
+
+void fuzz_setup(void)
+{
+    MUST(kluis_seal_warm(NULL) == KLUIS_OK);
+    imprint = fuzz_world("imprint.bin");
+    MUST(imprint.len == 32);
+    root = fuzz_world("root.der");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+    KLUIS_AUTO_BUF(token, KLUIS_TOKEN_MAX);
+    struct kluis_err err = { 0 };
+    int64_t when = KLUIS_TIME_ABSENT;
+    kluis_status rc = kluis_time_accept((struct kluis_bytes){ p, n }, imprint.ptr, 0x8123456789abcdef, &root, 1, &token, &when, &err);
+    MUST(rc == err.code && (rc == KLUIS_OK) == (token.len > 0));
+    MUST(rc != KLUIS_OK || when != KLUIS_TIME_ABSENT);
+    /* With another imprint nothing is accepted. */
+    uint8_t other[32] = { 1 };
+    kluis_buf_clear(&token);
+    MUST(kluis_time_accept((struct kluis_bytes){ p, n }, other, 0x8123456789abcdef, &root, 1, &token, &when, NULL) != KLUIS_OK);
+    return 0;
+}
