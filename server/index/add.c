@@ -314,6 +314,7 @@ static void clear(struct ibatch *b)
 {
     for (size_t i = 0; i < b->n_dirty; i++) { kluis_free(b->dirty[i].meta); }
     b->n = b->n_dirty = 0;
+    imap_clear(&b->dirty_at);
     kluis_buf_clear(&b->text);
 }
 
@@ -348,6 +349,26 @@ kluis_status ibatch_pend(struct index *ix, const struct ipending *p, struct klui
     n->side_len = side.len;
     kluis_buf_str(&b->text, side);
     return kluis_buf_ok(&b->text, err);
+}
+
+struct idirty *idirty_of(struct ibatch *b, int64_t row)
+{
+    size_t i = 0;
+    return imap_get(&b->dirty_at, row, &i) ? &b->dirty[i] : NULL;
+}
+
+kluis_status idirty_add(struct ibatch *b, const struct idirty *d, struct kluis_err *err)
+{
+    if (b->n_dirty == b->cap_dirty) {
+        size_t cap = b->cap_dirty == 0 ? 256 : b->cap_dirty * 2;
+        struct idirty *grown = kluis_realloc(b->dirty, cap * sizeof *grown);
+        if (grown == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+        b->dirty = grown;
+        b->cap_dirty = cap;
+    }
+    KLUIS_TRY(imap_put(&b->dirty_at, d->row, b->n_dirty, err));
+    b->dirty[b->n_dirty++] = *d;
+    return KLUIS_OK;
 }
 
 static int by_row(const void *a, const void *b)
@@ -465,7 +486,8 @@ static kluis_status add_row(struct index *ix, const struct index_package *p, con
     if (kluis_buf_reserve(work, author + r->text.len + r->target.len + r->value.len + r->event.len + 64) == NULL) { return kluis_buf_ok(work, err); }
     same.author.ptr = (const char *)work->data;
     isame_write(work, &same, has_id);
-    uint32_t hash = ihash((const char *)work->data + author, work->len - author, 0);
+    /* With the link in it, equal words of other chats are not in the way. */
+    uint32_t hash = ihash((const char *)work->data + author, work->len - author, (uint32_t)at->link);
     int64_t idkey = 0;
     if (has_id) {
         uint64_t h = (uint64_t)ihash(r->id.ptr, r->id.len, (uint32_t)r->kind + 1) << 15 ^ ihash(r->id.ptr, r->id.len, (uint32_t)r->kind + 77);
@@ -515,6 +537,7 @@ static void times_of(const struct index_package *p, int64_t *at, int64_t *first,
 
 static kluis_status add(struct index *ix, const struct index_package *p, int64_t *at, struct irow *rows, struct kluis_err *err)
 {
+    ix->b.package_row = 0;
     struct kluis_db *db = ix->w.hot;
     struct place place = { 0 };
     int64_t first = 0, last = 0;
@@ -533,12 +556,14 @@ static kluis_status add(struct index *ix, const struct index_package *p, int64_t
     int64_t pkg = sqlite3_last_insert_rowid(kluis_db_handle(db));
     KLUIS_AUTO_BUF(work, 64 << 20);
     for (size_t i = 0; i < p->n_rows; i++) { KLUIS_TRY(add_row(ix, p, &p->rows[i], pkg, &place, at[i], &work, &rows[i], err)); }
+    ix->b.package_row = p->n_rows > 0 ? rows[0].row : 0;
     /* Records without an id can only meet those of another device. */
     for (size_t i = 0; i < p->n_rows; i++) {
         const struct ipending *known = ipending_of(ix, rows[i].row);
         if (known != NULL && known->settled) { continue; } /* in a run with an earlier one */
         if (p->rows[i].kind != KLUIS_GAP && (rows[i].has_id || place.several)) { KLUIS_TRY(igroup_settle(ix, &rows[i], false, err)); }
     }
+    ix->b.package_row = 0;
     return KLUIS_OK;
 }
 

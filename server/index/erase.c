@@ -49,8 +49,7 @@ static kluis_status drop_hot(struct index *ix, const struct irow *row, struct kl
     bool leader = sqlite3_column_type(q, 0) == SQLITE_NULL, conflict = (kluis_db_int(q, 1) & IBITS_CONFLICT) != 0;
     kluis_db_done(q);
     struct ipending *p = ipending_of(ix, row->row);
-    const struct idirty *d = NULL;
-    for (size_t i = 0; i < ix->b.n_dirty; i++) { if (ix->b.dirty[i].row == row->row) { d = &ix->b.dirty[i]; } }
+    const struct idirty *d = idirty_of(&ix->b, row->row);
     if (p != NULL) {
         p->leader = false; /* FTS5 never had it */
     } else if (d != NULL ? d->had : leader) {
@@ -62,20 +61,22 @@ static kluis_status drop_hot(struct index *ix, const struct irow *row, struct kl
     return kluis_db_run(hot, NULL, err, "DELETE FROM rec WHERE id=?1", "i", row->row);
 }
 
-static kluis_status settle_rest(struct index *ix, const struct irow *row, const struct target *t, struct kluis_err *err)
+static kluis_status settle_rest(struct index *ix, const struct irow *row, struct kluis_err *err)
 {
     struct rows rest = { 0 };
     sqlite3_stmt *q = NULL;
     kluis_status st = row->has_id ? kluis_db_query(ix->w.hot, &q, err, "SELECT id, conv, at, hash, idkey FROM rec WHERE idkey=?1", "i", row->idkey)
                                   : kluis_db_query(ix->w.hot, &q, err,
-                                                   "SELECT id, conv, at, hash, idkey FROM rec WHERE conv IN (SELECT conv FROM conv_link WHERE link=?1) AND at>=?2 AND at<=?3 AND hash=?4",
-                                                   "iiii", t->link, row->at - 60000000, row->at + 60000000, (int64_t)row->hash);
+                                                   "SELECT id, conv, at, hash, idkey FROM rec WHERE hash=?1 AND idkey IS NULL AND at>=?2 AND at<=?3", "iii", (int64_t)row->hash,
+                                                   row->at - 60000000, row->at + 60000000);
     while (st == KLUIS_OK && (st = kluis_db_step(ix->w.hot, q, err)) == KLUIS_OK) {
         const struct irow r = { 0, kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 4), (uint32_t)kluis_db_int(q, 3), sqlite3_column_type(q, 4) != SQLITE_NULL };
         st = push(&rest, &r, err);
     }
     if (st == KLUIS_END) { st = KLUIS_OK; }
-    for (size_t i = 0; i < rest.n && st == KLUIS_OK; i++) { st = igroup_settle(ix, &rest.list[i], false, err); }
+    for (size_t i = 0; i < rest.n && st == KLUIS_OK; i++) {
+        if (!imap_get(&ix->b.settled, rest.list[i].row, NULL)) { st = igroup_settle(ix, &rest.list[i], false, err); }
+    }
     kluis_free(rest.list);
     return st;
 }
@@ -93,7 +94,7 @@ static kluis_status take(struct index *ix, const struct target *t, struct rows *
         const struct irow *r = &all->list[i];
         bool hidden = false;
         if (r->file != 0) { KLUIS_TRY(ihidden(&ix->w, r->file, r->row, &hidden, err)); } /* pulled along with an earlier one */
-        if (hidden) { continue; }
+        if (hidden || (r->file == 0 && imap_get(&ix->b.settled, r->row, NULL))) { continue; }
         if (r->has_id || t->several) {
             KLUIS_TRY(igroup_settle(ix, r, true, err));
         } else if (r->file != 0) {
@@ -105,7 +106,13 @@ static kluis_status take(struct index *ix, const struct target *t, struct rows *
     }
     KLUIS_TRY(rows_of(ix, ix->w.hot, 0, t, hot, err));
     for (size_t i = 0; i < hot->n; i++) { KLUIS_TRY(drop_hot(ix, &hot->list[i], err)); }
-    for (size_t i = 0; i < hot->n; i++) { if (hot->list[i].has_id || t->several) { KLUIS_TRY(settle_rest(ix, &hot->list[i], t, err)); } }
+    imap_clear(&ix->b.settled);
+    imap_clear(&ix->b.lengthy);
+    for (size_t i = 0; i < hot->n; i++) {
+        const struct irow *r = &hot->list[i], *before = i == 0 ? r : &hot->list[i - 1];
+        bool done = i > 0 && r->has_id == before->has_id && (r->has_id ? r->idkey == before->idkey : r->hash == before->hash && r->at == before->at);
+        if (!done && (r->has_id || t->several)) { KLUIS_TRY(settle_rest(ix, r, err)); }
+    }
     struct kluis_db *db = ix->w.hot;
     KLUIS_TRY(kluis_db_run(db, NULL, err, "DELETE FROM pkg WHERE no=?1", "i", t->pkg));
     KLUIS_TRY(kluis_db_exec(db, "DELETE FROM conv WHERE no NOT IN (SELECT conv FROM pkg); DELETE FROM alias WHERE conv NOT IN (SELECT conv FROM pkg);"
@@ -126,7 +133,11 @@ kluis_status index_remove(struct index *ix, const uint8_t package[32], struct kl
     if (st == KLUIS_OK) { st = kluis_db_step(ix->w.hot, q, err); }
     if (st == KLUIS_OK) { t = (struct target){ kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 3), kluis_db_int(q, 4), kluis_db_int(q, 5) != 0 }; }
     kluis_db_done(q);
+    ix->b.erasing = true;
     if (st == KLUIS_OK) { st = take(ix, &t, &all, &hot, err); } else if (st == KLUIS_END) { st = KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no such package in the index"); }
+    ix->b.erasing = false;
+    imap_clear(&ix->b.settled);
+    imap_clear(&ix->b.lengthy);
     kluis_free(all.list);
     kluis_free(hot.list);
     if (st != KLUIS_OK) {

@@ -9,13 +9,18 @@
  * is settled alone, and what comes out depends on the set of records only.  A run whose records are in closed periods is
  * brought into the hot file first (the old rows are shadowed until the period is rebuilt): a group never spans two files.
  * Gaps are each official's own and never grouped.
+ *
+ * More than RUN_MAX equal records in one run, or sightings of one id, are not told apart: each stands alone (under one id: as a conflict).  No
+ * chat of people is like that, and neither a machine's nor a hostile one may stop the index or make its work grow with the square.  Whether
+ * a run is that long depends on the set too.  One that becomes long was short before on either side of what is new, so looking
+ * 2 * RUN_MAX records to both sides finds everything that may still be grouped by the rule for short ones.
  */
 #include "server/index/internal.h"
 
 #include <sqlite3.h>
 
 #define TOLERANCE INT64_C(60000000)
-enum { RUN_MAX = 20000 };
+enum { RUN_MAX = 2000, SIDE_MAX = 2 * RUN_MAX, CANDIDATES = 64, CLOSE = RUN_MAX };
 
 struct member {
     int64_t file, row, pkg, at, tie, lead, bits, device, link, conv;
@@ -23,9 +28,11 @@ struct member {
     uint8_t package[32], content[32];
     int precision;
     int64_t group, new_row;   /* index of the leader in the run */
-    bool conflict;
+    int64_t next, last;       /* of a leader: chain of its group's members */
+    bool conflict, several;   /* several: in a group with others now */
+    bool inner;               /* all that its group can depend on was looked at */
 };
-struct run { struct member *list; size_t n, cap; };
+struct run { struct member *list; size_t n, cap; bool lengthy; };
 
 static const char SELECT_ROW[] = "SELECT id, pkg, tie, at, bits, lead, conv, idkey, text, extra FROM rec WHERE id=?1";
 
@@ -101,13 +108,8 @@ static kluis_status same_id(struct kluis_db *unit, int64_t row, struct kluis_str
     return KLUIS_OK;
 }
 
-static kluis_status put_member(struct run *r, const struct member *m, bool *grew, struct kluis_err *err)
+static kluis_status put_member(struct run *r, const struct member *m, struct kluis_err *err)
 {
-    *grew = false;
-    for (size_t i = 0; i < r->n; i++) {
-        if (r->list[i].file == m->file && r->list[i].row == m->row) { return KLUIS_OK; }
-    }
-    if (r->n == RUN_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d equal records in a row", RUN_MAX); }
     if (r->n == r->cap) {
         size_t cap = r->cap == 0 ? 8 : r->cap * 2;
         struct member *grown = kluis_realloc(r->list, cap * sizeof *grown);
@@ -116,17 +118,26 @@ static kluis_status put_member(struct run *r, const struct member *m, bool *grew
         r->cap = cap;
     }
     r->list[r->n++] = *m;
-    *grew = true;
     return KLUIS_OK;
 }
 
-struct look { struct index *ix; struct run *run; struct member seed; bool has_id; int64_t idkey; uint32_t hash; struct kluis_str id; struct kluis_buf *work; struct kluis_err *err; };
+struct look {
+    struct index *ix;
+    struct run *run;
+    struct member seed;
+    bool has_id;
+    int64_t idkey;
+    uint32_t hash;
+    struct kluis_str id;
+    struct kluis_buf *work;
+    struct kluis_err *err;
+};
 
 /* Takes one candidate row into the run if it is the seed's like. */
-static kluis_status consider(struct look *l, struct kluis_db *unit, int64_t file, int64_t row, bool *grew)
+static kluis_status consider(struct look *l, struct kluis_db *unit, int64_t file, int64_t row)
 {
-    *grew = false;
     kluis_status st = KLUIS_OK;
+    if (file == l->seed.file && row == l->seed.row) { return KLUIS_OK; }
     if (file != 0 && shadowed(l->ix, file, row, &st, l->err)) { return st; }
     KLUIS_TRY(st);
     struct member m;
@@ -142,92 +153,214 @@ static kluis_status consider(struct look *l, struct kluis_db *unit, int64_t file
     } else if (m.link != l->seed.link || memcmp(m.content, l->seed.content, 32) != 0) {
         return KLUIS_OK;
     }
-    return put_member(l->run, &m, grew, l->err);
+    return put_member(l->run, &m, l->err);
 }
 
-enum { CANDIDATES = 64 };
-
-/* Candidates of one file, a handful at a time so that no statement is open while others run on it. */
-static kluis_status search_ids(struct look *l, struct kluis_db *unit, int64_t file)
+/* Candidates of one file, a handful at a time so that no statement is open while others run on it; rows from `from` on, until `most` are found. */
+static kluis_status search_ids(struct look *l, struct kluis_db *unit, int64_t file, int64_t from, int64_t to, size_t most)
 {
-    int64_t last = INT64_MIN, rows[CANDIDATES];
+    int64_t last = from - 1, rows[CANDIDATES];
     size_t n = CANDIDATES;
-    while (n == CANDIDATES) {
+    while (n == CANDIDATES && l->run->n < most) {
         sqlite3_stmt *q = NULL;
         n = 0;
-        KLUIS_TRY(kluis_db_query(unit, &q, l->err, "SELECT id FROM rec WHERE idkey=?1 AND id>?2 ORDER BY id LIMIT 64", "ii", l->idkey, last));
+        KLUIS_TRY(kluis_db_query(unit, &q, l->err, "SELECT id FROM rec WHERE idkey=?1 AND id>?2 AND id<?3 ORDER BY id LIMIT 64", "iii", l->idkey, last, to));
         kluis_status st = KLUIS_OK;
         while ((st = kluis_db_step(unit, q, l->err)) == KLUIS_OK) { rows[n++] = kluis_db_int(q, 0); }
         if (st != KLUIS_END) { return st; }
-        bool grew = false;
-        for (size_t i = 0; i < n; i++) { KLUIS_TRY(consider(l, unit, file, rows[i], &grew)); }
+        for (size_t i = 0; i < n; i++) { KLUIS_TRY(consider(l, unit, file, rows[i])); }
         last = n > 0 ? rows[n - 1] : last;
     }
     return KLUIS_OK;
 }
 
-static kluis_status search_time(struct look *l, struct kluis_db *unit, int64_t file, int64_t conv, int64_t from, int64_t to, bool *any)
+/* Sightings of one id.  Those of earlier packages are settled: when they are too many already, each of them stands alone and only what is new
+ * has to be looked at. */
+static kluis_status gather_ids(struct look *l)
 {
-    int64_t at = from, tie = INT64_MIN, rows[CANDIDATES];
-    size_t n = CANDIDATES;
-    while (n == CANDIDATES) {
-        sqlite3_stmt *q = NULL;
-        n = 0;
-        KLUIS_TRY(kluis_db_query(unit, &q, l->err, "SELECT id, at, tie FROM rec WHERE conv=?1 AND (at, tie)>(?2, ?3) AND at<=?4 AND hash=?5 ORDER BY at, tie LIMIT 64",
-                                 "iiiii", conv, at, tie, to, (int64_t)l->hash));
-        kluis_status st = KLUIS_OK;
-        while ((st = kluis_db_step(unit, q, l->err)) == KLUIS_OK) {
-            rows[n++] = kluis_db_int(q, 0);
-            at = kluis_db_int(q, 1);
-            tie = kluis_db_int(q, 2);
+    struct index *ix = l->ix;
+    int64_t fresh = ix->b.package_row > 0 ? ix->b.package_row : INT64_MAX;
+    for (size_t i = 0; i < ix->w.catalog.n && l->run->n <= RUN_MAX; i++) {
+        struct kluis_db *unit = NULL;
+        KLUIS_TRY(istore_period(ix, &ix->w, &ix->w.catalog.list[i], &unit, l->err));
+        KLUIS_TRY(search_ids(l, unit, ix->w.catalog.list[i].file, 1, INT64_MAX, RUN_MAX + 2));
+    }
+    if (l->run->n <= RUN_MAX + 1) { KLUIS_TRY(search_ids(l, ix->w.hot, 0, 1, fresh, RUN_MAX + 2)); }
+    if (fresh != INT64_MAX) { KLUIS_TRY(search_ids(l, ix->w.hot, 0, fresh, INT64_MAX, SIZE_MAX)); }
+    for (size_t i = 0; i < l->run->n; i++) { l->run->list[i].inner = true; }
+    return KLUIS_OK;
+}
+
+/* ---- a run, outwards from the seed ---- */
+
+struct near { struct ikey key; int64_t file, row; struct kluis_db *unit; };
+struct nears { struct near *list; size_t n, cap; bool older; };
+
+static int by_nearness(const void *a, const void *b, void *ctx)
+{
+    int order = ikey_cmp(((const struct near *)a)->key, ((const struct near *)b)->key);
+    return *(const bool *)ctx ? -order : order;
+}
+
+/* Up to CLOSE rows of one file, nearest first; *bound: how far all of them are known, when that is nearer. */
+static kluis_status close_rows(struct look *l, struct nears *s, struct kluis_db *unit, int64_t file, struct ikey edge, int64_t end, struct ikey *bound)
+{
+    static const char OLDER[] = "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND (at, tie)<(?2, ?3) AND at>=?4 ORDER BY at DESC, tie DESC LIMIT 2000";
+    static const char NEWER[] = "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND (at, tie)>(?2, ?3) AND at<=?4 ORDER BY at, tie LIMIT 2000";
+    sqlite3_stmt *q = NULL;
+    size_t n = 0;
+    KLUIS_TRY(kluis_db_query(unit, &q, l->err, s->older ? OLDER : NEWER, "iiii", (int64_t)l->hash, edge.at, edge.tie, end));
+    kluis_status st = KLUIS_OK;
+    while ((st = kluis_db_step(unit, q, l->err)) == KLUIS_OK) {
+        if (s->n == s->cap) {
+            size_t cap = s->cap == 0 ? 64 : s->cap * 2;
+            struct near *grown = kluis_realloc(s->list, cap * sizeof *grown);
+            if (grown == NULL) {
+                kluis_db_done(q);
+                return KLUIS_FAIL(l->err, KLUIS_E_NOMEM, "out of memory");
+            }
+            s->list = grown;
+            s->cap = cap;
         }
-        if (st != KLUIS_END) { return st; }
-        for (size_t i = 0; i < n; i++) {
-            bool grew = false;
-            KLUIS_TRY(consider(l, unit, file, rows[i], &grew));
-            *any = *any || grew;
-        }
+        s->list[s->n++] = (struct near){ { kluis_db_int(q, 1), kluis_db_int(q, 2) }, file, kluis_db_int(q, 0), unit };
+        n++;
+    }
+    if (st != KLUIS_END) { return st; }
+    if (n == CLOSE) {
+        const struct ikey last = s->list[s->n - 1].key;
+        int order = ikey_cmp(last, *bound);
+        if (s->older ? order > 0 : order < 0) { *bound = last; }
     }
     return KLUIS_OK;
 }
 
-static kluis_status each_file(struct look *l, int64_t from, int64_t to, int64_t conv, bool *any)
+static kluis_status close_by(struct look *l, struct nears *s, struct ikey edge, int64_t end, struct ikey *bound)
 {
     struct index *ix = l->ix;
-    KLUIS_TRY(l->has_id ? search_ids(l, ix->w.hot, 0) : search_time(l, ix->w.hot, 0, conv, from, to, any));
-    for (size_t i = 0; i < ix->w.catalog.n; i++) {
-        const struct iperiod *p = &ix->w.catalog.list[i];
+    int64_t from = s->older ? end : edge.at, to = s->older ? edge.at : end;
+    s->n = 0;
+    KLUIS_TRY(close_rows(l, s, ix->w.hot, 0, edge, end, bound));
+    for (size_t k = 0; k < ix->w.catalog.n; k++) {
+        const struct iperiod *p = &ix->w.catalog.list[k];
         /* A group stands in the period of its first record; the others may lie a little past its end. */
-        if (!l->has_id && (p->from > to || (p->to != INT64_MAX && p->to + 2 * TOLERANCE < from))) { continue; }
+        if (p->from > to || (p->to != INT64_MAX && p->to + 2 * TOLERANCE < from)) { continue; }
         struct kluis_db *unit = NULL;
         KLUIS_TRY(istore_period(ix, &ix->w, p, &unit, l->err));
-        KLUIS_TRY(l->has_id ? search_ids(l, unit, p->file) : search_time(l, unit, p->file, conv, from, to, any));
+        KLUIS_TRY(close_rows(l, s, unit, p->file, edge, end, bound));
+    }
+    if (s->n > 1) { qsort_r(s->list, s->n, sizeof *s->list, by_nearness, &s->older); }
+    return KLUIS_OK;
+}
+
+/* One side of the seed: on and on while no gap of TOLERANCE comes and fewer than SIDE_MAX are found. */
+static kluis_status gather_side(struct look *l, bool older)
+{
+    struct nears s = { .older = older };
+    struct ikey edge = { l->seed.at, l->seed.tie };
+    int64_t last = l->seed.at;
+    size_t found = 0;
+    bool more = true;
+    kluis_status st = KLUIS_OK;
+    while (more && st == KLUIS_OK) {
+        int64_t end = older ? last - TOLERANCE : last + TOLERANCE;
+        struct ikey bound = older ? (struct ikey){ end, INT64_MIN } : (struct ikey){ end, INT64_MAX };
+        st = close_by(l, &s, edge, end, &bound);
+        more = false;
+        for (size_t i = 0; i < s.n && st == KLUIS_OK && found < SIDE_MAX; i++) {
+            int past = ikey_cmp(s.list[i].key, bound);
+            if (older ? past < 0 : past > 0) { break; }
+            size_t before = l->run->n;
+            st = consider(l, s.list[i].unit, s.list[i].file, s.list[i].row);
+            if (st != KLUIS_OK || l->run->n == before) { continue; }
+            l->run->list[before].inner = ++found <= RUN_MAX;
+            last = s.list[i].key.at;
+            more = true;
+        }
+        more = (more || bound.at != end) && found < SIDE_MAX;
+        edge = bound;
+    }
+    kluis_free(s.list);
+    return st;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct member *x = a, *y = b;
+    if (x->file != y->file) { return x->file < y->file ? -1 : 1; }
+    return x->row < y->row ? -1 : x->row > y->row;
+}
+
+/* Whoever is in a group with one that is looked at is looked at too: a lengthy run dissolves it. */
+static kluis_status gather_groups_of(struct look *l, struct imap *seen)
+{
+    struct run *r = l->run;
+    const size_t found = r->n;
+    qsort(r->list, found, sizeof *r->list, by_place);
+    for (size_t i = 0; i < found; i++) {
+        size_t members = 0;
+        int64_t file = r->list[i].file, lead = r->list[i].lead == 0 ? r->list[i].row : r->list[i].lead, last = 0, rows[CANDIDATES];
+        struct kluis_db *unit = l->ix->w.hot;
+        for (size_t k = 0; file != 0 && k < l->ix->w.catalog.n; k++) {
+            if (l->ix->w.catalog.list[k].file == file) { KLUIS_TRY(istore_period(l->ix, &l->ix->w, &l->ix->w.catalog.list[k], &unit, l->err)); }
+        }
+        const int64_t key_of = (int64_t)((uint64_t)file << 40 ^ (uint64_t)lead);
+        if (imap_get(seen, key_of, &members)) {
+            r->list[i].several = members > 1;
+            continue;
+        }
+        size_t n = CANDIDATES, in_group = 0;
+        while (n == CANDIDATES) {
+            sqlite3_stmt *q = NULL;
+            n = 0;
+            KLUIS_TRY(kluis_db_query(unit, &q, l->err, "SELECT id FROM rec WHERE (id=?1 OR lead=?1) AND id>?2 ORDER BY id LIMIT 64", "ii", lead, last));
+            kluis_status st = KLUIS_OK;
+            while ((st = kluis_db_step(unit, q, l->err)) == KLUIS_OK) { rows[n++] = kluis_db_int(q, 0); }
+            if (st != KLUIS_END) { return st; }
+            in_group += n;
+            for (size_t k = 0; k < n && in_group > 1; k++) {
+                const struct member key = { .file = file, .row = rows[k] };
+                bool known = bsearch(&key, r->list, found, sizeof key, by_place) != NULL;
+                for (size_t j = found; j < r->n && !known; j++) { known = by_place(&key, &r->list[j]) == 0; }
+                if (!known) {
+                    size_t before = r->n;
+                    KLUIS_TRY(consider(l, unit, file, rows[k]));
+                    if (r->n > before) { r->list[before].several = true; }
+                }
+            }
+            last = n > 0 ? rows[n - 1] : last;
+        }
+        r->list[i].several = in_group > 1;
+        KLUIS_TRY(imap_put(seen, key_of, in_group, l->err));
     }
     return KLUIS_OK;
+}
+
+static kluis_status gather_groups(struct look *l)
+{
+    struct imap seen = { 0 };
+    kluis_status st = gather_groups_of(l, &seen);
+    imap_clear(&seen);
+    return st;
 }
 
 static kluis_status gather(struct look *l)
 {
-    bool any = true;
-    if (l->has_id) { return each_file(l, 0, 0, 0, &any); }
-    int64_t convs[256];
-    size_t n = 0;
-    sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(l->ix->w.hot, &q, l->err, "SELECT conv FROM conv_link WHERE link=?1 LIMIT 256", "i", l->seed.link));
-    kluis_status st = KLUIS_OK;
-    while ((st = kluis_db_step(l->ix->w.hot, q, l->err)) == KLUIS_OK) { convs[n++] = kluis_db_int(q, 0); }
-    if (st != KLUIS_END) { return st; }
-    if (n == 256) { return KLUIS_FAIL(l->err, KLUIS_E_LIMIT, "more than 255 exports of conversations of one name"); }
-    int64_t from = l->seed.at, to = from;
-    while (any) {
-        any = false;
-        for (size_t i = 0; i < l->run->n; i++) {
-            if (l->run->list[i].at < from) { from = l->run->list[i].at; }
-            if (l->run->list[i].at > to) { to = l->run->list[i].at; }
-        }
-        for (size_t i = 0; i < n; i++) { KLUIS_TRY(each_file(l, from - TOLERANCE, to + TOLERANCE, convs[i], &any)); }
+    struct run *r = l->run;
+    r->list[0].inner = true;
+    if (l->has_id && l->ix->b.erasing && imap_get(&l->ix->b.lengthy, l->idkey, NULL)) {
+        r->lengthy = true; /* seen for another of them: this one stands alone, or will */
+        return gather_groups(l);
     }
-    return KLUIS_OK;
+    if (l->has_id) {
+        KLUIS_TRY(gather_ids(l));
+    } else {
+        KLUIS_TRY(gather_side(l, true));
+        KLUIS_TRY(gather_side(l, false));
+    }
+    r->lengthy = r->n > RUN_MAX;
+    for (size_t i = 0; !r->lengthy && i < r->n; i++) { r->list[i].inner = true; }
+    if (r->lengthy && l->has_id && l->ix->b.erasing) { KLUIS_TRY(imap_put(&l->ix->b.lengthy, l->idkey, 0, l->err)); }
+    return r->lengthy ? gather_groups(l) : KLUIS_OK;
 }
 
 static int by_order(const void *a, const void *b)
@@ -249,22 +382,22 @@ static int64_t tolerance(const struct member *a, const struct member *b)
 static void assign(struct run *r, bool has_id)
 {
     size_t oldest = 0; /* groups before this one are too old for anybody */
-    bool several = false;
+    bool several = r->lengthy;
     for (size_t i = 0; i < r->n; i++) {
         struct member *m = &r->list[i];
-        m->group = (int64_t)i;
+        m->group = m->last = (int64_t)i;
+        m->next = -1;
         if (!has_id) { while (oldest < i && m->at - r->list[oldest].at > TOLERANCE) { oldest++; } }
-        for (size_t g = oldest; g < i; g++) {
-            const struct member *first = &r->list[g];
+        for (size_t g = oldest; g < i && !r->lengthy; g++) {
+            struct member *first = &r->list[g];
             if (first->group != (int64_t)g) { continue; }
-            if (has_id) {
-                if (memcmp(first->content, m->content, 32) == 0) { m->group = (int64_t)g; break; }
-                continue;
-            }
-            if (m->at - first->at > tolerance(m, first)) { continue; }
-            bool taken = false;
-            for (size_t k = g; k < i && !taken; k++) { taken = r->list[k].group == (int64_t)g && r->list[k].device == m->device; }
-            if (!taken) { m->group = (int64_t)g; break; }
+            bool joins = has_id ? memcmp(first->content, m->content, 32) == 0 : m->at - first->at <= tolerance(m, first);
+            for (int64_t k = (int64_t)g; joins && !has_id && k >= 0; k = r->list[k].next) { joins = r->list[k].device != m->device; }
+            if (!joins) { continue; }
+            m->group = (int64_t)g;
+            r->list[first->last].next = (int64_t)i;
+            first->last = (int64_t)i;
+            break;
         }
         several = several || (m->group == (int64_t)i && i > 0);
     }
@@ -288,16 +421,7 @@ struct ipending *ipending_of(struct index *ix, int64_t row)
 static kluis_status remember(struct index *ix, const struct member *m, struct kluis_err *err)
 {
     struct ibatch *b = &ix->b;
-    for (size_t i = 0; i < b->n_dirty; i++) {
-        if (b->dirty[i].row == m->row) { return KLUIS_OK; }
-    }
-    if (b->n_dirty == b->cap_dirty) {
-        size_t cap = b->cap_dirty == 0 ? 256 : b->cap_dirty * 2;
-        struct idirty *grown = kluis_realloc(b->dirty, cap * sizeof *grown);
-        if (grown == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-        b->dirty = grown;
-        b->cap_dirty = cap;
-    }
+    if (idirty_of(b, m->row) != NULL) { return KLUIS_OK; }
     struct idirty d = { m->row, m->lead == 0, NULL };
     if (d.had) {
         KLUIS_AUTO_BUF(meta, 1 << 16);
@@ -307,8 +431,9 @@ static kluis_status remember(struct index *ix, const struct member *m, struct kl
         d.meta = kluis_strdup((const char *)meta.data);
         if (d.meta == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     }
-    b->dirty[b->n_dirty++] = d;
-    return KLUIS_OK;
+    kluis_status st = idirty_add(b, &d, err);
+    if (st != KLUIS_OK) { kluis_free(d.meta); }
+    return st;
 }
 
 /* Copies a record of a closed period into the hot file and shadows it where it was. */
@@ -349,27 +474,32 @@ static kluis_status pull(struct index *ix, struct member *m, struct kluis_err *e
     return KLUIS_OK;
 }
 
+static bool changes(const struct run *r, size_t i)
+{
+    const struct member *m = &r->list[i], *first = &r->list[m->group];
+    bool leader = m->group == (int64_t)i;
+    return leader != (m->lead == 0) || (!leader && (first->file != m->file || m->lead != first->row)) || m->conflict != ((m->bits & IBITS_CONFLICT) != 0);
+}
+
 static kluis_status apply(struct index *ix, struct run *r, bool force, struct kluis_err *err)
 {
-    bool changed = force;
-    for (size_t i = 0; i < r->n && !changed; i++) {
-        const struct member *m = &r->list[i];
-        const struct member *first = &r->list[m->group];
-        bool leader = m->group == (int64_t)i;
-        changed = leader != (m->lead == 0) || (!leader && (first->file != m->file || m->lead != first->row)) || m->conflict != ((m->bits & IBITS_CONFLICT) != 0);
-    }
-    if (!changed) { return KLUIS_OK; }
+    bool any = force;
+    for (size_t i = 0; i < r->n && !any; i++) { any = changes(r, i); }
+    if (!any) { return KLUIS_OK; }
+    /* Members of a lengthy run have nothing to do with each other: each is touched for its own sake only, or its group's that ends. */
     for (size_t i = 0; i < r->n; i++) {
         struct member *m = &r->list[i];
         bool was = m->lead == 0, is = m->group == (int64_t)i;
+        m->new_row = r->lengthy && !force && !changes(r, i) && !m->several ? 0 : m->row;
+        if (m->new_row == 0) { continue; }
         ix->b.groups += (is ? 1 : 0) - (was ? 1 : 0);
         ix->b.conflicts += (is && m->conflict ? 1 : 0) - (was && (m->bits & IBITS_CONFLICT) != 0 ? 1 : 0);
-        m->new_row = m->row;
         if (m->file != 0) { KLUIS_TRY(pull(ix, m, err)); } else if (m->row < ix->b.first) { KLUIS_TRY(remember(ix, m, err)); }
     }
     for (size_t i = 0; i < r->n; i++) {
         const struct member *m = &r->list[i];
         bool leader = m->group == (int64_t)i;
+        if (m->new_row == 0) { continue; }
         int64_t bits = (m->bits & ~(int64_t)IBITS_CONFLICT) | (m->conflict ? IBITS_CONFLICT : 0);
         /* NULLIF: a leader has no lead. */
         KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE rec SET lead=NULLIF(?2, 0), bits=?3, ver=?4 WHERE id=?1", "iiii", m->new_row,
@@ -404,8 +534,7 @@ kluis_status igroup_settle(struct index *ix, const struct irow *row, bool pull_a
         kluis_db_done(q);
         l.id = (struct kluis_str){ (const char *)id.data, id.len };
     }
-    bool grew = false;
-    if (st == KLUIS_OK) { st = put_member(&run, &l.seed, &grew, err); }
+    if (st == KLUIS_OK) { st = put_member(&run, &l.seed, err); }
     if (st == KLUIS_OK) { st = gather(&l); }
     if (st == KLUIS_OK) {
         qsort(run.list, run.n, sizeof *run.list, by_order);
@@ -413,7 +542,9 @@ kluis_status igroup_settle(struct index *ix, const struct irow *row, bool pull_a
         st = apply(ix, &run, pull_all, err);
         for (size_t i = 0; i < run.n; i++) {
             struct ipending *p = run.list[i].file == 0 ? ipending_of(ix, run.list[i].row) : NULL;
-            if (p != NULL) { p->settled = true; }
+            if (p != NULL && run.list[i].inner) { p->settled = true; }
+            int64_t now = run.list[i].new_row != 0 ? run.list[i].new_row : run.list[i].file == 0 ? run.list[i].row : 0;
+            if (ix->b.erasing && st == KLUIS_OK && run.list[i].inner && now != 0) { st = imap_put(&ix->b.settled, now, 0, err); }
         }
     }
     kluis_free(run.list);

@@ -88,6 +88,9 @@ void index_close(struct index *ix)
     kluis_buf_free(&ix->b.text);
     kluis_free(ix->b.pending);
     kluis_free(ix->b.dirty);
+    imap_clear(&ix->b.dirty_at);
+    imap_clear(&ix->b.settled);
+    imap_clear(&ix->b.lengthy);
     kluis_free(ix->hot.keys);
     kluis_free(ix->hot.newest);
     (void)pthread_rwlock_destroy(&ix->hot.lock);

@@ -1,7 +1,7 @@
 /* server/index/internal.h - what the files of this stage share.  Never leaves the folder.
  *
  * wire | keys -> vfs -> store (files, connections) -> group (who is one message) -> add, period (moving, erasing)
- * token -> query -> search, hit
+ * token -> query -> search, hit; map: for add, group and erase
  */
 #ifndef SERVER_INDEX_INTERNAL_H
 #define SERVER_INDEX_INTERNAL_H
@@ -84,11 +84,19 @@ struct ihot { pthread_rwlock_t lock; int64_t base; struct ikey *keys; int64_t *n
 
 struct ipending { struct ikey key; int64_t row; size_t text, text_len, side, side_len; int64_t conv; int32_t official, platform; bool leader, several, settled; };
 struct idirty { int64_t row; bool had; char *meta; };
+struct imap { struct { int64_t key; size_t value; } *slot; size_t n, cap; };  /* row numbers, none of them 0, to a place */
+bool imap_get(const struct imap *m, int64_t key, size_t *value);              /* value may be NULL */
+KLUIS_MUSTUSE kluis_status imap_put(struct imap *m, int64_t key, size_t value, struct kluis_err *err);
+void imap_clear(struct imap *m);
 struct ibatch {                             /* what the open transaction has not given to FTS5 yet */
     bool open;
     int64_t first;                          /* row of pending[0]; rows before it are in FTS5 as `dirty` says */
     struct ipending *pending; size_t n, cap;
     struct idirty *dirty; size_t n_dirty, cap_dirty;
+    struct imap dirty_at;
+    int64_t package_row;                    /* first row of the package that is being added; 0: none */
+    bool erasing;                           /* then: */
+    struct imap settled, lengthy;           /* hot rows whose group is right already; ids of more sightings than are told apart */
     struct kluis_buf text;
     int64_t next_row, version, sequence, sightings, groups, conflicts;
 };
@@ -147,6 +155,9 @@ void ibatch_rollback(struct index *ix);
 KLUIS_MUSTUSE kluis_status ibatch_fts(struct index *ix, struct kluis_err *err);    /* gives FTS5 what is pending */
 /* A new hot row's text for FTS5. */
 KLUIS_MUSTUSE kluis_status ibatch_pend(struct index *ix, const struct ipending *p, struct kluis_str text, struct kluis_str side, struct ikey key, struct kluis_err *err);
+/* What FTS5 has of an older hot row, kept once before its group changes.  _add takes meta over when OK. */
+struct idirty *idirty_of(struct ibatch *b, int64_t row);
+KLUIS_MUSTUSE kluis_status idirty_add(struct ibatch *b, const struct idirty *d, struct kluis_err *err);
 struct ipending *ipending_of(struct index *ix, int64_t row); /* NULL: FTS5 has it already */
 /* Where to look for a record's likes. */
 struct irow { int64_t file, row, conv, at, idkey; uint32_t hash; bool has_id; };

@@ -6,14 +6,15 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
-enum { SCHEMA = 1, HASH_BYTES = 64 << 20 };
+enum { SCHEMA = 2, HASH_BYTES = 64 << 20 };
 
 /* rec.lead: row of the group's first sighting, NULL when it is this one.  rec.ver: the commit that last changed its group.
  * fts has no content of its own: text, side and meta can be made again from rec, and only the leader of a group is in it. */
 static const char RECORDS[] =
     "CREATE TABLE rec(id INTEGER PRIMARY KEY, pkg INTEGER NOT NULL, tie INTEGER NOT NULL, conv INTEGER NOT NULL, at INTEGER NOT NULL, hash INTEGER NOT NULL,"
     " bits INTEGER NOT NULL, lead INTEGER, idkey INTEGER, ver INTEGER, text TEXT, extra BLOB);"
-    "CREATE INDEX rec_conv ON rec(conv, at, tie, hash);"
+    "CREATE INDEX rec_conv ON rec(conv, at, tie);"
+    "CREATE INDEX rec_hash ON rec(hash, at, tie) WHERE idkey IS NULL;"
     "CREATE INDEX rec_id ON rec(idkey) WHERE idkey IS NOT NULL;"
     "CREATE INDEX rec_lead ON rec(lead) WHERE lead IS NOT NULL;"
     "CREATE VIRTUAL TABLE fts USING fts5(text, side, meta, content='', columnsize=0, tokenize='kluis');";
