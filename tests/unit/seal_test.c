@@ -329,6 +329,23 @@ static void certificates_are_checked_against_role_issuer_and_dates(void **state)
     assert_memory_equal(spki.data, own.data, own.len);
 }
 
+static void a_key_whose_point_is_on_no_curve_gets_no_certificate(void **state)
+{
+    (void)state;
+    KLUIS_AUTO_BUF(spki, KLUIS_CERT_MAX);
+    KLUIS_AUTO_BUF(cert, KLUIS_CERT_MAX);
+    OK(kluis_key_public(pki->device.key, &spki, NULL));
+    struct kluis_cert_request q = { .role = KLUIS_CERT_DEVICE, .common_name = PKI_DEVICE, .spki_der = kluis_buf_bytes(&spki), .from_us = kluis_now_us(),
+                                    .to_us = kluis_now_us() + PKI_YEAR };
+    struct kluis_err err = { 0 };
+    OK(kluis_cert_issue(&q, pki->device_ca.key, pki->device_anchor, &cert, &err));
+    kluis_buf_clear(&cert);
+    spki.data[spki.len - 1] ^= 1;
+    q.spki_der = kluis_buf_bytes(&spki);
+    assert_int_equal(kluis_cert_issue(&q, pki->device_ca.key, pki->device_anchor, &cert, &err), KLUIS_E_REJECT);
+    assert_int_equal(cert.len, 0);
+}
+
 static void keys_are_saved_once_with_mode_0600_and_load_again(void **state)
 {
     (void)state;
@@ -515,6 +532,7 @@ int main(void)
         cmocka_unit_test(answers_of_an_authority_are_checked_before_they_are_taken),
         cmocka_unit_test(authority_refuses_bad_requests_and_a_key_that_is_not_for_time),
         cmocka_unit_test(certificates_are_checked_against_role_issuer_and_dates),
+        cmocka_unit_test(a_key_whose_point_is_on_no_curve_gets_no_certificate),
         cmocka_unit_test(keys_are_saved_once_with_mode_0600_and_load_again),
         cmocka_unit_test(two_phases_give_the_same_bytes_and_refuse_a_foreign_signature),
         cmocka_unit_test(trust_file_reads_back_as_written_and_refuses_what_it_does_not_know),

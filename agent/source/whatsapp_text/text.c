@@ -41,7 +41,7 @@ struct kluis_str wa_sub(struct kluis_str s, size_t from, size_t to) {
     if (from > s.len) { from = s.len; }
     if (to > s.len) { to = s.len; }
     if (to < from) { to = from; }
-    return (struct kluis_str){ s.ptr + from, to - from };
+    return (struct kluis_str){ s.ptr == NULL ? NULL : s.ptr + from, to - from }; /* absent stays absent */
 }
 
 size_t wa_lead_marks(struct kluis_str s) {
