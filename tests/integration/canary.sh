@@ -67,7 +67,7 @@ ok; [ "$(grep -c ' upload.chunk ' "$work/serve.log")" -ge 1 ] || fail "no upload
 mkdir "$work/open"; for p in "$work"/export/*.asice; do (cd "$work/open" && unzip -qqo "$p"); done
 for w in "${words[@]}"; do contains "the opened package" "$w" "$work/open"; done
 equal "hits of the word" "$(hits "$word" | wc -l)" 60
-ok; hits "$word" | head -n 1 | jq -e --arg n "$name" --arg a "$author" '.conversation.name == $n and .author.name == $a' >/dev/null || fail "the hit does not name conversation and author"
+ok; hits "$word" | sed -n 1p | jq -e --arg n "$name" --arg a "$author" '.conversation.name == $n and .author.name == $a' >/dev/null || fail "the hit does not name conversation and author"
 gate_clean "after a search for the word"
 server_stop
 clean "the gate's files after the end" "$work/server/gate" "$work/serve.log"

@@ -59,7 +59,7 @@ done
 
 step "6. A search hit"
 for _ in $(seq 100); do
-  hit=$("$bin/chatkluis-server" search --home "$home/server" --purpose "demonstratie" --json "vergunning waterschap" | head -n 1)
+  hit=$("$bin/chatkluis-server" search --home "$home/server" --purpose "demonstratie" --json "vergunning waterschap" | sed -n 1p)
   [ -n "$hit" ] && break
   sleep 0.05
 done
