@@ -70,13 +70,13 @@ refuse "openssl cms over a changed checkpoint" cms "$d.seal" <(cat "$d.checkpoin
 "$bin/../tests/p7s_token" "$work/open2/META-INF/signature001.p7s" "$work/token" "$work/value"
 refuse "openssl ts over other data" openssl ts -verify -in "$work/token" -token_in -data "$d.checkpoint" -CAfile "$work/time.pem" -partial_chain
 refuse "openssl ts under another authority" openssl ts -verify -in "$work/token" -token_in -data "$work/value" -CAfile "$work/device.pem" -partial_chain
-f=$(cut -c 67- "$d.list" | head -n 1); printf x >>"$d/$f"
+f=$(cut -c 67- "$d.list" | sed -n 1p); printf x >>"$d/$f"
 refuse "sha256sum of a changed file" env -C "$d" sha256sum --strict --quiet -c "$d.list"
 refuse "sha256sum of a changed file, by the bag" env -C "$d" sha256sum --strict --quiet -c manifest-sha256.txt
-p=$(ls "$work"/export/*.asice | head -n 1); head -c -100 "$p" >"$work/short.asice"
+p=$(ls "$work"/export/*.asice | sed -n 1p); head -c -100 "$p" >"$work/short.asice"
 refuse "unzip -t of a cut package" unzip -tqq "$work/short.asice"
 if [ -f "$xsd" ]; then
-  x=$(find "$work/open2/data" -name '*.mdto.xml' | head -n 1); sed 's/<naam>/<naan>/;s|</naam>|</naan>|' "$x" >"$work/bad.mdto.xml"
+  x=$(find "$work/open2/data" -name '*.mdto.xml' | sed -n 1p); sed 's/<naam>/<naan>/;s|</naam>|</naan>|' "$x" >"$work/bad.mdto.xml"
   refuse "xmllint of a wrong sidecar" xmllint --nonet --noout --schema "$xsd" "$work/bad.mdto.xml"
 fi
 end $((14 * n + sidecars + 8))

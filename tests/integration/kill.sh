@@ -154,7 +154,7 @@ equal "different words among them" "$(jq -r '.text' "$work/hits" | sort -u | wc 
 equal "hits with one sighting" "$(jq -c 'select((.sightings | length) == 1 and (.conflict | not))' "$work/hits" | wc -l)" "$tokens"
 check "check --read-data" "$bin/chatkluis-server" check --home "$work/server" --read-data
 "$bin/chatkluis-agent" packages --home "$a" --export "$work/export" >/dev/null
-one=$(ls "$work"/export/*.asice | head -n 1)
+one=$(ls "$work"/export/*.asice | sed -n 1p)
 check "a package and its receipt verify" "$bin/chatkluis-verify" --trust "$work/server/trust.json" --receipt "${one%.asice}.receipt.json" "$one"
 equal "exported with a receipt" "$(ls "$work"/export/*.receipt.json | wc -l)" "$(jq .acknowledged < <("$bin/chatkluis-agent" status --home "$a" --json))"
 end 12

@@ -21,7 +21,7 @@ source_add "$work/agent" whatsapp-text "$work/chat"
 # A Signal export with two conversations, one left out; names and numbers of people who are in neither.
 cp -r "$root/tests/fixtures/demo/signal" "$work/signal"
 main=$work/signal/main.jsonl
-id() { jq -r "$1" "$main" | head -n 1; }
+id() { jq -r "$1" "$main" | sed -n 1p; }
 next=$(( $(jq -r '(.recipient.id // .chat.id // empty)' "$main" | sort -n | tail -n 1) + 1 ))
 me=$(id 'select(.recipient.self) | .recipient.id')
 {
