@@ -4,3 +4,4 @@ kluis_test(index_group SOURCES ${CMAKE_CURRENT_LIST_DIR}/index_group_test.c LINK
 kluis_test(index_move SOURCES ${CMAKE_CURRENT_LIST_DIR}/index_move_test.c LINK server_index PkgConfig::SQLITE)
 kluis_test(index_vfs SOURCES ${CMAKE_CURRENT_LIST_DIR}/index_vfs_test.c LINK server_index PkgConfig::SQLITE)
 kluis_test(index_long SOURCES ${CMAKE_CURRENT_LIST_DIR}/index_long_test.c LINK server_index PkgConfig::SQLITE)
+kluis_test(index_readers SOURCES ${CMAKE_CURRENT_LIST_DIR}/index_readers_test.c LINK server_index PkgConfig::SQLITE Threads::Threads)
