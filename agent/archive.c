@@ -49,7 +49,10 @@ static kluis_status read_selected(void *ctx, const struct source_sink *sink, str
 static kluis_status on_skipped(void *ctx, const struct source_skip *s, struct kluis_err *err)
 {
     struct wiring *w = ctx;
-    (void)err;
+    /* Nothing failed and nothing is missing: told where the result is told, not among the errors. */
+    if (strcmp(s->what, "the name of the conversation") == 0) {
+        return put_line(err, "source %lld: '%s': %s", (long long)w->source_id, s->where == NULL ? "" : s->where, s->why == NULL ? "" : s->why);
+    }
     /* A whole chat or file that was refused is a failure of this pass; a line of no sort is only told. */
     if (s->refused) { w->refused_files++; }
     complain("source %lld: passed over %s in '%s': %s", (long long)w->source_id, s->what, s->where == NULL ? "" : s->where, s->why == NULL ? "" : s->why);

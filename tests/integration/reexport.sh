@@ -24,7 +24,7 @@ pdf=$(sha256sum "$work"/signal/files/83/"$sum" | cut -c 1-64)
 found=0
 for p in "$work"/export/*.asice; do
   unzip -qo "$p" -d "$work/x"
-  if find "$work/x" -type f -exec sha256sum {} + | grep -q "^$pdf"; then found=$((found + 1)); fi
+  if find "$work/x" -type f -exec sha256sum {} + | grep "^$pdf" >/dev/null; then found=$((found + 1)); fi
   rm -rf "$work/x"
 done
 equal "packages that hold the attachment" "$found" 1

@@ -320,6 +320,10 @@ static bool truncated(const struct wa_survey *s) {
 /* What precedes the messages. */
 static kluis_status begin(struct emit *x, const struct kluis_header *h, const char *name, struct kluis_err *err) {
     KLUIS_TRY(x->sink->begin(x->sink->ctx, h, err));
+    if (h->conversation_name.ptr == NULL && x->q->conversation == NULL && x->sink->skipped != NULL) {
+        struct source_skip unnamed = { .what = "the name of the conversation", .where = name, .why = "nothing names it, so its first two senders do: an export that begins elsewhere counts as another chat; give option conversation=ID" };
+        KLUIS_TRY(x->sink->skipped(x->sink->ctx, &unnamed, err));
+    }
     if (x->s->preamble <= 3 || x->sink->skipped == NULL) { return KLUIS_OK; }
     struct source_skip skip = { "text before the first message", name, "it has no date, time and sender", false };
     return x->sink->skipped(x->sink->ctx, &skip, err);
