@@ -13,11 +13,13 @@ signers() { grep -rlE '\b(kluis_key_sign|EVP_DigestSign\w*|EVP_PKEY_sign|ECDSA_s
 [ "$(grep -c 'kluis_key_sign(' agent/pack/freeze.c)" = 1 ] || say "freeze.c signs more than once"
 prepared_and_signed() { grep -B 1 'kluis_key_sign(id->key, kluis_buf_bytes(&attributes)' "$1" | head -n 1 | grep -q 'kluis_seal_prepare(.*&attributes'; }
 prepared_and_signed agent/pack/freeze.c || say "what freeze.c signs was not prepared the line before"
-# Who gets the key.
-holders=$(grep -rlE 'keystore_get\([^;]*"device"' agent --include='*.c' | sort | tr '\n' ' ')
-[ "$holders" = "agent/pack/freeze.c " ] || say "the device key is taken by: $holders"
-[ "$(grep -rlE 'login_header_write' agent --include='*.c' | sort | tr '\n' ' ')" != "" ] || say "nobody writes a login: this test looks at the wrong names"
-if grep -rnE 'keystore_get\([^;]*"(device|login)"' agent --include='*.c' | grep -v '"device"' | grep -qv '^agent/courier/'; then say "the login key is taken outside the courier"; fi
+# Who gets the key: the files that name it (making it at enrolment and removing leftovers aside, which never load it).
+named() { { grep -rlE "home_key_name\\(\"$1\"" agent --include='*.c' || true; } | sort | tr '\n' ' '; }
+loaders() { { grep -rlE 'keystore_get\(' agent --include='*.c' || true; } | sort | tr '\n' ' '; }
+[ "$(named device)" = "agent/pack/freeze.c " ] || say "the device key is named by: $(named device)"
+[ "$(named login)" = "agent/courier/deliver.c " ] || say "the login key is named by: $(named login)"
+[ "$(loaders)" = "agent/courier/deliver.c agent/journal/home.c agent/journal/keystore.c agent/pack/freeze.c " ] || say "keys are loaded by: $(loaders)"
+grep -rqE 'login_header_write' agent --include='*.c' || say "nobody writes a login: this test looks at the wrong names"
 
 # It must be able to fail.
 tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
