@@ -169,18 +169,19 @@ bench_search() {
   where=${page#http://}; where=${where%%/*}; key=${page##*key=}
   say "search: waiting until the index is at rest"
   local before=-1 now=0 ; while [ "$before" != "$now" ]; do before=$now; sleep 5; now=$(awk '{ print $14 + $15 }' "/proc/$vault_pid/stat"); [ $((now - before)) -gt 20 ] || before=$now; done
-  draw 2 10 40 | sed "s|^|rare\t$api|" >"$work/queries"
-  draw $((messages * 8 / 10000)) $((messages * 12 / 10000)) 30 | sed "s|^|mid\t$api|" >>"$work/queries"
+  ask() { awk -v class="$1" -v api="$api" -v more="${2:-}" '{ print class "\t" api $0 more }'; } # CLASS [FILTER]: words become requests
+  draw 2 10 40 | ask rare >"$work/queries"
+  draw $((messages * 8 / 10000)) $((messages * 12 / 10000)) 30 | ask mid >>"$work/queries"
   common=$(draw $((messages * 4 / 100)) $((messages * 15 / 100)) 30)
-  sed "s|^|common\t$api|" <<<"$common" >>"$work/queries"
+  ask common <<<"$common" >>"$work/queries"
   awk -v api="$api" '{ w[NR] = $1 } END { for (i = 1; i < NR; i++) printf "two\t%s%s%%20%s\n", api, w[i], w[NR + 1 - i] }' <<<"$common" >>"$work/queries"
   # conversations of the newest, middle and oldest months
   for i in 20240101 20221115 20210305; do
     curl -sf -H "Cookie: kluis=$key" "http://$where${api}de&to=${i:0:4}-${i:4:2}-${i:6:2}&limit=4" | jq -r '.hits[].conversation.id | @uri'
   done | sort -u >"$work/conversations"
   [ -s "$work/conversations" ] || die "no conversation was found"
-  while read -r i; do sed "s|^|filtered\t$api|; s|\$|\&conversation=$i|" <<<"$(head -n 10 <<<"$common")"; done <"$work/conversations" >>"$work/queries"
-  sed "s|^|view\t$api|" <<<"$common" >>"$work/queries"
+  while read -r i; do ask filtered "&conversation=$i" <<<"$(head -n 10 <<<"$common")"; done <"$work/conversations" >>"$work/queries"
+  ask view <<<"$common" >>"$work/queries"
   shuf --random-source=<(yes) "$work/queries" -o "$work/queries"
   "$tools/bench_search_client" "$where" "$key" 20 <"$work/queries" >"$work/searched"
   cat "$work/searched" >&2
