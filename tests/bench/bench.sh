@@ -155,7 +155,7 @@ bench_ingest() {
 words() {
   [ -f "$data/df" ] && return 0
   say "counting words"
-  cut -f4 "$data/texts.tsv" | awk '{ gsub(/[^a-zA-Z ]/, " "); $0 = tolower($0); split("", seen); for (i = 1; i <= NF; i++) if (length($i) > 1 && !($i in seen)) { seen[$i]; n[$i]++ } }
+  cut -f4 "$data/texts.tsv" | awk '{ $0 = tolower($0); split("", seen); for (i = 1; i <= NF; i++) { w = $i; sub(/[.,?]$/, "", w); if (w ~ /^[a-z]+$/ && length(w) > 1 && !(w in seen)) { seen[w]; n[w]++ } } }
     END { for (w in n) print n[w], w }' | sort -k1,1nr -k2 >"$data/df.new"
   mv "$data/df.new" "$data/df"
 }
