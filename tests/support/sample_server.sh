@@ -32,7 +32,7 @@ archive() { # official name function: one phone
 archive joris "Joris Hendriksen" "directeur-water" >>"$home/archive.out"
 archive marieke "Marieke van Dalen" "programmamanager" >>"$home/archive.out"
 for _ in $(seq 200); do
-  [ -n "$("$bin/chatkluis-server" search --home "$home/server" --purpose "wachten op de index" --json "zonder voorwaarde" | head -n 1)" ] && break
+  [ -n "$("$bin/chatkluis-server" search --home "$home/server" --purpose "wachten op de index" --json "zonder voorwaarde" | sed -n 1p)" ] && break
   sleep 0.05
 done
 echo "ready $page"
