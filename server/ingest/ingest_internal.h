@@ -13,7 +13,7 @@
 enum {
     WORKERS = 2,
     T2_RECORDS = 10000, T2_WAIT_US = 250000,     /* a group is committed at the first of both          */
-    INDEX_RECORDS = 10000, INDEX_WAIT_US = 400000,
+    INDEX_RECORDS = 10000,
     HELD_MAX = 128 << 20,                        /* bytes of opened packages between worker and index  */
     HELD_PACKAGES = 96,                          /* and how many                                       */
     TRIES = 3                                    /* local trouble with one package before it is refused */
