@@ -14,7 +14,7 @@ struct wiring {
     struct home *h;
     struct pass *pass;
     const struct source_kind *kind;
-    struct source_request own;       /* what the source sees    */
+    struct source_request own; /* what the source sees    */
     struct select select;
     struct progress progress;
     struct journal_counts counts;
@@ -55,7 +55,8 @@ static kluis_status on_skipped(void *ctx, const struct source_skip *s, struct kl
     }
     /* A whole chat or file that was refused is a failure of this pass; a line of no sort is only told. */
     if (s->refused) { w->refused_files++; }
-    complain("source %lld: passed over %s in '%s': %s", (long long)w->source_id, s->what, s->where == NULL ? "" : s->where, s->why == NULL ? "" : s->why);
+    complain("source %lld: passed over %s in '%s': %s", (long long)w->source_id, s->what, s->where == NULL ? "" : s->where,
+             s->why == NULL ? "" : s->why);
     return KLUIS_OK;
 }
 
@@ -67,7 +68,10 @@ static void on_frozen(void *ctx, const struct stock_package *p)
 }
 
 /* Stops between records when SIGTERM came: what is frozen stays, the rest is read again. */
-struct stopper { struct wiring *w; struct journal_out next; };
+struct stopper {
+    struct wiring *w;
+    struct journal_out next;
+};
 
 static kluis_status stop_begin(void *ctx, const struct kluis_header *h, int64_t conversation, struct kluis_err *err)
 {
@@ -88,7 +92,8 @@ static kluis_status stop_end(void *ctx, struct kluis_err *err)
     return s->next.end(s->next.ctx, err);
 }
 
-static kluis_status archive_source(struct wiring *w, const struct pack_identity *id, struct courier *c, const struct home_source *src, int64_t due_before_us, struct kluis_err *err)
+static kluis_status archive_source(struct wiring *w, const struct pack_identity *id, struct courier *c, const struct home_source *src,
+                                   int64_t due_before_us, struct kluis_err *err)
 {
     struct source_settings set;
     struct pack *pack = NULL;
@@ -99,8 +104,14 @@ static kluis_status archive_source(struct wiring *w, const struct pack_identity 
     w->source_id = src->id;
     w->select = (struct select){ .request = &all, .due_before_us = due_before_us };
     w->counts = (struct journal_counts){ 0 };
-    struct pack_setup setup = { .home = w->h, .identity = id, .kind = w->kind, .request = &w->own, .time_stamp = courier_time_stamp, .time_ctx = c,
-                                .frozen = on_frozen, .frozen_ctx = w };
+    struct pack_setup setup = { .home = w->h,
+                                .identity = id,
+                                .kind = w->kind,
+                                .request = &w->own,
+                                .time_stamp = courier_time_stamp,
+                                .time_ctx = c,
+                                .frozen = on_frozen,
+                                .frozen_ctx = w };
     kluis_status rc = pack_new(&pack, &setup, err);
     if (rc == KLUIS_OK) {
         struct stopper stop = { w, pack_sink(pack) };
@@ -111,8 +122,13 @@ static kluis_status archive_source(struct wiring *w, const struct pack_identity 
         struct pack_counts made = pack_counted(pack);
         w->pass->packages += made.packages;
         w->pass->records += made.records;
-        if (made.missing_attachments > 0) { complain("source %lld: %llu attachments were not there: noted in their records", (long long)src->id, (unsigned long long)made.missing_attachments); }
-        if (rc == KLUIS_OK && w->counts.changed > 0) { rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "changed while it was read: what was not packed yet waits for the next run"); }
+        if (made.missing_attachments > 0) {
+            complain("source %lld: %llu attachments were not there: noted in their records", (long long)src->id,
+                     (unsigned long long)made.missing_attachments);
+        }
+        if (rc == KLUIS_OK && w->counts.changed > 0) {
+            rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "changed while it was read: what was not packed yet waits for the next run");
+        }
     }
     pack_free(pack);
     settings_clear(&set);
@@ -217,7 +233,8 @@ static int regime_grace(struct home *h)
     kluis_buf_byte(&b, 0);
     if (b.status != KLUIS_OK) { return 0; }
     struct json_object *o = json_tokener_parse((const char *)b.data), *v = NULL;
-    if (o != NULL && json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, "grace_days", &v) && json_object_is_type(v, json_type_int)) {
+    if (o != NULL && json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, "grace_days", &v) &&
+        json_object_is_type(v, json_type_int)) {
         int64_t d = json_object_get_int64(v);
         days = d < 0 ? 0 : d > 3650 ? 3650 : (int)d;
     }
@@ -238,8 +255,14 @@ static kluis_status run_started(struct home *h, int64_t *run, struct kluis_err *
 
 static void tell_delivery(struct pass *p, kluis_status rc, const struct courier_counts *n, const struct kluis_err *why)
 {
-    if (n->refused > 0) { complain("the vault refused %llu packages: see 'chatkluis-agent status'; their copies stay here", (unsigned long long)n->refused); worst(p, 1); }
-    if (n->hostile > 0) { complain("%llu answers were not believed: see 'chatkluis-agent status'; tell your administrator", (unsigned long long)n->hostile); worst(p, 1); }
+    if (n->refused > 0) {
+        complain("the vault refused %llu packages: see 'chatkluis-agent status'; their copies stay here", (unsigned long long)n->refused);
+        worst(p, 1);
+    }
+    if (n->hostile > 0) {
+        complain("%llu answers were not believed: see 'chatkluis-agent status'; tell your administrator", (unsigned long long)n->hostile);
+        worst(p, 1);
+    }
     if (rc != KLUIS_OK) {
         complain("%s", why->msg);
         int code = kluis_exit_code(rc);
@@ -287,8 +310,8 @@ kluis_status archive_pass(struct home *h, struct pass *p, struct kluis_err *err)
     }
     if (rc == KLUIS_OK) { rc = stock_release(h, (int)home_int(h, "keep-days", KEEP_DAYS), &released, err); }
     if (rc == KLUIS_OK) {
-        rc = kluis_db_run(h->db, NULL, err, "UPDATE run SET ended=?2, outcome=?3, packages=?4, records=?5 WHERE id=?1", "iiiii", run, kluis_now_us(), (int64_t)p->exit_code,
-                          (int64_t)p->packages, (int64_t)p->records);
+        rc = kluis_db_run(h->db, NULL, err, "UPDATE run SET ended=?2, outcome=?3, packages=?4, records=?5 WHERE id=?1", "iiiii", run, kluis_now_us(),
+                          (int64_t)p->exit_code, (int64_t)p->packages, (int64_t)p->records);
     }
     courier_free(c);
     pack_identity_clear(&id);
@@ -308,5 +331,6 @@ kluis_status command_archive(const struct args *a, int *exit_code, struct kluis_
     KLUIS_TRY(archive_pass(h, &p, err));
     *exit_code = p.exit_code;
     return put_line(err, "archived %llu records in %llu packages; handed over %llu, acknowledged %llu, waiting %llu", (unsigned long long)p.records,
-                    (unsigned long long)p.packages, (unsigned long long)p.handed, (unsigned long long)p.acknowledged, (unsigned long long)p.unanswered);
+                    (unsigned long long)p.packages, (unsigned long long)p.handed, (unsigned long long)p.acknowledged,
+                    (unsigned long long)p.unanswered);
 }

@@ -9,15 +9,18 @@ enum { ARGS_MAX = 64, OPTIONS_MAX = 64 };
 
 /* A parsed command line.  Everything points into argv. */
 struct args {
-    const char *words[ARGS_MAX]; size_t n_words;       /* without options */
-    const char *options[OPTIONS_MAX]; size_t n_options; /* --option K=V, in order */
+    const char *words[ARGS_MAX];
+    size_t n_words; /* without options */
+    const char *options[OPTIONS_MAX];
+    size_t n_options; /* --option K=V, in order */
     const char *home, *server, *code, *export_dir, *grace_days, *wait_s, *interval_s;
     bool json, help;
 };
 /* E_USAGE: an unknown option, a missing value, one this command does not know (allowed: names separated by spaces). */
 KLUIS_MUSTUSE kluis_status args_read(int argc, char *const *argv, const char *allowed, struct args *out, struct kluis_err *err);
 /* A whole number in [min, max]; `otherwise` when text is NULL. */
-KLUIS_MUSTUSE kluis_status args_number(const char *text, const char *name, int64_t min, int64_t max, int64_t otherwise, int64_t *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status args_number(const char *text, const char *name, int64_t min, int64_t max, int64_t otherwise, int64_t *out,
+                                       struct kluis_err *err);
 /* --home, or $XDG_DATA_HOME/chatkluis, or ~/.local/share/chatkluis.  make: folders above it too. */
 KLUIS_MUSTUSE kluis_status args_home(const struct args *a, bool make, char out[KLUIS_PATH_MAX], struct kluis_err *err);
 
@@ -41,16 +44,20 @@ KLUIS_MUSTUSE kluis_status put_line(struct kluis_err *err, const char *fmt, ...)
 void complain(const char *fmt, ...) KLUIS_PRINTF(1, 2);
 
 /* Progress on stderr, when that is a terminal: what is done, of how much (0: unknown), rate and time left. */
-struct progress { bool on, shown; int64_t started_us, last_us; const char *what, *unit; };
+struct progress {
+    bool on, shown;
+    int64_t started_us, last_us;
+    const char *what, *unit;
+};
 void progress_start(struct progress *p, const char *what, const char *unit);
 void progress_show(struct progress *p, uint64_t done, uint64_t of);
 void progress_end(struct progress *p);
 
 /* One pass of archiving, for archive and run. */
 struct pass {
-    int grace_days;             /* -1: as the regime says */
-    int wait_s;                 /* for answers */
-    const volatile int *stop;   /* may be NULL */
+    int grace_days;           /* -1: as the regime says */
+    int wait_s;               /* for answers */
+    const volatile int *stop; /* may be NULL */
     bool quiet;
     /* out */
     uint64_t packages, records, handed, acknowledged, refused, unanswered;

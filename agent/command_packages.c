@@ -22,7 +22,8 @@ static kluis_status decrypt(struct home *h, const struct stock_package *p, int o
     struct kluis_input_fd from = { fd, 0, path };
     struct kluis_input in = kluis_input_from_fd(&from);
     uint8_t *key = kluis_secret_new(32), *block = kluis_malloc(BLOCK);
-    kluis_status rc = key == NULL || block == NULL || hash == NULL ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory to export") : stock_key(h, p->id, key, err);
+    kluis_status rc =
+        key == NULL || block == NULL || hash == NULL ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory to export") : stock_key(h, p->id, key, err);
     if (rc == KLUIS_OK) { rc = kluis_content_open(&r, key, &in, err); }
     kluis_secret_free(key, 32);
     if (rc == KLUIS_OK) {
@@ -30,14 +31,18 @@ static kluis_status decrypt(struct home *h, const struct stock_package *p, int o
         for (ssize_t n = 1; rc == KLUIS_OK && n > 0;) {
             n = plain.read(plain.ctx, block, BLOCK, err);
             if (n < 0) { rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the package '%s' is damaged: restore the home folder", path); }
-            if (n > 0) { kluis_sha256_add(hash, block, (size_t)n); rc = kluis_write_all(out, block, (size_t)n, name, err); }
+            if (n > 0) {
+                kluis_sha256_add(hash, block, (size_t)n);
+                rc = kluis_write_all(out, block, (size_t)n, name, err);
+            }
         }
     }
     kluis_free(block);
     kluis_close_quiet(&fd);
     KLUIS_TRY(rc);
     kluis_sha256_end(hash, sha);
-    return memcmp(sha, p->id, sizeof sha) == 0 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the package '%s' is damaged: restore the home folder", path);
+    return memcmp(sha, p->id, sizeof sha) == 0 ? KLUIS_OK
+                                               : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the package '%s' is damaged: restore the home folder", path);
 }
 
 static kluis_status export_package(struct home *h, const struct stock_package *p, const char *dir, struct kluis_err *err)
@@ -67,7 +72,8 @@ static kluis_status export_receipt(struct home *h, const uint8_t id[32], const c
     char hex[65], name[96], path[KLUIS_PATH_MAX];
     KLUIS_AUTO_BUF(body, 1 << 20);
     *have = false;
-    KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT body FROM answer WHERE package=?1 AND kind=1 AND accepted=1 ORDER BY at DESC, rowid DESC LIMIT 1", "h", id));
+    KLUIS_TRY(kluis_db_query(h->db, &st, err,
+                             "SELECT body FROM answer WHERE package=?1 AND kind=1 AND accepted=1 ORDER BY at DESC, rowid DESC LIMIT 1", "h", id));
     kluis_status rc = kluis_db_step(h->db, st, err);
     if (rc == KLUIS_OK) {
         struct kluis_bytes b = kluis_db_blob(st, 0);
@@ -100,7 +106,12 @@ kluis_status command_packages(const struct args *a, int *exit_code, struct kluis
         kluis_status rc = stock_at(h, i, &p, err);
         if (rc == KLUIS_END) { break; }
         KLUIS_TRY(rc);
-        if (p.released) { gone++; } else { KLUIS_TRY(export_package(h, &p, a->export_dir, err)); n++; }
+        if (p.released) {
+            gone++;
+        } else {
+            KLUIS_TRY(export_package(h, &p, a->export_dir, err));
+            n++;
+        }
         KLUIS_TRY(export_receipt(h, p.id, a->export_dir, &have, err));
         receipts += have ? 1 : 0;
     }
@@ -111,5 +122,7 @@ kluis_status command_packages(const struct args *a, int *exit_code, struct kluis
     }
     (void)exit_code;
     KLUIS_TRY(put_line(err, "%llu packages and %llu receipts in %s", (unsigned long long)n, (unsigned long long)receipts, a->export_dir));
-    return gone == 0 ? KLUIS_OK : put_line(err, "%llu packages are with the vault alone: their copies here were released after backup", (unsigned long long)gone);
+    return gone == 0
+               ? KLUIS_OK
+               : put_line(err, "%llu packages are with the vault alone: their copies here were released after backup", (unsigned long long)gone);
 }

@@ -12,7 +12,8 @@ struct dry {
     struct kluis_header header;
     struct kluis_buf line, skips;
     uint64_t counts[KLUIS_KINDS], conversations, n_skips;
-    struct kluis_str loss[LOSSES_MAX]; size_t n_loss;
+    struct kluis_str loss[LOSSES_MAX];
+    size_t n_loss;
     struct progress progress;
     uint64_t records;
 };
@@ -65,7 +66,10 @@ static kluis_status end(void *ctx, struct kluis_err *err)
 static kluis_status skipped(void *ctx, const struct source_skip *s, struct kluis_err *err)
 {
     struct dry *d = ctx;
-    const struct { const char *name; const char *value; } fields[] = { { "what", s->what }, { "where", s->where }, { "why", s->why } };
+    const struct {
+        const char *name;
+        const char *value;
+    } fields[] = { { "what", s->what }, { "where", s->where }, { "why", s->why } };
     (void)err;
     d->n_skips++;
     if (d->skips.len > SKIPS_MAX - 16384) { return KLUIS_OK; } /* the count goes on */
@@ -73,7 +77,8 @@ static kluis_status skipped(void *ctx, const struct source_skip *s, struct kluis
     for (size_t i = 0; i < 3; i++) {
         size_t n = fields[i].value == NULL ? 0 : kluis_utf8_valid(fields[i].value, strlen(fields[i].value));
         kluis_buf_fmt(&d->skips, "%s\"%s\":", i > 0 ? "," : "", fields[i].name);
-        kluis_buf_json(&d->skips, (struct kluis_str){ fields[i].value == NULL ? "" : fields[i].value, n > 4096 ? kluis_utf8_valid(fields[i].value, 4096) : n });
+        kluis_buf_json(&d->skips,
+                       (struct kluis_str){ fields[i].value == NULL ? "" : fields[i].value, n > 4096 ? kluis_utf8_valid(fields[i].value, 4096) : n });
     }
     kluis_buf_byte(&d->skips, '}');
     return KLUIS_OK;

@@ -46,7 +46,9 @@ static void watch_sources(struct home *h, int fd)
         after = s.id;
         char *slash = strrchr(s.path, '/');
         if ((stat(s.path, &st) != 0 || !S_ISDIR(st.st_mode)) && slash != NULL && slash != s.path) { *slash = '\0'; }
-        if (inotify_add_watch(fd, s.path, IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ONLYDIR) < 0) { complain("source %lld cannot be watched: it is read at every interval", (long long)after); }
+        if (inotify_add_watch(fd, s.path, IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ONLYDIR) < 0) {
+            complain("source %lld cannot be watched: it is read at every interval", (long long)after);
+        }
         home_source_clear(&s);
     }
 }
@@ -115,8 +117,8 @@ kluis_status command_run(const struct args *a, int *exit_code, struct kluis_err 
             return KLUIS_OK;
         }
         if (p.packages > 0 || p.acknowledged > 0) {
-            KLUIS_TRY(put_line(err, "archived %llu records in %llu packages; acknowledged %llu, waiting %llu", (unsigned long long)p.records, (unsigned long long)p.packages,
-                               (unsigned long long)p.acknowledged, (unsigned long long)p.unanswered));
+            KLUIS_TRY(put_line(err, "archived %llu records in %llu packages; acknowledged %llu, waiting %llu", (unsigned long long)p.records,
+                               (unsigned long long)p.packages, (unsigned long long)p.acknowledged, (unsigned long long)p.unanswered));
             (void)fflush(stdout);
         }
         bool again = rc != KLUIS_OK || p.exit_code == 75 || p.exit_code == 74;

@@ -10,10 +10,7 @@
 
 enum { CODE_FILE_MAX = 512 };
 
-static void json_str(struct kluis_buf *b, const char *s)
-{
-    kluis_buf_json(b, (struct kluis_str){ s, kluis_utf8_valid(s, strlen(s)) });
-}
+static void json_str(struct kluis_buf *b, const char *s) { kluis_buf_json(b, (struct kluis_str){ s, kluis_utf8_valid(s, strlen(s)) }); }
 
 static kluis_status tokens_json(struct kluis_buf *b, const char *name, const char *const *t)
 {
@@ -44,7 +41,9 @@ static kluis_status kinds(const struct args *a, struct kluis_err *err)
             kluis_buf_cstr(&b, "}\n");
         } else {
             kluis_buf_fmt(&b, "%-16s %s\n", k[i]->name, k[i]->about_en);
-            for (size_t t = 0; k[i]->loss != NULL && k[i]->loss[t] != NULL; t++) { kluis_buf_fmt(&b, "%s%s", t == 0 ? "                 cannot tell: " : ", ", k[i]->loss[t]); }
+            for (size_t t = 0; k[i]->loss != NULL && k[i]->loss[t] != NULL; t++) {
+                kluis_buf_fmt(&b, "%s%s", t == 0 ? "                 cannot tell: " : ", ", k[i]->loss[t]);
+            }
             if (k[i]->loss != NULL && k[i]->loss[0] != NULL) { kluis_buf_byte(&b, '\n'); }
         }
         KLUIS_TRY(put(&b, err));
@@ -84,7 +83,9 @@ static kluis_status add(struct home *h, const struct args *a, struct kluis_err *
     KLUIS_AUTO_BUF(typed, 1 << 16);
     struct source_settings set;
     KLUIS_TRY(kind_find(a->words[1], &kind, err));
-    if (realpath(a->words[2], full) == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is nothing at '%.200s': give the export's file or folder", a->words[2]); }
+    if (realpath(a->words[2], full) == NULL) {
+        return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is nothing at '%.200s': give the export's file or folder", a->words[2]);
+    }
     KLUIS_TRY(settings_typed(a, &typed, err));
     KLUIS_TRY(settings_read(&set, kluis_buf_bytes(&typed), err)); /* a value that cannot be read is told now, not at night */
     settings_clear(&set);
@@ -101,7 +102,9 @@ kluis_status command_source(const struct args *a, int *exit_code, struct kluis_e
     if (a->n_words != want) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "source %.20s: wrong number of arguments: see 'chatkluis-agent help'", verb); }
     if (strcmp(verb, "kinds") == 0) { return kinds(a, err); }
     bool adds = want == 3;
-    if (!adds && want != 2 && strcmp(verb, "list") != 0) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "source knows kinds, list, add and remove, not '%.40s'", verb); }
+    if (!adds && want != 2 && strcmp(verb, "list") != 0) {
+        return KLUIS_FAIL(err, KLUIS_E_USAGE, "source knows kinds, list, add and remove, not '%.40s'", verb);
+    }
     KLUIS_AUTO(home) h = NULL;
     int64_t id = 0;
     KLUIS_TRY(args_home(a, adds, dir, err));
@@ -126,7 +129,8 @@ static kluis_status prompt(struct kluis_buf *out, struct kluis_err *err)
     quiet = before;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
     if (set && tcsetattr(fd, TCSAFLUSH, &quiet) != 0) { set = false; }
-    kluis_status rc = set ? kluis_write_all(fd, ask, sizeof ask - 1, "the terminal", err) : KLUIS_FAIL(err, KLUIS_E_IO, "cannot switch off the terminal's echo: use --code @FILE");
+    kluis_status rc = set ? kluis_write_all(fd, ask, sizeof ask - 1, "the terminal", err)
+                          : KLUIS_FAIL(err, KLUIS_E_IO, "cannot switch off the terminal's echo: use --code @FILE");
     for (char c = 0; rc == KLUIS_OK && c != '\n';) {
         ssize_t n = kluis_io_read(fd, &c, 1);
         if (n <= 0) { break; }

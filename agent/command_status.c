@@ -10,7 +10,10 @@ static void text(struct kluis_buf *b, const char *s) { kluis_buf_json(b, (struct
 static void when(struct kluis_buf *b, int64_t us)
 {
     char t[KLUIS_TIME_TEXT];
-    if (us == KLUIS_TIME_ABSENT || us == 0) { kluis_buf_cstr(b, "null"); return; }
+    if (us == KLUIS_TIME_ABSENT || us == 0) {
+        kluis_buf_cstr(b, "null");
+        return;
+    }
     (void)kluis_time_text(t, us, 0, 0);
     text(b, t);
 }
@@ -63,7 +66,8 @@ static kluis_status last_run(struct home *h, struct kluis_buf *b, struct kluis_e
         kluis_buf_cstr(b, ",\"ended\":");
         when(b, ended);
         if (ended != 0) {
-            kluis_buf_fmt(b, ",\"exit\":%lld,\"packages\":%lld,\"records\":%lld", (long long)kluis_db_int(st, 2), (long long)kluis_db_int(st, 3), (long long)kluis_db_int(st, 4));
+            kluis_buf_fmt(b, ",\"exit\":%lld,\"packages\":%lld,\"records\":%lld", (long long)kluis_db_int(st, 2), (long long)kluis_db_int(st, 3),
+                          (long long)kluis_db_int(st, 4));
         }
         kluis_buf_byte(b, '}');
     } else {
@@ -156,11 +160,14 @@ static kluis_status status_text(struct home *h, const struct stock_counts *n, st
     if (enrolled && home_text(h, "server", server, sizeof server, NULL) == KLUIS_OK) { KLUIS_TRY(put_line(err, "device %s at %s", device, server)); }
     if (!enrolled) { KLUIS_TRY(put_line(err, "not enrolled: run 'chatkluis-agent enrol'")); }
     bool file = strcmp(keystore_kind(h->dir), "file") == 0;
-    KLUIS_TRY(put_line(err, "keys: %s", file ? "files in this home, readable by this account alone (no secret service was found)" : "the session's secret service"));
-    if (home_int(h, "suspended", 0) != 0) { KLUIS_TRY(put_line(err, "SUSPENDED by the vault: ask your administrator for a new code and enrol again")); }
-    KLUIS_TRY(put_line(err, "packages %llu (%llu records): waiting %llu, sent %llu, acknowledged %llu, in a backup %llu, refused %llu", (unsigned long long)n->packages,
-                       (unsigned long long)n->records, (unsigned long long)n->waiting, (unsigned long long)n->handed, (unsigned long long)n->acknowledged,
-                       (unsigned long long)n->backed_up, (unsigned long long)n->refused));
+    KLUIS_TRY(put_line(err, "keys: %s",
+                       file ? "files in this home, readable by this account alone (no secret service was found)" : "the session's secret service"));
+    if (home_int(h, "suspended", 0) != 0) {
+        KLUIS_TRY(put_line(err, "SUSPENDED by the vault: ask your administrator for a new code and enrol again"));
+    }
+    KLUIS_TRY(put_line(err, "packages %llu (%llu records): waiting %llu, sent %llu, acknowledged %llu, in a backup %llu, refused %llu",
+                       (unsigned long long)n->packages, (unsigned long long)n->records, (unsigned long long)n->waiting, (unsigned long long)n->handed,
+                       (unsigned long long)n->acknowledged, (unsigned long long)n->backed_up, (unsigned long long)n->refused));
     int64_t after = 0;
     for (;;) {
         struct home_source s;
@@ -169,8 +176,13 @@ static kluis_status status_text(struct home *h, const struct stock_counts *n, st
         KLUIS_TRY(rc);
         after = s.id;
         home_source_clear(&s);
-        if (s.last_ok_us != KLUIS_TIME_ABSENT) { (void)kluis_time_text(t, s.last_ok_us, 0, 0); } else { (void)snprintf(t, sizeof t, "never"); }
-        KLUIS_TRY(put_line(err, "source %lld: %s %s, last read %s%s%s", (long long)s.id, s.kind, s.path, t, s.last_error[0] != '\0' ? "; " : "", s.last_error));
+        if (s.last_ok_us != KLUIS_TIME_ABSENT) {
+            (void)kluis_time_text(t, s.last_ok_us, 0, 0);
+        } else {
+            (void)snprintf(t, sizeof t, "never");
+        }
+        KLUIS_TRY(put_line(err, "source %lld: %s %s, last read %s%s%s", (long long)s.id, s.kind, s.path, t, s.last_error[0] != '\0' ? "; " : "",
+                           s.last_error));
     }
 }
 

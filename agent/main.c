@@ -60,7 +60,8 @@ void complain(const char *fmt, ...)
 kluis_status put(const struct kluis_buf *b, struct kluis_err *err)
 {
     KLUIS_TRY(kluis_buf_ok(b, err));
-    return b->len == 0 || fwrite(b->data, 1, b->len, stdout) == b->len ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_IO, "cannot write to the standard output");
+    return b->len == 0 || fwrite(b->data, 1, b->len, stdout) == b->len ? KLUIS_OK
+                                                                       : KLUIS_FAIL(err, KLUIS_E_IO, "cannot write to the standard output");
 }
 
 kluis_status put_line(struct kluis_err *err, const char *fmt, ...)
@@ -89,7 +90,8 @@ static int run(const struct command *c, int argc, char *const *argv)
     kluis_status rc = args_read(argc, argv, c->allowed, &a, &err);
     if (rc == KLUIS_OK && a.help) { return fputs(HELP, stdout) == EOF ? 74 : finish(0); }
     if (rc == KLUIS_OK && (a.n_words < c->min_words || a.n_words > c->max_words)) {
-        rc = KLUIS_FAIL(&err, KLUIS_E_USAGE, "%s: %s arguments: see 'chatkluis-agent help'", c->name, a.n_words < c->min_words ? "too few" : "too many");
+        rc = KLUIS_FAIL(&err, KLUIS_E_USAGE, "%s: %s arguments: see 'chatkluis-agent help'", c->name,
+                        a.n_words < c->min_words ? "too few" : "too many");
     }
     if (rc == KLUIS_OK) { rc = c->run(&a, &code, &err); }
     if (rc != KLUIS_OK) {
@@ -107,7 +109,10 @@ int main(int argc, char **argv)
     /* Memory that one package needed serves the next: giving it back and faulting it in again costs as much as the work itself. */
     (void)mallopt(M_MMAP_THRESHOLD, 16 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 48 << 20);
-    if (kluis_base_init(&err) != KLUIS_OK) { complain("%s", err.msg); return 74; }
+    if (kluis_base_init(&err) != KLUIS_OK) {
+        complain("%s", err.msg);
+        return 74;
+    }
     const char *name = argc > 1 ? argv[1] : "help";
     if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
         if (fputs(HELP, stdout) == EOF) { return 74; }

@@ -21,9 +21,13 @@ static bool allows(const char *list, const char *name, size_t n)
 kluis_status args_read(int argc, char *const *argv, const char *allowed, struct args *out, struct kluis_err *err)
 {
     memset(out, 0, sizeof *out);
-    const struct { const char *name; const char **value; } known[] = {
-        { "home", &out->home }, { "server", &out->server }, { "code", &out->code }, { "export", &out->export_dir },
-        { "grace-days", &out->grace_days }, { "wait", &out->wait_s }, { "interval", &out->interval_s },
+    const struct {
+        const char *name;
+        const char **value;
+    } known[] = {
+        { "home", &out->home },           { "server", &out->server },         { "code", &out->code },
+        { "export", &out->export_dir },   { "grace-days", &out->grace_days }, { "wait", &out->wait_s },
+        { "interval", &out->interval_s },
     };
     bool words_only = false;
     for (int i = 0; i < argc; i++) {
@@ -33,13 +37,22 @@ kluis_status args_read(int argc, char *const *argv, const char *allowed, struct 
             out->words[out->n_words++] = a;
             continue;
         }
-        if (strcmp(a, "--") == 0) { words_only = true; continue; }
-        if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) { out->help = true; continue; }
+        if (strcmp(a, "--") == 0) {
+            words_only = true;
+            continue;
+        }
+        if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
+            out->help = true;
+            continue;
+        }
         if (a[1] != '-') { return KLUIS_FAIL(err, KLUIS_E_USAGE, "unknown option '%.60s': see 'chatkluis-agent help'", a); }
         const char *name = a + 2, *eq = strchr(name, '=');
         size_t n = eq == NULL ? strlen(name) : (size_t)(eq - name);
         if (!allows(allowed, name, n)) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "unknown option '%.60s': see 'chatkluis-agent help'", a); }
-        if (n == 4 && memcmp(name, "json", 4) == 0 && eq == NULL) { out->json = true; continue; }
+        if (n == 4 && memcmp(name, "json", 4) == 0 && eq == NULL) {
+            out->json = true;
+            continue;
+        }
         const char *value = eq != NULL ? eq + 1 : i + 1 < argc ? argv[++i] : NULL;
         if (value == NULL) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "'%.60s' needs a value", a); }
         if (n == 6 && memcmp(name, "option", 6) == 0) {
@@ -90,15 +103,21 @@ kluis_status args_home(const struct args *a, bool make, char out[KLUIS_PATH_MAX]
 {
     const char *data = getenv("XDG_DATA_HOME"), *user = getenv("HOME");
     int n = -1;
-    if (a->home != NULL) { n = snprintf(out, KLUIS_PATH_MAX, "%s", a->home); }
-    else if (data != NULL && data[0] == '/') { n = snprintf(out, KLUIS_PATH_MAX, "%s/chatkluis", data); }
-    else if (user != NULL && user[0] == '/') { n = snprintf(out, KLUIS_PATH_MAX, "%s/.local/share/chatkluis", user); }
+    if (a->home != NULL) {
+        n = snprintf(out, KLUIS_PATH_MAX, "%s", a->home);
+    } else if (data != NULL && data[0] == '/') {
+        n = snprintf(out, KLUIS_PATH_MAX, "%s/chatkluis", data);
+    } else if (user != NULL && user[0] == '/') {
+        n = snprintf(out, KLUIS_PATH_MAX, "%s/.local/share/chatkluis", user);
+    }
     if (n <= 0 || n >= KLUIS_PATH_MAX) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "say where the agent keeps its things: --home FOLDER"); }
     while (n > 1 && out[n - 1] == '/') { out[--n] = '\0'; }
     if (make) { return make_above(out, err); }
     char db[KLUIS_PATH_MAX];
     KLUIS_TRY(kluis_path(db, sizeof db, out, "agent.db", err));
-    if (access(db, F_OK) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is no agent in '%s': begin with 'chatkluis-agent enrol' or 'source add'", out); }
+    if (access(db, F_OK) != 0) {
+        return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is no agent in '%s': begin with 'chatkluis-agent enrol' or 'source add'", out);
+    }
     return KLUIS_OK;
 }
 
@@ -141,12 +160,18 @@ kluis_status settings_read(struct source_settings *s, struct kluis_bytes typed, 
     memset(s, 0, sizeof *s);
     s->arena = kluis_arena_new(1 << 20);
     char *copy = s->arena == NULL ? NULL : kluis_arena_strndup(s->arena, (const char *)typed.ptr, typed.len);
-    if (copy == NULL) { settings_clear(s); return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for options"); }
+    if (copy == NULL) {
+        settings_clear(s);
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for options");
+    }
     kluis_status rc = KLUIS_OK;
     for (size_t at = 0; rc == KLUIS_OK && at < typed.len;) {
         const char *key = copy + at;
         at += strlen(key) + 1;
-        if (at >= typed.len || s->n_all == OPTIONS_MAX) { rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the options of a source are damaged: remove and add it again"); break; }
+        if (at >= typed.len || s->n_all == OPTIONS_MAX) {
+            rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the options of a source are damaged: remove and add it again");
+            break;
+        }
         const char *value = copy + at;
         at += strlen(value) + 1;
         rc = value_of(s, value, &value, err);

@@ -9,13 +9,18 @@
 
 enum { LINE_MAX = CONTROL_LINE_MAX };
 
-static kluis_status say(const struct control_output *out, const char *line, struct kluis_err *err) { return out->line(out->ctx, 'o', kluis_str_of(line), err); }
+static kluis_status say(const struct control_output *out, const char *line, struct kluis_err *err)
+{
+    return out->line(out->ctx, 'o', kluis_str_of(line), err);
+}
 
 static kluis_status number(const char *command, const char *name, const char *text, long min, long max, long *v, struct kluis_err *err)
 {
     char *end = NULL;
     *v = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || *v < min || *v > max) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "%s: --%s '%s' is not a number from %ld to %ld", command, name, text, min, max); }
+    if (end == text || *end != '\0' || *v < min || *v > max) {
+        return KLUIS_FAIL(err, KLUIS_E_USAGE, "%s: --%s '%s' is not a number from %ld to %ld", command, name, text, min, max);
+    }
     return KLUIS_OK;
 }
 
@@ -35,9 +40,13 @@ static kluis_status official_add(struct vault *v, int argc, const char *const *a
     static const char cmd[] = "official add";
     const char *home = NULL, *id = NULL, *name = NULL, *function = NULL, *from = NULL, *to = NULL, *grace = NULL;
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "id", .required = true, .value = &id },
-                                        { .name = "name", .required = true, .value = &name }, { .name = "function", .required = true, .value = &function },
-                                        { .name = "from", .required = true, .value = &from }, { .name = "to", .value = &to }, { .name = "grace-days", .value = &grace } };
+    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
+                                        { .name = "id", .required = true, .value = &id },
+                                        { .name = "name", .required = true, .value = &name },
+                                        { .name = "function", .required = true, .value = &function },
+                                        { .name = "from", .required = true, .value = &from },
+                                        { .name = "to", .value = &to },
+                                        { .name = "grace-days", .value = &grace } };
     KLUIS_TRY(options_parse(cmd, argc, argv, spec, sizeof spec / sizeof *spec, NULL, 0, &words, err));
     struct reg_official o = { .grace_days = -1 };
     KLUIS_TRY(fill(o.id, sizeof o.id, cmd, "id", id, err));
@@ -86,7 +95,8 @@ static kluis_status enrol(struct vault *v, int argc, const char *const *argv, co
 {
     const char *home = NULL, *id = NULL;
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "official", .required = true, .value = &id } };
+    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
+                                        { .name = "official", .required = true, .value = &id } };
     KLUIS_TRY(options_parse("enrol", argc, argv, spec, 2, NULL, 0, &words, err));
     struct kluis_code code;
     struct kluis_code_keys keys;
@@ -139,7 +149,10 @@ static kluis_status status(struct vault *v, int argc, const char *const *argv, c
 struct index *commands_borrow(void *ctx) { return vault_index_hold(ctx); }
 void commands_give_back(void *ctx, KLUIS_UNUSED struct index *ix) { vault_index_release(ctx); }
 
-struct printing { const struct control_output *out; bool json; };
+struct printing {
+    const struct control_output *out;
+    bool json;
+};
 
 static kluis_status print_hit(void *ctx, const struct index_hit *h, struct kluis_err *err)
 {
@@ -166,24 +179,38 @@ static kluis_status print_hit(void *ctx, const struct index_hit *h, struct kluis
 
 static kluis_status search(struct vault *v, int argc, const char *const *argv, const struct control_output *out, struct kluis_err *err)
 {
-    const char *home = NULL, *purpose = NULL, *json = NULL, *conversation = NULL, *official_id = NULL, *from = NULL, *to = NULL, *limit = NULL, *order = NULL, *word = NULL;
+    const char *home = NULL, *purpose = NULL, *json = NULL, *conversation = NULL, *official_id = NULL, *from = NULL, *to = NULL, *limit = NULL,
+               *order = NULL, *word = NULL;
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "purpose", .required = true, .value = &purpose },
-                                        { .name = "json", .flag = true, .value = &json }, { .name = "conversation", .value = &conversation },
-                                        { .name = "official", .value = &official_id }, { .name = "from", .value = &from }, { .name = "to", .value = &to },
-                                        { .name = "limit", .value = &limit }, { .name = "order", .value = &order } };
+    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
+                                        { .name = "purpose", .required = true, .value = &purpose },
+                                        { .name = "json", .flag = true, .value = &json },
+                                        { .name = "conversation", .value = &conversation },
+                                        { .name = "official", .value = &official_id },
+                                        { .name = "from", .value = &from },
+                                        { .name = "to", .value = &to },
+                                        { .name = "limit", .value = &limit },
+                                        { .name = "order", .value = &order } };
     KLUIS_TRY(options_parse("search", argc, argv, spec, sizeof spec / sizeof *spec, &word, 1, &words, err));
     if (words != 1) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "search: say what to search for, as one word of the command line: \"two words\""); }
-    struct index_query q = { .text = kluis_str_of(word), .conversation = kluis_str_of(conversation), .official = kluis_str_of(official_id),
-                             .from_us = KLUIS_TIME_ABSENT, .to_us = KLUIS_TIME_ABSENT, .limit = INDEX_PAGE_MAX };
+    struct index_query q = { .text = kluis_str_of(word),
+                             .conversation = kluis_str_of(conversation),
+                             .official = kluis_str_of(official_id),
+                             .from_us = KLUIS_TIME_ABSENT,
+                             .to_us = KLUIS_TIME_ABSENT,
+                             .limit = INDEX_PAGE_MAX };
     long left = 1000000;
     if (from != NULL) { KLUIS_TRY(api_instant(from, false, "search: --from", &q.from_us, err)); }
     if (to != NULL) { KLUIS_TRY(api_instant(to, true, "search: --to", &q.to_us, err)); }
     if (limit != NULL) { KLUIS_TRY(number("search", "limit", limit, 1, 1000000, &left, err)); }
     if (order != NULL) {
-        if (strcmp(order, "oldest") == 0) { q.order = INDEX_OLDEST; }
-        else if (strcmp(order, "relevance") == 0) { q.order = INDEX_RELEVANCE; }
-        else if (strcmp(order, "newest") != 0) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "search: --order is newest, oldest or relevance"); }
+        if (strcmp(order, "oldest") == 0) {
+            q.order = INDEX_OLDEST;
+        } else if (strcmp(order, "relevance") == 0) {
+            q.order = INDEX_RELEVANCE;
+        } else if (strcmp(order, "newest") != 0) {
+            return KLUIS_FAIL(err, KLUIS_E_USAGE, "search: --order is newest, oldest or relevance");
+        }
     }
     const struct api api = { v, commands_borrow, commands_give_back, vault_register(v) };
     const struct api_actor who = { "command", purpose };
@@ -203,7 +230,9 @@ static kluis_status search(struct vault *v, int argc, const char *const *argv, c
 
 /* ---- check, rebuild-index ---- */
 
-struct report { const struct control_output *out; };
+struct report {
+    const struct control_output *out;
+};
 
 static void report_line(void *ctx, const char *text)
 {
@@ -215,7 +244,8 @@ static kluis_status check(struct vault *v, int argc, const char *const *argv, co
 {
     const char *home = NULL, *read_data = NULL, *json = NULL;
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "read-data", .flag = true, .value = &read_data },
+    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
+                                        { .name = "read-data", .flag = true, .value = &read_data },
                                         { .name = "json", .flag = true, .value = &json } };
     KLUIS_TRY(options_parse("check", argc, argv, spec, 3, NULL, 0, &words, err));
     struct report to = { out };
@@ -225,9 +255,11 @@ static kluis_status check(struct vault *v, int argc, const char *const *argv, co
     KLUIS_TRY(reg_audit_check(vault_register(v), &entries, err));
     kluis_status rc = vault_check(v, read_data != NULL, &r, &got, err);
     char line[256];
-    (void)snprintf(line, sizeof line, json != NULL ? "{\"packages\":%llu,\"records\":%llu,\"leaves\":%llu,\"audit\":%llu,\"problems\":%llu}"
-                                                   : "%llu packages, %llu records, %llu ledger leaves, %llu audit entries: %llu problems",
-                   (unsigned long long)got.packages, (unsigned long long)got.records, (unsigned long long)got.leaves, (unsigned long long)entries, (unsigned long long)got.problems);
+    (void)snprintf(line, sizeof line,
+                   json != NULL ? "{\"packages\":%llu,\"records\":%llu,\"leaves\":%llu,\"audit\":%llu,\"problems\":%llu}"
+                                : "%llu packages, %llu records, %llu ledger leaves, %llu audit entries: %llu problems",
+                   (unsigned long long)got.packages, (unsigned long long)got.records, (unsigned long long)got.leaves, (unsigned long long)entries,
+                   (unsigned long long)got.problems);
     if (rc == KLUIS_OK || rc == KLUIS_E_CORRUPT) {
         kluis_status said = say(out, line, err);
         if (rc == KLUIS_OK) { rc = said; }
@@ -254,7 +286,8 @@ static kluis_status rebuild(struct vault *v, int argc, const char *const *argv, 
     vault_index_release(v);
     KLUIS_TRY(rc);
     kluis_hex(digest, 32, hex);
-    (void)snprintf(line, sizeof line, "rebuilt to package %llu: %llu records, groups %s", (unsigned long long)watermark, (unsigned long long)s.records, hex);
+    (void)snprintf(line, sizeof line, "rebuilt to package %llu: %llu records, groups %s", (unsigned long long)watermark,
+                   (unsigned long long)s.records, hex);
     return say(out, line, err);
 }
 
@@ -263,7 +296,8 @@ kluis_status commands_run(void *ctx, int argc, const char *const *argv, const st
     static const struct {
         const char *name;
         kluis_status (*run)(struct vault *, int, const char *const *, const struct control_output *, struct kluis_err *);
-    } commands[] = { { "official", official }, { "enrol", enrol }, { "status", status }, { "search", search }, { "check", check }, { "rebuild-index", rebuild } };
+    } commands[] = { { "official", official }, { "enrol", enrol }, { "status", status },
+                     { "search", search },     { "check", check }, { "rebuild-index", rebuild } };
     for (size_t i = 0; argc > 0 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[0], commands[i].name) == 0) { return commands[i].run(ctx, argc - 1, argv + 1, out, err); }
     }

@@ -8,7 +8,7 @@
 #include "server/ingest/keys.h"
 
 enum { HOSTS_MAX = 64 };
-#define YEARS(n) ((int64_t)(n) * 365 * 86400 * 1000000)
+#define YEARS(n) ((int64_t)(n)*365 * 86400 * 1000000)
 
 struct making {
     const struct vault_init_config *c;
@@ -27,10 +27,16 @@ static kluis_status certify(struct making *m, enum kluis_cert_role role, const s
     KLUIS_AUTO_BUF(spki, 4096);
     KLUIS_AUTO_BUF(pem, 65536);
     KLUIS_TRY(kluis_key_public(key, &spki, err));
-    const struct kluis_cert_request q = { .role = role, .common_name = name, .hosts = hosts, .n_hosts = n_hosts,
-                                          .organisation = role == KLUIS_CERT_TLS ? NULL : m->c->organisation, .spki_der = kluis_buf_bytes(&spki),
-                                          .from_us = m->now - 3600LL * 1000000, .to_us = m->now + life_us };
-    KLUIS_TRY(kluis_cert_issue(&q, m->root_key, role == KLUIS_CERT_ROOT ? (struct kluis_bytes){ NULL, 0 } : kluis_buf_bytes(&m->root_cert), der, err));
+    const struct kluis_cert_request q = { .role = role,
+                                          .common_name = name,
+                                          .hosts = hosts,
+                                          .n_hosts = n_hosts,
+                                          .organisation = role == KLUIS_CERT_TLS ? NULL : m->c->organisation,
+                                          .spki_der = kluis_buf_bytes(&spki),
+                                          .from_us = m->now - 3600LL * 1000000,
+                                          .to_us = m->now + life_us };
+    KLUIS_TRY(
+        kluis_cert_issue(&q, m->root_key, role == KLUIS_CERT_ROOT ? (struct kluis_bytes){ NULL, 0 } : kluis_buf_bytes(&m->root_cert), der, err));
     KLUIS_TRY(kluis_cert_pem(kluis_buf_bytes(der), &pem, err));
     /* The gate shows its chain up to the root: a device that enrols knows only the root's fingerprint (PROTOCOL.md §3). */
     if (role == KLUIS_CERT_TLS) { KLUIS_TRY(kluis_cert_pem(kluis_buf_bytes(&m->root_cert), &pem, err)); }
@@ -94,8 +100,9 @@ static kluis_status make_secrets(struct making *m, struct kluis_err *err)
     KLUIS_AUTO(kluis_key) pull = NULL;
     kluis_random(wrapping, sizeof wrapping);
     kluis_status rc = secret(m->keys, "wrapping.key", wrapping, sizeof wrapping, err);
-    if (rc == KLUIS_OK && (rc = kluis_ledger_keygen(seed, public_key, err)) == KLUIS_OK && (rc = secret(m->keys, "log.seed", seed, sizeof seed, err)) == KLUIS_OK &&
-        (rc = kluis_identity_new(&id, err)) == KLUIS_OK && (rc = vault_identity_write(&id, &identity, err)) == KLUIS_OK) {
+    if (rc == KLUIS_OK && (rc = kluis_ledger_keygen(seed, public_key, err)) == KLUIS_OK &&
+        (rc = secret(m->keys, "log.seed", seed, sizeof seed, err)) == KLUIS_OK && (rc = kluis_identity_new(&id, err)) == KLUIS_OK &&
+        (rc = vault_identity_write(&id, &identity, err)) == KLUIS_OK) {
         rc = secret(m->keys, "session.identity", identity.data, identity.len, err);
     }
     kluis_wipe(wrapping, sizeof wrapping);
@@ -120,12 +127,8 @@ static kluis_status make_gate(struct making *m, struct kluis_err *err)
     KLUIS_AUTO_BUF(der, KLUIS_CERT_MAX);
     KLUIS_AUTO_BUF(json, 65536);
     char host[256];
-    if (m->c->n_hosts >= HOSTS_MAX) {
-        return KLUIS_FAIL(err, KLUIS_E_USAGE, "more than %d host names", HOSTS_MAX);
-    }
-    for (size_t i = 0; i < m->c->n_hosts; i++) {
-        hosts[n++] = m->c->hosts[i];
-    }
+    if (m->c->n_hosts >= HOSTS_MAX) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "more than %d host names", HOSTS_MAX); }
+    for (size_t i = 0; i < m->c->n_hosts; i++) { hosts[n++] = m->c->hosts[i]; }
     if (m->c->name != NULL) {
         size_t len = m->c->name[0] == '[' ? strcspn(m->c->name, "]") : strcspn(m->c->name, ":"), from = m->c->name[0] == '[' ? 1 : 0;
         if (len <= from || len - from >= sizeof host) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "the name is not HOST or HOST:PORT"); }
@@ -143,9 +146,7 @@ static kluis_status make_gate(struct making *m, struct kluis_err *err)
     KLUIS_TRY(kluis_cert_pem(kluis_buf_bytes(&m->root_cert), &chain, err));
     KLUIS_TRY(kluis_path(path, sizeof path, m->gate, "tls.crt", err));
     KLUIS_TRY(kluis_write_file(path, chain.data, chain.len, 0600, err));
-    if (kluis_base64_len(m->pull_spki.len) >= sizeof key64) {
-        return KLUIS_FAIL(err, KLUIS_E_BUG, "the pull key is too long");
-    }
+    if (kluis_base64_len(m->pull_spki.len) >= sizeof key64) { return KLUIS_FAIL(err, KLUIS_E_BUG, "the pull key is too long"); }
     (void)kluis_base64(m->pull_spki.data, m->pull_spki.len, key64);
     kluis_buf_cstr(&json, "{\n  \"tls_certificate\": \"tls.crt\",\n  \"tls_key\": \"tls.key\",\n  \"vault_key\": ");
     kluis_buf_json(&json, kluis_str_of(key64));
@@ -172,8 +173,14 @@ static kluis_status make_trust(struct making *m, struct kluis_err *err)
     char path[KLUIS_PATH_MAX];
     KLUIS_AUTO_BUF(json, 1 << 20);
     const struct kluis_bytes device = kluis_buf_bytes(&m->device_ca), seal = kluis_buf_bytes(&m->seal), tsa = kluis_buf_bytes(&m->tsa_cert);
-    const struct kluis_trust t = { .device_cas = &device, .n_device_cas = 1, .seal_cas = &seal, .n_seal_cas = 1, .tsa_cas = &tsa, .n_tsa_cas = 1,
-                                   .log_vkey = m->vkey, .organisation = kluis_str_of(m->c->organisation) };
+    const struct kluis_trust t = { .device_cas = &device,
+                                   .n_device_cas = 1,
+                                   .seal_cas = &seal,
+                                   .n_seal_cas = 1,
+                                   .tsa_cas = &tsa,
+                                   .n_tsa_cas = 1,
+                                   .log_vkey = m->vkey,
+                                   .organisation = kluis_str_of(m->c->organisation) };
     KLUIS_TRY(kluis_trust_write(&t, &json, err));
     KLUIS_TRY(kluis_path(path, sizeof path, m->c->home, "trust.json", err));
     return kluis_write_file(path, json.data, json.len, 0644, err);
@@ -189,12 +196,11 @@ static kluis_status make_all(struct making *m, struct kluis_err *err)
     KLUIS_TRY(kluis_path(m->gate, sizeof m->gate, m->c->home, "gate", err));
     KLUIS_TRY(kluis_path(m->tsa, sizeof m->tsa, m->c->home, "tsa", err));
     if (stat(m->keys, &st) == 0) {
-        return KLUIS_FAIL(err, KLUIS_E_EXISTS, "'%s' holds a vault already; choose another home (or remove it, if its init was interrupted)", m->c->home);
+        return KLUIS_FAIL(err, KLUIS_E_EXISTS, "'%s' holds a vault already; choose another home (or remove it, if its init was interrupted)",
+                          m->c->home);
     }
     const char *const dirs[] = { m->root, m->vault, m->keys, m->gate, m->tsa };
-    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
-        KLUIS_TRY(kluis_make_dir(dirs[i], err));
-    }
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) { KLUIS_TRY(kluis_make_dir(dirs[i], err)); }
     KLUIS_TRY(make_root(m, err));
     KLUIS_TRY(make_one(m, KLUIS_CERT_DEVICE_CA, "device-ca", YEARS(10), m->keys, "device-ca.key", "device-ca.crt", &m->device_ca, err));
     KLUIS_TRY(make_one(m, KLUIS_CERT_SEAL, "seal", YEARS(5), m->keys, "seal.key", "seal.crt", &m->seal, err));
@@ -211,9 +217,7 @@ kluis_status vault_init(const struct vault_init_config *c, struct kluis_err *err
         return KLUIS_FAIL(err, KLUIS_E_USAGE, "the organisation needs a name of at most 200 bytes, in UTF-8");
     }
     struct making *m = kluis_calloc(1, sizeof *m);
-    if (m == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot make a home: out of memory");
-    }
+    if (m == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot make a home: out of memory"); }
     m->c = c;
     m->now = kluis_now_us();
     kluis_buf_init(&m->root_cert, KLUIS_CERT_MAX);

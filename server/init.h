@@ -6,9 +6,10 @@
 
 struct vault_init_config {
     const char *home, *organisation;
-    const char *const *hosts; size_t n_hosts;   /* besides 127.0.0.1, ::1 and localhost */
-    const char *listen;                         /* written to gate.json; NULL: said at start */
-    const char *name;                           /* HOST[:PORT] by which devices reach the gate: in gate.json and its certificate; NULL: none */
+    const char *const *hosts;
+    size_t n_hosts;     /* besides 127.0.0.1, ::1 and localhost */
+    const char *listen; /* written to gate.json; NULL: said at start */
+    const char *name;   /* HOST[:PORT] by which devices reach the gate: in gate.json and its certificate; NULL: none */
 };
 /* Makes home if it is not there.  E_EXISTS: a vault was made there before; nothing is changed.  Not atomic: an interrupted init leaves
  * a home without trust.json, which is written last; a second run then refuses and says so. */

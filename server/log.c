@@ -6,10 +6,7 @@
 
 static enum kluis_log_level lowest = KLUIS_LOG_INFO;
 
-void kluis_log_from(enum kluis_log_level level)
-{
-    lowest = level;
-}
+void kluis_log_from(enum kluis_log_level level) { lowest = level; }
 
 static const char *level_name(enum kluis_log_level level)
 {

@@ -64,7 +64,9 @@ static kluis_status cmd_init(int argc, const char *const *argv, struct kluis_err
     KLUIS_TRY(options_parse("init", argc, argv, spec, 4, NULL, 0, &words, err));
     if (name != NULL) { KLUIS_TRY(gate_name_check("127.0.0.1:0", name, err)); }
     KLUIS_TRY(part_init(home, organisation, name, hosts, n_hosts, err));
-    if (printf("initialised %s\ntrust file: %s/trust.json\n", home, home) < 0 || fflush(stdout) != 0) { return KLUIS_FAIL(err, KLUIS_E_IO, "cannot write to stdout"); }
+    if (printf("initialised %s\ntrust file: %s/trust.json\n", home, home) < 0 || fflush(stdout) != 0) {
+        return KLUIS_FAIL(err, KLUIS_E_IO, "cannot write to stdout");
+    }
     return KLUIS_OK;
 }
 
@@ -204,7 +206,11 @@ int main(int argc, char **argv_main)
         rc = cmd_tsa(argc - 2, argv + 2, &err);
     } else {
         for (size_t i = 0; i < sizeof home_commands / sizeof *home_commands; i++) {
-            if (strcmp(command, home_commands[i]) == 0) { rc = cmd_home(argc - 1, argv + 1, &exit_code, &err); command = NULL; break; }
+            if (strcmp(command, home_commands[i]) == 0) {
+                rc = cmd_home(argc - 1, argv + 1, &exit_code, &err);
+                command = NULL;
+                break;
+            }
         }
         if (command != NULL) { rc = KLUIS_FAIL(&err, KLUIS_E_USAGE, "unknown command '%s': see 'chatkluis-server help'", command); }
     }

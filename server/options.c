@@ -9,14 +9,17 @@ static const struct option_spec *find(const struct option_spec *spec, size_t n, 
     return NULL;
 }
 
-kluis_status options_parse(const char *command, int argc, const char *const *argv, const struct option_spec *spec, size_t n_spec,
-                           const char **words, size_t max_words, size_t *n_words, struct kluis_err *err)
+kluis_status options_parse(const char *command, int argc, const char *const *argv, const struct option_spec *spec, size_t n_spec, const char **words,
+                           size_t max_words, size_t *n_words, struct kluis_err *err)
 {
     bool only_words = false;
     *n_words = 0;
     for (int i = 0; i < argc; i++) {
         const char *a = argv[i];
-        if (!only_words && strcmp(a, "--") == 0) { only_words = true; continue; }
+        if (!only_words && strcmp(a, "--") == 0) {
+            only_words = true;
+            continue;
+        }
         if (only_words || strncmp(a, "--", 2) != 0) {
             if (*n_words == max_words) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "%s: one word too many: see 'chatkluis-server help'", command); }
             words[(*n_words)++] = a;

@@ -43,7 +43,9 @@ kluis_status part_vault(const char *home, const char *gate_url, const char *name
 static kluis_status print_line(KLUIS_UNUSED void *ctx, char kind, struct kluis_str line, struct kluis_err *err)
 {
     FILE *f = kind == 'o' ? stdout : stderr;
-    if (fwrite(line.ptr, 1, line.len, f) != line.len || fputc('\n', f) == EOF || fflush(f) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot write the answer"); }
+    if (fwrite(line.ptr, 1, line.len, f) != line.len || fputc('\n', f) == EOF || fflush(f) != 0) {
+        return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot write the answer");
+    }
     return KLUIS_OK;
 }
 

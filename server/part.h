@@ -5,9 +5,12 @@
 #include "kluis/base.h"
 
 /* Makes a new home: keys, certificates, databases, trust.json.  name: HOST[:PORT] of the gate, or NULL.  E_REJECT: there is one already. */
-KLUIS_MUSTUSE kluis_status part_init(const char *home, const char *organisation, const char *name, const char *const *hosts, size_t n_hosts, struct kluis_err *err);
-/* Runs the vault until SIGTERM or SIGINT. page: a loopback ADDR:PORT.  name: the authority that devices use for the gate, NULL: host:port of the url.  ready: see serve_ready. */
-KLUIS_MUSTUSE kluis_status part_vault(const char *home, const char *gate_url, const char *name, const char *page, int ready_fd, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status part_init(const char *home, const char *organisation, const char *name, const char *const *hosts, size_t n_hosts,
+                                     struct kluis_err *err);
+/* Runs the vault until SIGTERM or SIGINT. page: a loopback ADDR:PORT.  name: the authority that devices use for the gate, NULL: host:port of the url.
+ * ready: see serve_ready. */
+KLUIS_MUSTUSE kluis_status part_vault(const char *home, const char *gate_url, const char *name, const char *page, int ready_fd,
+                                      struct kluis_err *err);
 /* One command without a running vault, under the home's lock.  argv[0] is the command's name. */
 KLUIS_MUSTUSE kluis_status part_command(const char *home, int argc, const char *const *argv, struct kluis_err *err);
 

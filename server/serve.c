@@ -14,9 +14,21 @@
 
 enum { TSA, GATE, VAULT, PARTS, LINE = 256, RESTARTS = 5, READY_S = 60, STOP_S = 30 };
 
-struct part { const char *name; pid_t pid; bool wanted; char line[LINE]; int64_t died[RESTARTS]; unsigned deaths; };
+struct part {
+    const char *name;
+    pid_t pid;
+    bool wanted;
+    char line[LINE];
+    int64_t died[RESTARTS];
+    unsigned deaths;
+};
 
-struct serve { const struct serve_config *c; struct part part[PARTS]; char listen[LINE], tsa_url[LINE]; int signals; };
+struct serve {
+    const struct serve_config *c;
+    struct part part[PARTS];
+    char listen[LINE], tsa_url[LINE];
+    int signals;
+};
 
 static void both_signals(sigset_t *s)
 {
@@ -37,7 +49,7 @@ void serve_wait(void)
     sigset_t s;
     int which;
     both_signals(&s);
-    while (sigwait(&s, &which) != 0) { }
+    while (sigwait(&s, &which) != 0) {}
 }
 
 kluis_status serve_ready(int fd, const char *line, struct kluis_err *err)
@@ -55,8 +67,14 @@ kluis_status serve_ready(int fd, const char *line, struct kluis_err *err)
 static void inside(const char listen[LINE], char url[LINE + 32])
 {
     const char *host = "", *rest = listen;
-    if (strncmp(listen, "0.0.0.0:", 8) == 0) { host = "127.0.0.1"; rest = listen + 7; }
-    if (strncmp(listen, "[::]:", 5) == 0) { host = "[::1]"; rest = listen + 4; }
+    if (strncmp(listen, "0.0.0.0:", 8) == 0) {
+        host = "127.0.0.1";
+        rest = listen + 7;
+    }
+    if (strncmp(listen, "[::]:", 5) == 0) {
+        host = "[::1]";
+        rest = listen + 4;
+    }
     (void)snprintf(url, LINE + 32, "https://%s%.*s", host, LINE - 1, rest);
 }
 
@@ -74,21 +92,36 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
     switch (which) {
     case TSA:
         rc = kluis_path(dir, sizeof dir, s->c->home, "tsa", err);
-        argv[n++] = "--dir"; argv[n++] = dir;
+        argv[n++] = "--dir";
+        argv[n++] = dir;
         break;
     case GATE:
         rc = kluis_path(dir, sizeof dir, s->c->home, "gate", err);
-        argv[n++] = "--dir"; argv[n++] = dir;
-        argv[n++] = "--listen"; argv[n++] = s->listen;
-        if (s->c->name != NULL) { argv[n++] = "--name"; argv[n++] = s->c->name; }
-        if (s->tsa_url[0] != '\0') { argv[n++] = "--time-authority"; argv[n++] = s->tsa_url; }
+        argv[n++] = "--dir";
+        argv[n++] = dir;
+        argv[n++] = "--listen";
+        argv[n++] = s->listen;
+        if (s->c->name != NULL) {
+            argv[n++] = "--name";
+            argv[n++] = s->c->name;
+        }
+        if (s->tsa_url[0] != '\0') {
+            argv[n++] = "--time-authority";
+            argv[n++] = s->tsa_url;
+        }
         break;
     default:
         inside(s->listen, url);
-        argv[n++] = "--home"; argv[n++] = s->c->home;
-        argv[n++] = "--gate"; argv[n++] = url;
-        argv[n++] = "--page"; argv[n++] = s->c->page;
-        if (s->c->name != NULL) { argv[n++] = "--name"; argv[n++] = s->c->name; }
+        argv[n++] = "--home";
+        argv[n++] = s->c->home;
+        argv[n++] = "--gate";
+        argv[n++] = url;
+        argv[n++] = "--page";
+        argv[n++] = s->c->page;
+        if (s->c->name != NULL) {
+            argv[n++] = "--name";
+            argv[n++] = s->c->name;
+        }
         break;
     }
     pid_t parent = getpid();
@@ -202,10 +235,14 @@ kluis_status serve_run(const struct serve_config *c, struct kluis_err *err)
     kluis_status rc = KLUIS_OK;
     if (stat(key, &st) == 0) {
         rc = start(&s, TSA, err);
-        if (rc == KLUIS_OK && !after(s.part[TSA].line, "time authority on ", s.tsa_url)) { rc = KLUIS_FAIL(err, KLUIS_E_BUG, "the time authority does not say where it is"); }
+        if (rc == KLUIS_OK && !after(s.part[TSA].line, "time authority on ", s.tsa_url)) {
+            rc = KLUIS_FAIL(err, KLUIS_E_BUG, "the time authority does not say where it is");
+        }
     }
     if (rc == KLUIS_OK) { rc = start(&s, GATE, err); }
-    if (rc == KLUIS_OK && !after(s.part[GATE].line, "listening on ", s.listen)) { rc = KLUIS_FAIL(err, KLUIS_E_BUG, "the gate does not say where it is"); }
+    if (rc == KLUIS_OK && !after(s.part[GATE].line, "listening on ", s.listen)) {
+        rc = KLUIS_FAIL(err, KLUIS_E_BUG, "the gate does not say where it is");
+    }
     if (rc == KLUIS_OK) { rc = start(&s, VAULT, err); }
     if (rc == KLUIS_OK) {
         char text[3 * LINE];

@@ -8,7 +8,9 @@
 
 #include "kluis/base.h"
 
-struct serve_config { const char *home, *listen, *name, *page; };   /* name: of the gate, for devices; NULL: the address it listens on */
+struct serve_config {
+    const char *home, *listen, *name, *page;
+}; /* name: of the gate, for devices; NULL: the address it listens on */
 /* Returns after SIGTERM or SIGINT ended all parts: OK; or E_IO when one cannot be kept running. */
 KLUIS_MUSTUSE kluis_status serve_run(const struct serve_config *c, struct kluis_err *err);
 

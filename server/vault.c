@@ -24,8 +24,8 @@ struct vault {
     pthread_mutex_t reg_lock;
     struct index *index;
     struct ledger_keys ledger_keys;
-    pthread_rwlock_t index_use;       /* write: while the index is replaced          */
-    pthread_mutex_t run_lock;         /* over ingest and what it was started with    */
+    pthread_rwlock_t index_use; /* write: while the index is replaced          */
+    pthread_mutex_t run_lock;   /* over ingest and what it was started with    */
     struct ingest *ingest;
     char url[512], name[256];
     uint8_t fingerprint[16];
@@ -35,9 +35,7 @@ static kluis_status take_lock(struct vault *v, struct kluis_err *err)
 {
     char path[KLUIS_PATH_MAX];
     struct stat st;
-    if (stat(v->dir, &st) != 0) {
-        return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' holds no vault; run init first", v->dir);
-    }
+    if (stat(v->dir, &st) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' holds no vault; run init first", v->dir); }
     KLUIS_TRY(kluis_path(path, sizeof path, v->dir, "vault.lock", err));
     if ((v->lock_fd = kluis_io_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600)) < 0) {
         return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", path);
@@ -53,15 +51,11 @@ static kluis_status take_lock(struct vault *v, struct kluis_err *err)
 static kluis_status delete_index(const struct vault *v, struct kluis_err *err)
 {
     DIR *d = opendir(v->index_dir);
-    if (d == NULL) {
-        return errno == ENOENT ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", v->index_dir);
-    }
+    if (d == NULL) { return errno == ENOENT ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", v->index_dir); }
     kluis_status rc = KLUIS_OK;
     for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
         char path[KLUIS_PATH_MAX];
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) {
-            continue;
-        }
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) { continue; }
         if ((rc = kluis_path(path, sizeof path, v->index_dir, e->d_name, err)) == KLUIS_OK && kluis_io_unlink(path) != 0) {
             rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", path);
         }
@@ -80,9 +74,7 @@ static kluis_status open_index(struct vault *v, struct kluis_err *err)
         KLUIS_TRY(delete_index(v, err));
         return index_open(&v->index, v->index_dir, v->keys->index_master, err);
     }
-    if (rc != KLUIS_OK && err != NULL) {
-        *err = why;
-    }
+    if (rc != KLUIS_OK && err != NULL) { *err = why; }
     return rc;
 }
 
@@ -101,8 +93,12 @@ static kluis_status open_all(struct vault *v, const char *home, struct kluis_err
     KLUIS_TRY(custody_open(&v->custody, v->dir, err));
     KLUIS_TRY(storage_open_files(&v->storage, v->dir, err));
     KLUIS_TRY(reg_open(&v->reg, v->dir, err));
-    v->ledger_keys = (struct ledger_keys){ .origin = v->keys->origin, .seed = v->keys->seed, .seal = v->keys->seal, .seal_cert = kluis_buf_bytes(&v->keys->seal_cert),
-                                           .tsa_anchors = v->keys->trust.tsa_cas, .n_tsa = v->keys->trust.n_tsa_cas };
+    v->ledger_keys = (struct ledger_keys){ .origin = v->keys->origin,
+                                           .seed = v->keys->seed,
+                                           .seal = v->keys->seal,
+                                           .seal_cert = kluis_buf_bytes(&v->keys->seal_cert),
+                                           .tsa_anchors = v->keys->trust.tsa_cas,
+                                           .n_tsa = v->keys->trust.n_tsa_cas };
     KLUIS_TRY(ledger_open(&v->ledger, v->custody, &v->ledger_keys, err));
     return open_index(v, err);
 }
@@ -111,9 +107,7 @@ kluis_status vault_open(struct vault **out, const char *home, struct kluis_err *
 {
     *out = NULL;
     struct vault *v = kluis_calloc(1, sizeof *v);
-    if (v == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open the vault: out of memory");
-    }
+    if (v == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open the vault: out of memory"); }
     v->lock_fd = -1;
     pthread_mutex_init(&v->reg_lock, NULL);
     pthread_mutex_init(&v->run_lock, NULL);
@@ -129,13 +123,9 @@ kluis_status vault_open(struct vault **out, const char *home, struct kluis_err *
 
 void vault_close(struct vault *v)
 {
-    if (v == NULL) {
-        return;
-    }
+    if (v == NULL) { return; }
     vault_stop(v);
-    if (v->index != NULL) {
-        index_close(v->index);
-    }
+    if (v->index != NULL) { index_close(v->index); }
     ledger_free(v->ledger);
     reg_free(v->reg);
     storage_free(v->storage);
@@ -151,8 +141,14 @@ void vault_close(struct vault *v)
 
 static struct ingest_config config(struct vault *v)
 {
-    return (struct ingest_config){ .zygote = v->zygote, .keys = v->keys, .custody = v->custody, .storage = v->storage, .ledger = v->ledger,
-                                   .reg = v->reg, .reg_lock = &v->reg_lock, .index = v->index };
+    return (struct ingest_config){ .zygote = v->zygote,
+                                   .keys = v->keys,
+                                   .custody = v->custody,
+                                   .storage = v->storage,
+                                   .ledger = v->ledger,
+                                   .reg = v->reg,
+                                   .reg_lock = &v->reg_lock,
+                                   .index = v->index };
 }
 
 /* run_lock is held. */
@@ -213,12 +209,17 @@ void vault_root_fingerprint(const struct vault *v, uint8_t out[16]) { memcpy(out
 /* ---- status ---- */
 
 enum { OFFICIALS_MAX = 100000, DEVICES_MAX = 200000 };
-struct seen { char official[64]; int64_t last_us; };
+struct seen {
+    char official[64];
+    int64_t last_us;
+};
 struct overdue {
     struct vault *v;
-    struct seen *seen; size_t n, cap;
+    struct seen *seen;
+    size_t n, cap;
     int64_t now_us;
-    struct kluis_buf *out; bool any;
+    struct kluis_buf *out;
+    bool any;
 };
 
 static kluis_status note_device(void *ctx, const struct reg_device *d, struct kluis_err *err)
@@ -236,9 +237,7 @@ static kluis_status note_device(void *ctx, const struct reg_device *d, struct kl
     if (o->n == o->cap) {
         size_t cap = o->cap == 0 ? 64 : o->cap * 2;
         struct seen *p = cap > DEVICES_MAX ? NULL : kluis_realloc(o->seen, cap * sizeof *p);
-        if (p == NULL) {
-            return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot list devices: out of memory");
-        }
+        if (p == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot list devices: out of memory"); }
         o->seen = p;
         o->cap = cap;
     }
@@ -252,9 +251,7 @@ static bool day_us(const char *date, int64_t *us)
 {
     char text[32];
     int offset, digits;
-    if (date[0] == 0) {
-        return false;
-    }
+    if (date[0] == 0) { return false; }
     (void)snprintf(text, sizeof text, "%.10sT00:00:00Z", date);
     return kluis_time_parse(kluis_str_of(text), us, &offset, &digits);
 }
@@ -265,18 +262,12 @@ static kluis_status note_official(void *ctx, const struct reg_official *f, struc
     int64_t from, to, last = KLUIS_TIME_ABSENT;
     const int64_t day = (int64_t)86400 * 1000000;
     int64_t grace = (int64_t)(f->grace_days < 0 ? VAULT_GRACE_DAYS : f->grace_days) * day;
-    if (!day_us(f->from, &from) || from > o->now_us || (day_us(f->to, &to) && to + day <= o->now_us)) {
-        return KLUIS_OK; /* not in office today */
-    }
+    if (!day_us(f->from, &from) || from > o->now_us || (day_us(f->to, &to) && to + day <= o->now_us)) { return KLUIS_OK; /* not in office today */ }
     for (size_t i = 0; i < o->n; i++) {
-        if (strcmp(o->seen[i].official, f->id) == 0) {
-            last = o->seen[i].last_us;
-        }
+        if (strcmp(o->seen[i].official, f->id) == 0) { last = o->seen[i].last_us; }
     }
     bool none = last == KLUIS_TIME_ABSENT;
-    if (o->now_us - (none ? from : last) <= grace) {
-        return KLUIS_OK;
-    }
+    if (o->now_us - (none ? from : last) <= grace) { return KLUIS_OK; }
     kluis_buf_cstr(o->out, o->any ? ",{\"official\":" : "{\"official\":");
     kluis_buf_json(o->out, kluis_str_of(f->id));
     kluis_buf_cstr(o->out, none ? ",\"reason\":\"no device\"}" : ",\"reason\":\"no delivery\"}");
@@ -288,14 +279,10 @@ static kluis_status list_overdue(struct vault *v, struct kluis_buf *out, struct 
 {
     struct overdue o = { .v = v, .now_us = kluis_now_us(), .out = out };
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(512 << 20);
-    if (arena == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot list devices: out of memory");
-    }
+    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot list devices: out of memory"); }
     vault_register_lock(v);
     kluis_status rc = reg_devices(v->reg, arena, &o, note_device, err);
-    if (rc == KLUIS_OK) {
-        rc = reg_officials(v->reg, &o, note_official, err);
-    }
+    if (rc == KLUIS_OK) { rc = reg_officials(v->reg, &o, note_official, err); }
     vault_register_unlock(v);
     kluis_free(o.seen);
     return rc;
@@ -317,21 +304,21 @@ kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kl
     vault_index_release(v);
     KLUIS_TRY(rc);
     rc = custody_checkpoint_get(v->custody, 0, &k, NULL, NULL, err);
-    if (rc != KLUIS_OK && rc != KLUIS_E_NOTFOUND) {
-        return rc;
-    }
+    if (rc != KLUIS_OK && rc != KLUIS_E_NOTFOUND) { return rc; }
     ledger_head(v->ledger, &head);
     kluis_hex(head.b, 32, hex);
-    kluis_buf_fmt(out, "{\"packages\":%llu,\"records\":%llu,\"ledger\":{\"size\":%llu,\"root\":\"%s\",\"checkpoint\":%llu,\"stamped\":%s},\"overdue\":[",
+    kluis_buf_fmt(out,
+                  "{\"packages\":%llu,\"records\":%llu,\"ledger\":{\"size\":%llu,\"root\":\"%s\",\"checkpoint\":%llu,\"stamped\":%s},\"overdue\":[",
                   (unsigned long long)n.packages, (unsigned long long)n.records, (unsigned long long)ledger_size(v->ledger), hex,
                   (unsigned long long)k.size, yes(k.stamped));
     KLUIS_TRY(list_overdue(v, out, err));
     unsigned walls = zygote_walls(v->zygote);
-    kluis_buf_fmt(out, "],\"index\":{\"watermark\":%llu,\"records\":%llu},\"waiting\":%llu,\"refused\":%llu,\"answers\":%llu,"
-                       "\"walls\":{\"privileges\":%s,\"files\":%s,\"calls\":%s},\"halted\":",
-                  (unsigned long long)mark, (unsigned long long)s.records, (unsigned long long)n.waiting,
-                  (unsigned long long)n.refused, (unsigned long long)(n.to_make + n.to_post), yes(walls & ZYGOTE_WALL_PRIVILEGES),
-                  yes(walls & ZYGOTE_WALL_FILES), yes(walls & ZYGOTE_WALL_CALLS));
+    kluis_buf_fmt(out,
+                  "],\"index\":{\"watermark\":%llu,\"records\":%llu},\"waiting\":%llu,\"refused\":%llu,\"answers\":%llu,"
+                  "\"walls\":{\"privileges\":%s,\"files\":%s,\"calls\":%s},\"halted\":",
+                  (unsigned long long)mark, (unsigned long long)s.records, (unsigned long long)n.waiting, (unsigned long long)n.refused,
+                  (unsigned long long)(n.to_make + n.to_post), yes(walls & ZYGOTE_WALL_PRIVILEGES), yes(walls & ZYGOTE_WALL_FILES),
+                  yes(walls & ZYGOTE_WALL_CALLS));
     const char *why = vault_halted(v);
     if (why == NULL) {
         kluis_buf_cstr(out, "null");
@@ -344,16 +331,18 @@ kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kl
 
 /* ---- check and rebuild ---- */
 
-struct checking { const struct vault_report *report; struct vault_check_result *result; struct vault *v; };
+struct checking {
+    const struct vault_report *report;
+    struct vault_check_result *result;
+    struct vault *v;
+};
 
 static void say(const struct vault_report *r, const char *fmt, ...) KLUIS_PRINTF(2, 3);
 static void say(const struct vault_report *r, const char *fmt, ...)
 {
     char line[KLUIS_ERR_MSG + 200];
     va_list ap;
-    if (r == NULL || r->line == NULL) {
-        return;
-    }
+    if (r == NULL || r->line == NULL) { return; }
     va_start(ap, fmt);
     (void)vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
@@ -377,24 +366,18 @@ static kluis_status check_one(struct checking *c, const struct custody_package *
     KLUIS_AUTO_BUF(text, KLUIS_LEAF_MAX);
     KLUIS_AUTO_BUF(receipt, KLUIS_RECEIPT_MAX);
     kluis_status rc = storage_digest(v->storage, p->d.package, sha, &size, &why);
-    if (rc == KLUIS_E_NOMEM) {
-        return KLUIS_FAIL(err, rc, "%s", why.msg);
-    }
+    if (rc == KLUIS_E_NOMEM) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
     if (rc != KLUIS_OK) {
         problem(c, p->sequence, why.msg);
     } else if (size != p->d.cipher_length || memcmp(sha, p->d.cipher_sha256, 32) != 0) {
         problem(c, p->sequence, "its stored ciphertext was changed");
     }
     kluis_err_clear(&why);
-    if (storage_unwrap(v->keys->wrapping, p->d.package, p->d.wrapped, p->d.wrapped_len, key, &why) != KLUIS_OK) {
-        problem(c, p->sequence, why.msg);
-    }
+    if (storage_unwrap(v->keys->wrapping, p->d.package, p->d.wrapped, p->d.wrapped_len, key, &why) != KLUIS_OK) { problem(c, p->sequence, why.msg); }
     kluis_wipe(key, sizeof key);
     kluis_err_clear(&why);
     rc = custody_leaf_get(v->custody, p->leaf, &text, &why);
-    if (rc == KLUIS_OK) {
-        rc = kluis_leaf_read((struct kluis_str){ (const char *)text.data, text.len }, &leaf, &why);
-    }
+    if (rc == KLUIS_OK) { rc = kluis_leaf_read((struct kluis_str){ (const char *)text.data, text.len }, &leaf, &why); }
     if (rc != KLUIS_OK) {
         problem(c, p->sequence, "it has no leaf in the ledger");
     } else if (memcmp(leaf.package, p->d.package, 32) != 0 || memcmp(leaf.records_root, p->records_root, 32) != 0 ||
@@ -402,9 +385,7 @@ static kluis_status check_one(struct checking *c, const struct custody_package *
         problem(c, p->sequence, "its leaf in the ledger says something else than custody");
     }
     kluis_err_clear(&why);
-    if (p->receipt_size > 0 && ledger_receipt(v->ledger, p->leaf, p->receipt_size, &receipt, &why) != KLUIS_OK) {
-        problem(c, p->sequence, why.msg);
-    }
+    if (p->receipt_size > 0 && ledger_receipt(v->ledger, p->leaf, p->receipt_size, &receipt, &why) != KLUIS_OK) { problem(c, p->sequence, why.msg); }
     c->result->packages++;
     c->result->records += p->n_records;
     return KLUIS_OK;
@@ -414,9 +395,7 @@ static kluis_status check_again(void *ctx, const struct reopened *r, struct klui
 {
     struct checking *c = ctx;
     (void)err;
-    if (r->package->sequence % 1000 == 0) {
-        say(c->report, "read %llu packages", (unsigned long long)r->package->sequence);
-    }
+    if (r->package->sequence % 1000 == 0) { say(c->report, "read %llu packages", (unsigned long long)r->package->sequence); }
     return KLUIS_OK;
 }
 
@@ -431,9 +410,7 @@ static kluis_status check_data(struct checking *c, uint64_t packages, struct klu
             first += 64;
             continue;
         }
-        if (rc != KLUIS_E_CORRUPT) {
-            return KLUIS_FAIL(err, rc, "%s", why.msg);
-        }
+        if (rc != KLUIS_E_CORRUPT) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
         /* One by one through this stretch, so that each bad one is named. */
         uint64_t last = first + 63 < packages ? first + 63 : packages;
         for (; first <= last; first++) {
@@ -473,9 +450,7 @@ kluis_status vault_check(struct vault *v, bool read_data, const struct vault_rep
         }
         KLUIS_TRY(rc);
         KLUIS_TRY(check_one(&c, &p, err));
-        if (i % 1000 == 0) {
-            say(report, "checked %llu of %llu packages", (unsigned long long)i, (unsigned long long)n.packages);
-        }
+        if (i % 1000 == 0) { say(report, "checked %llu of %llu packages", (unsigned long long)i, (unsigned long long)n.packages); }
     }
     out->leaves = n.leaves;
     if (ledger_check(v->ledger, &why) != KLUIS_OK) {
@@ -490,9 +465,7 @@ kluis_status vault_check(struct vault *v, bool read_data, const struct vault_rep
         out->problems++;
         say(report, "%s", why.msg);
     }
-    if (read_data) {
-        KLUIS_TRY(check_data(&c, n.packages, err));
-    }
+    if (read_data) { KLUIS_TRY(check_data(&c, n.packages, err)); }
     struct index *ix = vault_index_hold(v);
     kluis_status rc = index_statistics(ix, &s, err);
     uint64_t mark = index_watermark(ix);
@@ -507,7 +480,11 @@ kluis_status vault_check(struct vault *v, bool read_data, const struct vault_rep
     return out->problems == 0 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%llu problems found", (unsigned long long)out->problems);
 }
 
-struct rebuilding { struct vault *v; const struct vault_report *report; uint64_t records, total; };
+struct rebuilding {
+    struct vault *v;
+    const struct vault_report *report;
+    uint64_t records, total;
+};
 
 static kluis_status rebuild_one(void *ctx, const struct reopened *r, struct kluis_err *err)
 {
@@ -535,18 +512,14 @@ static kluis_status rebuild(struct vault *v, const struct vault_report *report, 
     kluis_durable_step("vault.index.deleted");
     struct kluis_err why = { 0 };
     kluis_status opened = open_index(v, &why); /* also after a failure: readers must find one */
-    if (opened != KLUIS_OK) {
-        return KLUIS_FAIL(err, KLUIS_E_BUG, "the index cannot be opened: %s", why.msg);
-    }
+    if (opened != KLUIS_OK) { return KLUIS_FAIL(err, KLUIS_E_BUG, "the index cannot be opened: %s", why.msg); }
     KLUIS_TRY(rc);
     const struct ingest_config c = config(v);
     KLUIS_TRY(ingest_reopen(&c, 1, n.packages, &b, rebuild_one, err));
     KLUIS_TRY(index_commit(v->index, err));
     kluis_durable_step("vault.index.rebuilt");
     bool more = true;
-    while (more) {
-        KLUIS_TRY(index_maintain(v->index, &more, err));
-    }
+    while (more) { KLUIS_TRY(index_maintain(v->index, &more, err)); }
     say(report, "indexed %llu packages", (unsigned long long)n.packages);
     return KLUIS_OK;
 }

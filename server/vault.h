@@ -17,7 +17,7 @@ struct vault;
  * secret is loaded.  E_BUSY: another process has this vault; E_NOTFOUND: no home; E_CORRUPT.  A damaged index is put aside and built
  * anew by vault_start or vault_rebuild_index. */
 KLUIS_MUSTUSE kluis_status vault_open(struct vault **out, const char *home, struct kluis_err *err);
-void vault_close(struct vault *v);        /* stops first; NULL: no-op */
+void vault_close(struct vault *v); /* stops first; NULL: no-op */
 static inline void vault_free(struct vault *v) { vault_close(v); }
 KLUIS_DEFINE_CLEANUP(vault)
 
@@ -31,23 +31,29 @@ const char *vault_halted(struct vault *v);
 /* The index, any thread; between hold and release it is not rebuilt.  Never NULL. */
 struct index *vault_index_hold(struct vault *v);
 void vault_index_release(struct vault *v);
-struct reg *vault_register(struct vault *v);           /* only between these two: */
+struct reg *vault_register(struct vault *v); /* only between these two: */
 void vault_register_lock(struct vault *v);
 void vault_register_unlock(struct vault *v);
 /* The second half of every enrolment code: the first 16 bytes of SHA-256 of the root's SubjectPublicKeyInfo. */
 void vault_root_fingerprint(const struct vault *v, uint8_t out[16]);
 
-enum { VAULT_GRACE_DAYS = 14 };                         /* of an official for whom the register says -1 */
+enum { VAULT_GRACE_DAYS = 14 }; /* of an official for whom the register says -1 */
 /* One JSON object, one line: packages, records, ledger {size, root, checkpoint, stamped}, overdue [official ids and why], index
  * {watermark, records}, waiting, refused, answers, walls, halted. */
 KLUIS_MUSTUSE kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kluis_err *err);
 
 /* What check reports to: one line each, progress and findings. */
-struct vault_report { void *ctx; void (*line)(void *ctx, const char *text); };
-struct vault_check_result { uint64_t packages, records, leaves, problems; };
+struct vault_report {
+    void *ctx;
+    void (*line)(void *ctx, const char *text);
+};
+struct vault_check_result {
+    uint64_t packages, records, leaves, problems;
+};
 /* Every package against store, ledger and index; with read_data each is also decrypted and read again.  OK: nothing found; E_CORRUPT:
  * *out and the report say what; others: the check could not be done. */
-KLUIS_MUSTUSE kluis_status vault_check(struct vault *v, bool read_data, const struct vault_report *report, struct vault_check_result *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status vault_check(struct vault *v, bool read_data, const struct vault_report *report, struct vault_check_result *out,
+                                       struct kluis_err *err);
 /* Deletes the index and builds it from the packages.  A running vault pauses ingest for it and goes on afterwards; searches wait. */
 KLUIS_MUSTUSE kluis_status vault_rebuild_index(struct vault *v, const struct vault_report *report, struct kluis_err *err);
 

@@ -6,7 +6,13 @@
 
 enum { INBOX_MAX = 20 << 20, INBOX_ITEMS = 64, REASON = 240 };
 
-struct answered { int64_t kind; uint8_t package[32]; bool has_package, accepted; char reason[REASON]; struct kluis_bytes body; };
+struct answered {
+    int64_t kind;
+    uint8_t package[32];
+    bool has_package, accepted;
+    char reason[REASON];
+    struct kluis_bytes body;
+};
 
 /* ---- judging ---- */
 
@@ -28,7 +34,8 @@ static void note(struct answered *a, const char *text) { (void)snprintf(a->reaso
 
 static kluis_status set_state(struct courier *c, const uint8_t id[32], enum stock_state state, const char *reason, struct kluis_err *err)
 {
-    return kluis_db_run(c->h->db, NULL, err, "UPDATE package SET state=?2, reason=?3 WHERE id=?1 AND state IN (1,2)", "his", id, (int64_t)state, reason);
+    return kluis_db_run(c->h->db, NULL, err, "UPDATE package SET state=?2, reason=?3 WHERE id=?1 AND state IN (1,2)", "his", id, (int64_t)state,
+                        reason);
 }
 
 static kluis_status on_receipt(struct courier *c, const struct stock_package *p, struct answered *a, struct courier_counts *n, struct kluis_err *err)
@@ -50,8 +57,11 @@ static kluis_status on_receipt(struct courier *c, const struct stock_package *p,
     }
     a->accepted = true;
     if (p->state == STOCK_WAITING || p->state == STOCK_HANDED) { n->acknowledged++; }
-    KLUIS_TRY(kluis_db_run(c->h->db, NULL, err, "UPDATE package SET state=CASE WHEN state=5 THEN 5 ELSE 3 END, acknowledged=coalesce(acknowledged,?2), handed=coalesce(handed,?2),"
-                           " stamped=max(stamped,?3), reason=NULL WHERE id=?1", "hii", p->id, kluis_now_us(), (int64_t)r.stamped));
+    KLUIS_TRY(kluis_db_run(
+        c->h->db, NULL, err,
+        "UPDATE package SET state=CASE WHEN state=5 THEN 5 ELSE 3 END, acknowledged=coalesce(acknowledged,?2), handed=coalesce(handed,?2),"
+        " stamped=max(stamped,?3), reason=NULL WHERE id=?1",
+        "hii", p->id, kluis_now_us(), (int64_t)r.stamped));
     return kluis_db_run(c->h->db, NULL, err, "DELETE FROM outbox WHERE package=?1", "h", p->id);
 }
 
@@ -62,7 +72,9 @@ static struct kluis_bytes line_of(struct kluis_bytes text, const char *name)
     for (size_t at = 0; at < text.len;) {
         const uint8_t *nl = memchr(text.ptr + at, '\n', text.len - at);
         size_t end = nl == NULL ? text.len : (size_t)(nl - text.ptr);
-        if (end - at > n && memcmp(text.ptr + at, name, n) == 0 && text.ptr[at + n] == ' ') { return (struct kluis_bytes){ text.ptr + at + n + 1, end - at - n - 1 }; }
+        if (end - at > n && memcmp(text.ptr + at, name, n) == 0 && text.ptr[at + n] == ' ') {
+            return (struct kluis_bytes){ text.ptr + at + n + 1, end - at - n - 1 };
+        }
         at = end + 1;
     }
     return (struct kluis_bytes){ NULL, 0 };
@@ -104,10 +116,16 @@ static kluis_status on_resend(struct courier *c, const struct stock_package *p, 
 {
     int64_t changed = 0;
     KLUIS_TRY(kluis_db_run(c->h->db, NULL, err, "DELETE FROM outbox WHERE package=?1", "h", p->id));
-    KLUIS_TRY(kluis_db_run(c->h->db, &changed, err, "UPDATE package SET state=1, handed=NULL, backed_up=NULL WHERE id=?1 AND removed IS NULL AND state IN (2,3,4) AND device=?2", "hs",
-                           p->id, c->device));
+    KLUIS_TRY(
+        kluis_db_run(c->h->db, &changed, err,
+                     "UPDATE package SET state=1, handed=NULL, backed_up=NULL WHERE id=?1 AND removed IS NULL AND state IN (2,3,4) AND device=?2",
+                     "hs", p->id, c->device));
     a->accepted = changed > 0;
-    if (changed > 0) { n->resend++; } else { note(a, "asked for again, and not here any more"); }
+    if (changed > 0) {
+        n->resend++;
+    } else {
+        note(a, "asked for again, and not here any more");
+    }
     return KLUIS_OK;
 }
 
@@ -144,7 +162,8 @@ static kluis_status work_on(struct courier *c, struct answered *a, struct courie
     case KLUIS_ANSWER_BACKED_UP:
         a->accepted = true;
         n->backed_up++;
-        return kluis_db_run(c->h->db, NULL, err, "UPDATE package SET backed_up=coalesce(backed_up,?2) WHERE id=?1 AND acknowledged IS NOT NULL", "hi", p.id, kluis_now_us());
+        return kluis_db_run(c->h->db, NULL, err, "UPDATE package SET backed_up=coalesce(backed_up,?2) WHERE id=?1 AND acknowledged IS NOT NULL", "hi",
+                            p.id, kluis_now_us());
     default: note(a, "of a kind this program does not know: install the newer one"); return KLUIS_OK;
     }
 }
@@ -164,8 +183,8 @@ static kluis_status is_known(struct courier *c, const uint8_t id[16], bool *know
 static kluis_status record_answer(struct courier *c, const uint8_t id[16], const struct answered *a, struct kluis_err *err)
 {
     struct kluis_bytes package = { a->has_package ? a->package : NULL, a->has_package ? 32 : 0 };
-    return kluis_db_run(c->h->db, NULL, err, "INSERT INTO answer(message,kind,package,at,accepted,body,reason) VALUES(?1,?2,?3,?4,?5,?6,?7)", "bibiibs",
-                        (struct kluis_bytes){ id, 16 }, a->kind, package, kluis_now_us(), (int64_t)a->accepted, a->body, a->reason);
+    return kluis_db_run(c->h->db, NULL, err, "INSERT INTO answer(message,kind,package,at,accepted,body,reason) VALUES(?1,?2,?3,?4,?5,?6,?7)",
+                        "bibiibs", (struct kluis_bytes){ id, 16 }, a->kind, package, kluis_now_us(), (int64_t)a->accepted, a->body, a->reason);
 }
 
 static kluis_status open_message(struct courier *c, const uint8_t id[16], struct kluis_bytes body, struct courier_counts *n, struct kluis_err *err)
@@ -204,7 +223,10 @@ static kluis_status take_in(struct courier *c, const uint8_t id[16], struct klui
     if (!known) {
         KLUIS_TRY(kluis_db_begin(c->h->db, err));
         kluis_status rc = open_message(c, id, body, n, err);
-        if (rc != KLUIS_OK) { kluis_db_rollback(c->h->db); return rc; }
+        if (rc != KLUIS_OK) {
+            kluis_db_rollback(c->h->db);
+            return rc;
+        }
         KLUIS_TRY(kluis_db_commit(c->h->db, "agent.answer.noted", err));
     }
     courier_hex16(id, hex);
@@ -225,8 +247,11 @@ static kluis_status receive(struct courier *c, int wait_s, struct courier_counts
     (void)snprintf(path, sizeof path, "/v1/inbox?wait=%d", wait_s);
     kluis_status rc = http_request(c->http, "GET", path, (struct kluis_bytes){ NULL, 0 }, true, wait_s + 30, &a, err);
     c->retry_after_s = a.retry_after_s;
-    if (rc == KLUIS_OK && a.status == 204) { rc = KLUIS_END; }
-    else if (rc == KLUIS_OK && a.status != 200) { rc = http_refusal(&a, "no answers can be fetched", err); }
+    if (rc == KLUIS_OK && a.status == 204) {
+        rc = KLUIS_END;
+    } else if (rc == KLUIS_OK && a.status != 200) {
+        rc = http_refusal(&a, "no answers can be fetched", err);
+    }
     if (rc == KLUIS_OK) {
         struct kluis_wire w = kluis_wire_open(kluis_buf_bytes(&a.body));
         (void)kluis_wire_is(&w, "chatkluis-inbox-v1");

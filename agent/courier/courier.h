@@ -16,15 +16,23 @@ KLUIS_MUSTUSE kluis_status courier_enrol(struct home *h, const char *server, str
 
 struct courier;
 /* trust, borrowed: what receipts, bundles and answers are judged by.  device_cert: this device's certificate, DER. */
-KLUIS_MUSTUSE kluis_status courier_open(struct courier **out, struct home *h, const struct kluis_trust *trust, struct kluis_bytes device_cert, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status courier_open(struct courier **out, struct home *h, const struct kluis_trust *trust, struct kluis_bytes device_cert,
+                                        struct kluis_err *err);
 void courier_free(struct courier *c);
 
 /* For pack: a time-stamp response, at most 5 s, once; after a failure it is not tried again for a minute.  ctx: the courier. */
 kluis_status courier_time_stamp(void *ctx, struct kluis_bytes request, struct kluis_buf *response, struct kluis_err *err);
 
-struct courier_counts { uint64_t handed, acknowledged, refused, backed_up, hostile, resend; bool suspended; };
+struct courier_counts {
+    uint64_t handed, acknowledged, refused, backed_up, hostile, resend;
+    bool suspended;
+};
 /* Bytes that went up, for progress; may be NULL.  stop, read between requests: ends the work early with OK. */
-struct courier_watch { void *ctx; void (*sent)(void *ctx, uint64_t bytes, uint64_t packages); const volatile int *stop; };
+struct courier_watch {
+    void *ctx;
+    void (*sent)(void *ctx, uint64_t bytes, uint64_t packages);
+    const volatile int *stop;
+};
 /* Hands everything that waits to the gate, in order of number.  E_BUSY: gate or vault cannot take more now (nothing is lost). */
 KLUIS_MUSTUSE kluis_status courier_deliver(struct courier *c, const struct courier_watch *w, struct courier_counts *counts, struct kluis_err *err);
 /* Fetches answers, waiting at most wait_s (<= 25) for the first, and works through them.  KLUIS_END: there were none. */

@@ -17,7 +17,9 @@ static kluis_status load_identity(struct courier *c, struct kluis_err *err)
     kluis_status rc = home_bytes(c->h, "identity", &box, err);
     if (rc == KLUIS_E_NOTFOUND) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' is not enrolled: run 'chatkluis-agent enrol'", c->h->dir); }
     if (rc == KLUIS_OK) { rc = home_unbox(c->h, "identity", kluis_buf_bytes(&box), &plain, err); }
-    if (rc == KLUIS_OK && plain.len != sizeof *c->me) { rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the session key of '%s' is damaged: enrol again", c->h->dir); }
+    if (rc == KLUIS_OK && plain.len != sizeof *c->me) {
+        rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the session key of '%s' is damaged: enrol again", c->h->dir);
+    }
     if (rc == KLUIS_OK && (c->me = kluis_secret_new(sizeof *c->me)) == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for keys"); }
     if (rc == KLUIS_OK) { memcpy(c->me, plain.data, sizeof *c->me); }
     if (plain.data != NULL) { kluis_wipe(plain.data, plain.cap); }
@@ -35,7 +37,8 @@ static kluis_status load_login(struct courier *c, struct kluis_err *err)
     return rc;
 }
 
-kluis_status courier_open(struct courier **out, struct home *h, const struct kluis_trust *trust, struct kluis_bytes device_cert, struct kluis_err *err)
+kluis_status courier_open(struct courier **out, struct home *h, const struct kluis_trust *trust, struct kluis_bytes device_cert,
+                          struct kluis_err *err)
 {
     char server[HTTP_HOST_MAX + 16];
     *out = NULL;
@@ -57,7 +60,10 @@ kluis_status courier_open(struct courier **out, struct home *h, const struct klu
     }
     c->store = courier_store(h);
     if (rc == KLUIS_OK) { rc = kluis_session_open(&c->session, &c->store, c->me, "vault", c->vault_identity, err); }
-    if (rc != KLUIS_OK) { courier_free(c); return rc; }
+    if (rc != KLUIS_OK) {
+        courier_free(c);
+        return rc;
+    }
     *out = c;
     return KLUIS_OK;
 }
@@ -83,7 +89,10 @@ kluis_status courier_time_stamp(void *ctx, struct kluis_bytes request, struct kl
     kluis_buf_init(&a.body, KLUIS_TOKEN_MAX);
     kluis_status rc = http_request(c->http, "POST", "/v1/timestamp", request, true, STAMP_S, &a, err);
     if (rc == KLUIS_OK && a.status != 200) { rc = http_refusal(&a, "no time-stamp", err); }
-    if (rc == KLUIS_OK) { kluis_buf_add(response, a.body.data, a.body.len); rc = kluis_buf_ok(response, err); }
+    if (rc == KLUIS_OK) {
+        kluis_buf_add(response, a.body.data, a.body.len);
+        rc = kluis_buf_ok(response, err);
+    }
     if (rc != KLUIS_OK) { c->no_stamp_before_us = kluis_monotonic_us() + (int64_t)STAMP_PAUSE_S * 1000000; }
     kluis_buf_free(&a.body);
     return rc;
@@ -101,8 +110,11 @@ static kluis_status ask_offset(struct courier *c, const char *id, uint64_t *offs
     kluis_status rc = http_request(c->http, "GET", path, (struct kluis_bytes){ NULL, 0 }, true, 60, &a, err);
     c->retry_after_s = a.retry_after_s;
     *offset = 0;
-    if (rc == KLUIS_OK && a.status == 200 && a.has_offset) { *offset = a.offset; }
-    else if (rc == KLUIS_OK && a.status != 404) { rc = http_refusal(&a, "the upload cannot go on", err); }
+    if (rc == KLUIS_OK && a.status == 200 && a.has_offset) {
+        *offset = a.offset;
+    } else if (rc == KLUIS_OK && a.status != 404) {
+        rc = http_refusal(&a, "the upload cannot go on", err);
+    }
     kluis_buf_free(&a.body);
     return rc;
 }
@@ -116,7 +128,9 @@ static kluis_status put_chunk(struct courier *c, const char *id, uint64_t *offse
     kluis_status rc = http_request(c->http, "PUT", path, chunk, true, CHUNK_S, &a, err);
     c->retry_after_s = a.retry_after_s;
     if (rc == KLUIS_OK && a.has_offset && (a.status == 204 || a.status == 200 || a.status == 201 || a.status == 409)) {
-        if (a.offset > length || (a.status != 409 && a.offset != *offset + chunk.len)) { rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate counts other bytes than were sent: tell your administrator"); }
+        if (a.offset > length || (a.status != 409 && a.offset != *offset + chunk.len)) {
+            rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate counts other bytes than were sent: tell your administrator");
+        }
         *offset = a.offset;
     } else if (rc == KLUIS_OK && a.status == 204) {
         *offset += chunk.len;
@@ -137,7 +151,9 @@ static kluis_status upload(struct courier *c, const struct stock_package *p, con
     courier_hex16(p->upload, id);
     KLUIS_TRY(stock_file(c->h, p->id, path, err));
     KLUIS_TRY(ask_offset(c, id, &offset, err));
-    if (offset > p->cipher_length) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate holds more of an upload than there is: tell your administrator"); }
+    if (offset > p->cipher_length) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate holds more of an upload than there is: tell your administrator");
+    }
     int fd = kluis_io_open(path, O_RDONLY | O_NOFOLLOW, 0);
     if (fd < 0) { return KLUIS_FAIL_SYS(err, errno == ENOENT ? KLUIS_E_CORRUPT : KLUIS_E_IO, "cannot read the package '%s'", path); }
     uint8_t *chunk = kluis_malloc(CHUNK);
@@ -147,7 +163,9 @@ static kluis_status upload(struct courier *c, const struct stock_package *p, con
         size_t n = left < CHUNK ? (size_t)left : CHUNK;
         rc = kluis_pread_all(fd, chunk, n, offset, path, err);
         if (rc == KLUIS_OK) { rc = put_chunk(c, id, &offset, p->cipher_length, (struct kluis_bytes){ chunk, n }, err); }
-        if (rc == KLUIS_OK && offset <= before && ++same > 3) { rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not get on with an upload: it is tried again later"); }
+        if (rc == KLUIS_OK && offset <= before && ++same > 3) {
+            rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not get on with an upload: it is tried again later");
+        }
         if (rc == KLUIS_OK && offset > before && w != NULL && w->sent != NULL) { w->sent(w->ctx, offset - before, 0); }
     }
     kluis_free(chunk);
@@ -190,9 +208,14 @@ static kluis_status make_message(struct courier *c, const struct stock_package *
     if (rc == KLUIS_OK) {
         rc = kluis_session_encrypt(c->session, kluis_buf_bytes(&plain), body, err);
         if (rc == KLUIS_OK) {
-            rc = kluis_db_run(c->h->db, NULL, err, "INSERT INTO outbox(message,package,body) VALUES(?1,?2,?3)", "bhb", (struct kluis_bytes){ id, 16 }, p->id, kluis_buf_bytes(body));
+            rc = kluis_db_run(c->h->db, NULL, err, "INSERT INTO outbox(message,package,body) VALUES(?1,?2,?3)", "bhb", (struct kluis_bytes){ id, 16 },
+                              p->id, kluis_buf_bytes(body));
         }
-        if (rc == KLUIS_OK) { rc = kluis_db_commit(c->h->db, "agent.message.made", err); } else { kluis_db_rollback(c->h->db); }
+        if (rc == KLUIS_OK) {
+            rc = kluis_db_commit(c->h->db, "agent.message.made", err);
+        } else {
+            kluis_db_rollback(c->h->db);
+        }
     }
     if (plain.data != NULL) { kluis_wipe(plain.data, plain.cap); }
     return rc;

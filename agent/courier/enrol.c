@@ -7,9 +7,13 @@
 
 enum { REPLY_MAX = 256 << 10, ATTEMPT_S = 180, WAIT_S = 20, TICKET = 32 };
 
-struct fresh { struct kluis_key *device, *login; struct kluis_identity *me; struct kluis_buf device_spki, login_spki; };
+struct fresh {
+    struct kluis_key *device, *login;
+    struct kluis_identity *me;
+    struct kluis_buf device_spki, login_spki;
+};
 struct reply {
-    struct kluis_buf raw;                    /* everything below points into it */
+    struct kluis_buf raw; /* everything below points into it */
     char device[33];
     struct kluis_bytes device_cert, login_cert, ca_cert, root_cert, trust_json, session_seal;
     uint8_t vault[33];
@@ -81,13 +85,24 @@ static kluis_status exchange(struct http *http, const struct kluis_buf *request,
             (void)snprintf(path, sizeof path, "/v1/enrol/%s?wait=%d", ticket, WAIT_S);
             rc = http_request(http, "GET", path, (struct kluis_bytes){ NULL, 0 }, false, WAIT_S + 15, &a, err);
         }
-        if (rc == KLUIS_OK && a.status == 200) { kluis_buf_add(reply, a.body.data, a.body.len); rc = kluis_buf_ok(reply, err); break; }
+        if (rc == KLUIS_OK && a.status == 200) {
+            kluis_buf_add(reply, a.body.data, a.body.len);
+            rc = kluis_buf_ok(reply, err);
+            break;
+        }
         if (rc == KLUIS_OK && a.status == 404) { ticket[0] = '\0'; }
         if (rc == KLUIS_OK && a.status != 204 && a.status != 404) { rc = http_refusal(&a, "the gate has no reply to the enrolment", err); }
         done = (rc != KLUIS_OK && rc != KLUIS_E_BUSY) || kluis_monotonic_us() > until;
-        if (done && rc == KLUIS_OK) { rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "the vault did not answer the enrolment within %d s: try again with the same code", ATTEMPT_S); }
-        if (!done && rc == KLUIS_E_BUSY) { kluis_err_clear(err); rc = KLUIS_OK; kluis_sleep_us(1000000); }
-        else if (!done && a.status == 404) { kluis_sleep_us(1000000); }
+        if (done && rc == KLUIS_OK) {
+            rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "the vault did not answer the enrolment within %d s: try again with the same code", ATTEMPT_S);
+        }
+        if (!done && rc == KLUIS_E_BUSY) {
+            kluis_err_clear(err);
+            rc = KLUIS_OK;
+            kluis_sleep_us(1000000);
+        } else if (!done && a.status == 404) {
+            kluis_sleep_us(1000000);
+        }
     }
     kluis_buf_free(&a.body);
     return rc;
@@ -98,10 +113,14 @@ static kluis_status exchange(struct http *http, const struct kluis_buf *request,
 static kluis_status refused(struct kluis_bytes raw, struct kluis_err *err)
 {
     struct kluis_wire w = kluis_wire_open(raw);
-    if (!kluis_wire_is(&w, "chatkluis-enrol-refusal-v1")) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the reply to the enrolment is malformed: ask for a new code"); }
+    if (!kluis_wire_is(&w, "chatkluis-enrol-refusal-v1")) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the reply to the enrolment is malformed: ask for a new code");
+    }
     struct kluis_bytes b = kluis_wire_get(&w, 32);
     struct kluis_str word = { (const char *)b.ptr, b.len };
-    static const struct { const char *word, *say; } words[] = {
+    static const struct {
+        const char *word, *say;
+    } words[] = {
         { "unknown", "the vault does not know this code: check that it was copied whole" },
         { "expired", "this code has expired: ask for a new one" },
         { "used", "this code was used before: ask for a new one" },
@@ -152,11 +171,14 @@ static kluis_status read_reply(struct reply *r, const struct kluis_buf *request,
 
 static bool same(struct kluis_bytes a, struct kluis_bytes b) { return a.len == b.len && a.len > 0 && memcmp(a.ptr, b.ptr, a.len) == 0; }
 
-static kluis_status own_certificate(struct kluis_bytes cert, enum kluis_cert_role role, const struct kluis_buf *spki, struct kluis_bytes ca, const char *what, struct kluis_err *err)
+static kluis_status own_certificate(struct kluis_bytes cert, enum kluis_cert_role role, const struct kluis_buf *spki, struct kluis_bytes ca,
+                                    const char *what, struct kluis_err *err)
 {
     KLUIS_AUTO_BUF(have, 1024);
     KLUIS_TRY(kluis_cert_spki(cert, &have, err));
-    if (!same(kluis_buf_bytes(&have), kluis_buf_bytes(spki))) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the %s certificate is for another key: ask for a new code", what); }
+    if (!same(kluis_buf_bytes(&have), kluis_buf_bytes(spki))) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the %s certificate is for another key: ask for a new code", what);
+    }
     return kluis_cert_check(cert, role, &ca, 1, kluis_now_us(), err);
 }
 
@@ -170,7 +192,8 @@ static kluis_status check_reply(const struct reply *r, const struct fresh *f, co
     KLUIS_TRY(kluis_cert_spki(r->root_cert, &root_spki, err));
     kluis_sha256_of(root_spki.data, root_spki.len, sha);
     if (!kluis_equal_secret(sha, code->root, sizeof code->root)) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault's root certificate is not the one of this code: ask your administrator, somebody may stand in between");
+        return KLUIS_FAIL(err, KLUIS_E_REJECT,
+                          "the vault's root certificate is not the one of this code: ask your administrator, somebody may stand in between");
     }
     KLUIS_TRY(kluis_cert_check(r->root_cert, KLUIS_CERT_ROOT, &r->root_cert, 1, now, err));
     /* 3: the device CA under that root, and named in trust.json with seal and time authorities. */
@@ -238,7 +261,10 @@ static kluis_status store(struct home *h, const char *server, const struct reply
     kluis_durable_step("agent.enrol.login-key");
     KLUIS_TRY(kluis_db_begin(h->db, err));
     kluis_status rc = put_config(h, server, r, f, err);
-    if (rc != KLUIS_OK) { kluis_db_rollback(h->db); return rc; }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(h->db);
+        return rc;
+    }
     KLUIS_TRY(kluis_db_commit(h->db, "agent.enrol.done", err));
     return home_tidy_keys(h, err);
 }

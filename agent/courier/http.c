@@ -75,8 +75,8 @@ static int judge_chain(X509_STORE_CTX *x, void *arg)
     int ok = 0;
     X509_STORE *store = X509_STORE_new();
     X509_STORE_CTX *own = X509_STORE_CTX_new();
-    if (store != NULL && own != NULL && X509_STORE_add_cert(store, root) == 1
-        && X509_STORE_CTX_init(own, store, X509_STORE_CTX_get0_cert(x), sent) == 1 && X509_STORE_CTX_set_purpose(own, X509_PURPOSE_SSL_SERVER) == 1) {
+    if (store != NULL && own != NULL && X509_STORE_add_cert(store, root) == 1 &&
+        X509_STORE_CTX_init(own, store, X509_STORE_CTX_get0_cert(x), sent) == 1 && X509_STORE_CTX_set_purpose(own, X509_PURPOSE_SSL_SERVER) == 1) {
         ok = X509_verify_cert(own) == 1;
     }
     X509_STORE_CTX_free(own);
@@ -111,9 +111,9 @@ static kluis_status set_up(struct http *h, struct kluis_err *err)
     if (v->ssl_version == NULL || strncmp(v->ssl_version, "OpenSSL", 7) != 0) {
         return KLUIS_FAIL(err, KLUIS_E_BUG, "this libcurl does not use OpenSSL: install libcurl4 instead of its GnuTLS flavour");
     }
-#define SET(option, value)                                                                         \
-    do {                                                                                           \
-        if (rc == CURLE_OK) { rc = curl_easy_setopt(h->curl, option, value); }                     \
+#define SET(option, value)                                                                                                                           \
+    do {                                                                                                                                             \
+        if (rc == CURLE_OK) { rc = curl_easy_setopt(h->curl, option, value); }                                                                       \
     } while (0)
     SET(CURLOPT_PROTOCOLS_STR, "https");
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
@@ -156,14 +156,23 @@ kluis_status http_new(struct http **out, const struct http_setup *s, struct klui
     h->login = s->login;
     if (rc == KLUIS_OK && (h->curl = curl_easy_init()) == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for libcurl"); }
     if (rc == KLUIS_OK) { rc = set_up(h, err); }
-    if (rc != KLUIS_OK) { http_free(h); return rc; }
+    if (rc != KLUIS_OK) {
+        http_free(h);
+        return rc;
+    }
     *out = h;
     return KLUIS_OK;
 }
 
 /* ---- one request ---- */
 
-struct transfer { struct http_answer *answer; struct http *h; const uint8_t *body; size_t left; bool too_much; };
+struct transfer {
+    struct http_answer *answer;
+    struct http *h;
+    const uint8_t *body;
+    size_t left;
+    bool too_much;
+};
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
@@ -224,7 +233,8 @@ static kluis_status curl_failure(const struct http *h, CURLcode rc, const struct
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_ISSUER_ERROR:
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s does not prove that it is your organisation's gate (%s): check the address, or ask for a new code", h->gate, curl_easy_strerror(rc));
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s does not prove that it is your organisation's gate (%s): check the address, or ask for a new code",
+                          h->gate, curl_easy_strerror(rc));
     case CURLE_OUT_OF_MEMORY: return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a request");
     default: return KLUIS_FAIL(err, KLUIS_E_BUSY, "cannot reach %s (%s): it is tried again later", h->gate, curl_easy_strerror(rc));
     }
@@ -242,13 +252,17 @@ static kluis_status perform(struct http *h, const char *method, const char *path
     int n = snprintf(url, sizeof url, "%s%s", h->base, path);
     if (n < 0 || (size_t)n >= sizeof url) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the address is too long"); }
     bool sends = strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0;
-    struct curl_slist *headers = curl_slist_append(NULL, "Expect:"), *more = headers == NULL ? NULL : curl_slist_append(headers, "Content-Type: application/octet-stream");
+    struct curl_slist *headers = curl_slist_append(NULL, "Expect:"),
+                      *more = headers == NULL ? NULL : curl_slist_append(headers, "Content-Type: application/octet-stream");
     if (more != NULL && authorization != NULL) { more = curl_slist_append(headers, authorization); }
-    if (more == NULL) { curl_slist_free_all(headers); return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a request"); }
+    if (more == NULL) {
+        curl_slist_free_all(headers);
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a request");
+    }
     CURLcode rc = CURLE_OK;
-#define SET(option, value)                                                                         \
-    do {                                                                                           \
-        if (rc == CURLE_OK) { rc = curl_easy_setopt(h->curl, option, value); }                     \
+#define SET(option, value)                                                                                                                           \
+    do {                                                                                                                                             \
+        if (rc == CURLE_OK) { rc = curl_easy_setopt(h->curl, option, value); }                                                                       \
     } while (0)
     SET(CURLOPT_URL, url);
     SET(CURLOPT_HTTPHEADER, headers);
@@ -295,7 +309,8 @@ static kluis_status fetch_nonce(struct http *h, struct kluis_err *err)
     return rc;
 }
 
-kluis_status http_request(struct http *h, const char *method, const char *path, struct kluis_bytes body, bool sign, int timeout_s, struct http_answer *out, struct kluis_err *err)
+kluis_status http_request(struct http *h, const char *method, const char *path, struct kluis_bytes body, bool sign, int timeout_s,
+                          struct http_answer *out, struct kluis_err *err)
 {
     if (!sign || h->login == NULL) { return perform(h, method, path, body, NULL, timeout_s, out, err); }
     uint8_t sha[32];
@@ -321,7 +336,10 @@ kluis_status http_refusal(const struct http_answer *a, const char *what, struct 
 {
     char line[120];
     size_t n = 0;
-    while (n < a->body.len && n + 1 < sizeof line && a->body.data[n] >= ' ' && a->body.data[n] < 0x7f) { line[n] = (char)a->body.data[n]; n++; }
+    while (n < a->body.len && n + 1 < sizeof line && a->body.data[n] >= ' ' && a->body.data[n] < 0x7f) {
+        line[n] = (char)a->body.data[n];
+        n++;
+    }
     line[n] = '\0'; /* one line of printable text, or less */
     bool again = a->status == 429 || a->status >= 500;
     return KLUIS_FAIL(err, again ? KLUIS_E_BUSY : KLUIS_E_REJECT, "%s: the gate answered %d%s%s", what, a->status, n > 0 ? ": " : "", line);

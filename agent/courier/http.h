@@ -9,10 +9,10 @@ enum { HTTP_BODY_MAX = 24 << 20, HTTP_HOST_MAX = 280 };
 
 struct http;
 struct http_setup {
-    const char *server;                 /* "https://host:port"                                              */
-    struct kluis_bytes root;            /* DER: the organisation's root, beside the system's store; may be empty */
-    const uint8_t *root_fingerprint;    /* 16 bytes, during enrolment: a chain that ends in it is accepted   */
-    const char *device;                 /* NULL: nothing is signed                                          */
+    const char *server;              /* "https://host:port"                                              */
+    struct kluis_bytes root;         /* DER: the organisation's root, beside the system's store; may be empty */
+    const uint8_t *root_fingerprint; /* 16 bytes, during enrolment: a chain that ends in it is accepted   */
+    const char *device;              /* NULL: nothing is signed                                          */
     const struct kluis_key *login;
 };
 /* E_USAGE: not an https address.  Everything in setup is borrowed but server. */
@@ -22,9 +22,10 @@ bool http_address_ok(const char *server);
 
 struct http_answer {
     int status;
-    struct kluis_buf body;              /* caller inits with its ceiling                                    */
-    bool has_offset; uint64_t offset;   /* Chatkluis-Offset                                                 */
-    int64_t retry_after_s;              /* 0: not said                                                      */
+    struct kluis_buf body; /* caller inits with its ceiling                                    */
+    bool has_offset;
+    uint64_t offset;       /* Chatkluis-Offset                                                 */
+    int64_t retry_after_s; /* 0: not said                                                      */
 };
 /* One request; signed when the setup had a device and `sign`.  A 401 with a fresh nonce is tried once more.
  * OK: an answer came, whatever its status.  E_BUSY: no answer (cannot connect, time-out); E_REJECT: TLS did not agree, or a nonce that

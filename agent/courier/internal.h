@@ -15,21 +15,23 @@ struct courier {
     char device[64];
     struct kluis_key *login;
     struct kluis_buf root;
-    struct kluis_identity *me;              /* secret memory */
+    struct kluis_identity *me; /* secret memory */
     uint8_t vault_identity[33];
     struct kluis_session_store store;
     struct kluis_session *session;
     int64_t retry_after_s;
-    int64_t no_stamp_before_us;             /* after a failed time-stamp */
+    int64_t no_stamp_before_us; /* after a failed time-stamp */
 };
 
 /* A config value whose length is fixed. */
 KLUIS_MUSTUSE kluis_status courier_fixed(struct home *h, const char *key, void *out, size_t n, struct kluis_err *err);
 /* session.c: rows of session state, boxed under the home key. */
 struct kluis_session_store courier_store(struct home *h);
-KLUIS_MUSTUSE kluis_status courier_judge_session_seal(const struct kluis_trust *t, const uint8_t identity[33], struct kluis_bytes seal, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status courier_judge_session_seal(const struct kluis_trust *t, const uint8_t identity[33], struct kluis_bytes seal,
+                                                      struct kluis_err *err);
 /* E_REJECT: not a seal of this organisation over content; `what` names it in the message. */
-KLUIS_MUSTUSE kluis_status courier_judge_seal(const struct kluis_trust *t, struct kluis_bytes seal, struct kluis_bytes content, const char *what, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status courier_judge_seal(const struct kluis_trust *t, struct kluis_bytes seal, struct kluis_bytes content, const char *what,
+                                              struct kluis_err *err);
 /* Makes sure that there is a session, and that it is one the vault still has: fetches the bundle when there is none, or when what was
  * sent has stayed without an answer.  A new session unmakes the messages of everything that is not acknowledged. */
 KLUIS_MUSTUSE kluis_status courier_ensure_session(struct courier *c, struct kluis_err *err);

@@ -9,7 +9,9 @@ kluis_status courier_fixed(struct home *h, const char *key, void *out, size_t n,
 {
     KLUIS_AUTO_BUF(b, n);
     kluis_status rc = home_bytes(h, key, &b, err);
-    if (rc == KLUIS_E_NOTFOUND || (rc == KLUIS_OK && b.len != n)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the enrolment of '%s' is incomplete: enrol again with a new code", h->dir); }
+    if (rc == KLUIS_E_NOTFOUND || (rc == KLUIS_OK && b.len != n)) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the enrolment of '%s' is incomplete: enrol again with a new code", h->dir);
+    }
     if (rc == KLUIS_OK) { memcpy(out, b.data, n); }
     return rc;
 }
@@ -17,13 +19,17 @@ kluis_status courier_fixed(struct home *h, const char *key, void *out, size_t n,
 kluis_status courier_standing(struct courier *c, kluis_status rc, struct kluis_err *err)
 {
     int64_t was = home_int(c->h, "suspended", STANDING_GOOD), is = was;
-    if (rc == KLUIS_E_REJECT && http_status(c->http) == 403) { is = STANDING_GATE_SAYS; }
-    else if (rc == KLUIS_OK || rc == KLUIS_END) { is = STANDING_GOOD; }
+    if (rc == KLUIS_E_REJECT && http_status(c->http) == 403) {
+        is = STANDING_GATE_SAYS;
+    } else if (rc == KLUIS_OK || rc == KLUIS_END) {
+        is = STANDING_GOOD;
+    }
     if (was == STANDING_SUSPENDED) { return rc; }
     if (is != was) { KLUIS_TRY(home_set_int(c->h, "suspended", is, err)); }
     if (rc != KLUIS_E_REJECT || is != STANDING_GATE_SAYS) { return rc; }
     kluis_err_clear(err);
-    return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate says that the vault has suspended this device: ask your administrator for a new code and enrol again");
+    return KLUIS_FAIL(err, KLUIS_E_REJECT,
+                      "the gate says that the vault has suspended this device: ask your administrator for a new code and enrol again");
 }
 
 /* ---- store: every row boxed, the caller holds the transaction ---- */
@@ -54,7 +60,8 @@ static kluis_status store_put(void *ctx, enum kluis_store_table t, const char *k
     KLUIS_AUTO_BUF(box, ROW_MAX + HOME_BOX_EXTRA);
     KLUIS_TRY(row_label(t, key, label, err));
     KLUIS_TRY(home_box(h, label, value, &box, err));
-    return kluis_db_run(h->db, NULL, err, "INSERT INTO session(tbl,key,value) VALUES(?1,?2,?3) ON CONFLICT(tbl,key) DO UPDATE SET value=excluded.value", "isb",
+    return kluis_db_run(h->db, NULL, err,
+                        "INSERT INTO session(tbl,key,value) VALUES(?1,?2,?3) ON CONFLICT(tbl,key) DO UPDATE SET value=excluded.value", "isb",
                         (int64_t)t, key, kluis_buf_bytes(&box));
 }
 
@@ -70,7 +77,8 @@ struct kluis_session_store courier_store(struct home *h) { return (struct kluis_
 
 /* ---- seals ---- */
 
-kluis_status courier_judge_seal(const struct kluis_trust *t, struct kluis_bytes seal, struct kluis_bytes content, const char *what, struct kluis_err *err)
+kluis_status courier_judge_seal(const struct kluis_trust *t, struct kluis_bytes seal, struct kluis_bytes content, const char *what,
+                                struct kluis_err *err)
 {
     struct kluis_seal_verdict v;
     memset(&v, 0, sizeof v);
@@ -101,14 +109,18 @@ static kluis_status read_bundle(struct courier *c, struct kluis_bytes body, stru
     uint32_t id = kluis_wire_get_u32(&w);
     struct kluis_bytes key = kluis_wire_get(&w, 33);
     KLUIS_TRY(kluis_wire_end(&w, "the vault's prekey bundle", err));
-    if ((id == 0) != (key.len == 0) || (id != 0 && key.len != 33)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate's one-time prekey is malformed"); }
+    if ((id == 0) != (key.len == 0) || (id != 0 && key.len != 33)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate's one-time prekey is malformed");
+    }
     KLUIS_TRY(kluis_bundle_read(signed_part, b, err));
     if (memcmp(b->identity, c->vault_identity, sizeof b->identity) != 0) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate offers another vault than the one enrolled with: nothing is sent, tell your administrator");
     }
     KLUIS_TRY(courier_judge_seal(c->trust, seal, signed_part, "the vault's prekey bundle", err));
     int64_t now = kluis_now_us();
-    if (b->expires_us <= now) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault's prekey bundle has expired: check this computer's clock, else tell your administrator"); }
+    if (b->expires_us <= now) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault's prekey bundle has expired: check this computer's clock, else tell your administrator");
+    }
     if (b->epoch > INT64_MAX || (int64_t)b->epoch < home_int(c->h, "epoch", 0) || b->expires_us < home_int(c->h, "bundle-expiry", 0)) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate offers an older prekey bundle than before: nothing is sent, tell your administrator");
     }
@@ -136,7 +148,10 @@ static kluis_status accept(struct courier *c, const struct kluis_bundle *b, bool
     if (rc == KLUIS_OK) { rc = home_set_int(c->h, "epoch", (int64_t)b->epoch, err); }
     if (rc == KLUIS_OK) { rc = home_set_int(c->h, "bundle-expiry", b->expires_us, err); }
     if (rc == KLUIS_OK) { rc = home_set_int(c->h, "bundle-asked", kluis_now_us(), err); }
-    if (rc != KLUIS_OK) { kluis_db_rollback(c->h->db); return rc; }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(c->h->db);
+        return rc;
+    }
     return kluis_db_commit(c->h->db, renew ? "agent.session.started" : "agent.session.confirmed", err);
 }
 
@@ -148,7 +163,8 @@ static kluis_status is_silent(struct courier *c, bool *silent, struct kluis_err 
     struct sqlite3_stmt *st = NULL;
     *silent = false;
     if (home_int(c->h, "bundle-asked", 0) > now - (int64_t)ASK_AGAIN_S * 1000000) { return KLUIS_OK; }
-    KLUIS_TRY(kluis_db_query(c->h->db, &st, err, "SELECT 1 FROM package WHERE state=2 AND handed<?1 LIMIT 1", "i", now - (int64_t)SILENCE_S * 1000000));
+    KLUIS_TRY(
+        kluis_db_query(c->h->db, &st, err, "SELECT 1 FROM package WHERE state=2 AND handed<?1 LIMIT 1", "i", now - (int64_t)SILENCE_S * 1000000));
     kluis_status rc = kluis_db_step(c->h->db, st, err);
     kluis_db_done(st);
     *silent = rc == KLUIS_OK;

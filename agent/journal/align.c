@@ -4,32 +4,56 @@
 #include "kluis/record.h"
 
 enum {
-    QUARTER = 900, SHIFT_MAX = 26 * 3600, SHIFTS = 2 * (SHIFT_MAX / QUARTER) + 1,
-    POOL = 1 << 16,          /* stored entries looked at for one window                         */
-    SLOTS = 1 << 13,         /* hash table over the window's fingerprints; twice ALIGN_WINDOW   */
-    CACHE = 4,               /* decoded chunks kept                                             */
-    NAMES = 1 << 14,         /* pairs (new author, old author) voted on; a power of two         */
-    COMMON = 8,              /* an entry with more equals than this says nothing about a shift  */
-    SHIFT_RUN = 6, SHIFT_VOTES = 3, NAME_VOTES = 2
+    QUARTER = 900,
+    SHIFT_MAX = 26 * 3600,
+    SHIFTS = 2 * (SHIFT_MAX / QUARTER) + 1,
+    POOL = 1 << 16,  /* stored entries looked at for one window                         */
+    SLOTS = 1 << 13, /* hash table over the window's fingerprints; twice ALIGN_WINDOW   */
+    CACHE = 4,       /* decoded chunks kept                                             */
+    NAMES = 1 << 14, /* pairs (new author, old author) voted on; a power of two         */
+    COMMON = 8,      /* an entry with more equals than this says nothing about a shift  */
+    SHIFT_RUN = 6,
+    SHIFT_VOTES = 3,
+    NAME_VOTES = 2
 };
 _Static_assert(SLOTS == 2 * ALIGN_WINDOW, "the table is half full at most");
 
-struct candidate { int64_t t; uint32_t tag, next; uint32_t span, at; int32_t tolerance; uint16_t hint; uint8_t level; bool taken; };
-struct vote { uint32_t from, to, votes, chances; };
-struct chunk { struct align_entry *e; size_t span; uint64_t used; };
+struct candidate {
+    int64_t t;
+    uint32_t tag, next;
+    uint32_t span, at;
+    int32_t tolerance;
+    uint16_t hint;
+    uint8_t level;
+    bool taken;
+};
+struct vote {
+    uint32_t from, to, votes, chances;
+};
+struct chunk {
+    struct align_entry *e;
+    size_t span;
+    uint64_t used;
+};
 
 struct aligner {
     struct align_store store;
     int precision;
     bool may_shift;
-    uint8_t **consumed;              /* a bit an entry, per span; made when first needed */
+    uint8_t **consumed; /* a bit an entry, per span; made when first needed */
     struct chunk cache[CACHE];
     uint64_t clock;
     int64_t last_shift;
-    struct candidate *pool; size_t n_pool;
-    struct { uint64_t fp; uint32_t head, count; bool used; } *slot;
-    uint32_t *order;                 /* the window's entries by time */
-    struct vote *votes; size_t n_votes;
+    struct candidate *pool;
+    size_t n_pool;
+    struct {
+        uint64_t fp;
+        uint32_t head, count;
+        bool used;
+    } * slot;
+    uint32_t *order; /* the window's entries by time */
+    struct vote *votes;
+    size_t n_votes;
     bool overflow;
 };
 
@@ -55,8 +79,12 @@ void align_put(uint8_t out[ALIGN_ENTRY_WIRE], const struct align_entry *e)
 void align_get(const uint8_t in[ALIGN_ENTRY_WIRE], struct align_entry *e)
 {
     uint64_t x = get64(in + 16);
-    *e = (struct align_entry){ .t = (int64_t)get64(in), .fp = get64(in + 8), .tag = (uint32_t)(x >> 32),
-                               .hint = (uint16_t)(x >> 16), .level = (uint8_t)(x >> 8), .has_id = (uint8_t)x };
+    *e = (struct align_entry){ .t = (int64_t)get64(in),
+                               .fp = get64(in + 8),
+                               .tag = (uint32_t)(x >> 32),
+                               .hint = (uint16_t)(x >> 16),
+                               .level = (uint8_t)(x >> 8),
+                               .has_id = (uint8_t)x };
 }
 
 void align_free(struct aligner *a)
@@ -99,7 +127,11 @@ static kluis_status load(struct aligner *a, size_t span, struct align_entry **ou
     struct chunk *oldest = &a->cache[0];
     for (size_t i = 0; i < CACHE; i++) {
         struct chunk *c = &a->cache[i];
-        if (c->e != NULL && c->span == span) { c->used = ++a->clock; *out = c->e; return KLUIS_OK; }
+        if (c->e != NULL && c->span == span) {
+            c->used = ++a->clock;
+            *out = c->e;
+            return KLUIS_OK;
+        }
         if (c->used < oldest->used) { oldest = c; }
     }
     const struct align_span *s = &a->store.spans[span];
@@ -176,9 +208,18 @@ static kluis_status gather(struct aligner *a, const struct align_entry *e, size_
             if (o[i].t < from || o[i].t > to || (!with_consumed && is_consumed(a, k, i))) { continue; }
             size_t s = find(a, o[i].fp);
             if (!a->slot[s].used) { continue; }
-            if (a->n_pool == POOL) { a->overflow = true; return KLUIS_OK; }
-            a->pool[a->n_pool] = (struct candidate){ .t = o[i].t, .tag = o[i].tag, .next = a->slot[s].head, .span = (uint32_t)k, .at = i,
-                                                     .tolerance = tolerance(span->precision, a->precision), .hint = o[i].hint, .level = o[i].level };
+            if (a->n_pool == POOL) {
+                a->overflow = true;
+                return KLUIS_OK;
+            }
+            a->pool[a->n_pool] = (struct candidate){ .t = o[i].t,
+                                                     .tag = o[i].tag,
+                                                     .next = a->slot[s].head,
+                                                     .span = (uint32_t)k,
+                                                     .at = i,
+                                                     .tolerance = tolerance(span->precision, a->precision),
+                                                     .hint = o[i].hint,
+                                                     .level = o[i].level };
             a->slot[s].head = (uint32_t)a->n_pool++;
             a->slot[s].count++;
         }
@@ -233,7 +274,9 @@ static int64_t find_shift(struct aligner *a, const struct align_entry *e, const 
 
 /* ---- matching ---- */
 
-struct by_time { const struct align_entry *e; };
+struct by_time {
+    const struct align_entry *e;
+};
 
 static int later(const void *x, const void *y, void *ctx)
 {
@@ -303,7 +346,11 @@ bool align_is_new_author(const struct aligner *a, uint32_t tag)
     size_t lo = 0, hi = a->store.n_tags;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (a->store.tags[mid] < tag) { lo = mid + 1; } else { hi = mid; }
+        if (a->store.tags[mid] < tag) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
     }
     return lo == a->store.n_tags || a->store.tags[lo] != tag;
 }
@@ -359,7 +406,10 @@ void align_learned(struct aligner *a)
         if (v->votes == 0 || v->from == v->to) { continue; }
         struct vote *all = vote_of(a, v->from, v->from);
         bool sure = all != NULL && v->votes >= NAME_VOTES && 2 * v->votes > all->chances;
-        if (sure && all->to == v->from) { all->votes = v->to; all->chances = UINT32_MAX; }
+        if (sure && all->to == v->from) {
+            all->votes = v->to;
+            all->chances = UINT32_MAX;
+        }
     }
 }
 

@@ -18,23 +18,29 @@
 enum { ALIGN_WINDOW = 4096, ALIGN_ENTRY_WIRE = 24, ALIGN_CHUNK_MAX = 10000 };
 
 struct align_entry {
-    int64_t t;       /* sent, seconds                                                            */
-    uint64_t fp;     /* keyed: text and kind; with a platform id: the id                         */
-    uint32_t tag;    /* keyed: author; with a platform id: the content                           */
-    uint16_t hint;   /* keyed: attachment names; chooses between equals, never refuses           */
-    uint8_t level;   /* attachments that came with bytes: a stored entry with fewer is not enough */
+    int64_t t;     /* sent, seconds                                                            */
+    uint64_t fp;   /* keyed: text and kind; with a platform id: the id                         */
+    uint32_t tag;  /* keyed: author; with a platform id: the content                           */
+    uint16_t hint; /* keyed: attachment names; chooses between equals, never refuses           */
+    uint8_t level; /* attachments that came with bytes: a stored entry with fewer is not enough */
     uint8_t has_id;
 };
 void align_put(uint8_t out[ALIGN_ENTRY_WIRE], const struct align_entry *e);
 void align_get(const uint8_t in[ALIGN_ENTRY_WIRE], struct align_entry *e);
 
 /* What is stored, in chunks of at most ALIGN_CHUNK_MAX entries. */
-struct align_span { int64_t id, first, last; uint32_t n; int precision; };  /* precision: enum kluis_precision */
+struct align_span {
+    int64_t id, first, last;
+    uint32_t n;
+    int precision;
+}; /* precision: enum kluis_precision */
 struct align_store {
     void *ctx;
-    const struct align_span *spans; size_t n_spans;                         /* borrowed while the aligner lives */
+    const struct align_span *spans;
+    size_t n_spans; /* borrowed while the aligner lives */
     kluis_status (*load)(void *ctx, int64_t id, uint32_t n, struct align_entry *out, struct kluis_err *err);
-    const uint32_t *tags; size_t n_tags;                                    /* authors seen before, sorted */
+    const uint32_t *tags;
+    size_t n_tags; /* authors seen before, sorted */
 };
 
 struct aligner;
@@ -48,6 +54,6 @@ void align_learned(struct aligner *a);
 KLUIS_MUSTUSE kluis_status align_match(struct aligner *a, const struct align_entry *e, size_t n, bool *known, struct kluis_err *err);
 /* The tag under which an author is remembered (itself, or the one renamed from). */
 uint32_t align_author(const struct aligner *a, uint32_t tag);
-void align_free(struct aligner *a);                 /* NULL: no-op */
+void align_free(struct aligner *a); /* NULL: no-op */
 
 #endif

@@ -8,9 +8,11 @@ enum { NONCE = 12, TAG = 16 };
 
 static kluis_status start(const struct home *h, const char *label, const uint8_t nonce[NONCE], gcry_cipher_hd_t *hd, struct kluis_err *err)
 {
-    if (gcry_cipher_open(hd, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM, 0) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a cipher"); }
-    if (gcry_cipher_setkey(*hd, h->secret, HOME_KEY) != 0 || gcry_cipher_setiv(*hd, nonce, NONCE) != 0
-        || gcry_cipher_authenticate(*hd, label, strlen(label)) != 0) {
+    if (gcry_cipher_open(hd, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM, 0) != 0) {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a cipher");
+    }
+    if (gcry_cipher_setkey(*hd, h->secret, HOME_KEY) != 0 || gcry_cipher_setiv(*hd, nonce, NONCE) != 0 ||
+        gcry_cipher_authenticate(*hd, label, strlen(label)) != 0) {
         gcry_cipher_close(*hd);
         return KLUIS_FAIL(err, KLUIS_E_BUG, "cannot set up the home cipher");
     }
@@ -38,7 +40,9 @@ kluis_status home_box(const struct home *h, const char *label, struct kluis_byte
 kluis_status home_unbox(const struct home *h, const char *label, struct kluis_bytes box, struct kluis_buf *plain, struct kluis_err *err)
 {
     gcry_cipher_hd_t hd = NULL;
-    if (box.ptr == NULL || box.len < HOME_BOX_EXTRA) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a stored value of agent.db is cut short: restore the home folder"); }
+    if (box.ptr == NULL || box.len < HOME_BOX_EXTRA) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a stored value of agent.db is cut short: restore the home folder");
+    }
     size_t n = box.len - HOME_BOX_EXTRA;
     uint8_t *p = kluis_buf_reserve(plain, n + 1);
     if (p == NULL) { return kluis_buf_ok(plain, err); }

@@ -3,7 +3,10 @@
  * One sticky flag instead of a test after every string: nothing is read back before it was looked at. */
 #include "agent/journal/copy.h"
 
-struct copier { struct kluis_arena *a; bool full; };
+struct copier {
+    struct kluis_arena *a;
+    bool full;
+};
 
 static struct kluis_str str(struct copier *c, struct kluis_str s)
 {
@@ -16,7 +19,10 @@ static void *array(struct copier *c, const void *p, size_t n, size_t size)
 {
     if (n == 0) { return NULL; }
     void *q = n > SIZE_MAX / size ? NULL : kluis_arena_alloc(c->a, n * size);
-    if (q == NULL) { c->full = true; return NULL; }
+    if (q == NULL) {
+        c->full = true;
+        return NULL;
+    }
     memcpy(q, p, n * size);
     return q;
 }

@@ -4,7 +4,7 @@
 
 #include "kluis/record.h"
 
-enum { COPY_HEADER_MAX = 8 << 20 };   /* bytes of one conversation's header: 4,096 people with long names */
+enum { COPY_HEADER_MAX = 8 << 20 }; /* bytes of one conversation's header: 4,096 people with long names */
 
 /* E_LIMIT or E_NOMEM: the arena is full; *out is worthless then. */
 KLUIS_MUSTUSE kluis_status copy_header(struct kluis_arena *a, const struct kluis_header *h, struct kluis_header *out, struct kluis_err *err);

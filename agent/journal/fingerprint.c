@@ -5,16 +5,29 @@
 #include "agent/journal/journal.h"
 
 /* SipHash-2-4 (Aumasson and Bernstein, 2012), streaming, so that no text is copied to be hashed. */
-struct sip { uint64_t v0, v1, v2, v3, tail; size_t n; };
+struct sip {
+    uint64_t v0, v1, v2, v3, tail;
+    size_t n;
+};
 
 static uint64_t rotl(uint64_t x, unsigned b) { return x << b | x >> (64 - b); }
 
 static void sip_round(struct sip *s)
 {
-    s->v0 += s->v1; s->v1 = rotl(s->v1, 13); s->v1 ^= s->v0; s->v0 = rotl(s->v0, 32);
-    s->v2 += s->v3; s->v3 = rotl(s->v3, 16); s->v3 ^= s->v2;
-    s->v0 += s->v3; s->v3 = rotl(s->v3, 21); s->v3 ^= s->v0;
-    s->v2 += s->v1; s->v1 = rotl(s->v1, 17); s->v1 ^= s->v2; s->v2 = rotl(s->v2, 32);
+    s->v0 += s->v1;
+    s->v1 = rotl(s->v1, 13);
+    s->v1 ^= s->v0;
+    s->v0 = rotl(s->v0, 32);
+    s->v2 += s->v3;
+    s->v3 = rotl(s->v3, 16);
+    s->v3 ^= s->v2;
+    s->v0 += s->v3;
+    s->v3 = rotl(s->v3, 21);
+    s->v3 ^= s->v0;
+    s->v2 += s->v1;
+    s->v1 = rotl(s->v1, 17);
+    s->v1 ^= s->v2;
+    s->v2 = rotl(s->v2, 32);
 }
 
 static uint64_t le64(const uint8_t *p)
@@ -41,7 +54,14 @@ static void sip_word(struct sip *s, uint64_t m)
 static void sip_add(struct sip *s, const void *data, size_t n)
 {
     const uint8_t *p = data;
-    while (n > 0 && (s->n & 7) != 0) { s->tail |= (uint64_t)*p++ << (8 * (s->n++ & 7)); n--; if ((s->n & 7) == 0) { sip_word(s, s->tail); s->tail = 0; } }
+    while (n > 0 && (s->n & 7) != 0) {
+        s->tail |= (uint64_t)*p++ << (8 * (s->n++ & 7));
+        n--;
+        if ((s->n & 7) == 0) {
+            sip_word(s, s->tail);
+            s->tail = 0;
+        }
+    }
     for (; n >= 8; n -= 8, p += 8, s->n += 8) { sip_word(s, le64(p)); }
     for (; n > 0; n--) { s->tail |= (uint64_t)*p++ << (8 * (s->n++ & 7)); }
 }
@@ -105,7 +125,11 @@ void journal_entry(const struct home *h, const struct kluis_header *header, cons
     if (r->sent.us != KLUIS_TIME_ABSENT) { out->t = r->sent.us / 1000000 - (r->sent.us % 1000000 < 0); }
     sip_start(&s, key);
     add_u64(&s, (uint64_t)r->kind);
-    if (out->has_id) { add_str(&s, r->id); } else { add_content(&s, r); }
+    if (out->has_id) {
+        add_str(&s, r->id);
+    } else {
+        add_content(&s, r);
+    }
     out->fp = sip_end(&s);
 
     sip_start(&s, key + 16);

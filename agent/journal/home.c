@@ -46,9 +46,7 @@ static kluis_status take_lock(struct home *h, struct kluis_err *err)
     h->lock_fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
     if (h->lock_fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", path); }
     if (flock(h->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK) {
-            return KLUIS_FAIL(err, KLUIS_E_BUSY, "another agent is working in '%s': wait for it or stop it", h->dir);
-        }
+        if (errno == EWOULDBLOCK) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "another agent is working in '%s': wait for it or stop it", h->dir); }
         return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot lock '%s'", path);
     }
     return KLUIS_OK;
@@ -82,8 +80,8 @@ static kluis_status load_secret(struct home *h, struct kluis_err *err)
     }
     if (rc == KLUIS_OK) {
         static const char info[] = "chatkluis-agent-home-v1";
-        rc = kluis_hkdf_sha256(kluis_buf_bytes(&key), (struct kluis_bytes){ NULL, 0 },
-                               (struct kluis_bytes){ (const uint8_t *)info, sizeof info - 1 }, h->secret, 2 * HOME_KEY, err);
+        rc = kluis_hkdf_sha256(kluis_buf_bytes(&key), (struct kluis_bytes){ NULL, 0 }, (struct kluis_bytes){ (const uint8_t *)info, sizeof info - 1 },
+                               h->secret, 2 * HOME_KEY, err);
     }
     if (key.data != NULL) { kluis_wipe(key.data, key.cap); }
     return rc;
@@ -98,7 +96,10 @@ kluis_status home_open(struct home **out, const char *dir, enum home_lock lock, 
     if (h == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     h->lock_fd = -1;
     size_t n = strlen(dir);
-    if (n == 0 || n >= sizeof h->dir) { rc = KLUIS_FAIL(err, KLUIS_E_USAGE, "the home folder's path is empty or too long"); goto fail; }
+    if (n == 0 || n >= sizeof h->dir) {
+        rc = KLUIS_FAIL(err, KLUIS_E_USAGE, "the home folder's path is empty or too long");
+        goto fail;
+    }
     memcpy(h->dir, dir, n + 1);
     if ((rc = kluis_make_dir(h->dir, err)) != KLUIS_OK) { goto fail; }
     static const char *const folders[] = { "keys", "packages" };
@@ -132,19 +133,22 @@ static kluis_status is_orphan(struct home *h, const char *name, bool *orphan, st
     size_t n = strlen(name);
     *orphan = false;
     if (n < 64 || !kluis_unhex((struct kluis_str){ name, 64 }, id, sizeof id)) { return KLUIS_OK; }
-    if (strcmp(name + 64, ".ckc") != 0) { *orphan = strncmp(name + 64, ".ckc.", 5) == 0; return KLUIS_OK; }
+    if (strcmp(name + 64, ".ckc") != 0) {
+        *orphan = strncmp(name + 64, ".ckc.", 5) == 0;
+        return KLUIS_OK;
+    }
     struct sqlite3_stmt *st = NULL;
     KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT 1 FROM package WHERE id=?1", "h", id));
     kluis_status rc = kluis_db_step(h->db, st, err);
     kluis_db_done(st);
-    if (rc == KLUIS_END) { *orphan = true; return KLUIS_OK; }
+    if (rc == KLUIS_END) {
+        *orphan = true;
+        return KLUIS_OK;
+    }
     return rc;
 }
 
-void home_key_name(const char *what, const char *device, char out[HOME_KEY_NAME])
-{
-    (void)snprintf(out, HOME_KEY_NAME, "%s-%.40s", what, device);
-}
+void home_key_name(const char *what, const char *device, char out[HOME_KEY_NAME]) { (void)snprintf(out, HOME_KEY_NAME, "%s-%.40s", what, device); }
 
 /* A row a device id: written before its keys are, and with the commit that makes another device this home's. */
 kluis_status home_keys_stray(struct home *h, const char *device, struct kluis_err *err)
@@ -159,7 +163,9 @@ static kluis_status next_stray(struct home *h, char device[64], struct kluis_err
     struct sqlite3_stmt *st = NULL;
     KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT substr(key,7) FROM config WHERE key>='stray/' AND key<'stray0' LIMIT 1", ""));
     kluis_status rc = kluis_db_step(h->db, st, err);
-    if (rc == KLUIS_OK && !kluis_db_copy(st, 0, device, 64)) { rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a row of agent.db in '%s' is damaged: restore the home folder", h->dir); }
+    if (rc == KLUIS_OK && !kluis_db_copy(st, 0, device, 64)) {
+        rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a row of agent.db in '%s' is damaged: restore the home folder", h->dir);
+    }
     kluis_db_done(st);
     return rc;
 }
@@ -212,12 +218,14 @@ kluis_status home_tidy(struct home *h, struct kluis_err *err)
 
 kluis_status home_set_int(struct home *h, const char *key, int64_t v, struct kluis_err *err)
 {
-    return kluis_db_run(h->db, NULL, err, "INSERT INTO config(key,value) VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=excluded.value", "si", key, v);
+    return kluis_db_run(h->db, NULL, err, "INSERT INTO config(key,value) VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=excluded.value", "si",
+                        key, v);
 }
 
 kluis_status home_set_bytes(struct home *h, const char *key, struct kluis_bytes v, struct kluis_err *err)
 {
-    return kluis_db_run(h->db, NULL, err, "INSERT INTO config(key,value) VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=excluded.value ", "sb", key, v);
+    return kluis_db_run(h->db, NULL, err, "INSERT INTO config(key,value) VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=excluded.value ", "sb",
+                        key, v);
 }
 
 kluis_status home_set_text(struct home *h, const char *key, const char *v, struct kluis_err *err)

@@ -20,8 +20,8 @@ enum { HOME_KEY = 32, HOME_BOX_EXTRA = 12 + 16, HOME_VALUE_MAX = 1 << 20 };
 struct home {
     char dir[KLUIS_PATH_MAX];
     struct kluis_db *db;
-    int lock_fd;               /* -1: shared                                             */
-    uint8_t *secret;           /* 64 bytes: box key, fingerprint key (derived from home.key) */
+    int lock_fd;     /* -1: shared                                             */
+    uint8_t *secret; /* 64 bytes: box key, fingerprint key (derived from home.key) */
 };
 
 /* Opens, creating what is missing (mode 0700).  E_BUSY: another agent holds it. */
@@ -44,7 +44,8 @@ bool home_enrolled(struct home *h);
 
 /* Boxes: AES-256-GCM under the home key, a random nonce each, bound to `label`.  E_CORRUPT: damaged or another label. */
 KLUIS_MUSTUSE kluis_status home_box(const struct home *h, const char *label, struct kluis_bytes plain, struct kluis_buf *out, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status home_unbox(const struct home *h, const char *label, struct kluis_bytes box, struct kluis_buf *plain, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status home_unbox(const struct home *h, const char *label, struct kluis_bytes box, struct kluis_buf *plain,
+                                      struct kluis_err *err);
 
 /* Keys by name: "home", and with home_key_name "device-<id>" and "login-<id>", so that a new enrolment never overwrites the keys of the
  * one that still counts.  The secret service of the session where there is one, else keys/<name>.key.
@@ -67,12 +68,13 @@ struct home_source {
     int64_t id;
     char kind[64];
     char path[KLUIS_PATH_MAX];
-    struct kluis_buf options;  /* key NUL value NUL …, as typed: "@file" is not replaced here */
-    int64_t last_ok_us, last_error_us;     /* KLUIS_TIME_ABSENT: never */
+    struct kluis_buf options;          /* key NUL value NUL …, as typed: "@file" is not replaced here */
+    int64_t last_ok_us, last_error_us; /* KLUIS_TIME_ABSENT: never */
     char last_error[KLUIS_ERR_MSG];
 };
 void home_source_clear(struct home_source *s);
-KLUIS_MUSTUSE kluis_status home_source_add(struct home *h, const char *kind, const char *path, struct kluis_bytes options, int64_t *id, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status home_source_add(struct home *h, const char *kind, const char *path, struct kluis_bytes options, int64_t *id,
+                                           struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status home_source_remove(struct home *h, int64_t id, struct kluis_err *err); /* E_NOTFOUND */
 /* The next source with an id above `after`.  KLUIS_END: no more. */
 KLUIS_MUSTUSE kluis_status home_source_next(struct home *h, int64_t after, struct home_source *out, struct kluis_err *err);

@@ -8,7 +8,10 @@
 
 enum { OCCURRENCES_MAX = 1 << 20, KEY = 16 };
 
-struct occurrence { uint8_t key[KEY]; uint64_t first, n; };
+struct occurrence {
+    uint8_t key[KEY];
+    uint64_t first, n;
+};
 
 struct reading {
     struct home *h;
@@ -16,19 +19,23 @@ struct reading {
     const struct journal_out *out;
     const struct source_sink *skipped;
     struct journal_counts *counts;
-    struct occurrence *occ; size_t n_occ, cap_occ;
-    int spool;                                   /* fingerprints of the first reading: a file without a name */
-    uint8_t *block;                              /* ALIGN_WINDOW entries on the wire                          */
+    struct occurrence *occ;
+    size_t n_occ, cap_occ;
+    int spool;      /* fingerprints of the first reading: a file without a name */
+    uint8_t *block; /* ALIGN_WINDOW entries on the wire                          */
     uint64_t written, in_block;
-    struct kluis_arena *arena;                   /* holds the header of the conversation being read           */
+    struct kluis_arena *arena; /* holds the header of the conversation being read           */
     struct kluis_header header;
     /* second reading */
     size_t at_occ;
-    uint64_t at;                                 /* records of this occurrence read so far                    */
+    uint64_t at; /* records of this occurrence read so far                    */
     int64_t conversation;
-    struct align_span *spans; uint32_t *tags;
+    struct align_span *spans;
+    uint32_t *tags;
     struct aligner *aligner;
-    struct align_entry *window; bool *known; size_t n_window;
+    struct align_entry *window;
+    bool *known;
+    size_t n_window;
     bool active, abandoned;
 };
 
@@ -64,7 +71,9 @@ static kluis_status first_begin(void *ctx, const struct kluis_header *h, struct 
     struct reading *r = ctx;
     if (r->n_occ == r->cap_occ) {
         size_t cap = r->cap_occ == 0 ? 64 : 2 * r->cap_occ;
-        if (cap > OCCURRENCES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the source holds more than %d conversations: split it", OCCURRENCES_MAX); }
+        if (cap > OCCURRENCES_MAX) {
+            return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the source holds more than %d conversations: split it", OCCURRENCES_MAX);
+        }
         struct occurrence *p = kluis_realloc(r->occ, cap * sizeof *p);
         if (p == NULL) { return no_memory(err); }
         r->occ = p;
@@ -113,7 +122,9 @@ static kluis_status load_chunk(void *ctx, int64_t id, uint32_t n, struct align_e
     KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT entries FROM seen WHERE id=?1", "i", id));
     kluis_status rc = kluis_db_step(h->db, st, err);
     struct kluis_bytes b = rc == KLUIS_OK ? kluis_db_blob(st, 0) : (struct kluis_bytes){ NULL, 0 };
-    if (b.len != (size_t)n * ALIGN_ENTRY_WIRE) { rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the journal in agent.db is damaged: restore the home folder"); }
+    if (b.len != (size_t)n * ALIGN_ENTRY_WIRE) {
+        rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the journal in agent.db is damaged: restore the home folder");
+    }
     for (uint32_t i = 0; rc == KLUIS_OK && i < n; i++) { align_get(b.ptr + (size_t)i * ALIGN_ENTRY_WIRE, &out[i]); }
     kluis_db_done(st);
     return rc;
@@ -150,18 +161,25 @@ static kluis_status load_spans(struct reading *r, size_t *n_spans, size_t *n_tag
     r->spans = kluis_calloc(spans + 1, sizeof *r->spans);
     r->tags = kluis_calloc(tags + 1, sizeof *r->tags);
     if (r->spans == NULL || r->tags == NULL) { return no_memory(err); }
-    kluis_status rc = kluis_db_query(r->h->db, &st, err, "SELECT id,first,last,n,precision FROM seen WHERE conversation=?1 ORDER BY id", "i", r->conversation);
+    kluis_status rc =
+        kluis_db_query(r->h->db, &st, err, "SELECT id,first,last,n,precision FROM seen WHERE conversation=?1 ORDER BY id", "i", r->conversation);
     *n_spans = 0;
     while (rc == KLUIS_OK && *n_spans < spans && (rc = kluis_db_step(r->h->db, st, err)) == KLUIS_OK) {
         int64_t n = kluis_db_int(st, 3);
-        if (n < 0 || n > ALIGN_CHUNK_MAX) { rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the journal in agent.db is damaged: restore the home folder"); break; }
-        r->spans[(*n_spans)++] = (struct align_span){ kluis_db_int(st, 0), kluis_db_int(st, 1), kluis_db_int(st, 2), (uint32_t)n, (int)kluis_db_int(st, 4) };
+        if (n < 0 || n > ALIGN_CHUNK_MAX) {
+            rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the journal in agent.db is damaged: restore the home folder");
+            break;
+        }
+        r->spans[(*n_spans)++] =
+            (struct align_span){ kluis_db_int(st, 0), kluis_db_int(st, 1), kluis_db_int(st, 2), (uint32_t)n, (int)kluis_db_int(st, 4) };
     }
     kluis_db_done(st);
     if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
     rc = kluis_db_query(r->h->db, &st, err, "SELECT tag FROM author WHERE conversation=?1 ORDER BY tag", "i", r->conversation);
     *n_tags = 0;
-    while (rc == KLUIS_OK && *n_tags < tags && (rc = kluis_db_step(r->h->db, st, err)) == KLUIS_OK) { r->tags[(*n_tags)++] = (uint32_t)kluis_db_int(st, 0); }
+    while (rc == KLUIS_OK && *n_tags < tags && (rc = kluis_db_step(r->h->db, st, err)) == KLUIS_OK) {
+        r->tags[(*n_tags)++] = (uint32_t)kluis_db_int(st, 0);
+    }
     kluis_db_done(st);
     return rc == KLUIS_END ? KLUIS_OK : rc;
 }
@@ -173,7 +191,8 @@ static kluis_status read_window(struct reading *r, uint64_t from, struct kluis_e
     const struct occurrence *o = &r->occ[r->at_occ];
     uint64_t left = o->n - from;
     r->n_window = left < ALIGN_WINDOW ? (size_t)left : ALIGN_WINDOW;
-    KLUIS_TRY(kluis_pread_all(r->spool, r->block, r->n_window * ALIGN_ENTRY_WIRE, (o->first + from) * ALIGN_ENTRY_WIRE, "the agent's temporary file", err));
+    KLUIS_TRY(
+        kluis_pread_all(r->spool, r->block, r->n_window * ALIGN_ENTRY_WIRE, (o->first + from) * ALIGN_ENTRY_WIRE, "the agent's temporary file", err));
     for (size_t i = 0; i < r->n_window; i++) { align_get(r->block + i * ALIGN_ENTRY_WIRE, &r->window[i]); }
     return KLUIS_OK;
 }
@@ -327,11 +346,12 @@ kluis_status journal_take(struct home *h, int64_t conversation, const uint8_t pa
         if (entries[i].has_id || (any && entries[i].tag == tag)) { continue; }
         any = true;
         tag = entries[i].tag;
-        KLUIS_TRY(kluis_db_run(h->db, NULL, err, "INSERT INTO author(conversation,tag) VALUES(?1,?2) ON CONFLICT DO NOTHING", "ii", conversation, (int64_t)tag));
+        KLUIS_TRY(kluis_db_run(h->db, NULL, err, "INSERT INTO author(conversation,tag) VALUES(?1,?2) ON CONFLICT DO NOTHING", "ii", conversation,
+                               (int64_t)tag));
     }
     b.len = n * ALIGN_ENTRY_WIRE;
-    KLUIS_TRY(kluis_db_run(h->db, NULL, err, "INSERT INTO seen(conversation,package,first,last,precision,n,entries) VALUES(?1,?2,?3,?4,?5,?6,?7)", "ihiiiib",
-                           conversation, package, first, last, (int64_t)precision, (int64_t)n, kluis_buf_bytes(&b)));
+    KLUIS_TRY(kluis_db_run(h->db, NULL, err, "INSERT INTO seen(conversation,package,first,last,precision,n,entries) VALUES(?1,?2,?3,?4,?5,?6,?7)",
+                           "ihiiiib", conversation, package, first, last, (int64_t)precision, (int64_t)n, kluis_buf_bytes(&b)));
     return kluis_db_run(h->db, NULL, err, "UPDATE conversation SET parts=parts+1 WHERE id=?1", "i", conversation);
 }
 

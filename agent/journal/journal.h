@@ -20,11 +20,14 @@ struct journal_out {
     kluis_status (*end)(void *ctx, struct kluis_err *err);
 };
 /* Reads the source once from its start; called twice, must give the same. */
-struct journal_reader { void *ctx; kluis_status (*read)(void *ctx, const struct source_sink *sink, struct kluis_err *err); };
+struct journal_reader {
+    void *ctx;
+    kluis_status (*read)(void *ctx, const struct source_sink *sink, struct kluis_err *err);
+};
 
 struct journal_counts {
     uint64_t records, fresh, conversations;
-    uint64_t changed;          /* conversations that differed between the two readings: left for the next run */
+    uint64_t changed; /* conversations that differed between the two readings: left for the next run */
 };
 /* skipped (may be NULL) hears of what the source passed over, once.  Errors: the source's, the sink's, E_IO, E_NOMEM; what `out`
  * committed until then stays. */
@@ -39,6 +42,6 @@ KLUIS_MUSTUSE kluis_status journal_part(struct home *h, int64_t conversation, un
 
 /* Fingerprint of one record. */
 void journal_entry(const struct home *h, const struct kluis_header *header, const struct kluis_record *r, struct align_entry *out);
-uint64_t journal_siphash(const uint8_t key[16], const void *p, size_t n);   /* SipHash-2-4 */
+uint64_t journal_siphash(const uint8_t key[16], const void *p, size_t n); /* SipHash-2-4 */
 
 #endif

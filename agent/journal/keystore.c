@@ -24,9 +24,17 @@ static kluis_status key_file(const char *dir, const char *name, char out[KLUIS_P
 #ifdef KLUIS_HAVE_LIBSECRET
 static const SecretSchema *secret_schema(void)
 {
-    static const SecretSchema s = { "nl.chatkluis.agent", SECRET_SCHEMA_NONE,
+    static const SecretSchema s = { "nl.chatkluis.agent",
+                                    SECRET_SCHEMA_NONE,
                                     { { "home", SECRET_SCHEMA_ATTRIBUTE_STRING }, { "name", SECRET_SCHEMA_ATTRIBUTE_STRING }, { NULL, 0 } },
-                                    0, NULL, NULL, NULL, NULL, NULL, NULL, NULL };
+                                    0,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL,
+                                    NULL };
     return &s;
 }
 
@@ -61,7 +69,8 @@ static bool service_put(const char *dir, const char *name, struct kluis_bytes va
     char *text = kluis_secret_new(n);
     if (text == NULL) { return false; }
     (void)kluis_base64(value.ptr, value.len, text);
-    bool ok = secret_password_store_sync(secret_schema(), SECRET_COLLECTION_DEFAULT, label, text, NULL, NULL, "home", dir, "name", name, NULL) == TRUE;
+    bool ok =
+        secret_password_store_sync(secret_schema(), SECRET_COLLECTION_DEFAULT, label, text, NULL, NULL, "home", dir, "name", name, NULL) == TRUE;
     kluis_secret_free(text, n);
     return ok;
 }

@@ -11,13 +11,18 @@ kluis_status home_source_add(struct home *h, const char *kind, const char *path,
     if (options.ptr == NULL) { options = (struct kluis_bytes){ none, 0 }; }
     KLUIS_TRY(kluis_db_begin(h->db, err));
     struct sqlite3_stmt *st = NULL;
-    kluis_status rc = kluis_db_run(h->db, NULL, err,
-        "INSERT INTO source(kind,path,options) VALUES(?1,?2,?3) ON CONFLICT(kind,path) DO UPDATE SET options=excluded.options, removed=0", "ssb", kind, path, options);
+    kluis_status rc = kluis_db_run(
+        h->db, NULL, err,
+        "INSERT INTO source(kind,path,options) VALUES(?1,?2,?3) ON CONFLICT(kind,path) DO UPDATE SET options=excluded.options, removed=0", "ssb",
+        kind, path, options);
     if (rc == KLUIS_OK) { rc = kluis_db_query(h->db, &st, err, "SELECT id FROM source WHERE kind=?1 AND path=?2", "ss", kind, path); }
     if (rc == KLUIS_OK) { rc = kluis_db_step(h->db, st, err); }
     if (rc == KLUIS_OK) { *id = kluis_db_int(st, 0); }
     kluis_db_done(st);
-    if (rc != KLUIS_OK) { kluis_db_rollback(h->db); return rc == KLUIS_END ? KLUIS_FAIL(err, KLUIS_E_BUG, "the source was not stored") : rc; }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(h->db);
+        return rc == KLUIS_END ? KLUIS_FAIL(err, KLUIS_E_BUG, "the source was not stored") : rc;
+    }
     return kluis_db_commit(h->db, "agent.source.added", err);
 }
 
@@ -35,9 +40,14 @@ kluis_status home_source_next(struct home *h, int64_t after, struct home_source 
     struct sqlite3_stmt *st = NULL;
     memset(out, 0, sizeof *out);
     kluis_buf_init(&out->options, 1 << 16);
-    KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT id,kind,path,options,last_ok,last_error_at,last_error FROM source WHERE id>?1 AND removed=0 ORDER BY id LIMIT 1", "i", after));
+    KLUIS_TRY(kluis_db_query(h->db, &st, err,
+                             "SELECT id,kind,path,options,last_ok,last_error_at,last_error FROM source WHERE id>?1 AND removed=0 ORDER BY id LIMIT 1",
+                             "i", after));
     kluis_status rc = kluis_db_step(h->db, st, err);
-    if (rc != KLUIS_OK) { kluis_db_done(st); return rc; }
+    if (rc != KLUIS_OK) {
+        kluis_db_done(st);
+        return rc;
+    }
     out->id = kluis_db_int(st, 0);
     bool fits = kluis_db_copy(st, 1, out->kind, sizeof out->kind) && kluis_db_copy(st, 2, out->path, sizeof out->path);
     struct kluis_bytes o = kluis_db_blob(st, 3);
@@ -58,16 +68,22 @@ kluis_status home_source_note(struct home *h, int64_t id, const struct kluis_err
     kluis_status rc = KLUIS_E_BUG;
     if (failure == NULL) {
         rc = kluis_db_run(h->db, NULL, err, "UPDATE gap SET until=?2 WHERE source=?1 AND until IS NULL", "ii", id, now);
-        if (rc == KLUIS_OK) { rc = kluis_db_run(h->db, NULL, err, "UPDATE source SET last_ok=?2, last_error=NULL, last_error_at=NULL WHERE id=?1", "ii", id, now); }
+        if (rc == KLUIS_OK) {
+            rc = kluis_db_run(h->db, NULL, err, "UPDATE source SET last_ok=?2, last_error=NULL, last_error_at=NULL WHERE id=?1", "ii", id, now);
+        }
     } else {
         rc = kluis_db_run(h->db, NULL, err, "UPDATE source SET last_error=?2, last_error_at=?3 WHERE id=?1", "isi", id, failure->msg, now);
         /* An interval starts where the last good reading ended. */
         if (rc == KLUIS_OK) {
             rc = kluis_db_run(h->db, NULL, err,
-                "INSERT INTO gap(source,since,reason) SELECT ?1, coalesce((SELECT last_ok FROM source WHERE id=?1),?3), ?2"
-                " WHERE NOT EXISTS(SELECT 1 FROM gap WHERE source=?1 AND until IS NULL)", "isi", id, kluis_status_name(failure->code), now);
+                              "INSERT INTO gap(source,since,reason) SELECT ?1, coalesce((SELECT last_ok FROM source WHERE id=?1),?3), ?2"
+                              " WHERE NOT EXISTS(SELECT 1 FROM gap WHERE source=?1 AND until IS NULL)",
+                              "isi", id, kluis_status_name(failure->code), now);
         }
     }
-    if (rc != KLUIS_OK) { kluis_db_rollback(h->db); return rc; }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(h->db);
+        return rc;
+    }
     return kluis_db_commit(h->db, "agent.source.noted", err);
 }

@@ -5,15 +5,18 @@
 
 #define COLUMNS "id,device,sequence,previous,root,records,length,cipher_length,cipher,upload,timed,state,created,removed"
 
-static kluis_status damaged(struct kluis_err *err) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a package's row in agent.db is damaged: restore the home folder"); }
+static kluis_status damaged(struct kluis_err *err)
+{
+    return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a package's row in agent.db is damaged: restore the home folder");
+}
 
 static kluis_status read_row(struct home *h, struct sqlite3_stmt *st, struct stock_package *p, struct kluis_err *err)
 {
     kluis_status rc = kluis_db_step(h->db, st, err);
     if (rc == KLUIS_OK) {
         memset(p, 0, sizeof *p);
-        bool ok = kluis_db_fixed(st, 0, p->id, 32) && kluis_db_copy(st, 1, p->device, sizeof p->device) && kluis_db_fixed(st, 3, p->previous, 32)
-                  && kluis_db_fixed(st, 4, p->root, 32) && kluis_db_fixed(st, 8, p->cipher, 32) && kluis_db_fixed(st, 9, p->upload, 16);
+        bool ok = kluis_db_fixed(st, 0, p->id, 32) && kluis_db_copy(st, 1, p->device, sizeof p->device) && kluis_db_fixed(st, 3, p->previous, 32) &&
+                  kluis_db_fixed(st, 4, p->root, 32) && kluis_db_fixed(st, 8, p->cipher, 32) && kluis_db_fixed(st, 9, p->upload, 16);
         p->sequence = (uint64_t)kluis_db_int(st, 2);
         p->records = (uint64_t)kluis_db_int(st, 5);
         p->length = (uint64_t)kluis_db_int(st, 6);
@@ -49,9 +52,10 @@ kluis_status stock_add(struct home *h, const struct stock_package *p, const uint
     KLUIS_TRY(home_box(h, "content-key", (struct kluis_bytes){ key, 32 }, &box, err));
     struct kluis_bytes upload = { p->upload, sizeof p->upload };
     return kluis_db_run(h->db, NULL, err,
-        "INSERT INTO package(id,device,sequence,previous,root,records,length,cipher_length,cipher,key,upload,timed,state,created)"
-        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)", "hsihhiiihbbiii", p->id, p->device, (int64_t)p->sequence, p->previous, p->root,
-        (int64_t)p->records, (int64_t)p->length, (int64_t)p->cipher_length, p->cipher, kluis_buf_bytes(&box), upload, (int64_t)p->timed, (int64_t)p->state, p->created_us);
+                        "INSERT INTO package(id,device,sequence,previous,root,records,length,cipher_length,cipher,key,upload,timed,state,created)"
+                        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
+                        "hsihhiiihbbiii", p->id, p->device, (int64_t)p->sequence, p->previous, p->root, (int64_t)p->records, (int64_t)p->length,
+                        (int64_t)p->cipher_length, p->cipher, kluis_buf_bytes(&box), upload, (int64_t)p->timed, (int64_t)p->state, p->created_us);
 }
 
 kluis_status stock_find(struct home *h, const uint8_t id[32], struct stock_package *out, struct kluis_err *err)
@@ -65,7 +69,8 @@ kluis_status stock_find(struct home *h, const uint8_t id[32], struct stock_packa
 kluis_status stock_next(struct home *h, const char *device, enum stock_state state, uint64_t after, struct stock_package *out, struct kluis_err *err)
 {
     struct sqlite3_stmt *st = NULL;
-    KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT " COLUMNS " FROM package WHERE device=?1 AND state=?2 AND sequence>?3 ORDER BY sequence LIMIT 1", "sii", device,
+    KLUIS_TRY(kluis_db_query(h->db, &st, err,
+                             "SELECT " COLUMNS " FROM package WHERE device=?1 AND state=?2 AND sequence>?3 ORDER BY sequence LIMIT 1", "sii", device,
                              (int64_t)state, (int64_t)after));
     return read_row(h, st, out, err);
 }
@@ -109,8 +114,10 @@ kluis_status stock_release(struct home *h, int days, uint64_t *n, struct kluis_e
     for (;;) {
         struct sqlite3_stmt *st = NULL;
         uint8_t id[32];
-        KLUIS_TRY(kluis_db_query(h->db, &st, err,
-            "SELECT id FROM package WHERE acknowledged IS NOT NULL AND backed_up IS NOT NULL AND created<?1 AND removed IS NULL LIMIT 1", "i", before));
+        KLUIS_TRY(kluis_db_query(
+            h->db, &st, err,
+            "SELECT id FROM package WHERE acknowledged IS NOT NULL AND backed_up IS NOT NULL AND created<?1 AND removed IS NULL LIMIT 1", "i",
+            before));
         kluis_status rc = kluis_db_step(h->db, st, err);
         if (rc == KLUIS_OK && !kluis_db_fixed(st, 0, id, 32)) { rc = damaged(err); }
         kluis_db_done(st);
@@ -134,13 +141,16 @@ kluis_status stock_supersede(struct home *h, struct kluis_err *err)
 kluis_status stock_count(struct home *h, struct stock_counts *out, struct kluis_err *err)
 {
     struct sqlite3_stmt *st = NULL;
-    KLUIS_TRY(kluis_db_query(h->db, &st, err,
+    KLUIS_TRY(kluis_db_query(
+        h->db, &st, err,
         "SELECT count(*), coalesce(sum(records),0), coalesce(sum(state=1),0), coalesce(sum(handed IS NOT NULL),0),"
-        " coalesce(sum(acknowledged IS NOT NULL),0), coalesce(sum(state=4),0), coalesce(sum(backed_up IS NOT NULL),0) FROM package WHERE state<>5", ""));
+        " coalesce(sum(acknowledged IS NOT NULL),0), coalesce(sum(state=4),0), coalesce(sum(backed_up IS NOT NULL),0) FROM package WHERE state<>5",
+        ""));
     kluis_status rc = kluis_db_step(h->db, st, err);
     if (rc == KLUIS_OK) {
-        *out = (struct stock_counts){ (uint64_t)kluis_db_int(st, 0), (uint64_t)kluis_db_int(st, 1), (uint64_t)kluis_db_int(st, 2), (uint64_t)kluis_db_int(st, 3),
-                                      (uint64_t)kluis_db_int(st, 4), (uint64_t)kluis_db_int(st, 5), (uint64_t)kluis_db_int(st, 6) };
+        *out = (struct stock_counts){ (uint64_t)kluis_db_int(st, 0), (uint64_t)kluis_db_int(st, 1), (uint64_t)kluis_db_int(st, 2),
+                                      (uint64_t)kluis_db_int(st, 3), (uint64_t)kluis_db_int(st, 4), (uint64_t)kluis_db_int(st, 5),
+                                      (uint64_t)kluis_db_int(st, 6) };
     }
     kluis_db_done(st);
     return rc;

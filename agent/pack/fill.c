@@ -40,7 +40,9 @@ kluis_status fill_plan(struct fill *f, struct kluis_err *err)
     f->bad = kluis_calloc(n + 1, 1);
     f->before = kluis_calloc(f->to - f->from, sizeof *f->before);
     for (size_t i = f->from; f->before != NULL && i < f->to; i++) { f->before[i - f->from] = f->slice->items[i].r->attachments; }
-    if (f->scratch == NULL || f->before == NULL || f->wants == NULL || f->refs == NULL || f->found == NULL || f->bad == NULL) { return no_memory(err); }
+    if (f->scratch == NULL || f->before == NULL || f->wants == NULL || f->refs == NULL || f->found == NULL || f->bad == NULL) {
+        return no_memory(err);
+    }
     for (size_t i = f->from; i < f->to; i++) {
         struct kluis_record *r = f->slice->items[i].r;
         if (r->n_attachments == 0) { continue; }
@@ -49,7 +51,9 @@ kluis_status fill_plan(struct fill *f, struct kluis_err *err)
         memcpy(files, r->attachments, r->n_attachments * sizeof *files);
         r->attachments = files; /* until fill_clear: a slice that has to be cut in two starts again from the source's view */
         for (size_t k = 0; k < r->n_attachments; k++) {
-            if (files[k].source_ref.ptr != NULL && files[k].loss.ptr == NULL) { f->wants[f->n_wants++] = (struct want){ files[k].source_ref, &files[k], 0 }; }
+            if (files[k].source_ref.ptr != NULL && files[k].loss.ptr == NULL) {
+                f->wants[f->n_wants++] = (struct want){ files[k].source_ref, &files[k], 0 };
+            }
         }
     }
     qsort(f->wants, f->n_wants, sizeof *f->wants, by_ref);
@@ -63,7 +67,12 @@ kluis_status fill_plan(struct fill *f, struct kluis_err *err)
 /* ---- attachments ---- */
 
 /* One part of an input; `more` tells whether it went on. */
-struct window { const struct kluis_input *in; uint64_t skip, left; bool more, peeked; uint8_t first; };
+struct window {
+    const struct kluis_input *in;
+    uint64_t skip, left;
+    bool more, peeked;
+    uint8_t first;
+};
 
 static ssize_t window_read(void *ctx, void *p, size_t n, struct kluis_err *err)
 {
@@ -116,14 +125,20 @@ static kluis_status attachment(void *ctx, size_t index, const struct kluis_input
     }
     if (f->part > 0) { /* the shorter ones among several have ended before this part */
         ssize_t got = window_read(&w, &w.first, 1, err);
-        if (got < 0) { f->failed = index; return KLUIS_E_REJECT; }
+        if (got < 0) {
+            f->failed = index;
+            return KLUIS_E_REJECT;
+        }
         w.peeked = got == 1;
         if (got == 0) { f->found[index] = true; }
         for (size_t i = first; got == 0 && i < f->n_wants && f->wants[i].index == index; i++) { f->wants[i].file->has_sha256 = false; }
         if (got == 0) { return KLUIS_OK; }
     }
     kluis_status rc = kluis_package_attachment(f->writer, stored, a->type, &cut, sha, &size, err);
-    if (rc != KLUIS_OK) { f->failed = index; return rc; }
+    if (rc != KLUIS_OK) {
+        f->failed = index;
+        return rc;
+    }
     f->found[index] = true;
     f->more = f->more || w.more;
     for (size_t i = first; i < f->n_wants && f->wants[i].index == index; i++) {
@@ -167,9 +182,18 @@ static kluis_status part_record(struct fill *f, const struct kluis_record *r, st
         if (r->attachments[i].has_sha256 && r->attachments[i].size > 0) { files[n++] = r->attachments[i]; }
     }
     *field = (struct kluis_field){ .name = KLUIS_STR_LIT("part"), .number = (int64_t)f->part + 1, .is_int = true };
-    *out = (struct kluis_record){ .kind = KLUIS_EVENT, .author = r->author, .sent = r->sent, .zone = r->zone, .target = r->id, .target_author = r->author,
-                                  .target_sent = r->sent, .event = KLUIS_STR_LIT("attachment-part"), .attachments = files, .n_attachments = n,
-                                  .fields = field, .n_fields = 1 };
+    *out = (struct kluis_record){ .kind = KLUIS_EVENT,
+                                  .author = r->author,
+                                  .sent = r->sent,
+                                  .zone = r->zone,
+                                  .target = r->id,
+                                  .target_author = r->author,
+                                  .target_sent = r->sent,
+                                  .event = KLUIS_STR_LIT("attachment-part"),
+                                  .attachments = files,
+                                  .n_attachments = n,
+                                  .fields = field,
+                                  .n_fields = 1 };
     return KLUIS_OK;
 }
 

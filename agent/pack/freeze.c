@@ -18,7 +18,8 @@ enum { LEVEL = 4, RETRIES = 64 };
 /* ---- the device's one signature ---- */
 
 /* The only place where the device key signs; what it signs was built here from a digest, never handed in (PROTOCOL.md §2). */
-static kluis_status sign_manifest(const struct pack_identity *id, const struct kluis_buf *manifest, int64_t at_us, struct kluis_buf *p7s, struct kluis_err *err)
+static kluis_status sign_manifest(const struct pack_identity *id, const struct kluis_buf *manifest, int64_t at_us, struct kluis_buf *p7s,
+                                  struct kluis_err *err)
 {
     uint8_t sha[32];
     struct kluis_bytes cert = kluis_buf_bytes(&id->certificate), chain = kluis_buf_bytes(&id->chain);
@@ -45,7 +46,9 @@ static bool stamp(struct pack *p, struct kluis_buf *p7s)
     if (p->s.time_stamp == NULL) { return false; }
     kluis_random(&nonce, sizeof nonce);
     nonce &= INT64_MAX; /* stays positive in DER */
-    if (kluis_seal_imprint(kluis_buf_bytes(p7s), imprint, &e) != KLUIS_OK || kluis_time_request(imprint, nonce, &request, &e) != KLUIS_OK) { return false; }
+    if (kluis_seal_imprint(kluis_buf_bytes(p7s), imprint, &e) != KLUIS_OK || kluis_time_request(imprint, nonce, &request, &e) != KLUIS_OK) {
+        return false;
+    }
     if (p->s.time_stamp(p->s.time_ctx, kluis_buf_bytes(&request), &response, &e) != KLUIS_OK) { return false; }
     if (kluis_time_accept(kluis_buf_bytes(&response), imprint, nonce, t->tsa_cas, t->n_tsa_cas, &token, &at, &e) != KLUIS_OK) { return false; }
     if (kluis_seal_add_token(kluis_buf_bytes(p7s), kluis_buf_bytes(&token), &stamped, &e) != KLUIS_OK) { return false; }
@@ -78,7 +81,11 @@ static void span_of(const struct fill *f, struct kluis_package_meta *m)
     if (m->first_us > m->last_us) { m->first_us = m->last_us = m->closed_us; }
 }
 
-struct file_out { int fd; const char *path; uint64_t n; };
+struct file_out {
+    int fd;
+    const char *path;
+    uint64_t n;
+};
 
 static kluis_status file_write(void *ctx, const void *p, size_t n, struct kluis_err *err)
 {
@@ -125,8 +132,13 @@ static kluis_status build_in(struct fill *f, int fd, struct built *b, struct klu
     KLUIS_AUTO_BUF(p7s, KLUIS_P7S_MAX);
     KLUIS_TRY(journal_part(p->s.home, p->conversation, &part, err));
     kluis_random(header.salt, sizeof header.salt);
-    struct kluis_package_meta meta = { .header = &header, .organisation = id->trust.organisation, .device = kluis_str_of(id->device), .sequence = b->row.sequence,
-                                       .waardering = 'N', .closed_us = kluis_now_us() / 1000000 * 1000000, .part = part + (unsigned)f->part };
+    struct kluis_package_meta meta = { .header = &header,
+                                       .organisation = id->trust.organisation,
+                                       .device = kluis_str_of(id->device),
+                                       .sequence = b->row.sequence,
+                                       .waardering = 'N',
+                                       .closed_us = kluis_now_us() / 1000000 * 1000000,
+                                       .part = part + (unsigned)f->part };
     memcpy(meta.previous, b->row.previous, sizeof meta.previous);
     span_of(f, &meta);
     KLUIS_TRY(kluis_package_begin(&w, fd, LEVEL, &meta, err));
@@ -167,7 +179,10 @@ static kluis_status commit(struct pack *p, const struct slice *s, size_t from, s
         if (rc == KLUIS_OK) { rc = journal_take(h, p->conversation, b[i].row.id, entries, i == 0 ? to - from : 0, p->header.precision, err); }
     }
     kluis_free(entries);
-    if (rc != KLUIS_OK) { kluis_db_rollback(h->db); return rc; }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(h->db);
+        return rc;
+    }
     KLUIS_TRY(kluis_db_commit(h->db, "agent.pack.frozen", err));
     for (size_t i = 0; i < n; i++) {
         p->counts.packages++;

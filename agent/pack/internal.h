@@ -7,17 +7,22 @@
 
 enum { PACK_FILES_MAX = 8000, PACK_PARTS_MAX = 256, PACK_SMALL = 8 << 20 };
 
-struct item { struct kluis_record *r; struct kluis_bytes raw; struct align_entry e; };
+struct item {
+    struct kluis_record *r;
+    struct kluis_bytes raw;
+    struct align_entry e;
+};
 
 /* Records of one conversation and month, with everything they point at, in one arena. */
 struct slice {
     struct kluis_arena *arena;
-    struct item *items; size_t n, cap;
+    struct item *items;
+    size_t n, cap;
     size_t n_files;
-    uint64_t content;            /* attachment bytes as far as the source states them */
+    uint64_t content; /* attachment bytes as far as the source states them */
     bool content_known;
     int64_t month;
-    uint64_t used;               /* clock: the least recently used month is closed first */
+    uint64_t used; /* clock: the least recently used month is closed first */
 };
 
 struct pack {
@@ -32,22 +37,32 @@ struct pack {
 };
 
 /* One attachment to fetch.  Several records may want the same one. */
-struct want { struct kluis_str ref; struct kluis_attachment *file; size_t index; };
+struct want {
+    struct kluis_str ref;
+    struct kluis_attachment *file;
+    size_t index;
+};
 /* What goes into one package, and its state while that is made. */
 struct fill {
     struct pack *p;
     struct slice *slice;
-    size_t from, to;             /* items of the slice                                             */
+    size_t from, to;                        /* items of the slice                                             */
     const struct kluis_attachment **before; /* the records' own attachments, put back by fill_clear  */
-    struct want *wants; size_t n_wants;
-    struct kluis_str *refs; bool *found, *bad; size_t n_refs;
+    struct want *wants;
+    size_t n_wants;
+    struct kluis_str *refs;
+    bool *found, *bad;
+    size_t n_refs;
     struct kluis_package_writer *writer;
     size_t failed;               /* refs index whose bytes could not be read, SIZE_MAX: none        */
     uint64_t part;               /* of a split attachment: which one, from 0                        */
     bool split, more;            /* split: attachments are cut at part_bytes; more: one went on after this part */
     struct kluis_arena *scratch; /* records of later parts                                         */
 };
-struct built { struct stock_package row; uint8_t *key; };   /* key: secret memory, 32 bytes */
+struct built {
+    struct stock_package row;
+    uint8_t *key;
+}; /* key: secret memory, 32 bytes */
 
 /* fill.c: attachments and records into an open writer.  E_LIMIT: too much for one package. */
 KLUIS_MUSTUSE kluis_status fill_plan(struct fill *f, struct kluis_err *err);

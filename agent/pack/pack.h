@@ -17,28 +17,30 @@
 
 enum { PACK_OPEN = 3, PACK_TEXT_MAX = 16 << 20, PACK_MEMORY_MAX = 24 << 20 };
 #define PACK_CONTENT_MAX ((uint64_t)1 << 31)
-#define PACK_PART_BYTES ((uint64_t)512 << 20)    /* larger attachments are split into parts of this */
+#define PACK_PART_BYTES ((uint64_t)512 << 20) /* larger attachments are split into parts of this */
 
 /* Who this device is, as enrolment left it. */
 struct pack_identity {
     char device[64];
     struct kluis_key *key;
-    struct kluis_buf certificate;          /* device certificate, DER */
-    struct kluis_buf chain;                /* device CA certificate, DER */
+    struct kluis_buf certificate; /* device certificate, DER */
+    struct kluis_buf chain;       /* device CA certificate, DER */
     struct kluis_arena *arena;
-    struct kluis_trust trust;              /* in the arena */
+    struct kluis_trust trust; /* in the arena */
 };
 KLUIS_MUSTUSE kluis_status pack_identity_load(struct home *h, struct pack_identity *out, struct kluis_err *err); /* E_NOTFOUND: not enrolled */
 void pack_identity_clear(struct pack_identity *id);
 
-struct pack_counts { uint64_t packages, records, bytes, missing_attachments, untimed; };
+struct pack_counts {
+    uint64_t packages, records, bytes, missing_attachments, untimed;
+};
 struct pack;
 struct pack_setup {
     struct home *home;
     const struct pack_identity *identity;
     const struct source_kind *kind;
     const struct source_request *request;
-    uint64_t part_bytes;                   /* larger attachments are split; 0: PACK_PART_BYTES */
+    uint64_t part_bytes; /* larger attachments are split; 0: PACK_PART_BYTES */
     /* Gets a time-stamp response for a DER request within 5 s, once; NULL or an error: the package stays B-B. */
     kluis_status (*time_stamp)(void *ctx, struct kluis_bytes request, struct kluis_buf *response, struct kluis_err *err);
     void *time_ctx;
@@ -50,6 +52,6 @@ KLUIS_MUSTUSE kluis_status pack_new(struct pack **out, const struct pack_setup *
 struct journal_out pack_sink(struct pack *p);
 /* Sums what this pack made.  Open slices of a reading that failed are dropped with the pack. */
 struct pack_counts pack_counted(const struct pack *p);
-void pack_free(struct pack *p);                  /* NULL: no-op */
+void pack_free(struct pack *p); /* NULL: no-op */
 
 #endif

@@ -12,7 +12,10 @@ kluis_status pack_new(struct pack **out, const struct pack_setup *setup, struct 
     p->s = *setup;
     if (p->s.part_bytes == 0) { p->s.part_bytes = PACK_PART_BYTES; }
     p->header_arena = kluis_arena_new(COPY_HEADER_MAX);
-    if (p->header_arena == NULL) { pack_free(p); return no_memory(err); }
+    if (p->header_arena == NULL) {
+        pack_free(p);
+        return no_memory(err);
+    }
     *out = p;
     return KLUIS_OK;
 }
@@ -58,7 +61,10 @@ static kluis_status slice_for(struct pack *p, int64_t month, struct slice **out,
     struct slice *room = NULL, *oldest = &p->slices[0];
     for (size_t i = 0; i < PACK_OPEN; i++) {
         struct slice *s = &p->slices[i];
-        if (s->arena != NULL && s->month == month) { *out = s; return KLUIS_OK; }
+        if (s->arena != NULL && s->month == month) {
+            *out = s;
+            return KLUIS_OK;
+        }
         if (s->arena == NULL && room == NULL) { room = s; }
         if (s->used < oldest->used) { oldest = s; }
     }
@@ -83,7 +89,10 @@ static kluis_status keep_bounded(struct pack *p, struct kluis_err *err)
         struct slice *s = &p->slices[i];
         size_t used = s->arena == NULL ? 0 : kluis_arena_used(s->arena) + s->cap * sizeof *s->items;
         sum += used;
-        if (used > largest) { largest = used; big = s; }
+        if (used > largest) {
+            largest = used;
+            big = s;
+        }
     }
     return sum > PACK_MEMORY_MAX || largest > PACK_TEXT_MAX ? close_slice(p, big, err) : KLUIS_OK;
 }
@@ -102,8 +111,8 @@ static bool too_much(const struct slice *s, const struct kluis_record *r)
     uint64_t more = 0;
     for (size_t i = 0; i < r->n_attachments; i++) { more += r->attachments[i].size > 0 ? (uint64_t)r->attachments[i].size : 0; }
     /* An eighth is left for records, sidecars and the container. */
-    return s->n == KLUIS_PACKAGE_RECORDS_MAX || s->n_files + r->n_attachments > PACK_FILES_MAX
-           || (s->n > 0 && s->content + more > PACK_CONTENT_MAX - PACK_CONTENT_MAX / 8);
+    return s->n == KLUIS_PACKAGE_RECORDS_MAX || s->n_files + r->n_attachments > PACK_FILES_MAX ||
+           (s->n > 0 && s->content + more > PACK_CONTENT_MAX - PACK_CONTENT_MAX / 8);
 }
 
 /* A record with an attachment that has to be split stands alone: its parts then are all that its packages hold. */
@@ -144,7 +153,11 @@ static kluis_status record(void *ctx, const struct kluis_record *r, struct kluis
     s->used = ++p->clock;
     for (size_t i = 0; i < r->n_attachments; i++) {
         if (r->attachments[i].source_ref.ptr == NULL || r->attachments[i].loss.ptr != NULL) { continue; }
-        if (r->attachments[i].size < 0) { s->content_known = false; } else { s->content += (uint64_t)r->attachments[i].size; }
+        if (r->attachments[i].size < 0) {
+            s->content_known = false;
+        } else {
+            s->content += (uint64_t)r->attachments[i].size;
+        }
     }
     return large ? close_slice(p, s, err) : keep_bounded(p, err);
 }

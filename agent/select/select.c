@@ -36,15 +36,24 @@ static kluis_status begin(void *ctx, const struct kluis_header *h, struct kluis_
     struct select *s = ctx;
     s->excluded = !wanted(s->request, h);
     s->open = !s->excluded;
-    if (s->excluded) { s->counts.excluded_conversations++; return KLUIS_OK; }
+    if (s->excluded) {
+        s->counts.excluded_conversations++;
+        return KLUIS_OK;
+    }
     return s->next.begin(s->next.ctx, h, err);
 }
 
 static kluis_status record(void *ctx, const struct kluis_record *r, struct kluis_bytes raw, struct kluis_err *err)
 {
     struct select *s = ctx;
-    if (s->excluded) { s->counts.excluded_records++; return KLUIS_OK; }
-    if (r->sent.us != KLUIS_TIME_ABSENT && r->sent.us >= s->due_before_us) { s->counts.waiting_records++; return KLUIS_OK; }
+    if (s->excluded) {
+        s->counts.excluded_records++;
+        return KLUIS_OK;
+    }
+    if (r->sent.us != KLUIS_TIME_ABSENT && r->sent.us >= s->due_before_us) {
+        s->counts.waiting_records++;
+        return KLUIS_OK;
+    }
     return s->next.record(s->next.ctx, r, raw, err);
 }
 

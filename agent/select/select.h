@@ -7,12 +7,14 @@
 
 #include "agent/source/source.h"
 
-struct select_counts { uint64_t excluded_conversations, excluded_records, waiting_records; };
+struct select_counts {
+    uint64_t excluded_conversations, excluded_records, waiting_records;
+};
 
 struct select {
-    const struct source_request *request;     /* borrowed: its include and exclude options */
-    int64_t due_before_us;                    /* records sent at or after this wait; INT64_MAX: none do */
-    struct source_sink next;                  /* borrowed while reading */
+    const struct source_request *request; /* borrowed: its include and exclude options */
+    int64_t due_before_us;                /* records sent at or after this wait; INT64_MAX: none do */
+    struct source_sink next;              /* borrowed while reading */
     struct select_counts counts;
     bool excluded, open;
 };

@@ -10,17 +10,26 @@
 #include "kluis/record.h"
 
 /* KEY=VALUE options as given; secrets never appear here (a value "@file" was replaced by the file's content). */
-struct source_option { const char *key; const char *value; };
+struct source_option {
+    const char *key;
+    const char *value;
+};
 
 struct source_request {
-    const char *path;                       /* file or folder                                  */
-    const struct source_option *options; size_t n_options;
+    const char *path; /* file or folder                                  */
+    const struct source_option *options;
+    size_t n_options;
 };
 const char *source_option_get(const struct source_request *q, const char *key); /* NULL: not given */
 
 /* Nothing is silently dropped.  refused: a whole chat or file could not be read, which makes the run end with 1; else something that is
  * no part of a conversation, or that the source itself calls passing, was passed over. */
-struct source_skip { const char *what; const char *where; const char *why; bool refused; };
+struct source_skip {
+    const char *what;
+    const char *where;
+    const char *why;
+    bool refused;
+};
 
 /* Conversations come one after the other: begin, record* in the source's order, end.  Everything passed is borrowed for the
  * duration of the call.  A callback's error stops the read and is returned. */
@@ -41,18 +50,19 @@ struct source_attachment_sink {
 };
 
 struct source_kind {
-    const char *name;                        /* "whatsapp-text"                                 */
-    const char *platform;                    /* "whatsapp"                                      */
-    const char *about_nl, *about_en;         /* one line                                        */
-    const char *const *tells; const char *const *loss; /* NULL-ended token lists: what it can and cannot tell */
+    const char *name;                /* "whatsapp-text"                                 */
+    const char *platform;            /* "whatsapp"                                      */
+    const char *about_nl, *about_en; /* one line                                        */
+    const char *const *tells;
+    const char *const *loss; /* NULL-ended token lists: what it can and cannot tell */
     /* E_REJECT: not such a source (one clear line: what, where, what to do); E_LIMIT; E_IO; E_USAGE: a bad option. */
     kluis_status (*read)(const struct source_request *q, const struct source_sink *sink, struct kluis_err *err);
     kluis_status (*attachments)(const struct source_request *q, struct kluis_str conversation_id, const struct kluis_str *wanted, size_t n,
                                 const struct source_attachment_sink *sink, struct kluis_err *err);
 };
 
-extern const struct source_kind source_whatsapp_text;   /* agent/source/whatsapp_text/  */
-extern const struct source_kind source_signal_export;   /* agent/source/signal_export/  */
+extern const struct source_kind source_whatsapp_text; /* agent/source/whatsapp_text/  */
+extern const struct source_kind source_signal_export; /* agent/source/signal_export/  */
 const struct source_kind *const *source_kinds(size_t *n);
 const struct source_kind *source_find(const char *name); /* NULL: no such kind */
 

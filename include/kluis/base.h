@@ -21,17 +21,17 @@
  * A status says who must act; the error object says what happened. */
 typedef enum kluis_status {
     KLUIS_OK = 0,
-    KLUIS_END = 1,         /* iterators only: nothing more, not an error             */
-    KLUIS_E_NOMEM = -2,    /* local, maybe transient: try again later                */
-    KLUIS_E_IO = -3,       /* "                                                      */
-    KLUIS_E_BUSY = -4,     /* somebody else holds it, or the peer says "later"       */
-    KLUIS_E_EXISTS = -5,   /* an idempotent repeat: the thing is already there       */
-    KLUIS_E_REJECT = -6,   /* the input is wrong: refuse it, keep what is stored     */
-    KLUIS_E_LIMIT = -7,    /* the input exceeds a stated ceiling: refuse it          */
-    KLUIS_E_CORRUPT = -8,  /* our own stored data is damaged: stop, alarm            */
-    KLUIS_E_BUG = -9,      /* a broken invariant of ours: stop, alarm                */
-    KLUIS_E_NOTFOUND = -10,/* what was asked for does not exist                      */
-    KLUIS_E_USAGE = -11    /* the caller's command line or configuration is wrong    */
+    KLUIS_END = 1,          /* iterators only: nothing more, not an error             */
+    KLUIS_E_NOMEM = -2,     /* local, maybe transient: try again later                */
+    KLUIS_E_IO = -3,        /* "                                                      */
+    KLUIS_E_BUSY = -4,      /* somebody else holds it, or the peer says "later"       */
+    KLUIS_E_EXISTS = -5,    /* an idempotent repeat: the thing is already there       */
+    KLUIS_E_REJECT = -6,    /* the input is wrong: refuse it, keep what is stored     */
+    KLUIS_E_LIMIT = -7,     /* the input exceeds a stated ceiling: refuse it          */
+    KLUIS_E_CORRUPT = -8,   /* our own stored data is damaged: stop, alarm            */
+    KLUIS_E_BUG = -9,       /* a broken invariant of ours: stop, alarm                */
+    KLUIS_E_NOTFOUND = -10, /* what was asked for does not exist                      */
+    KLUIS_E_USAGE = -11     /* the caller's command line or configuration is wrong    */
 } kluis_status;
 
 enum { KLUIS_ERR_MSG = 320 };
@@ -39,8 +39,8 @@ enum { KLUIS_ERR_MSG = 320 };
 /* Caller-owned, no heap: works when memory is out.  First detection wins; callers may prefix. */
 struct kluis_err {
     kluis_status code;
-    int sys;               /* errno at detection, or 0                                    */
-    const char *where;     /* static "file:line" of the first detection                   */
+    int sys;                 /* errno at detection, or 0                                    */
+    const char *where;       /* static "file:line" of the first detection                   */
     char msg[KLUIS_ERR_MSG]; /* one line, no newline, no message content, no secret       */
 };
 
@@ -49,8 +49,7 @@ struct kluis_err {
 #define KLUIS_WHERE __FILE__ ":" KLUIS_STR(__LINE__)
 
 /* Sets *err (may be NULL) unless it already holds an error, and returns code. */
-kluis_status kluis_fail_at(struct kluis_err *err, const char *where, kluis_status code, int sys,
-                           const char *fmt, ...) KLUIS_PRINTF(5, 6);
+kluis_status kluis_fail_at(struct kluis_err *err, const char *where, kluis_status code, int sys, const char *fmt, ...) KLUIS_PRINTF(5, 6);
 #define KLUIS_FAIL(err, code, ...) kluis_fail_at((err), KLUIS_WHERE, (code), 0, __VA_ARGS__)
 /* The same, with errno and its text appended ("…: No space left on device"). */
 #define KLUIS_FAIL_SYS(err, code, ...) kluis_fail_at((err), KLUIS_WHERE, (code), errno, __VA_ARGS__)
@@ -65,14 +64,14 @@ const char *kluis_status_name(kluis_status code);
 int kluis_exit_code(kluis_status code);
 
 /* Returns from the calling function with the status of an expression that is not KLUIS_OK. */
-#define KLUIS_TRY(expr)                                                                            \
-    do {                                                                                           \
-        kluis_status kluis_try_rc_ = (expr);                                                       \
-        if (kluis_try_rc_ != KLUIS_OK) { return kluis_try_rc_; }                                   \
+#define KLUIS_TRY(expr)                                                                                                                              \
+    do {                                                                                                                                             \
+        kluis_status kluis_try_rc_ = (expr);                                                                                                         \
+        if (kluis_try_rc_ != KLUIS_OK) { return kluis_try_rc_; }                                                                                     \
     } while (0)
 
 /* KLUIS_DEFINE_CLEANUP(kluis_x) lets a scope own a `struct kluis_x *`: KLUIS_AUTO(kluis_x) v = NULL; */
-#define KLUIS_DEFINE_CLEANUP(type)                                                                 \
+#define KLUIS_DEFINE_CLEANUP(type)                                                                                                                   \
     static inline void type##_cleanup_(struct type **p) { type##_free(*p); }
 #define KLUIS_AUTO(type) __attribute__((cleanup(type##_cleanup_))) struct type *
 
@@ -90,39 +89,49 @@ void *kluis_calloc(size_t count, size_t size) __attribute__((malloc)); /* NULL o
 void *kluis_realloc(void *p, size_t n);
 void kluis_free(void *p);
 char *kluis_strdup(const char *s);
-void kluis_wipe(void *p, size_t n);                 /* cannot be optimised away */
+void kluis_wipe(void *p, size_t n);                              /* cannot be optimised away */
 bool kluis_equal_secret(const void *a, const void *b, size_t n); /* constant time */
 
 /* Secret memory: own pages, mlocked (best effort: RLIMIT_MEMLOCK may forbid), not dumped, not
  * inherited by forks (MADV_WIPEONFORK), wiped on free.  Meant for few and small keys (<= 64 KiB). */
 void *kluis_secret_new(size_t n);
-void kluis_secret_free(void *p, size_t n);          /* NULL: no-op */
+void kluis_secret_free(void *p, size_t n); /* NULL: no-op */
 
 /* Borrowed views.  ptr NULL means absent, which is not the same as empty. */
-struct kluis_bytes { const uint8_t *ptr; size_t len; };
-struct kluis_str { const char *ptr; size_t len; };  /* UTF-8 unless a field says otherwise; may hold NUL */
+struct kluis_bytes {
+    const uint8_t *ptr;
+    size_t len;
+};
+struct kluis_str {
+    const char *ptr;
+    size_t len;
+}; /* UTF-8 unless a field says otherwise; may hold NUL */
 #define KLUIS_STR_LIT(s) ((struct kluis_str){ (s), sizeof(s) - 1 })
-struct kluis_str kluis_str_of(const char *z);       /* NULL gives absent */
+struct kluis_str kluis_str_of(const char *z);              /* NULL gives absent */
 bool kluis_str_eq(struct kluis_str a, struct kluis_str b); /* absent equals only absent */
 bool kluis_str_is(struct kluis_str a, const char *z);
 
 /* Arena: everything in it dies together.  Never holds a file descriptor or a secret. */
 struct kluis_arena;
-struct kluis_arena *kluis_arena_new(size_t ceiling);     /* bytes it may ever hold; NULL: no memory */
+struct kluis_arena *kluis_arena_new(size_t ceiling); /* bytes it may ever hold; NULL: no memory */
 void kluis_arena_free(struct kluis_arena *a);
-void kluis_arena_clear(struct kluis_arena *a);           /* empties it, keeps its first block */
-void *kluis_arena_alloc(struct kluis_arena *a, size_t n);/* zeroed, 16-aligned; NULL: no memory or ceiling */
-char *kluis_arena_strndup(struct kluis_arena *a, const char *s, size_t n);  /* NUL-terminated copy */
-struct kluis_str kluis_arena_str(struct kluis_arena *a, struct kluis_str s);/* absent stays absent; on failure absent */
+void kluis_arena_clear(struct kluis_arena *a);                               /* empties it, keeps its first block */
+void *kluis_arena_alloc(struct kluis_arena *a, size_t n);                    /* zeroed, 16-aligned; NULL: no memory or ceiling */
+char *kluis_arena_strndup(struct kluis_arena *a, const char *s, size_t n);   /* NUL-terminated copy */
+struct kluis_str kluis_arena_str(struct kluis_arena *a, struct kluis_str s); /* absent stays absent; on failure absent */
 size_t kluis_arena_used(const struct kluis_arena *a);
 KLUIS_DEFINE_CLEANUP(kluis_arena)
 
 /* Growing buffer with a ceiling and a sticky status: append freely, look at `status` once at the end.
  * After a failure it keeps what it had and ignores further appends. */
-struct kluis_buf { uint8_t *data; size_t len, cap, max; kluis_status status; };
+struct kluis_buf {
+    uint8_t *data;
+    size_t len, cap, max;
+    kluis_status status;
+};
 void kluis_buf_init(struct kluis_buf *b, size_t max);
-void kluis_buf_free(struct kluis_buf *b);                /* wipes nothing; leaves it re-initialised with the same max */
-void kluis_buf_clear(struct kluis_buf *b);               /* len = 0, status = OK, memory kept */
+void kluis_buf_free(struct kluis_buf *b);  /* wipes nothing; leaves it re-initialised with the same max */
+void kluis_buf_clear(struct kluis_buf *b); /* len = 0, status = OK, memory kept */
 void kluis_buf_add(struct kluis_buf *b, const void *p, size_t n);
 void kluis_buf_byte(struct kluis_buf *b, uint8_t c);
 void kluis_buf_cstr(struct kluis_buf *b, const char *s);
@@ -133,8 +142,8 @@ uint8_t *kluis_buf_reserve(struct kluis_buf *b, size_t n); /* room for n more by
 KLUIS_MUSTUSE kluis_status kluis_buf_ok(const struct kluis_buf *b, struct kluis_err *err);
 struct kluis_bytes kluis_buf_bytes(const struct kluis_buf *b);
 static inline void kluis_buf_cleanup_(struct kluis_buf *b) { kluis_buf_free(b); }
-#define KLUIS_AUTO_BUF(name, max)                                                                  \
-    __attribute__((cleanup(kluis_buf_cleanup_))) struct kluis_buf name;                            \
+#define KLUIS_AUTO_BUF(name, max)                                                                                                                    \
+    __attribute__((cleanup(kluis_buf_cleanup_))) struct kluis_buf name;                                                                              \
     kluis_buf_init(&name, (max))
 
 /* ---- files -----------------------------------------------------------------------------------
@@ -158,7 +167,7 @@ KLUIS_MUSTUSE kluis_status kluis_write_all(int fd, const void *p, size_t n, cons
 KLUIS_MUSTUSE kluis_status kluis_pread_all(int fd, void *p, size_t n, uint64_t at, const char *what, struct kluis_err *err);
 /* Closes an fd that was written to: fsync, then close, both checked; *fd becomes -1 either way. */
 KLUIS_MUSTUSE kluis_status kluis_close_durable(int *fd, const char *what, struct kluis_err *err);
-void kluis_close_quiet(int *fd);  /* for read-only fds and error paths; *fd becomes -1; -1 is no-op */
+void kluis_close_quiet(int *fd); /* for read-only fds and error paths; *fd becomes -1; -1 is no-op */
 KLUIS_MUSTUSE kluis_status kluis_fsync_dir(const char *dir, struct kluis_err *err);
 /* mkdir -p of the last component with mode 0700 and fsync of its parent; existing directory is OK. */
 KLUIS_MUSTUSE kluis_status kluis_make_dir(const char *dir, struct kluis_err *err);
@@ -180,9 +189,16 @@ struct kluis_input {
     void *ctx;
     ssize_t (*read)(void *ctx, void *p, size_t n, struct kluis_err *err);
 };
-struct kluis_input_fd { int fd; uint64_t at; const char *what; };    /* preads from `at` on */
+struct kluis_input_fd {
+    int fd;
+    uint64_t at;
+    const char *what;
+}; /* preads from `at` on */
 struct kluis_input kluis_input_from_fd(struct kluis_input_fd *state);
-struct kluis_input_mem { struct kluis_bytes data; size_t at; };
+struct kluis_input_mem {
+    struct kluis_bytes data;
+    size_t at;
+};
 struct kluis_input kluis_input_from_mem(struct kluis_input_mem *state);
 /* A byte stream to write to. */
 struct kluis_output {
@@ -193,7 +209,7 @@ struct kluis_output {
 /* ---- time ------------------------------------------------------------------------------------
  * Instants are int64_t microseconds since 1970-01-01T00:00:00Z, proleptic Gregorian, no leap seconds. */
 #define KLUIS_TIME_ABSENT INT64_MIN
-int64_t kluis_now_us(void);                       /* injectable */
+int64_t kluis_now_us(void); /* injectable */
 int64_t kluis_monotonic_us(void);
 void kluis_sleep_us(int64_t us);
 /* Days since 1970-01-01 of a civil date; false when the date is in no calendar (30 February, month 13,
@@ -211,8 +227,8 @@ bool kluis_time_parse(struct kluis_str s, int64_t *us, int *offset_min, int *fra
 void kluis_random(void *p, size_t n);
 
 enum { KLUIS_SHA256_LEN = 32 };
-struct kluis_sha256;                               /* streaming; one thread at a time */
-struct kluis_sha256 *kluis_sha256_new(void);       /* NULL: no memory */
+struct kluis_sha256;                         /* streaming; one thread at a time */
+struct kluis_sha256 *kluis_sha256_new(void); /* NULL: no memory */
 void kluis_sha256_add(struct kluis_sha256 *h, const void *p, size_t n);
 void kluis_sha256_end(struct kluis_sha256 *h, uint8_t out[32]); /* and starts anew */
 void kluis_sha256_free(struct kluis_sha256 *h);
@@ -220,17 +236,18 @@ KLUIS_DEFINE_CLEANUP(kluis_sha256)
 void kluis_sha256_of(const void *p, size_t n, uint8_t out[32]);
 /* RFC 2104 and RFC 5869 with SHA-256.  E_NOMEM only. */
 KLUIS_MUSTUSE kluis_status kluis_hmac_sha256(const void *key, size_t key_len, const void *p, size_t n, uint8_t out[32], struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status kluis_hkdf_sha256(struct kluis_bytes ikm, struct kluis_bytes salt, struct kluis_bytes info, uint8_t *out, size_t n, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_hkdf_sha256(struct kluis_bytes ikm, struct kluis_bytes salt, struct kluis_bytes info, uint8_t *out, size_t n,
+                                             struct kluis_err *err);
 
 /* ---- text codings ----------------------------------------------------------------------------
  * Encoders write a NUL and need the stated room; decoders are strict (no white space, right padding,
  * no stray bits) and return false otherwise. */
-void kluis_hex(const void *p, size_t n, char *out);                          /* 2n+1, lower case */
-bool kluis_unhex(struct kluis_str s, uint8_t *out, size_t n);                 /* exactly 2n digits, lower case */
-size_t kluis_base64_len(size_t n);                                            /* with padding, without NUL */
-size_t kluis_base64(const void *p, size_t n, char *out);                      /* RFC 4648 §4, returns length */
+void kluis_hex(const void *p, size_t n, char *out);           /* 2n+1, lower case */
+bool kluis_unhex(struct kluis_str s, uint8_t *out, size_t n); /* exactly 2n digits, lower case */
+size_t kluis_base64_len(size_t n);                            /* with padding, without NUL */
+size_t kluis_base64(const void *p, size_t n, char *out);      /* RFC 4648 §4, returns length */
 bool kluis_unbase64(struct kluis_str s, uint8_t *out, size_t cap, size_t *n);
-size_t kluis_base64url(const void *p, size_t n, char *out);                   /* RFC 4648 §5, no padding */
+size_t kluis_base64url(const void *p, size_t n, char *out); /* RFC 4648 §5, no padding */
 bool kluis_unbase64url(struct kluis_str s, uint8_t *out, size_t cap, size_t *n);
 size_t kluis_base32(const void *p, size_t n, char *out);                      /* RFC 4648 §6 alphabet, lower case, no padding */
 bool kluis_unbase32(struct kluis_str s, uint8_t *out, size_t cap, size_t *n); /* either case */
@@ -254,11 +271,15 @@ void kluis_wire_str(struct kluis_buf *b, struct kluis_str s);
 void kluis_wire_u32(struct kluis_buf *b, uint32_t v);
 void kluis_wire_u64(struct kluis_buf *b, uint64_t v);
 
-struct kluis_wire { struct kluis_bytes data; size_t at; bool bad; };
+struct kluis_wire {
+    struct kluis_bytes data;
+    size_t at;
+    bool bad;
+};
 struct kluis_wire kluis_wire_open(struct kluis_bytes data);
-bool kluis_wire_is(struct kluis_wire *w, const char *label);          /* reads the label field */
-struct kluis_bytes kluis_wire_get(struct kluis_wire *w, size_t max);  /* borrowed; {NULL,0} once bad */
-bool kluis_wire_fixed(struct kluis_wire *w, void *out, size_t n);     /* exactly n bytes; zeroes out when bad */
+bool kluis_wire_is(struct kluis_wire *w, const char *label);         /* reads the label field */
+struct kluis_bytes kluis_wire_get(struct kluis_wire *w, size_t max); /* borrowed; {NULL,0} once bad */
+bool kluis_wire_fixed(struct kluis_wire *w, void *out, size_t n);    /* exactly n bytes; zeroes out when bad */
 uint32_t kluis_wire_get_u32(struct kluis_wire *w);
 uint64_t kluis_wire_get_u64(struct kluis_wire *w);
 bool kluis_wire_more(const struct kluis_wire *w);
@@ -269,13 +290,13 @@ KLUIS_MUSTUSE kluis_status kluis_wire_end(const struct kluis_wire *w, const char
  * Set before any other call and before threads; a NULL member keeps the real thing.  Production code never
  * sets them. */
 struct kluis_hooks {
-    void *(*alloc)(size_t n);                        /* NULL simulates exhaustion; replaces malloc/calloc/realloc gating */
+    void *(*alloc)(size_t n);                                          /* NULL simulates exhaustion; replaces malloc/calloc/realloc gating */
     int (*io_fault)(const char *op, const char *path_or_null, int fd); /* errno to fail with, 0 to go on */
     int64_t (*now_us)(void);
     void (*random)(void *p, size_t n);
-    void (*durable_step)(const char *name);          /* called after each fsync/rename/commit */
+    void (*durable_step)(const char *name); /* called after each fsync/rename/commit */
 };
-void kluis_hooks_set(const struct kluis_hooks *h);   /* borrowed for ever; NULL resets */
-void kluis_durable_step(const char *name);           /* code that commits calls this: SQLite commits too */
+void kluis_hooks_set(const struct kluis_hooks *h); /* borrowed for ever; NULL resets */
+void kluis_durable_step(const char *name);         /* code that commits calls this: SQLite commits too */
 
 #endif

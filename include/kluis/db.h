@@ -15,10 +15,11 @@ struct sqlite3_stmt;
 enum kluis_db_sync { KLUIS_DB_FULL, KLUIS_DB_NORMAL };
 /* Opens or creates (0600).  `schema` holds n scripts: script i brings user_version from i to i+1; each runs in its own
  * transaction.  A database newer than n is E_CORRUPT ("made by a newer version").  E_IO, E_BUSY, E_CORRUPT, E_NOMEM. */
-KLUIS_MUSTUSE kluis_status kluis_db_open(struct kluis_db **out, const char *path, enum kluis_db_sync sync, const char *const *schema, size_t n, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_db_open(struct kluis_db **out, const char *path, enum kluis_db_sync sync, const char *const *schema, size_t n,
+                                         struct kluis_err *err);
 /* The same handle over a connection opened elsewhere (another VFS, other pragmas), which it owns from now on, also on failure. */
 KLUIS_MUSTUSE kluis_status kluis_db_adopt(struct kluis_db **out, struct sqlite3 *connection, struct kluis_err *err);
-void kluis_db_free(struct kluis_db *db);                /* rolls back what is open; NULL: no-op */
+void kluis_db_free(struct kluis_db *db); /* rolls back what is open; NULL: no-op */
 KLUIS_DEFINE_CLEANUP(kluis_db)
 struct sqlite3 *kluis_db_handle(struct kluis_db *db);
 /* The status of an SQLite result code: FULL and IOERR are E_IO, BUSY E_BUSY, NOMEM E_NOMEM, CORRUPT/NOTADB E_CORRUPT, CONSTRAINT E_EXISTS. */
@@ -26,17 +27,19 @@ kluis_status kluis_db_status(int sqlite_rc);
 KLUIS_MUSTUSE kluis_status kluis_db_fail(struct kluis_db *db, int sqlite_rc, const char *what, struct kluis_err *err);
 
 KLUIS_MUSTUSE kluis_status kluis_db_exec(struct kluis_db *db, const char *sql, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status kluis_db_begin(struct kluis_db *db, struct kluis_err *err);                /* IMMEDIATE */
-KLUIS_MUSTUSE kluis_status kluis_db_commit(struct kluis_db *db, const char *step, struct kluis_err *err); /* on failure rolls back; tells kluis_durable_step(step) */
+KLUIS_MUSTUSE kluis_status kluis_db_begin(struct kluis_db *db, struct kluis_err *err); /* IMMEDIATE */
+KLUIS_MUSTUSE kluis_status kluis_db_commit(struct kluis_db *db, const char *step,
+                                           struct kluis_err *err); /* on failure rolls back; tells kluis_durable_step(step) */
 void kluis_db_rollback(struct kluis_db *db);
 
 /* A prepared statement from the handle's cache (sql must be a string literal: its address is the key), reset and with the
  * arguments bound: 'i' int64_t, 's' const char * (NULL: null), 't' struct kluis_str, 'b' struct kluis_bytes (ptr NULL: null),
  * 'h' const uint8_t * of 32 bytes, 'n' null.  Text and blobs must live until the statement is done. */
-KLUIS_MUSTUSE kluis_status kluis_db_query(struct kluis_db *db, struct sqlite3_stmt **out, struct kluis_err *err, const char *sql, const char *types, ...);
+KLUIS_MUSTUSE kluis_status kluis_db_query(struct kluis_db *db, struct sqlite3_stmt **out, struct kluis_err *err, const char *sql, const char *types,
+                                          ...);
 /* KLUIS_OK: a row; KLUIS_END: done, statement reset; else error, statement reset. */
 KLUIS_MUSTUSE kluis_status kluis_db_step(struct kluis_db *db, struct sqlite3_stmt *st, struct kluis_err *err);
-void kluis_db_done(struct sqlite3_stmt *st);            /* resets a statement left before its end */
+void kluis_db_done(struct sqlite3_stmt *st); /* resets a statement left before its end */
 /* Runs a statement without rows. *changes may be NULL. */
 KLUIS_MUSTUSE kluis_status kluis_db_run(struct kluis_db *db, int64_t *changes, struct kluis_err *err, const char *sql, const char *types, ...);
 
@@ -44,7 +47,7 @@ KLUIS_MUSTUSE kluis_status kluis_db_run(struct kluis_db *db, int64_t *changes, s
 int64_t kluis_db_int(struct sqlite3_stmt *st, int column);
 struct kluis_str kluis_db_text(struct sqlite3_stmt *st, int column);
 struct kluis_bytes kluis_db_blob(struct sqlite3_stmt *st, int column);
-bool kluis_db_fixed(struct sqlite3_stmt *st, int column, void *out, size_t n);   /* false: other size */
-bool kluis_db_copy(struct sqlite3_stmt *st, int column, char *out, size_t cap);  /* false: does not fit */
+bool kluis_db_fixed(struct sqlite3_stmt *st, int column, void *out, size_t n);  /* false: other size */
+bool kluis_db_copy(struct sqlite3_stmt *st, int column, char *out, size_t cap); /* false: does not fit */
 
 #endif

@@ -11,8 +11,8 @@
 /* ---- content: C2SP chunked-encryption, AES-256-GCM, 16 KiB chunks, length-padded --------------------
  * Plaintext is u64be(true length) || bytes || zeros up to the padded length (PROTOCOL.md §4.2). */
 enum { KLUIS_CONTENT_KEY = 32, KLUIS_CONTENT_CHUNK = 16384 };
-uint64_t kluis_content_padded(uint64_t true_length);              /* whole padded plaintext; 0: longer than 1 PiB, which is refused */
-uint64_t kluis_content_cipher_length(uint64_t true_length);       /* likewise */
+uint64_t kluis_content_padded(uint64_t true_length);        /* whole padded plaintext; 0: longer than 1 PiB, which is refused */
+uint64_t kluis_content_cipher_length(uint64_t true_length); /* likewise */
 /* Encrypts in (exactly true_length bytes) to out; gives the SHA-256 of the ciphertext.  The same key must never be used for
  * other content: keys are made per package. */
 KLUIS_MUSTUSE kluis_status kluis_content_encrypt(const uint8_t key[32], const struct kluis_input *in, uint64_t true_length,
@@ -21,19 +21,25 @@ KLUIS_MUSTUSE kluis_status kluis_content_encrypt(const uint8_t key[32], const st
  * truncation or extension; nothing of a chunk is given before its tag was checked, and nothing of the chunk with the last true
  * byte before everything behind it was checked too. */
 struct kluis_content_reader;
-KLUIS_MUSTUSE kluis_status kluis_content_open(struct kluis_content_reader **out, const uint8_t key[32], const struct kluis_input *in, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_content_open(struct kluis_content_reader **out, const uint8_t key[32], const struct kluis_input *in,
+                                              struct kluis_err *err);
 struct kluis_input kluis_content_input(struct kluis_content_reader *r);
-uint64_t kluis_content_length(const struct kluis_content_reader *r);  /* true length; after open */
+uint64_t kluis_content_length(const struct kluis_content_reader *r); /* true length; after open */
 void kluis_content_reader_free(struct kluis_content_reader *r);      /* wipes */
 KLUIS_DEFINE_CLEANUP(kluis_content_reader)
 
 /* ---- enrolment code: base32(secret 16 || root fingerprint 16 || checksum 3), 56 letters in 8 groups of 7 ----------- */
 enum { KLUIS_CODE_TEXT = 64 };
-struct kluis_code { uint8_t secret[16]; uint8_t root[16]; };       /* root: first 16 bytes of SHA-256(root certificate's SPKI DER) */
+struct kluis_code {
+    uint8_t secret[16];
+    uint8_t root[16];
+}; /* root: first 16 bytes of SHA-256(root certificate's SPKI DER) */
 void kluis_code_write(const struct kluis_code *c, char out[KLUIS_CODE_TEXT]);
 KLUIS_MUSTUSE kluis_status kluis_code_read(struct kluis_str text, struct kluis_code *out, struct kluis_err *err); /* spaces, dashes, case ignored */
 /* Keys of one enrolment: id names the code on the wire; request and reply keys MAC the two messages. */
-struct kluis_code_keys { uint8_t id[16], request[32], reply[32]; };
+struct kluis_code_keys {
+    uint8_t id[16], request[32], reply[32];
+};
 KLUIS_MUSTUSE kluis_status kluis_code_derive(const uint8_t secret[16], struct kluis_code_keys *out, struct kluis_err *err);
 
 /* ---- login: what the login key signs (PROTOCOL.md §5) ------------------------------------------------ */
@@ -56,23 +62,40 @@ struct kluis_session_store {
     kluis_status (*put)(void *ctx, enum kluis_store_table t, const char *key, struct kluis_bytes value, struct kluis_err *err);
     kluis_status (*del)(void *ctx, enum kluis_store_table t, const char *key, struct kluis_err *err);
 };
-struct kluis_identity { uint8_t public_key[33]; uint8_t private_key[32]; uint32_t registration_id; };
+struct kluis_identity {
+    uint8_t public_key[33];
+    uint8_t private_key[32];
+    uint32_t registration_id;
+};
 KLUIS_MUSTUSE kluis_status kluis_identity_new(struct kluis_identity *out, struct kluis_err *err);
 
 /* Prekeys: serialised records for the store, public halves for the bundle.  Ids are 1 … KLUIS_PREKEY_ID_MAX (E_USAGE beyond). */
 enum { KLUIS_PREKEY_ID_MAX = 0xFFFFFE };
-struct kluis_prekey { uint32_t id; uint8_t public_key[33]; };
-KLUIS_MUSTUSE kluis_status kluis_prekeys_new(const struct kluis_session_store *store, uint32_t first_id, uint32_t count, struct kluis_prekey *out, struct kluis_err *err);
-struct kluis_signed_prekey { uint32_t id; uint8_t public_key[33]; uint8_t signature[64]; };
-KLUIS_MUSTUSE kluis_status kluis_signed_prekey_new(const struct kluis_session_store *store, const struct kluis_identity *me, uint32_t id, int64_t now_us,
-                                                   struct kluis_signed_prekey *out, struct kluis_err *err);
+struct kluis_prekey {
+    uint32_t id;
+    uint8_t public_key[33];
+};
+KLUIS_MUSTUSE kluis_status kluis_prekeys_new(const struct kluis_session_store *store, uint32_t first_id, uint32_t count, struct kluis_prekey *out,
+                                             struct kluis_err *err);
+struct kluis_signed_prekey {
+    uint32_t id;
+    uint8_t public_key[33];
+    uint8_t signature[64];
+};
+KLUIS_MUSTUSE kluis_status kluis_signed_prekey_new(const struct kluis_session_store *store, const struct kluis_identity *me, uint32_t id,
+                                                   int64_t now_us, struct kluis_signed_prekey *out, struct kluis_err *err);
 /* A bundle as one side uses it (its wire form and seal: PROTOCOL.md §4.1). */
 struct kluis_bundle {
-    uint8_t identity[33]; uint32_t registration_id; struct kluis_signed_prekey signed_prekey;
-    bool has_prekey; struct kluis_prekey prekey;
-    uint64_t epoch; int64_t expires_us;
+    uint8_t identity[33];
+    uint32_t registration_id;
+    struct kluis_signed_prekey signed_prekey;
+    bool has_prekey;
+    struct kluis_prekey prekey;
+    uint64_t epoch;
+    int64_t expires_us;
 };
-KLUIS_MUSTUSE kluis_status kluis_bundle_write(const struct kluis_bundle *b, struct kluis_buf *out, struct kluis_err *err); /* without the one-time prekey: what the seal signs */
+KLUIS_MUSTUSE kluis_status kluis_bundle_write(const struct kluis_bundle *b, struct kluis_buf *out,
+                                              struct kluis_err *err); /* without the one-time prekey: what the seal signs */
 KLUIS_MUSTUSE kluis_status kluis_bundle_read(struct kluis_bytes data, struct kluis_bundle *out, struct kluis_err *err);
 
 struct kluis_session;
@@ -91,7 +114,8 @@ enum { KLUIS_SESSION_PLAIN_MAX = 1 << 20 };
 KLUIS_MUSTUSE kluis_status kluis_session_encrypt(struct kluis_session *s, struct kluis_bytes plain, struct kluis_buf *out, struct kluis_err *err);
 /* E_EXISTS: seen before (a replay).  E_REJECT: cannot be opened with this session, or belongs to one older than it
  * (kluis_session_was_older then says so).  used_prekey: id of the one-time prekey it consumed, or 0. */
-KLUIS_MUSTUSE kluis_status kluis_session_decrypt(struct kluis_session *s, struct kluis_bytes message, struct kluis_buf *plain, uint32_t *used_prekey, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_session_decrypt(struct kluis_session *s, struct kluis_bytes message, struct kluis_buf *plain, uint32_t *used_prekey,
+                                                 struct kluis_err *err);
 /* The last decrypt was refused because its message, genuine, was made with a session that a newer one has replaced: a device that
  * went back to an older state, or a message delivered late. */
 bool kluis_session_was_older(const struct kluis_session *s);
@@ -99,18 +123,30 @@ void kluis_session_free(struct kluis_session *s);
 KLUIS_DEFINE_CLEANUP(kluis_session)
 
 /* ---- statements that travel inside a session (PROTOCOL.md §6): one encoder and decoder for both sides --------------- */
-struct kluis_delivery {                     /* device -> vault: "chatkluis-delivery-v1" */
-    uint8_t package[32]; uint64_t sequence; uint8_t previous[32];
-    uint8_t key[32]; uint64_t length; uint8_t cipher_sha256[32]; uint8_t upload[16];
+struct kluis_delivery { /* device -> vault: "chatkluis-delivery-v1" */
+    uint8_t package[32];
+    uint64_t sequence;
+    uint8_t previous[32];
+    uint8_t key[32];
+    uint64_t length;
+    uint8_t cipher_sha256[32];
+    uint8_t upload[16];
 };
 KLUIS_MUSTUSE kluis_status kluis_delivery_write(const struct kluis_delivery *d, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_delivery_read(struct kluis_bytes data, struct kluis_delivery *out, struct kluis_err *err);
-enum kluis_answer_kind { KLUIS_ANSWER_RECEIPT = 1, KLUIS_ANSWER_REFUSAL = 2, KLUIS_ANSWER_BACKED_UP = 3, KLUIS_ANSWER_RESEND = 4, KLUIS_ANSWER_SUSPENDED = 5,
-                         KLUIS_ANSWER_REGIME = 6 };
+enum kluis_answer_kind {
+    KLUIS_ANSWER_RECEIPT = 1,
+    KLUIS_ANSWER_REFUSAL = 2,
+    KLUIS_ANSWER_BACKED_UP = 3,
+    KLUIS_ANSWER_RESEND = 4,
+    KLUIS_ANSWER_SUSPENDED = 5,
+    KLUIS_ANSWER_REGIME = 6
+};
 enum { KLUIS_ANSWER_BODY_MAX = 512 << 10 };
-struct kluis_answer {                       /* vault -> device: "chatkluis-answer-v1" */
-    enum kluis_answer_kind kind; uint8_t package[32];
-    struct kluis_bytes body;                /* receipt text (FORMAT.md §7), or a sealed refusal, or empty */
+struct kluis_answer { /* vault -> device: "chatkluis-answer-v1" */
+    enum kluis_answer_kind kind;
+    uint8_t package[32];
+    struct kluis_bytes body; /* receipt text (FORMAT.md §7), or a sealed refusal, or empty */
 };
 KLUIS_MUSTUSE kluis_status kluis_answer_write(const struct kluis_answer *a, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_answer_read(struct kluis_bytes data, struct kluis_answer *out, struct kluis_err *err); /* body borrowed from data */

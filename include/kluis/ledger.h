@@ -8,27 +8,35 @@
 
 #include "kluis/base.h"
 
-typedef struct kluis_hash { uint8_t b[32]; } kluis_hash;
+typedef struct kluis_hash {
+    uint8_t b[32];
+} kluis_hash;
 
-void kluis_leaf_hash(const void *data, size_t n, kluis_hash *out);                 /* SHA-256(0x00 || data) */
+void kluis_leaf_hash(const void *data, size_t n, kluis_hash *out); /* SHA-256(0x00 || data) */
 void kluis_node_hash(const kluis_hash *left, const kluis_hash *right, kluis_hash *out);
-void kluis_empty_head(kluis_hash *out);                                           /* SHA-256("") */
+void kluis_empty_head(kluis_hash *out); /* SHA-256("") */
 
 /* Compact range: everything needed to go on appending. */
 enum { KLUIS_TREE_LEVELS = 64, KLUIS_PROOF_MAX = 128 };
-struct kluis_tree { uint64_t size; kluis_hash peak[KLUIS_TREE_LEVELS]; };  /* peak[l] valid where bit l of size is set */
+struct kluis_tree {
+    uint64_t size;
+    kluis_hash peak[KLUIS_TREE_LEVELS];
+}; /* peak[l] valid where bit l of size is set */
 void kluis_tree_init(struct kluis_tree *t);
 /* Appends a leaf hash.  `node` (may be NULL) is told every complete node made: (level, index, hash), leaf first. */
-void kluis_tree_append(struct kluis_tree *t, const kluis_hash *leaf,
-                       void (*node)(void *ctx, unsigned level, uint64_t index, const kluis_hash *h), void *ctx);
+void kluis_tree_append(struct kluis_tree *t, const kluis_hash *leaf, void (*node)(void *ctx, unsigned level, uint64_t index, const kluis_hash *h),
+                       void *ctx);
 void kluis_tree_head(const struct kluis_tree *t, kluis_hash *out);
 
 /* Proof making: `get` fetches complete node (level, index) of the tree; level 0 are the leaf hashes. */
-struct kluis_nodes { void *ctx; kluis_status (*get)(void *ctx, unsigned level, uint64_t index, kluis_hash *out, struct kluis_err *err); };
-KLUIS_MUSTUSE kluis_status kluis_prove_inclusion(const struct kluis_nodes *nodes, uint64_t index, uint64_t size,
-                                                 kluis_hash proof[KLUIS_PROOF_MAX], size_t *n, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status kluis_prove_consistency(const struct kluis_nodes *nodes, uint64_t from, uint64_t to,
-                                                   kluis_hash proof[KLUIS_PROOF_MAX], size_t *n, struct kluis_err *err);
+struct kluis_nodes {
+    void *ctx;
+    kluis_status (*get)(void *ctx, unsigned level, uint64_t index, kluis_hash *out, struct kluis_err *err);
+};
+KLUIS_MUSTUSE kluis_status kluis_prove_inclusion(const struct kluis_nodes *nodes, uint64_t index, uint64_t size, kluis_hash proof[KLUIS_PROOF_MAX],
+                                                 size_t *n, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_prove_consistency(const struct kluis_nodes *nodes, uint64_t from, uint64_t to, kluis_hash proof[KLUIS_PROOF_MAX],
+                                                   size_t *n, struct kluis_err *err);
 /* OK or E_REJECT. */
 KLUIS_MUSTUSE kluis_status kluis_check_inclusion(const kluis_hash *leaf, uint64_t index, uint64_t size, const kluis_hash *proof, size_t n,
                                                  const kluis_hash *head, struct kluis_err *err);
@@ -42,9 +50,14 @@ KLUIS_MUSTUSE kluis_status kluis_ledger_keygen(uint8_t seed[32], uint8_t public_
 KLUIS_MUSTUSE kluis_status kluis_ledger_public(const uint8_t seed[32], uint8_t public_key[32], struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_vkey_write(const char *origin, const uint8_t public_key[32], char out[KLUIS_VKEY_MAX], struct kluis_err *err);
 
-struct kluis_checkpoint { char origin[KLUIS_ORIGIN_MAX]; uint64_t size; kluis_hash head; };
+struct kluis_checkpoint {
+    char origin[KLUIS_ORIGIN_MAX];
+    uint64_t size;
+    kluis_hash head;
+};
 /* Text of a signed checkpoint: body, blank line, one signature line by `seed`. */
-KLUIS_MUSTUSE kluis_status kluis_checkpoint_sign(const struct kluis_checkpoint *c, const uint8_t seed[32], struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_checkpoint_sign(const struct kluis_checkpoint *c, const uint8_t seed[32], struct kluis_buf *out,
+                                                 struct kluis_err *err);
 /* Verifies the signature of `vkey` among those present (others are ignored); E_REJECT when it is missing or wrong, or the
  * origin differs from the vkey's name. */
 KLUIS_MUSTUSE kluis_status kluis_checkpoint_open(struct kluis_str text, const char *vkey, struct kluis_checkpoint *out, struct kluis_err *err);
@@ -52,22 +65,24 @@ KLUIS_MUSTUSE kluis_status kluis_checkpoint_open(struct kluis_str text, const ch
  * what the vault's seal covers.  Verifies like kluis_checkpoint_open. */
 KLUIS_MUSTUSE kluis_status kluis_checkpoint_own(struct kluis_str text, const char *vkey, struct kluis_buf *out, struct kluis_err *err);
 /* Cosignatures (type 0x04) of these witness vkeys that verify: counts distinct ones. */
-KLUIS_MUSTUSE kluis_status kluis_checkpoint_witnesses(struct kluis_str text, const char *const *vkeys, size_t n, size_t *valid, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_checkpoint_witnesses(struct kluis_str text, const char *const *vkeys, size_t n, size_t *valid,
+                                                      struct kluis_err *err);
 
 /* ---- tlog-proof v1 ---- */
 KLUIS_MUSTUSE kluis_status kluis_tlog_proof_write(uint64_t index, const kluis_hash *proof, size_t n, struct kluis_str checkpoint,
                                                   struct kluis_buf *out, struct kluis_err *err);
 /* Checks leaf data against proof text and log key; *out is the checkpoint proven against. */
 KLUIS_MUSTUSE kluis_status kluis_tlog_proof_check(struct kluis_str proof, struct kluis_bytes leaf_data, const char *vkey,
-                                                  struct kluis_checkpoint *out, uint64_t *index, struct kluis_str *checkpoint_text, struct kluis_err *err);
+                                                  struct kluis_checkpoint *out, uint64_t *index, struct kluis_str *checkpoint_text,
+                                                  struct kluis_err *err);
 
 /* ---- leaf data (docs/FORMAT.md §7): text, no content --------------------------------------------
  * "chatkluis-leaf-v1\npackage <hex>\nrecords-root <hex>\ndevice <hex>\nverdict <word>\ntime <RFC 3339 Z>\n".  Other leaf kinds
  * (statements of later versions) begin with another first line and are opaque here. */
 struct kluis_leaf {
-    uint8_t package[32], records_root[32], device[32];   /* device: SHA-256 of its certificate */
-    char verdict[32];                                    /* "valid" or "indeterminate": a refusal has no leaf here */
-    int64_t received_us;                                 /* whole seconds */
+    uint8_t package[32], records_root[32], device[32]; /* device: SHA-256 of its certificate */
+    char verdict[32];                                  /* "valid" or "indeterminate": a refusal has no leaf here */
+    int64_t received_us;                               /* whole seconds */
 };
 KLUIS_MUSTUSE kluis_status kluis_leaf_write(const struct kluis_leaf *l, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_leaf_read(struct kluis_str text, struct kluis_leaf *out, struct kluis_err *err);

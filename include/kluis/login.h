@@ -17,8 +17,8 @@ enum {
 };
 #define KLUIS_LOGIN_VAULT "vault"
 
-struct kluis_login {                 /* what a header says; nothing of it is believed before kluis_login_check */
-    char id[KLUIS_LOGIN_ID + 1];     /* 32 lower-case hex digits, or "vault"                                 */
+struct kluis_login {             /* what a header says; nothing of it is believed before kluis_login_check */
+    char id[KLUIS_LOGIN_ID + 1]; /* 32 lower-case hex digits, or "vault"                                 */
     char nonce[KLUIS_LOGIN_NONCE + 1];
     int64_t time_s;
     uint8_t body_sha256[KLUIS_SHA256_LEN];
@@ -33,9 +33,9 @@ bool kluis_login_id_ok(struct kluis_str id);
  * gate: the authority this device was given, "host:port"; path: as sent, with its query; method in capitals.
  * body_sha256 NULL: of the empty body.  E_USAGE: id, gate, method or path is not one; E_REJECT: the nonce is refused (§5.1: another
  * form, or bytes that could be SignedAttributes); E_NOMEM, E_LIMIT, or what the key says. After failure out is as it was. */
-KLUIS_MUSTUSE kluis_status kluis_login_header_write(const char *id, const struct kluis_key *key, const char *gate, const char *method, const char *path,
-                                                    const uint8_t *body_sha256, const char *nonce, int64_t time_s, struct kluis_buf *out,
-                                                    struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_login_header_write(const char *id, const struct kluis_key *key, const char *gate, const char *method,
+                                                    const char *path, const uint8_t *body_sha256, const char *nonce, int64_t time_s,
+                                                    struct kluis_buf *out, struct kluis_err *err);
 
 /* Reads such a value, strictly: the five parameters in this order, ", " between them, nothing else.  E_REJECT. */
 KLUIS_MUSTUSE kluis_status kluis_login_header_read(struct kluis_str header, struct kluis_login *out, struct kluis_err *err);

@@ -14,25 +14,25 @@ enum {
     KLUIS_PACKAGE_RECORDS_MAX = 10000,
     KLUIS_PACKAGE_ENTRIES_MAX = 20000,
     KLUIS_PACKAGE_NAME_MAX = 255,
-    KLUIS_MANIFEST_MAX = 8 << 20          /* bytes of one manifest */
+    KLUIS_MANIFEST_MAX = 8 << 20 /* bytes of one manifest */
 };
 #define KLUIS_PACKAGE_BYTES_MAX ((uint64_t)2 << 30) /* of content and of container */
 
 /* What the organisation and the slice contribute to the MDTO sidecars and bag-info.  Borrowed. */
 struct kluis_package_meta {
-    const struct kluis_header *header;     /* salt filled in                                       */
-    struct kluis_str organisation;         /* archiefvormer                                        */
-    struct kluis_str organisation_id;      /* its identificatie (e.g. an OIN or NTRNL-…), or absent */
-    struct kluis_str device;               /* random device id: bron of identificaties             */
-    uint64_t sequence;                     /* the device's package number, from 1                  */
-    uint8_t previous[32];                  /* package id before it; zero for the first             */
-    struct kluis_str retention_class;      /* code from the selection decision, or absent: waardering N, "Nader te bepalen" */
+    const struct kluis_header *header; /* salt filled in                                       */
+    struct kluis_str organisation;     /* archiefvormer                                        */
+    struct kluis_str organisation_id;  /* its identificatie (e.g. an OIN or NTRNL-…), or absent */
+    struct kluis_str device;           /* random device id: bron of identificaties             */
+    uint64_t sequence;                 /* the device's package number, from 1                  */
+    uint8_t previous[32];              /* package id before it; zero for the first             */
+    struct kluis_str retention_class;  /* code from the selection decision, or absent: waardering N, "Nader te bepalen" */
     struct kluis_str retention_label;
-    char waardering;                       /* 'B', 'V' or 'N'                                      */
-    struct kluis_str bewaartermijn;        /* xsd:duration, only with V                            */
-    int64_t first_us, last_us;             /* dekkingInTijd of the slice                           */
-    int64_t closed_us;                     /* the slice's closing time, whole seconds: every date inside */
-    unsigned part;                         /* 1-based number of this slice in its conversation     */
+    char waardering;                /* 'B', 'V' or 'N'                                      */
+    struct kluis_str bewaartermijn; /* xsd:duration, only with V                            */
+    int64_t first_us, last_us;      /* dekkingInTijd of the slice                           */
+    int64_t closed_us;              /* the slice's closing time, whole seconds: every date inside */
+    unsigned part;                  /* 1-based number of this slice in its conversation     */
 };
 
 /* ---- writing (one pass, into an empty file) ---------------------------------------------------
@@ -41,19 +41,22 @@ struct kluis_package_meta {
 struct kluis_package_writer;
 /* fd: an empty regular file open for reading and writing, borrowed.  level: zlib 0..9.  meta is copied, what it points to is borrowed until finish.
  * While records are written the file has a hole up to 4 GiB (evidence waits behind it); records_end cuts it off. */
-KLUIS_MUSTUSE kluis_status kluis_package_begin(struct kluis_package_writer **out, int fd, int level, const struct kluis_package_meta *meta, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_package_begin(struct kluis_package_writer **out, int fd, int level, const struct kluis_package_meta *meta,
+                                               struct kluis_err *err);
 /* Streams one attachment in; equal content is stored once.  Gives its digest and size for the record that names it.
  * `name` is the source's name: made safe and unique here (FORMAT.md §5.3). */
 KLUIS_MUSTUSE kluis_status kluis_package_attachment(struct kluis_package_writer *w, struct kluis_str name, struct kluis_str media_type,
                                                     const struct kluis_input *in, uint8_t sha256[32], uint64_t *size, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_package_records_begin(struct kluis_package_writer *w, struct kluis_err *err);
 /* `raw`: the source's own bytes of this record (line range, row, frame), kept as evidence; may be empty. */
-KLUIS_MUSTUSE kluis_status kluis_package_record(struct kluis_package_writer *w, const struct kluis_record *r, struct kluis_bytes raw, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_package_record(struct kluis_package_writer *w, const struct kluis_record *r, struct kluis_bytes raw,
+                                                struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_package_records_end(struct kluis_package_writer *w, uint8_t records_root[32], struct kluis_err *err);
 /* Writes sidecars, tag files and ASiCManifest001.xml; gives the manifest's bytes: what the device signs. */
 KLUIS_MUSTUSE kluis_status kluis_package_manifest(struct kluis_package_writer *w, struct kluis_buf *manifest, struct kluis_err *err);
 /* Adds the signature, closes the container.  The caller fsyncs and publishes the file. */
-KLUIS_MUSTUSE kluis_status kluis_package_finish(struct kluis_package_writer *w, struct kluis_bytes p7s, uint8_t package_id[32], uint64_t *size, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_package_finish(struct kluis_package_writer *w, struct kluis_bytes p7s, uint8_t package_id[32], uint64_t *size,
+                                                struct kluis_err *err);
 void kluis_package_writer_free(struct kluis_package_writer *w);
 KLUIS_DEFINE_CLEANUP(kluis_package_writer)
 
@@ -63,7 +66,8 @@ KLUIS_DEFINE_CLEANUP(kluis_package_writer)
 struct kluis_package_sink {
     void *ctx;
     kluis_status (*header)(void *ctx, const struct kluis_header *h, struct kluis_str line, struct kluis_err *err);
-    kluis_status (*record)(void *ctx, const struct kluis_record *r, uint64_t ordinal, struct kluis_str line, struct kluis_err *err); /* ordinal from 1 */
+    kluis_status (*record)(void *ctx, const struct kluis_record *r, uint64_t ordinal, struct kluis_str line,
+                           struct kluis_err *err); /* ordinal from 1 */
     /* every entry's unpacked bytes in file order: begin, data*, end.  May be NULL. */
     kluis_status (*entry_begin)(void *ctx, const char *name, struct kluis_err *err);
     kluis_status (*entry_data)(void *ctx, const void *p, size_t n, struct kluis_err *err);
@@ -72,22 +76,24 @@ struct kluis_package_sink {
 /* Result layers, in the order of evidence: the first that is broken names the refusal. */
 enum kluis_package_layer { KLUIS_LAYER_CONTAINER, KLUIS_LAYER_MANIFESTS, KLUIS_LAYER_RECORDS, KLUIS_LAYER_METADATA, KLUIS_PACKAGE_LAYERS };
 struct kluis_package_facts {
-    uint8_t id[32];                        /* SHA-256 of the whole file */
+    uint8_t id[32]; /* SHA-256 of the whole file */
     uint64_t size;
     uint8_t records_root[32];
-    uint64_t n_records;                    /* without the header */
+    uint64_t n_records; /* without the header */
     uint64_t n_attachments, content_bytes;
-    uint64_t sequence; uint8_t previous[32];
+    uint64_t sequence;
+    uint8_t previous[32];
     char device[64];
     int64_t first_us, last_us, closed_us;
-    struct kluis_buf manifest;             /* ASiCManifest001.xml; owned by the caller: kluis_package_facts_clear */
-    struct kluis_buf signature;            /* signature001.p7s */
-    enum kluis_package_layer failed;       /* meaningful after E_REJECT / E_LIMIT */
+    struct kluis_buf manifest;       /* ASiCManifest001.xml; owned by the caller: kluis_package_facts_clear */
+    struct kluis_buf signature;      /* signature001.p7s */
+    enum kluis_package_layer failed; /* meaningful after E_REJECT / E_LIMIT */
 };
 void kluis_package_facts_init(struct kluis_package_facts *f);
 void kluis_package_facts_clear(struct kluis_package_facts *f);
 /* E_REJECT / E_LIMIT: refused, facts->failed and *err say where. */
-KLUIS_MUSTUSE kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts,
+                                              struct kluis_err *err);
 /* Loads libxml2's tables before a sandbox closes. */
 void kluis_package_warm(void);
 

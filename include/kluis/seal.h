@@ -9,21 +9,22 @@
 
 #include "kluis/base.h"
 
-enum {
-    KLUIS_CERT_MAX = 16384, KLUIS_P7S_MAX = 1 << 20, KLUIS_TOKEN_MAX = 256 << 10, KLUIS_SIGNATURE_MAX = 1024, KLUIS_CHAIN_MAX = 8
-};
+enum { KLUIS_CERT_MAX = 16384, KLUIS_P7S_MAX = 1 << 20, KLUIS_TOKEN_MAX = 256 << 10, KLUIS_SIGNATURE_MAX = 1024, KLUIS_CHAIN_MAX = 8 };
 
 /* ---- [P] keys --------------------------------------------------------------------------------
  * A private key held here (file) or elsewhere (PKCS#11, later TPM, browser): `sign` takes the message, not its digest. */
 struct kluis_key;
-KLUIS_MUSTUSE kluis_status kluis_key_generate(struct kluis_key **out, struct kluis_err *err);               /* P-256 */
+KLUIS_MUSTUSE kluis_status kluis_key_generate(struct kluis_key **out, struct kluis_err *err); /* P-256 */
 KLUIS_MUSTUSE kluis_status kluis_key_from_pem(struct kluis_bytes pem, struct kluis_key **out, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status kluis_key_to_pem(const struct kluis_key *k, struct kluis_buf *out, struct kluis_err *err); /* PKCS#8, unencrypted: secret */
+KLUIS_MUSTUSE kluis_status kluis_key_to_pem(const struct kluis_key *k, struct kluis_buf *out,
+                                            struct kluis_err *err); /* PKCS#8, unencrypted: secret */
 KLUIS_MUSTUSE kluis_status kluis_key_load(const char *path, struct kluis_key **out, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status kluis_key_save_new(const struct kluis_key *k, const char *path, struct kluis_err *err);   /* 0600, E_EXISTS if there */
+KLUIS_MUSTUSE kluis_status kluis_key_save_new(const struct kluis_key *k, const char *path, struct kluis_err *err); /* 0600, E_EXISTS if there */
 KLUIS_MUSTUSE kluis_status kluis_key_public(const struct kluis_key *k, struct kluis_buf *spki_der, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status kluis_key_sign(const struct kluis_key *k, struct kluis_bytes message, struct kluis_buf *signature, struct kluis_err *err); /* DER ECDSA or RSA-PKCS1 */
-KLUIS_MUSTUSE kluis_status kluis_key_check(struct kluis_bytes spki_der, struct kluis_bytes message, struct kluis_bytes signature, struct kluis_err *err); /* E_REJECT */
+KLUIS_MUSTUSE kluis_status kluis_key_sign(const struct kluis_key *k, struct kluis_bytes message, struct kluis_buf *signature,
+                                          struct kluis_err *err); /* DER ECDSA or RSA-PKCS1 */
+KLUIS_MUSTUSE kluis_status kluis_key_check(struct kluis_bytes spki_der, struct kluis_bytes message, struct kluis_bytes signature,
+                                           struct kluis_err *err); /* E_REJECT */
 void kluis_key_free(struct kluis_key *k);
 KLUIS_DEFINE_CLEANUP(kluis_key)
 
@@ -37,7 +38,8 @@ KLUIS_MUSTUSE kluis_status kluis_seal_finish(struct kluis_bytes to_be_signed, st
                                              const struct kluis_bytes *chain, size_t n_chain, struct kluis_buf *p7s, struct kluis_err *err);
 /* Both at once with a key held here. */
 KLUIS_MUSTUSE kluis_status kluis_seal_sign(const struct kluis_key *k, struct kluis_bytes content, struct kluis_bytes cert_der,
-                                           const struct kluis_bytes *chain, size_t n_chain, int64_t signing_time_us, struct kluis_buf *p7s, struct kluis_err *err);
+                                           const struct kluis_bytes *chain, size_t n_chain, int64_t signing_time_us, struct kluis_buf *p7s,
+                                           struct kluis_err *err);
 /* SHA-256 of the signature value of the first SignerInfo: what a signature time-stamp must cover (EN 319 122-1 §5.3). */
 KLUIS_MUSTUSE kluis_status kluis_seal_imprint(struct kluis_bytes p7s, uint8_t out[32], struct kluis_err *err);
 /* Adds a signature time-stamp token as unsigned attribute: B-B becomes B-T. E_EXISTS if there is one. */
@@ -46,14 +48,21 @@ KLUIS_MUSTUSE kluis_status kluis_seal_add_token(struct kluis_bytes p7s, struct k
 KLUIS_MUSTUSE kluis_status kluis_time_request(const uint8_t imprint[32], uint64_t nonce, struct kluis_buf *der, struct kluis_err *err);
 
 /* ---- trust ---------------------------------------------------------------------------------- */
-struct kluis_trust_anchor { struct kluis_bytes cert_der; };
+struct kluis_trust_anchor {
+    struct kluis_bytes cert_der;
+};
 /* What a verifier believes.  Borrowed.  Empty lists mean "nothing is trusted of this sort". */
 struct kluis_trust {
-    const struct kluis_bytes *device_cas; size_t n_device_cas;   /* DER certificates */
-    const struct kluis_bytes *seal_cas;   size_t n_seal_cas;     /* anchors of seal certificates */
-    const struct kluis_bytes *tsa_cas;    size_t n_tsa_cas;      /* anchors of time authorities */
-    const char *log_vkey;                                        /* NULL: none */
-    const char *const *witness_vkeys; size_t n_witnesses; size_t witness_threshold;
+    const struct kluis_bytes *device_cas;
+    size_t n_device_cas; /* DER certificates */
+    const struct kluis_bytes *seal_cas;
+    size_t n_seal_cas; /* anchors of seal certificates */
+    const struct kluis_bytes *tsa_cas;
+    size_t n_tsa_cas;     /* anchors of time authorities */
+    const char *log_vkey; /* NULL: none */
+    const char *const *witness_vkeys;
+    size_t n_witnesses;
+    size_t witness_threshold;
     struct kluis_str organisation;
 };
 /* trust.json as `init` writes it (docs/FORMAT.md §8); everything lives in the arena. */
@@ -63,49 +72,53 @@ KLUIS_MUSTUSE kluis_status kluis_trust_write(const struct kluis_trust *t, struct
 /* ---- verification ---------------------------------------------------------------------------- */
 enum kluis_outcome { KLUIS_INVALID = 0, KLUIS_INDETERMINATE = 1, KLUIS_VALID = 2 };
 struct kluis_seal_verdict {
-    enum kluis_outcome signature;  /* CMS, CAdES attributes, ESS hash = certificate, algorithm allowed */
-    enum kluis_outcome certificate;/* chain to one of the anchors at the signature's time, key usage; INDETERMINATE: no anchor given */
-    enum kluis_outcome time;       /* token: imprint, critical EKU, chain, nonce not needed; INDETERMINATE: no token or no anchor */
+    enum kluis_outcome signature;   /* CMS, CAdES attributes, ESS hash = certificate, algorithm allowed */
+    enum kluis_outcome certificate; /* chain to one of the anchors at the signature's time, key usage; INDETERMINATE: no anchor given */
+    enum kluis_outcome time;        /* token: imprint, critical EKU, chain, nonce not needed; INDETERMINATE: no token or no anchor */
     bool has_token;
-    int64_t claimed_us;            /* signing-time */
-    int64_t proven_us;             /* genTime, or KLUIS_TIME_ABSENT */
+    int64_t claimed_us; /* signing-time */
+    int64_t proven_us;  /* genTime, or KLUIS_TIME_ABSENT */
     uint8_t cert_sha256[32];
-    char reason[KLUIS_ERR_MSG];    /* the first thing wrong, or "" */
+    char reason[KLUIS_ERR_MSG];                                                                          /* the first thing wrong, or "" */
     char signature_reason[KLUIS_ERR_MSG], certificate_reason[KLUIS_ERR_MSG], time_reason[KLUIS_ERR_MSG]; /* of each that is not VALID */
 };
 /* Judges a detached CAdES over `content`.  anchors/tsa anchors as in kluis_trust.  at_us: the time at which the token's own chain
  * must hold (now).  Statuses: OK with a verdict (which may be INVALID); E_NOMEM. Hostile p7s bytes give a verdict, not an error. */
 KLUIS_MUSTUSE kluis_status kluis_seal_judge(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
-                                            const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t at_us, struct kluis_seal_verdict *out, struct kluis_err *err);
+                                            const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t at_us, struct kluis_seal_verdict *out,
+                                            struct kluis_err *err);
 /* The same, when something else (a stamped checkpoint) proves that the signature existed at known_us: the signer's path is then
  * judged at that moment or at the token's, whichever is earlier.  KLUIS_TIME_ABSENT: nothing does. */
-KLUIS_MUSTUSE kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
-                                                  const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us, int64_t at_us,
-                                                  struct kluis_seal_verdict *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors,
+                                                  size_t n_anchors, const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us,
+                                                  int64_t at_us, struct kluis_seal_verdict *out, struct kluis_err *err);
 /* The signer's certificate of a p7s (DER).  E_REJECT. */
 KLUIS_MUSTUSE kluis_status kluis_seal_signer(struct kluis_bytes p7s, struct kluis_buf *cert_der, struct kluis_err *err);
 /* The subject's common name (of a device: its random id).  E_REJECT when there is not exactly one. */
 KLUIS_MUSTUSE kluis_status kluis_cert_name(struct kluis_bytes cert_der, struct kluis_buf *name, struct kluis_err *err);
 /* Takes the token out of a TimeStampResp after checking status, imprint, nonce, EKU, chain to an anchor. E_REJECT; E_BUSY when the
  * authority said waiting or try later. */
-KLUIS_MUSTUSE kluis_status kluis_time_accept(struct kluis_bytes response, const uint8_t imprint[32], uint64_t nonce, const struct kluis_bytes *tsa_anchors, size_t n,
-                                             struct kluis_buf *token, int64_t *gen_time_us, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_time_accept(struct kluis_bytes response, const uint8_t imprint[32], uint64_t nonce,
+                                             const struct kluis_bytes *tsa_anchors, size_t n, struct kluis_buf *token, int64_t *gen_time_us,
+                                             struct kluis_err *err);
 
 /* ---- certificates ----------------------------------------------------------------------------
  * The embedded CA.  Serial numbers are random (127 bit). Names are random ids: no person's name in any certificate. */
 enum kluis_cert_role { KLUIS_CERT_ROOT, KLUIS_CERT_DEVICE_CA, KLUIS_CERT_DEVICE, KLUIS_CERT_LOGIN, KLUIS_CERT_SEAL, KLUIS_CERT_TSA, KLUIS_CERT_TLS };
 struct kluis_cert_request {
     enum kluis_cert_role role;
-    const char *common_name;          /* and for TLS: */
-    const char *const *hosts; size_t n_hosts;        /* DNS names or IP addresses for subjectAltName */
-    const char *organisation;         /* or NULL */
-    struct kluis_bytes spki_der;      /* the subject's public key */
+    const char *common_name; /* and for TLS: */
+    const char *const *hosts;
+    size_t n_hosts;              /* DNS names or IP addresses for subjectAltName */
+    const char *organisation;    /* or NULL */
+    struct kluis_bytes spki_der; /* the subject's public key */
     int64_t from_us, to_us;
 };
 /* issuer_cert empty: self-signed (issuer_key must then be the subject's). */
 KLUIS_MUSTUSE kluis_status kluis_cert_issue(const struct kluis_cert_request *q, const struct kluis_key *issuer_key, struct kluis_bytes issuer_cert,
                                             struct kluis_buf *cert_der, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status kluis_cert_check(struct kluis_bytes cert_der, enum kluis_cert_role role, const struct kluis_bytes *anchors, size_t n, int64_t at_us, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_cert_check(struct kluis_bytes cert_der, enum kluis_cert_role role, const struct kluis_bytes *anchors, size_t n,
+                                            int64_t at_us, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_cert_spki(struct kluis_bytes cert_der, struct kluis_buf *spki_der, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_cert_pem(struct kluis_bytes cert_der, struct kluis_buf *pem, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_cert_from_pem(struct kluis_bytes pem, struct kluis_buf *cert_der, struct kluis_err *err); /* the first one */

@@ -11,28 +11,31 @@
 #include "kluis/seal.h"
 
 enum kluis_layer {
-    KLUIS_V_CONTAINER,    /* zip profile                                            */
-    KLUIS_V_MANIFESTS,    /* who lists what, every digest                           */
-    KLUIS_V_RECORDS,      /* canonical records, records.root, attachments            */
-    KLUIS_V_METADATA,     /* MDTO sidecars, bag-info agree with the rest             */
-    KLUIS_V_SIGNATURE,    /* CAdES of the device                                     */
-    KLUIS_V_CERTIFICATE,  /* chain to the device CA                                  */
-    KLUIS_V_TIME,         /* token on the signature                                  */
-    KLUIS_V_RECEIPT,      /* leaf names this package, root, device                   */
-    KLUIS_V_LEDGER,       /* inclusion proof, log signature                          */
-    KLUIS_V_CHECKPOINT,   /* seal and time stamp on the checkpoint                   */
-    KLUIS_V_WITNESS,      /* cosignatures, when configured                           */
+    KLUIS_V_CONTAINER,   /* zip profile                                            */
+    KLUIS_V_MANIFESTS,   /* who lists what, every digest                           */
+    KLUIS_V_RECORDS,     /* canonical records, records.root, attachments            */
+    KLUIS_V_METADATA,    /* MDTO sidecars, bag-info agree with the rest             */
+    KLUIS_V_SIGNATURE,   /* CAdES of the device                                     */
+    KLUIS_V_CERTIFICATE, /* chain to the device CA                                  */
+    KLUIS_V_TIME,        /* token on the signature                                  */
+    KLUIS_V_RECEIPT,     /* leaf names this package, root, device                   */
+    KLUIS_V_LEDGER,      /* inclusion proof, log signature                          */
+    KLUIS_V_CHECKPOINT,  /* seal and time stamp on the checkpoint                   */
+    KLUIS_V_WITNESS,     /* cosignatures, when configured                           */
     KLUIS_V_LAYERS
 };
-const char *kluis_layer_name(enum kluis_layer l);   /* "container" … "witness" */
+const char *kluis_layer_name(enum kluis_layer l); /* "container" … "witness" */
 enum kluis_layer_state { KLUIS_L_VALID, KLUIS_L_INVALID, KLUIS_L_INDETERMINATE, KLUIS_L_ABSENT };
 
 struct kluis_verdict {
-    enum kluis_outcome overall;            /* INVALID when any layer is; VALID needs trust and every needed layer VALID */
-    struct { enum kluis_layer_state state; char reason[KLUIS_ERR_MSG]; } layer[KLUIS_V_LAYERS];
+    enum kluis_outcome overall; /* INVALID when any layer is; VALID needs trust and every needed layer VALID */
+    struct {
+        enum kluis_layer_state state;
+        char reason[KLUIS_ERR_MSG];
+    } layer[KLUIS_V_LAYERS];
     struct kluis_package_facts facts;
     struct kluis_seal_verdict seal;
-    int64_t proven_us;                     /* earliest proven time, or KLUIS_TIME_ABSENT */
+    int64_t proven_us; /* earliest proven time, or KLUIS_TIME_ABSENT */
 };
 void kluis_verdict_clear(struct kluis_verdict *v);
 

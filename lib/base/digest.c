@@ -28,7 +28,10 @@ kluis_status kluis_base_init(struct kluis_err *err)
 
 void kluis_random(void *p, size_t n)
 {
-    if (kluis_hooks_ != NULL && kluis_hooks_->random != NULL) { kluis_hooks_->random(p, n); return; }
+    if (kluis_hooks_ != NULL && kluis_hooks_->random != NULL) {
+        kluis_hooks_->random(p, n);
+        return;
+    }
     uint8_t *at = p;
     while (n > 0) {
         ssize_t r = getrandom(at, n > 256 ? 256 : n, 0);
@@ -39,7 +42,9 @@ void kluis_random(void *p, size_t n)
     }
 }
 
-struct kluis_sha256 { gcry_md_hd_t md; };
+struct kluis_sha256 {
+    gcry_md_hd_t md;
+};
 
 struct kluis_sha256 *kluis_sha256_new(void)
 {
@@ -82,7 +87,8 @@ kluis_status kluis_hmac_sha256(const void *key, size_t key_len, const void *p, s
     return KLUIS_OK;
 }
 
-kluis_status kluis_hkdf_sha256(struct kluis_bytes ikm, struct kluis_bytes salt, struct kluis_bytes info, uint8_t *out, size_t n, struct kluis_err *err)
+kluis_status kluis_hkdf_sha256(struct kluis_bytes ikm, struct kluis_bytes salt, struct kluis_bytes info, uint8_t *out, size_t n,
+                               struct kluis_err *err)
 {
     static const uint8_t zeros[32];
     uint8_t prk[32], t[32];

@@ -22,7 +22,10 @@ kluis_status kluis_fail_at(struct kluis_err *err, const char *where, kluis_statu
     va_start(ap, fmt);
     int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
     va_end(ap);
-    if (n < 0) { err->msg[0] = '\0'; n = 0; }
+    if (n < 0) {
+        err->msg[0] = '\0';
+        n = 0;
+    }
     if (sys != 0 && (size_t)n < sizeof err->msg - 3) {
         char text[96];
         const char *t = strerror_r(sys, text, sizeof text);

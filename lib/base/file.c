@@ -16,11 +16,13 @@ static bool fault(const char *op, const char *path, int fd)
     return true;
 }
 
-#define RETRY(expr)                                                                                \
-    ({                                                                                             \
-        __typeof__(expr) r_;                                                                       \
-        do { r_ = (expr); } while (r_ == -1 && errno == EINTR);                                    \
-        r_;                                                                                        \
+#define RETRY(expr)                                                                                                                                  \
+    ({                                                                                                                                               \
+        __typeof__(expr) r_;                                                                                                                         \
+        do {                                                                                                                                         \
+            r_ = (expr);                                                                                                                             \
+        } while (r_ == -1 && errno == EINTR);                                                                                                        \
+        r_;                                                                                                                                          \
     })
 
 #pragma GCC diagnostic ignored "-Wpedantic" /* the statement expression above: GNU C, which both our compilers speak */
@@ -39,7 +41,10 @@ ssize_t kluis_io_read(int fd, void *p, size_t n) { return fault("read", NULL, fd
 
 ssize_t kluis_io_pread(int fd, void *p, size_t n, uint64_t at)
 {
-    if (at > INT64_MAX) { errno = EOVERFLOW; return -1; }
+    if (at > INT64_MAX) {
+        errno = EOVERFLOW;
+        return -1;
+    }
     return fault("read", NULL, fd) ? -1 : RETRY(pread(fd, p, n, (off_t)at));
 }
 
@@ -47,7 +52,10 @@ ssize_t kluis_io_write(int fd, const void *p, size_t n) { return fault("write", 
 
 ssize_t kluis_io_pwrite(int fd, const void *p, size_t n, uint64_t at)
 {
-    if (at > INT64_MAX) { errno = EOVERFLOW; return -1; }
+    if (at > INT64_MAX) {
+        errno = EOVERFLOW;
+        return -1;
+    }
     return fault("write", NULL, fd) ? -1 : RETRY(pwrite(fd, p, n, (off_t)at));
 }
 
@@ -58,7 +66,10 @@ int kluis_io_close(int fd)
     bool bad = fault("close", NULL, fd);
     int e = errno;
     int r = close(fd); /* never retried: on Linux the descriptor is gone even after EINTR */
-    if (bad) { errno = e; return -1; }
+    if (bad) {
+        errno = e;
+        return -1;
+    }
     return r;
 }
 
@@ -68,7 +79,10 @@ int kluis_io_mkdir(const char *path, unsigned mode) { return fault("mkdir", path
 
 int kluis_io_ftruncate(int fd, uint64_t size)
 {
-    if (size > INT64_MAX) { errno = EFBIG; return -1; }
+    if (size > INT64_MAX) {
+        errno = EFBIG;
+        return -1;
+    }
     return fault("ftruncate", NULL, fd) ? -1 : RETRY(ftruncate(fd, (off_t)size));
 }
 
@@ -154,28 +168,41 @@ kluis_status kluis_make_dir(const char *dir, struct kluis_err *err)
 kluis_status kluis_read_file(const char *path, size_t max, struct kluis_buf *out, struct kluis_err *err)
 {
     int fd = kluis_io_open(path, O_RDONLY | O_NOCTTY, 0);
-    if (fd < 0) {
-        return KLUIS_FAIL_SYS(err, errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_E_IO, "cannot open '%s'", path);
-    }
+    if (fd < 0) { return KLUIS_FAIL_SYS(err, errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_E_IO, "cannot open '%s'", path); }
     kluis_status rc = KLUIS_E_BUG;
     size_t had = out->len;
     struct stat st;
-    if (fstat(fd, &st) != 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at '%s'", path); goto out; }
-    if (!S_ISREG(st.st_mode)) { rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "'%s' is not a file", path); goto out; }
+    if (fstat(fd, &st) != 0) {
+        rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at '%s'", path);
+        goto out;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "'%s' is not a file", path);
+        goto out;
+    }
     for (;;) {
         uint8_t *to = kluis_buf_reserve(out, 65536);
         uint8_t last[1];
         size_t room = 65536;
         if (to == NULL) { /* near the ceiling: one byte tells whether the file is over */
-            if (out->status != KLUIS_E_LIMIT) { rc = kluis_buf_ok(out, err); goto out; }
+            if (out->status != KLUIS_E_LIMIT) {
+                rc = kluis_buf_ok(out, err);
+                goto out;
+            }
             out->status = KLUIS_OK;
             room = out->max - out->len;
             to = room > 0 ? kluis_buf_reserve(out, room) : last;
-            if (to == NULL) { rc = kluis_buf_ok(out, err); goto out; }
+            if (to == NULL) {
+                rc = kluis_buf_ok(out, err);
+                goto out;
+            }
             if (room == 0) { room = 1; }
         }
         ssize_t n = kluis_io_read(fd, to, room);
-        if (n < 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", path); goto out; }
+        if (n < 0) {
+            rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", path);
+            goto out;
+        }
         if (n == 0) { break; }
         if (to == last || out->len + (size_t)n - had > max) {
             rc = KLUIS_FAIL(err, KLUIS_E_LIMIT, "'%s' is larger than the %zu bytes allowed", path, max);
@@ -210,7 +237,11 @@ kluis_status kluis_write_file(const char *path, const void *p, size_t n, unsigne
     int fd = kluis_io_open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     if (fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot create '%s'", tmp); }
     kluis_status rc = kluis_write_all(fd, p, n, tmp, err);
-    if (rc == KLUIS_OK) { rc = kluis_close_durable(&fd, tmp, err); } else { kluis_close_quiet(&fd); }
+    if (rc == KLUIS_OK) {
+        rc = kluis_close_durable(&fd, tmp, err);
+    } else {
+        kluis_close_quiet(&fd);
+    }
     if (rc == KLUIS_OK) { rc = kluis_publish_file(tmp, path, err); }
     if (rc != KLUIS_OK) {
         (void)unlink(tmp); /* worthless either way; after a failed directory sync it is already renamed */
@@ -231,7 +262,10 @@ static ssize_t read_fd(void *ctx, void *p, size_t n, struct kluis_err *err)
 {
     struct kluis_input_fd *s = ctx;
     ssize_t r = kluis_io_pread(s->fd, p, n, s->at);
-    if (r < 0) { (void)KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", s->what); return -1; }
+    if (r < 0) {
+        (void)KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", s->what);
+        return -1;
+    }
     s->at += (uint64_t)r;
     return r;
 }

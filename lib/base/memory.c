@@ -86,10 +86,7 @@ void kluis_secret_free(void *p, size_t n)
     (void)munmap(p, len); /* wiped already; a failure leaks address space only */
 }
 
-struct kluis_str kluis_str_of(const char *z)
-{
-    return (struct kluis_str){ z, z == NULL ? 0 : strlen(z) };
-}
+struct kluis_str kluis_str_of(const char *z) { return (struct kluis_str){ z, z == NULL ? 0 : strlen(z) }; }
 
 bool kluis_str_eq(struct kluis_str a, struct kluis_str b)
 {
@@ -101,9 +98,15 @@ bool kluis_str_is(struct kluis_str a, const char *z) { return kluis_str_eq(a, kl
 
 /* ---- arena ---- */
 
-struct block { struct block *next; size_t cap, used; };
+struct block {
+    struct block *next;
+    size_t cap, used;
+};
 
-struct kluis_arena { struct block *first, *last; size_t ceiling, held, used; };
+struct kluis_arena {
+    struct block *first, *last;
+    size_t ceiling, held, used;
+};
 
 enum { BLOCK_MIN = 16384, ALIGN = 16, BLOCK_HEAD = (sizeof(struct block) + ALIGN - 1) / ALIGN * ALIGN };
 
@@ -154,7 +157,11 @@ void *kluis_arena_alloc(struct kluis_arena *a, size_t n)
         struct block *b = kluis_malloc(BLOCK_HEAD + cap);
         if (b == NULL) { return NULL; }
         *b = (struct block){ NULL, cap, 0 };
-        if (a->last != NULL) { a->last->next = b; } else { a->first = b; }
+        if (a->last != NULL) {
+            a->last->next = b;
+        } else {
+            a->first = b;
+        }
         a->last = b;
         a->held += cap;
     }
@@ -201,14 +208,20 @@ void kluis_buf_clear(struct kluis_buf *b)
 uint8_t *kluis_buf_reserve(struct kluis_buf *b, size_t n)
 {
     if (b->status != KLUIS_OK) { return NULL; }
-    if (n > b->max || b->len > b->max - n) { b->status = KLUIS_E_LIMIT; return NULL; }
+    if (n > b->max || b->len > b->max - n) {
+        b->status = KLUIS_E_LIMIT;
+        return NULL;
+    }
     size_t need = b->len + n;
     if (need > b->cap || b->data == NULL) {
         size_t cap = b->cap < 256 ? 256 : b->cap;
         while (cap < need) { cap = cap > SIZE_MAX / 2 ? need : cap * 2; }
         if (cap > b->max) { cap = b->max; }
         uint8_t *p = kluis_realloc(b->data, cap);
-        if (p == NULL) { b->status = KLUIS_E_NOMEM; return NULL; }
+        if (p == NULL) {
+            b->status = KLUIS_E_NOMEM;
+            return NULL;
+        }
         b->data = p;
         b->cap = cap;
     }
@@ -226,7 +239,10 @@ void kluis_buf_add(struct kluis_buf *b, const void *p, size_t n)
 
 void kluis_buf_byte(struct kluis_buf *b, uint8_t c)
 {
-    if (b->status == KLUIS_OK && b->len < b->cap) { b->data[b->len++] = c; return; }
+    if (b->status == KLUIS_OK && b->len < b->cap) {
+        b->data[b->len++] = c;
+        return;
+    }
     kluis_buf_add(b, &c, 1);
 }
 

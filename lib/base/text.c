@@ -90,7 +90,10 @@ bool kluis_unbase64(struct kluis_str s, uint8_t *out, size_t cap, size_t *n)
 {
     if (s.ptr == NULL || s.len % 4 != 0) { return false; }
     size_t len = s.len, pad = 0;
-    while (len > 0 && pad < 2 && s.ptr[len - 1] == '=') { len--; pad++; }
+    while (len > 0 && pad < 2 && s.ptr[len - 1] == '=') {
+        len--;
+        pad++;
+    }
     if ((pad == 1 && len % 4 != 3) || (pad == 2 && len % 4 != 2)) { return false; }
     return decode(s.ptr, len, 6, ALPHABET64, false, out, cap, n);
 }
@@ -127,16 +130,31 @@ size_t kluis_utf8_valid(const char *text, size_t n)
         if (n - i >= 8) { /* eight ASCII bytes at a time */
             uint64_t w;
             memcpy(&w, p + i, 8);
-            if ((w & 0x8080808080808080u) == 0) { i += 8; continue; }
+            if ((w & 0x8080808080808080u) == 0) {
+                i += 8;
+                continue;
+            }
         }
         uint8_t c = p[i];
         size_t len;
         uint8_t lo = 0x80, hi = 0xbf; /* bounds of the second byte: Unicode table 3-7 */
-        if (c < 0x80) { i++; continue; }
-        if (c >= 0xc2 && c <= 0xdf) { len = 2; }
-        else if (c >= 0xe0 && c <= 0xef) { len = 3; if (c == 0xe0) { lo = 0xa0; } if (c == 0xed) { hi = 0x9f; } }
-        else if (c >= 0xf0 && c <= 0xf4) { len = 4; if (c == 0xf0) { lo = 0x90; } if (c == 0xf4) { hi = 0x8f; } }
-        else { return i; }
+        if (c < 0x80) {
+            i++;
+            continue;
+        }
+        if (c >= 0xc2 && c <= 0xdf) {
+            len = 2;
+        } else if (c >= 0xe0 && c <= 0xef) {
+            len = 3;
+            if (c == 0xe0) { lo = 0xa0; }
+            if (c == 0xed) { hi = 0x9f; }
+        } else if (c >= 0xf0 && c <= 0xf4) {
+            len = 4;
+            if (c == 0xf0) { lo = 0x90; }
+            if (c == 0xf4) { hi = 0x8f; }
+        } else {
+            return i;
+        }
         if (n - i < len || p[i + 1] < lo || p[i + 1] > hi) { return i; }
         for (size_t k = 2; k < len; k++) {
             if ((p[i + k] & 0xc0) != 0x80) { return i; }
@@ -165,7 +183,11 @@ void kluis_buf_json(struct kluis_buf *b, struct kluis_str s)
         case '\n': e[1] = 'n'; break;
         case '\r': e[1] = 'r'; break;
         case '\t': e[1] = 't'; break;
-        default: memcpy(e + 1, "u00", 3); e[4] = d[c >> 4]; e[5] = d[c & 15]; break;
+        default:
+            memcpy(e + 1, "u00", 3);
+            e[4] = d[c >> 4];
+            e[5] = d[c & 15];
+            break;
         }
         kluis_buf_cstr(b, e);
     }
@@ -177,18 +199,27 @@ void kluis_buf_json(struct kluis_buf *b, struct kluis_str s)
 
 static void put32(uint8_t o[4], uint32_t v)
 {
-    for (int i = 3; i >= 0; i--) { o[i] = (uint8_t)v; v >>= 8; }
+    for (int i = 3; i >= 0; i--) {
+        o[i] = (uint8_t)v;
+        v >>= 8;
+    }
 }
 
 static void put64(uint8_t o[8], uint64_t v)
 {
-    for (int i = 7; i >= 0; i--) { o[i] = (uint8_t)v; v >>= 8; }
+    for (int i = 7; i >= 0; i--) {
+        o[i] = (uint8_t)v;
+        v >>= 8;
+    }
 }
 
 void kluis_wire_field(struct kluis_buf *b, const void *p, size_t n)
 {
     uint8_t head[4];
-    if (n > UINT32_MAX) { b->status = b->status == KLUIS_OK ? KLUIS_E_LIMIT : b->status; return; }
+    if (n > UINT32_MAX) {
+        b->status = b->status == KLUIS_OK ? KLUIS_E_LIMIT : b->status;
+        return;
+    }
     put32(head, (uint32_t)n);
     kluis_buf_add(b, head, 4);
     kluis_buf_add(b, p, n);
@@ -218,10 +249,16 @@ struct kluis_bytes kluis_wire_get(struct kluis_wire *w, size_t max)
     struct kluis_bytes none = { NULL, 0 };
     if (w->bad) { return none; }
     size_t left = w->data.len - w->at;
-    if (left < 4) { w->bad = true; return none; }
+    if (left < 4) {
+        w->bad = true;
+        return none;
+    }
     const uint8_t *p = w->data.ptr + w->at;
     size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-    if (n > left - 4 || n > max) { w->bad = true; return none; }
+    if (n > left - 4 || n > max) {
+        w->bad = true;
+        return none;
+    }
     w->at += 4 + n;
     return (struct kluis_bytes){ p + 4, n };
 }

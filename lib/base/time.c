@@ -23,7 +23,7 @@ void kluis_sleep_us(int64_t us)
 {
     if (us <= 0) { return; }
     struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = (us % 1000000) * 1000 };
-    while (nanosleep(&t, &t) != 0 && errno == EINTR) { }
+    while (nanosleep(&t, &t) != 0 && errno == EINTR) {}
 }
 
 static bool leap(int y) { return (y % 4 == 0 && y % 100 != 0) || y % 400 == 0; }
@@ -58,7 +58,10 @@ void kluis_civil_from_days(int64_t days, int *year, int *month, int *day)
 
 static char *digits(char *p, int64_t v, int n)
 {
-    for (int i = n - 1; i >= 0; i--) { p[i] = (char)('0' + v % 10); v /= 10; }
+    for (int i = n - 1; i >= 0; i--) {
+        p[i] = (char)('0' + v % 10);
+        v /= 10;
+    }
     return p + n;
 }
 
@@ -67,25 +70,40 @@ size_t kluis_time_text(char out[KLUIS_TIME_TEXT], int64_t us, int offset_min, in
     assert(fraction_digits == 0 || fraction_digits == 3 || fraction_digits == 6);
     int64_t local = us + (int64_t)offset_min * 60000000;
     int64_t s = local / 1000000, rest = local % 1000000;
-    if (rest < 0) { rest += 1000000; s--; }
+    if (rest < 0) {
+        rest += 1000000;
+        s--;
+    }
     int64_t days = s / 86400, of_day = s % 86400;
-    if (of_day < 0) { of_day += 86400; days--; }
+    if (of_day < 0) {
+        of_day += 86400;
+        days--;
+    }
     int y, m, d;
     kluis_civil_from_days(days, &y, &m, &d);
     char *p = out;
-    p = digits(p, y < 0 ? 0 : y, 4); *p++ = '-';
-    p = digits(p, m, 2); *p++ = '-';
-    p = digits(p, d, 2); *p++ = 'T';
-    p = digits(p, of_day / 3600, 2); *p++ = ':';
-    p = digits(p, of_day / 60 % 60, 2); *p++ = ':';
+    p = digits(p, y < 0 ? 0 : y, 4);
+    *p++ = '-';
+    p = digits(p, m, 2);
+    *p++ = '-';
+    p = digits(p, d, 2);
+    *p++ = 'T';
+    p = digits(p, of_day / 3600, 2);
+    *p++ = ':';
+    p = digits(p, of_day / 60 % 60, 2);
+    *p++ = ':';
     p = digits(p, of_day % 60, 2);
-    if (fraction_digits > 0) { *p++ = '.'; p = digits(p, fraction_digits == 3 ? rest / 1000 : rest, fraction_digits); }
+    if (fraction_digits > 0) {
+        *p++ = '.';
+        p = digits(p, fraction_digits == 3 ? rest / 1000 : rest, fraction_digits);
+    }
     if (offset_min == 0) {
         *p++ = 'Z';
     } else {
         int o = offset_min < 0 ? -offset_min : offset_min;
         *p++ = offset_min < 0 ? '-' : '+';
-        p = digits(p, o / 60, 2); *p++ = ':';
+        p = digits(p, o / 60, 2);
+        *p++ = ':';
         p = digits(p, o % 60, 2);
     }
     *p = '\0';
@@ -108,7 +126,9 @@ bool kluis_time_parse(struct kluis_str t, int64_t *us, int *offset_min, int *fra
     int y, mo, d, h, mi, s, frac = 0, frac_digits = 0, off = 0;
     if (p == NULL || t.len < 20) { return false; }
     if (!number(p, 4, &y) || p[4] != '-' || !number(p + 5, 2, &mo) || p[7] != '-' || !number(p + 8, 2, &d) || p[10] != 'T' ||
-        !number(p + 11, 2, &h) || p[13] != ':' || !number(p + 14, 2, &mi) || p[16] != ':' || !number(p + 17, 2, &s)) { return false; }
+        !number(p + 11, 2, &h) || p[13] != ':' || !number(p + 14, 2, &mi) || p[16] != ':' || !number(p + 17, 2, &s)) {
+        return false;
+    }
     size_t at = 19;
     if (p[at] == '.') {
         while (at + 1 + (size_t)frac_digits < t.len && p[at + 1 + (size_t)frac_digits] >= '0' && p[at + 1 + (size_t)frac_digits] <= '9') {

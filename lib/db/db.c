@@ -9,7 +9,10 @@ enum { CACHE = 128, BUSY_MS = 10000 };
 
 struct kluis_db {
     sqlite3 *db;
-    struct { const char *sql; sqlite3_stmt *st; } cache[CACHE];
+    struct {
+        const char *sql;
+        sqlite3_stmt *st;
+    } cache[CACHE];
     size_t cached;
     bool open_tx;
 };
@@ -57,7 +60,8 @@ static kluis_status migrate(struct kluis_db *db, const char *const *schema, size
     int64_t version = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
     if (version < 0 || (uint64_t)version > n) {
-        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the database has schema %lld, this program knows up to %zu: use the newer program", (long long)version, n);
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the database has schema %lld, this program knows up to %zu: use the newer program",
+                          (long long)version, n);
     }
     for (size_t i = (size_t)version; i < n; i++) {
         char set[64];
@@ -65,26 +69,37 @@ static kluis_status migrate(struct kluis_db *db, const char *const *schema, size
         KLUIS_TRY(kluis_db_begin(db, err));
         kluis_status rc = kluis_db_exec(db, schema[i], err);
         if (rc == KLUIS_OK) { rc = kluis_db_exec(db, set, err); }
-        if (rc != KLUIS_OK) { kluis_db_rollback(db); return rc; }
+        if (rc != KLUIS_OK) {
+            kluis_db_rollback(db);
+            return rc;
+        }
         KLUIS_TRY(kluis_db_commit(db, "db.schema", err));
     }
     return KLUIS_OK;
 }
 
-kluis_status kluis_db_open(struct kluis_db **out, const char *path, enum kluis_db_sync sync, const char *const *schema, size_t n, struct kluis_err *err)
+kluis_status kluis_db_open(struct kluis_db **out, const char *path, enum kluis_db_sync sync, const char *const *schema, size_t n,
+                           struct kluis_err *err)
 {
     *out = NULL;
     struct kluis_db *db = kluis_calloc(1, sizeof *db);
     if (db == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     /* Created by hand first: SQLite would use the umask, and journals inherit the database's mode. */
     int fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
-    if (fd < 0) { kluis_free(db); return KLUIS_FAIL(err, KLUIS_E_IO, "cannot open '%s': check that the directory is there and writable", path); }
+    if (fd < 0) {
+        kluis_free(db);
+        return KLUIS_FAIL(err, KLUIS_E_IO, "cannot open '%s': check that the directory is there and writable", path);
+    }
     kluis_close_quiet(&fd);
     kluis_status rc = KLUIS_E_BUG;
     int r = sqlite3_open_v2(path, &db->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
-    if (r != SQLITE_OK) { rc = kluis_db_fail(db, r, "open", err); goto fail; }
+    if (r != SQLITE_OK) {
+        rc = kluis_db_fail(db, r, "open", err);
+        goto fail;
+    }
     (void)sqlite3_busy_timeout(db->db, BUSY_MS);
-    rc = kluis_db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON;", err);
+    rc = kluis_db_exec(
+        db, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON;", err);
     if (rc == KLUIS_OK) { rc = kluis_db_exec(db, sync == KLUIS_DB_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err); }
     if (rc == KLUIS_OK) { rc = migrate(db, schema, n, err); }
     if (rc != KLUIS_OK) { goto fail; }
@@ -127,7 +142,10 @@ kluis_status kluis_db_begin(struct kluis_db *db, struct kluis_err *err)
 kluis_status kluis_db_commit(struct kluis_db *db, const char *step, struct kluis_err *err)
 {
     kluis_status rc = kluis_db_exec(db, "COMMIT", err);
-    if (rc != KLUIS_OK) { kluis_db_rollback(db); return rc; }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(db);
+        return rc;
+    }
     db->open_tx = false;
     kluis_durable_step(step);
     return KLUIS_OK;
@@ -135,7 +153,7 @@ kluis_status kluis_db_commit(struct kluis_db *db, const char *step, struct kluis
 
 void kluis_db_rollback(struct kluis_db *db)
 {
-    for (size_t i = 0; i < db->cached; i++) { (void)sqlite3_reset(db->cache[i].st); } /* a running statement would keep it open */
+    for (size_t i = 0; i < db->cached; i++) { (void)sqlite3_reset(db->cache[i].st); }                  /* a running statement would keep it open */
     if (!sqlite3_get_autocommit(db->db)) { (void)sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL); } /* the error is told already */
     db->open_tx = false;
 }
@@ -217,7 +235,9 @@ kluis_status kluis_db_run(struct kluis_db *db, int64_t *changes, struct kluis_er
     kluis_status rc = query(db, &st, err, sql, types, ap);
     va_end(ap);
     KLUIS_TRY(rc);
-    do { rc = kluis_db_step(db, st, err); } while (rc == KLUIS_OK);
+    do {
+        rc = kluis_db_step(db, st, err);
+    } while (rc == KLUIS_OK);
     if (rc != KLUIS_END) { return rc; }
     (void)sqlite3_clear_bindings(st); /* bound memory is the caller's and may go now */
     if (changes != NULL) { *changes = sqlite3_changes64(db->db); }

@@ -47,20 +47,24 @@ kluis_status kluis_code_read(struct kluis_str text, struct kluis_code *out, stru
     for (size_t i = 0; ok && i < text.len; i++) {
         char c = text.ptr[i];
         if (c == '-' || c == ' ' || c == '\t' || c == '\r' || c == '\n') { continue; }
-        if (n == LETTERS) { ok = false; }
-        else { letters[n++] = c; }
+        if (n == LETTERS) {
+            ok = false;
+        } else {
+            letters[n++] = c;
+        }
     }
     kluis_status rc;
     if (!ok || n != LETTERS) {
         rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "enrolment code: it has 56 letters and digits in 8 groups; copy the whole code");
-    } else if (!kluis_unbase32((struct kluis_str){letters, LETTERS}, bytes, sizeof bytes, &len) || len != WHOLE) {
+    } else if (!kluis_unbase32((struct kluis_str){ letters, LETTERS }, bytes, sizeof bytes, &len) || len != WHOLE) {
         rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "enrolment code: only the letters a-z and the digits 2-7 occur in one; copy it again");
     } else {
         memcpy(out->secret, bytes, HALF);
         memcpy(out->root, bytes + HALF, HALF);
         checksum(out, sum);
-        rc = kluis_equal_secret(sum, bytes + HALF + HALF, CHECKSUM) ? KLUIS_OK
-             : KLUIS_FAIL(err, KLUIS_E_REJECT, "enrolment code: a letter is wrong (the check at its end does not match); copy it again");
+        rc = kluis_equal_secret(sum, bytes + HALF + HALF, CHECKSUM)
+                 ? KLUIS_OK
+                 : KLUIS_FAIL(err, KLUIS_E_REJECT, "enrolment code: a letter is wrong (the check at its end does not match); copy it again");
         if (rc != KLUIS_OK) { kluis_wipe(out, sizeof *out); }
         kluis_wipe(sum, sizeof sum);
     }
@@ -71,8 +75,8 @@ kluis_status kluis_code_read(struct kluis_str text, struct kluis_code *out, stru
 
 kluis_status kluis_code_derive(const uint8_t secret[16], struct kluis_code_keys *out, struct kluis_err *err)
 {
-    const struct kluis_bytes ikm = {secret, HALF}, none = {NULL, 0};
-#define INFO(s) ((struct kluis_bytes){(const uint8_t *)(s), sizeof(s) - 1})
+    const struct kluis_bytes ikm = { secret, HALF }, none = { NULL, 0 };
+#define INFO(s) ((struct kluis_bytes){ (const uint8_t *)(s), sizeof(s) - 1 })
     kluis_status rc = kluis_hkdf_sha256(ikm, none, INFO("chatkluis-code-id-v1"), out->id, sizeof out->id, err);
     if (rc == KLUIS_OK) { rc = kluis_hkdf_sha256(ikm, none, INFO("chatkluis-code-request-v1"), out->request, sizeof out->request, err); }
     if (rc == KLUIS_OK) { rc = kluis_hkdf_sha256(ikm, none, INFO("chatkluis-code-reply-v1"), out->reply, sizeof out->reply, err); }

@@ -9,8 +9,15 @@
 #include <gcrypt.h>
 
 enum {
-    SALT = 24, COMMITMENT = 32, HEAD = SALT + COMMITMENT, TAG = 16, NONCE = 12, KEY = KLUIS_CONTENT_KEY,
-    CHUNK = KLUIS_CONTENT_CHUNK, SEALED = CHUNK + TAG, LENGTH = 8,
+    SALT = 24,
+    COMMITMENT = 32,
+    HEAD = SALT + COMMITMENT,
+    TAG = 16,
+    NONCE = 12,
+    KEY = KLUIS_CONTENT_KEY,
+    CHUNK = KLUIS_CONTENT_CHUNK,
+    SEALED = CHUNK + TAG,
+    LENGTH = 8,
     BATCH = 16 /* chunks written at once */
 };
 /* Far below the 2^38 chunks of the specification, far above any package. */
@@ -59,10 +66,16 @@ static kluis_status expand(const uint8_t key[KEY], const uint8_t salt[SALT], uin
     kluis_status rc = KLUIS_OK;
     for (uint8_t i = 1; at < n; i++) {
         size_t used = 0;
-        if (i > 1) { memcpy(block, t, sizeof t); used = sizeof t; }
-        memcpy(block + used, SCHEME, sizeof SCHEME); used += sizeof SCHEME;
-        memcpy(block + used, salt, SALT); used += SALT;
-        memcpy(block + used, CONTEXT, sizeof CONTEXT - 1); used += sizeof CONTEXT - 1;
+        if (i > 1) {
+            memcpy(block, t, sizeof t);
+            used = sizeof t;
+        }
+        memcpy(block + used, SCHEME, sizeof SCHEME);
+        used += sizeof SCHEME;
+        memcpy(block + used, salt, SALT);
+        used += SALT;
+        memcpy(block + used, CONTEXT, sizeof CONTEXT - 1);
+        used += sizeof CONTEXT - 1;
         block[used++] = i;
         rc = kluis_hmac_sha256(key, KEY, block, used, t, err);
         if (rc != KLUIS_OK) { break; }
@@ -194,7 +207,7 @@ kluis_status kluis_content_encrypt(const uint8_t key[32], const struct kluis_inp
     KLUIS_AUTO(kluis_sha256) hash = kluis_sha256_new();
     const size_t room = (size_t)BATCH * SEALED;
     uint8_t *batch = kluis_malloc(room);
-    struct padded source = {.in = in, .length = true_length, .whole = kluis_content_padded(true_length)};
+    struct padded source = { .in = in, .length = true_length, .whole = kluis_content_padded(true_length) };
     bool last = false;
     kluis_status rc;
     if (hash == NULL || batch == NULL) {
@@ -230,12 +243,12 @@ done:
 struct kluis_content_reader {
     struct kluis_input in;
     struct cipher cipher;
-    uint64_t length;  /* true length */
-    uint64_t given;   /* bytes of it handed out */
-    uint64_t opened;  /* plaintext bytes whose tag was checked */
-    uint64_t whole;   /* padded length */
-    size_t at, end;   /* of what waits in chunk */
-    bool last;        /* the last chunk was opened */
+    uint64_t length; /* true length */
+    uint64_t given;  /* bytes of it handed out */
+    uint64_t opened; /* plaintext bytes whose tag was checked */
+    uint64_t whole;  /* padded length */
+    size_t at, end;  /* of what waits in chunk */
+    bool last;       /* the last chunk was opened */
     kluis_status failed;
     uint8_t chunk[SEALED];
     uint8_t tail[SEALED]; /* padding chunks, checked before the last true byte leaves */
@@ -349,10 +362,7 @@ static ssize_t reader_read(void *ctx, void *p, size_t n, struct kluis_err *err)
     return (ssize_t)take;
 }
 
-struct kluis_input kluis_content_input(struct kluis_content_reader *r)
-{
-    return (struct kluis_input){.ctx = r, .read = reader_read};
-}
+struct kluis_input kluis_content_input(struct kluis_content_reader *r) { return (struct kluis_input){ .ctx = r, .read = reader_read }; }
 
 uint64_t kluis_content_length(const struct kluis_content_reader *r) { return r->length; }
 

@@ -51,16 +51,18 @@ kluis_status kluis_identity_new(struct kluis_identity *out, struct kluis_err *er
     return failed(rc, "session identity", err);
 }
 
-static kluis_status put_record(const struct kluis_session_store *store, enum kluis_store_table table, uint32_t id, signal_buffer *record, struct kluis_err *err)
+static kluis_status put_record(const struct kluis_session_store *store, enum kluis_store_table table, uint32_t id, signal_buffer *record,
+                               struct kluis_err *err)
 {
     char key[RECORD_KEY];
     (void)snprintf(key, sizeof key, "%u", (unsigned)id);
-    kluis_status rc = store->put(store->ctx, table, key, (struct kluis_bytes){signal_buffer_const_data(record), signal_buffer_len(record)}, err);
+    kluis_status rc = store->put(store->ctx, table, key, (struct kluis_bytes){ signal_buffer_const_data(record), signal_buffer_len(record) }, err);
     signal_buffer_bzero_free(record);
     return rc;
 }
 
-static kluis_status prekey_new(struct signal_env *env, const struct kluis_session_store *store, uint32_t id, struct kluis_prekey *out, struct kluis_err *err)
+static kluis_status prekey_new(struct signal_env *env, const struct kluis_session_store *store, uint32_t id, struct kluis_prekey *out,
+                               struct kluis_err *err)
 {
     ec_key_pair *pair = NULL;
     session_pre_key *key = NULL;
@@ -75,7 +77,8 @@ static kluis_status prekey_new(struct signal_env *env, const struct kluis_sessio
     return rc == 0 ? put_record(store, KLUIS_STORE_PREKEY, id, record, err) : failed(rc, "prekey", err);
 }
 
-kluis_status kluis_prekeys_new(const struct kluis_session_store *store, uint32_t first_id, uint32_t count, struct kluis_prekey *out, struct kluis_err *err)
+kluis_status kluis_prekeys_new(const struct kluis_session_store *store, uint32_t first_id, uint32_t count, struct kluis_prekey *out,
+                               struct kluis_err *err)
 {
     /* The id above the last one would be taken for a key of last resort, which the library never removes. */
     if (first_id == 0 || first_id > KLUIS_PREKEY_ID_MAX || count > KLUIS_PREKEY_ID_MAX - first_id + 1) {
@@ -93,7 +96,9 @@ kluis_status kluis_signed_prekey_new(const struct kluis_session_store *store, co
                                      struct kluis_signed_prekey *out, struct kluis_err *err)
 {
     memset(out, 0, sizeof *out);
-    if (id == 0 || id > KLUIS_PREKEY_ID_MAX) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "signed prekey: ids run from 1 to %d", (int)KLUIS_PREKEY_ID_MAX); }
+    if (id == 0 || id > KLUIS_PREKEY_ID_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_USAGE, "signed prekey: ids run from 1 to %d", (int)KLUIS_PREKEY_ID_MAX);
+    }
     struct signal_env env;
     KLUIS_TRY(signal_env_open(&env, err));
     ec_key_pair *pair = NULL;
@@ -106,11 +111,15 @@ kluis_status kluis_signed_prekey_new(const struct kluis_session_store *store, co
     if (rc == 0) { rc = curve_decode_private_point(&identity, me->private_key, PRIVATE, env.context); }
     if (rc == 0) { rc = curve_calculate_signature(env.context, &signature, identity, out->public_key, PUBLIC); }
     if (rc == 0) {
-        rc = session_signed_pre_key_create(&key, id, (uint64_t)(now_us / 1000), pair, signal_buffer_const_data(signature), signal_buffer_len(signature));
+        rc = session_signed_pre_key_create(&key, id, (uint64_t)(now_us / 1000), pair, signal_buffer_const_data(signature),
+                                           signal_buffer_len(signature));
     }
     if (rc == 0) { rc = session_signed_pre_key_serialize(&record, key); }
-    if (rc == 0) { rc = take(signature, out->signature, SIGNATURE); }
-    else { signal_buffer_free(signature); }
+    if (rc == 0) {
+        rc = take(signature, out->signature, SIGNATURE);
+    } else {
+        signal_buffer_free(signature);
+    }
     SIGNAL_UNREF(key);
     SIGNAL_UNREF(identity);
     SIGNAL_UNREF(pair);

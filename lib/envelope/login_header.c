@@ -63,7 +63,8 @@ kluis_status kluis_login_header_write(const char *id, const struct kluis_key *ke
     char coded[(KLUIS_LOGIN_SIGNATURE_MAX + 2) / 3 * 4 + 1];
     kluis_hex(body_sha256, KLUIS_SHA256_LEN, hash);
     (void)kluis_base64url(signature.data, signature.len, coded);
-    kluis_buf_fmt(&text, "%s%s\", nonce=\"%s\", time=\"%lld\", body=\"%s\", signature=\"%s\"", LOGIN_SCHEME, id, nonce, (long long)time_s, hash, coded);
+    kluis_buf_fmt(&text, "%s%s\", nonce=\"%s\", time=\"%lld\", body=\"%s\", signature=\"%s\"", LOGIN_SCHEME, id, nonce, (long long)time_s, hash,
+                  coded);
     KLUIS_TRY(kluis_buf_ok(&text, err));
     kluis_status before = out->status;
     size_t length = out->len;

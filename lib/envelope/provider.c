@@ -91,8 +91,11 @@ static int aes_encrypt(signal_buffer **output, int cipher, const uint8_t *key, s
         if (len + pad > 0 && gcry_cipher_encrypt(hd, p, len + pad, NULL, 0) != 0) { rc = SG_ERR_UNKNOWN; }
     }
     gcry_cipher_close(hd);
-    if (rc == 0) { *output = out; }
-    else { signal_buffer_bzero_free(out); }
+    if (rc == 0) {
+        *output = out;
+    } else {
+        signal_buffer_bzero_free(out);
+    }
     return rc;
 }
 
@@ -107,15 +110,21 @@ static int aes_decrypt(signal_buffer **output, int cipher, const uint8_t *key, s
     if (rc != 0) { return rc; }
     uint8_t *p = kluis_malloc(len);
     size_t plain = len;
-    if (p == NULL) { rc = SG_ERR_NOMEM; }
-    else if (len > 0 && gcry_cipher_decrypt(hd, p, len, data, len) != 0) { rc = SG_ERR_UNKNOWN; }
+    if (p == NULL) {
+        rc = SG_ERR_NOMEM;
+    } else if (len > 0 && gcry_cipher_decrypt(hd, p, len, data, len) != 0) {
+        rc = SG_ERR_UNKNOWN;
+    }
     gcry_cipher_close(hd);
     if (rc == 0 && padded) { /* the MAC was checked before: a wrong padding is no oracle, only a refusal */
         uint8_t pad = p[len - 1];
         bool ok = pad >= 1 && pad <= BLOCK;
         for (size_t i = 0; ok && i < pad; i++) { ok = p[len - 1 - i] == pad; }
-        if (ok) { plain = len - pad; }
-        else { rc = SG_ERR_INVALID_MESSAGE; }
+        if (ok) {
+            plain = len - pad;
+        } else {
+            rc = SG_ERR_INVALID_MESSAGE;
+        }
     }
     if (rc == 0) {
         *output = signal_buffer_create(p, plain);
@@ -128,8 +137,14 @@ static int aes_decrypt(signal_buffer **output, int cipher, const uint8_t *key, s
 
 /* ---- context ----------------------------------------------------------------------------------- */
 
-static void env_lock(void *user) { if (pthread_mutex_lock(&((struct signal_env *)user)->lock) != 0) { abort(); } }
-static void env_unlock(void *user) { if (pthread_mutex_unlock(&((struct signal_env *)user)->lock) != 0) { abort(); } }
+static void env_lock(void *user)
+{
+    if (pthread_mutex_lock(&((struct signal_env *)user)->lock) != 0) { abort(); }
+}
+static void env_unlock(void *user)
+{
+    if (pthread_mutex_unlock(&((struct signal_env *)user)->lock) != 0) { abort(); }
+}
 /* The library's messages may name peers and states; nothing of them leaves this call. */
 static void env_log(KLUIS_UNUSED int level, KLUIS_UNUSED const char *message, KLUIS_UNUSED size_t len, KLUIS_UNUSED void *user) {}
 

@@ -21,11 +21,11 @@ struct kluis_session {
 
     /* of the call under way */
     struct kluis_err *err;
-    kluis_status failed;       /* what a callback met; wins over the library's own code */
+    kluis_status failed; /* what a callback met; wins over the library's own code */
     bool decrypting;
-    bool had_session;          /* a record was loaded, and its current state began with … */
+    bool had_session; /* a record was loaded, and its current state began with … */
     uint8_t base[PUBLIC];
-    bool starts;               /* the message is a prekey message of a session not in the record, which begins with … */
+    bool starts; /* the message is a prekey message of a session not in the record, which begins with … */
     uint8_t new_base[PUBLIC];
     const pre_key_signal_message *first;
     bool older;
@@ -58,7 +58,8 @@ static kluis_status call_end(struct kluis_session *s, int rc, const char *what)
     case SG_ERR_NOMEM: return KLUIS_FAIL(err, KLUIS_E_NOMEM, "%s: out of memory; try again", what);
     case SG_ERR_DUPLICATE_MESSAGE: return KLUIS_FAIL(err, KLUIS_E_EXISTS, "%s: this message was opened before", what);
     case SG_ERR_NO_SESSION: return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: there is no session with this peer yet", what);
-    case SG_ERR_UNTRUSTED_IDENTITY: return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: the peer's identity key is not the one enrolled; enrol again if it was replaced", what);
+    case SG_ERR_UNTRUSTED_IDENTITY:
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: the peer's identity key is not the one enrolled; enrol again if it was replaced", what);
     case SG_ERR_INVALID_KEY_ID: return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: it names a prekey that was used or never given out", what);
     case SG_ERR_INVALID_KEY: return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: a key is malformed or its signature is wrong", what);
     default: return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: it does not belong to this session or was changed on the way (%d)", what, rc);
@@ -83,7 +84,7 @@ static int point_bytes(const ec_public_key *key, uint8_t out[PUBLIC])
 static int get_row(struct kluis_session *s, enum kluis_store_table table, const char *key, signal_buffer **out)
 {
     KLUIS_AUTO_BUF(row, RECORD_MAX);
-    struct kluis_err quiet = {0};
+    struct kluis_err quiet = { 0 };
     *out = NULL;
     kluis_status rc = s->store->get(s->store->ctx, table, key, &row, &quiet);
     if (rc == KLUIS_E_NOTFOUND) { return 0; }
@@ -102,7 +103,7 @@ static int put_row(struct kluis_session *s, enum kluis_store_table table, const 
     if (n > RECORD_MAX) {
         return callback_failed(s, KLUIS_FAIL(s->err, KLUIS_E_LIMIT, "session: its record grew past %d bytes; start a new session", (int)RECORD_MAX));
     }
-    kluis_status rc = s->store->put(s->store->ctx, table, key, (struct kluis_bytes){p, n}, s->err);
+    kluis_status rc = s->store->put(s->store->ctx, table, key, (struct kluis_bytes){ p, n }, s->err);
     return rc == KLUIS_OK ? 0 : callback_failed(s, rc);
 }
 
@@ -114,7 +115,9 @@ static int look_into(struct kluis_session *s, const uint8_t *p, size_t n, sessio
     uint8_t remote[PUBLIC];
     *record = NULL;
     int rc = session_record_deserialize(record, p, n, s->env.context);
-    if (rc < 0) { return rc == SG_ERR_NOMEM ? rc : callback_failed(s, KLUIS_FAIL(s->err, KLUIS_E_CORRUPT, "session store: a session record is damaged")); }
+    if (rc < 0) {
+        return rc == SG_ERR_NOMEM ? rc : callback_failed(s, KLUIS_FAIL(s->err, KLUIS_E_CORRUPT, "session store: a session record is damaged"));
+    }
     const session_state *state = session_record_get_state(*record);
     rc = state == NULL ? SG_ERR_UNKNOWN : point_bytes(session_state_get_remote_identity_key(state), remote);
     if (rc == 0 && memcmp(remote, s->pinned, PUBLIC) != 0) {
@@ -270,15 +273,28 @@ static int save_identity(const signal_protocol_address *address, uint8_t *key, s
 
 static kluis_status wire_stores(struct kluis_session *s, struct kluis_err *err)
 {
-    const signal_protocol_session_store sessions = {
-        .load_session_func = load_session, .get_sub_device_sessions_func = sub_sessions, .store_session_func = store_session,
-        .contains_session_func = contains_session, .delete_session_func = delete_session, .delete_all_sessions_func = delete_all, .user_data = s};
-    const signal_protocol_pre_key_store prekeys = {
-        .load_pre_key = load_prekey, .store_pre_key = store_prekey, .contains_pre_key = contains_prekey, .remove_pre_key = remove_prekey, .user_data = s};
-    const signal_protocol_signed_pre_key_store signed_prekeys = {.load_signed_pre_key = load_signed, .store_signed_pre_key = store_signed,
-        .contains_signed_pre_key = contains_signed, .remove_signed_pre_key = remove_signed, .user_data = s};
-    const signal_protocol_identity_key_store identities = {.get_identity_key_pair = own_identity, .get_local_registration_id = own_registration,
-        .save_identity = save_identity, .is_trusted_identity = is_pinned, .user_data = s};
+    const signal_protocol_session_store sessions = { .load_session_func = load_session,
+                                                     .get_sub_device_sessions_func = sub_sessions,
+                                                     .store_session_func = store_session,
+                                                     .contains_session_func = contains_session,
+                                                     .delete_session_func = delete_session,
+                                                     .delete_all_sessions_func = delete_all,
+                                                     .user_data = s };
+    const signal_protocol_pre_key_store prekeys = { .load_pre_key = load_prekey,
+                                                    .store_pre_key = store_prekey,
+                                                    .contains_pre_key = contains_prekey,
+                                                    .remove_pre_key = remove_prekey,
+                                                    .user_data = s };
+    const signal_protocol_signed_pre_key_store signed_prekeys = { .load_signed_pre_key = load_signed,
+                                                                  .store_signed_pre_key = store_signed,
+                                                                  .contains_signed_pre_key = contains_signed,
+                                                                  .remove_signed_pre_key = remove_signed,
+                                                                  .user_data = s };
+    const signal_protocol_identity_key_store identities = { .get_identity_key_pair = own_identity,
+                                                            .get_local_registration_id = own_registration,
+                                                            .save_identity = save_identity,
+                                                            .is_trusted_identity = is_pinned,
+                                                            .user_data = s };
     if (signal_protocol_store_context_create(&s->store_context, s->env.context) < 0 ||
         signal_protocol_store_context_set_session_store(s->store_context, &sessions) < 0 ||
         signal_protocol_store_context_set_pre_key_store(s->store_context, &prekeys) < 0 ||
@@ -292,8 +308,8 @@ static kluis_status wire_stores(struct kluis_session *s, struct kluis_err *err)
 
 /* ---- the contract -------------------------------------------------------------------------------- */
 
-kluis_status kluis_session_open(struct kluis_session **out, const struct kluis_session_store *store, const struct kluis_identity *me, const char *peer,
-                                const uint8_t peer_identity[33], struct kluis_err *err)
+kluis_status kluis_session_open(struct kluis_session **out, const struct kluis_session_store *store, const struct kluis_identity *me,
+                                const char *peer, const uint8_t peer_identity[33], struct kluis_err *err)
 {
     *out = NULL;
     size_t n = strlen(peer);
@@ -302,7 +318,7 @@ kluis_status kluis_session_open(struct kluis_session **out, const struct kluis_s
     if (s == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "session: out of memory; try again"); }
     memcpy(s->peer, peer, n + 1);
     memcpy(s->pinned, peer_identity, PUBLIC);
-    s->address = (signal_protocol_address){.name = s->peer, .name_len = n, .device_id = DEVICE};
+    s->address = (signal_protocol_address){ .name = s->peer, .name_len = n, .device_id = DEVICE };
     s->store = store;
     s->me = me;
     kluis_status rc = signal_env_open(&s->env, err);
@@ -317,14 +333,17 @@ kluis_status kluis_session_open(struct kluis_session **out, const struct kluis_s
 
 bool kluis_session_exists(struct kluis_session *s)
 {
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     call_begin(s, &err);
     bool there = contains_session(&s->address, s) == 1;
     s->err = NULL;
     return there;
 }
 
-static int point(struct kluis_session *s, const uint8_t bytes[PUBLIC], ec_public_key **out) { return curve_decode_point(out, bytes, PUBLIC, s->env.context); }
+static int point(struct kluis_session *s, const uint8_t bytes[PUBLIC], ec_public_key **out)
+{
+    return curve_decode_point(out, bytes, PUBLIC, s->env.context);
+}
 
 kluis_status kluis_session_start(struct kluis_session *s, const struct kluis_bundle *b, struct kluis_err *err)
 {
@@ -351,7 +370,9 @@ kluis_status kluis_session_start(struct kluis_session *s, const struct kluis_bun
 
 kluis_status kluis_session_encrypt(struct kluis_session *s, struct kluis_bytes plain, struct kluis_buf *out, struct kluis_err *err)
 {
-    if (plain.len > KLUIS_SESSION_PLAIN_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "session: a message holds at most %d bytes", (int)KLUIS_SESSION_PLAIN_MAX); }
+    if (plain.len > KLUIS_SESSION_PLAIN_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "session: a message holds at most %d bytes", (int)KLUIS_SESSION_PLAIN_MAX);
+    }
     call_begin(s, err);
     int rc = contains_session(&s->address, s);
     if (rc == 0) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "session: none with this peer yet; start one from a prekey bundle"); }
@@ -367,7 +388,8 @@ kluis_status kluis_session_encrypt(struct kluis_session *s, struct kluis_bytes p
     return kluis_buf_ok(out, err);
 }
 
-kluis_status kluis_session_decrypt(struct kluis_session *s, struct kluis_bytes message, struct kluis_buf *plain, uint32_t *used_prekey, struct kluis_err *err)
+kluis_status kluis_session_decrypt(struct kluis_session *s, struct kluis_bytes message, struct kluis_buf *plain, uint32_t *used_prekey,
+                                   struct kluis_err *err)
 {
     *used_prekey = 0;
     if (message.len > MESSAGE_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "session: a message of more than %d bytes", (int)MESSAGE_MAX); }

@@ -48,7 +48,9 @@ static bool answer_kind_ok(uint32_t kind) { return kind >= KLUIS_ANSWER_RECEIPT 
 kluis_status kluis_answer_write(const struct kluis_answer *a, struct kluis_buf *out, struct kluis_err *err)
 {
     if (!answer_kind_ok((uint32_t)a->kind)) { return KLUIS_FAIL(err, KLUIS_E_BUG, "answer: kind %u does not exist", (unsigned)a->kind); }
-    if (a->body.len > KLUIS_ANSWER_BODY_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "answer: body of more than %d bytes", (int)KLUIS_ANSWER_BODY_MAX); }
+    if (a->body.len > KLUIS_ANSWER_BODY_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "answer: body of more than %d bytes", (int)KLUIS_ANSWER_BODY_MAX);
+    }
     kluis_wire_label(out, ANSWER);
     kluis_wire_u32(out, (uint32_t)a->kind);
     kluis_wire_field(out, a->package, sizeof a->package);

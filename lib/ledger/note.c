@@ -114,8 +114,7 @@ static kluis_status ed25519_verify(const uint8_t pub[32], struct kluis_bytes msg
     if (!rc) { rc = gcry_pk_verify(s, data, key); }
     kluis_status st = KLUIS_OK;
     if (rc) {
-        st = gcry_err_code(rc) == GPG_ERR_ENOMEM ? gcry_failed(err, rc, "verification")
-                                                 : KLUIS_FAIL(err, KLUIS_E_REJECT, "Ed25519 signature: wrong");
+        st = gcry_err_code(rc) == GPG_ERR_ENOMEM ? gcry_failed(err, rc, "verification") : KLUIS_FAIL(err, KLUIS_E_REJECT, "Ed25519 signature: wrong");
     }
     gcry_sexp_release(s);
     gcry_sexp_release(data);
@@ -270,9 +269,7 @@ static kluis_status note_split(struct kluis_str text, struct note *out, struct k
     }
     size_t at = text.len;
     while (at >= 2 && !(text.ptr[at - 1] == '\n' && text.ptr[at - 2] == '\n')) { at--; }
-    if (at < 2 || at == text.len || text.ptr[text.len - 1] != '\n') {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "checkpoint: no signature lines");
-    }
+    if (at < 2 || at == text.len || text.ptr[text.len - 1] != '\n') { return KLUIS_FAIL(err, KLUIS_E_REJECT, "checkpoint: no signature lines"); }
     out->body = (struct kluis_str){ text.ptr, at - 1 };
     out->sigs = (struct kluis_str){ text.ptr + at, text.len - at };
     return KLUIS_OK;
@@ -325,7 +322,8 @@ static bool sig_is_by(const struct sig_line *l, const struct vkey *k)
 }
 
 /* own: NULL, or gets the bytes of the log's own signature line. */
-static kluis_status checkpoint_open(struct kluis_str text, const char *vkey, struct kluis_checkpoint *out, struct kluis_str *own, struct kluis_err *err)
+static kluis_status checkpoint_open(struct kluis_str text, const char *vkey, struct kluis_checkpoint *out, struct kluis_str *own,
+                                    struct kluis_err *err)
 {
     struct vkey key;
     if (!vkey_read(vkey, TYPE_LOG, &key)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "log key: malformed verifier key"); }

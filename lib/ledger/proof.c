@@ -60,10 +60,7 @@ kluis_status kluis_tlog_proof_check(struct kluis_str proof, struct kluis_bytes l
 
 /* ---- leaves ------------------------------------------------------------------------------------ */
 
-static bool verdict_ok(const char *v)
-{
-    return strcmp(v, "valid") == 0 || strcmp(v, "indeterminate") == 0;
-}
+static bool verdict_ok(const char *v) { return strcmp(v, "valid") == 0 || strcmp(v, "indeterminate") == 0; }
 
 kluis_status kluis_leaf_write(const struct kluis_leaf *l, struct kluis_buf *out, struct kluis_err *err)
 {

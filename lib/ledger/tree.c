@@ -17,7 +17,10 @@ static void hash_buffers(const gcry_buffer_t *iov, int n, kluis_hash *out)
 static gcry_buffer_t view(const void *p, size_t n)
 {
     gcry_buffer_t b = { 0 };
-    union { const void *in; void *out; } u = { .in = p }; /* libgcrypt reads only, its type does not say so */
+    union {
+        const void *in;
+        void *out;
+    } u = { .in = p }; /* libgcrypt reads only, its type does not say so */
     b.data = u.out;
     b.len = n;
     b.size = n;
@@ -39,18 +42,12 @@ void kluis_node_hash(const kluis_hash *left, const kluis_hash *right, kluis_hash
     hash_buffers(iov, 3, out);
 }
 
-void kluis_empty_head(kluis_hash *out)
-{
-    kluis_sha256_of("", 0, out->b);
-}
+void kluis_empty_head(kluis_hash *out) { kluis_sha256_of("", 0, out->b); }
 
-void kluis_tree_init(struct kluis_tree *t)
-{
-    memset(t, 0, sizeof *t);
-}
+void kluis_tree_init(struct kluis_tree *t) { memset(t, 0, sizeof *t); }
 
-void kluis_tree_append(struct kluis_tree *t, const kluis_hash *leaf,
-                       void (*node)(void *ctx, unsigned level, uint64_t index, const kluis_hash *h), void *ctx)
+void kluis_tree_append(struct kluis_tree *t, const kluis_hash *leaf, void (*node)(void *ctx, unsigned level, uint64_t index, const kluis_hash *h),
+                       void *ctx)
 {
     assert(t->size < INT64_MAX);
     kluis_hash h = *leaf;
@@ -92,10 +89,7 @@ static unsigned log2_floor(uint64_t n)
 }
 
 /* The largest power of two smaller than n; n > 1. */
-static uint64_t split(uint64_t n)
-{
-    return (uint64_t)1 << log2_floor(n - 1);
-}
+static uint64_t split(uint64_t n) { return (uint64_t)1 << log2_floor(n - 1); }
 
 /* Head of the leaves lo..hi-1, lo being a multiple of the first complete subtree in it. */
 static kluis_status range_head(const struct kluis_nodes *nodes, uint64_t lo, uint64_t hi, kluis_hash *out, struct kluis_err *err)
@@ -125,8 +119,8 @@ static void reverse(kluis_hash *h, size_t n)
     }
 }
 
-kluis_status kluis_prove_inclusion(const struct kluis_nodes *nodes, uint64_t index, uint64_t size, kluis_hash proof[KLUIS_PROOF_MAX],
-                                   size_t *n, struct kluis_err *err)
+kluis_status kluis_prove_inclusion(const struct kluis_nodes *nodes, uint64_t index, uint64_t size, kluis_hash proof[KLUIS_PROOF_MAX], size_t *n,
+                                   struct kluis_err *err)
 {
     *n = 0;
     if (index >= size || size > INT64_MAX) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "leaf is not in a tree of that size"); }
@@ -147,8 +141,8 @@ kluis_status kluis_prove_inclusion(const struct kluis_nodes *nodes, uint64_t ind
     return KLUIS_OK;
 }
 
-kluis_status kluis_prove_consistency(const struct kluis_nodes *nodes, uint64_t from, uint64_t to, kluis_hash proof[KLUIS_PROOF_MAX],
-                                     size_t *n, struct kluis_err *err)
+kluis_status kluis_prove_consistency(const struct kluis_nodes *nodes, uint64_t from, uint64_t to, kluis_hash proof[KLUIS_PROOF_MAX], size_t *n,
+                                     struct kluis_err *err)
 {
     *n = 0;
     if (from == 0 || from > to || to > INT64_MAX) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no consistency proof between these sizes"); }
@@ -178,13 +172,10 @@ kluis_status kluis_prove_consistency(const struct kluis_nodes *nodes, uint64_t f
 
 /* ---- checking proofs -------------------------------------------------------------------------- */
 
-static bool same(const kluis_hash *a, const kluis_hash *b)
-{
-    return memcmp(a->b, b->b, sizeof a->b) == 0;
-}
+static bool same(const kluis_hash *a, const kluis_hash *b) { return memcmp(a->b, b->b, sizeof a->b) == 0; }
 
-kluis_status kluis_check_inclusion(const kluis_hash *leaf, uint64_t index, uint64_t size, const kluis_hash *proof, size_t n,
-                                   const kluis_hash *head, struct kluis_err *err)
+kluis_status kluis_check_inclusion(const kluis_hash *leaf, uint64_t index, uint64_t size, const kluis_hash *proof, size_t n, const kluis_hash *head,
+                                   struct kluis_err *err)
 {
     if (size > INT64_MAX || index >= size) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "inclusion proof: index outside the tree"); }
     uint64_t fn = index, sn = size - 1;

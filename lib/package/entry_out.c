@@ -81,7 +81,9 @@ kluis_status entry_out_begin(struct entry_out *o, uint16_t method, uint64_t at, 
 
 static kluis_status put(struct entry_out *o, const void *p, size_t n, struct kluis_err *err)
 {
-    if (n > o->ceiling || o->at > o->ceiling - n) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the package would be larger than 2 GiB: close the slice earlier"); }
+    if (n > o->ceiling || o->at > o->ceiling - n) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the package would be larger than 2 GiB: close the slice earlier");
+    }
     KLUIS_TRY(entry_pwrite(o->fd, p, n, o->at, err));
     o->at += n;
     o->packed += n;
@@ -106,7 +108,10 @@ static kluis_status squeeze_all(struct entry_out *o, const void *p, size_t n, st
     const uint8_t *from = p;
     while (n > 0) {
         unsigned part = n > (1u << 30) ? 1u << 30 : (unsigned)n;
-        union { const uint8_t *in; uint8_t *z; } c = { .in = from }; /* zlib only reads it; its field is not const */
+        union {
+            const uint8_t *in;
+            uint8_t *z;
+        } c = { .in = from }; /* zlib only reads it; its field is not const */
         o->z.next_in = c.z;
         o->z.avail_in = part;
         KLUIS_TRY(squeeze(o, Z_NO_FLUSH, err));

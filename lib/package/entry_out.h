@@ -12,17 +12,17 @@ struct entry_out {
     int fd;
     int level;
     z_stream z;
-    bool z_ready;                   /* made at the first entry that needs it */
+    bool z_ready;                       /* made at the first entry that needs it */
     struct libdeflate_compressor *fast; /* NULL: all goes through zlib */
-    bool gathers;                   /* this entry's bytes are still held in `whole` */
+    bool gathers;                       /* this entry's bytes are still held in `whole` */
     struct kluis_buf whole;
     struct kluis_sha256 *sha;
     uint16_t method;
     uint32_t crc;
-    uint64_t size, packed;          /* so far */
-    uint64_t at;                    /* where the next byte goes */
-    uint64_t ceiling;               /* `at` may not pass it */
-    uint8_t *block;                 /* ENTRY_BLOCK bytes of deflate output */
+    uint64_t size, packed; /* so far */
+    uint64_t at;           /* where the next byte goes */
+    uint64_t ceiling;      /* `at` may not pass it */
+    uint8_t *block;        /* ENTRY_BLOCK bytes of deflate output */
 };
 
 KLUIS_MUSTUSE kluis_status entry_out_init(struct entry_out *o, int fd, int level, struct kluis_err *err);

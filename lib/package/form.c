@@ -50,10 +50,7 @@ static uint8_t *le16(uint8_t *p, unsigned v)
     return p + 2;
 }
 
-static uint8_t *le32(uint8_t *p, uint32_t v)
-{
-    return le16(le16(p, v & 0xffff), v >> 16);
-}
+static uint8_t *le32(uint8_t *p, uint32_t v) { return le16(le16(p, v & 0xffff), v >> 16); }
 
 /* From "version needed" to "extra length": the same 26 bytes in both headers. */
 static uint8_t *common(uint8_t *p, const struct form_entry *e, struct form_clock c)
@@ -70,20 +67,17 @@ static uint8_t *common(uint8_t *p, const struct form_entry *e, struct form_clock
     return le16(p, 0);
 }
 
-void form_local(uint8_t out[FORM_LOCAL], const struct form_entry *e, struct form_clock c)
-{
-    (void)common(le32(out, 0x04034b50), e, c);
-}
+void form_local(uint8_t out[FORM_LOCAL], const struct form_entry *e, struct form_clock c) { (void)common(le32(out, 0x04034b50), e, c); }
 
 void form_central(uint8_t out[FORM_CENTRAL], const struct form_entry *e, struct form_clock c)
 {
     uint8_t *p = le32(out, 0x02014b50);
-    p = le16(p, 3 << 8 | 20);                   /* made by: Unix, 2.0 */
+    p = le16(p, 3 << 8 | 20); /* made by: Unix, 2.0 */
     p = common(p, e, c);
-    p = le16(p, 0);                             /* comment            */
-    p = le16(p, 0);                             /* disk               */
-    p = le16(p, 0);                             /* internal           */
-    p = le32(p, (uint32_t)0100644 << 16);       /* regular, rw-r--r-- */
+    p = le16(p, 0);                       /* comment            */
+    p = le16(p, 0);                       /* disk               */
+    p = le16(p, 0);                       /* internal           */
+    p = le32(p, (uint32_t)0100644 << 16); /* regular, rw-r--r-- */
     (void)le32(p, e->offset);
 }
 
@@ -187,10 +181,7 @@ static struct form_attachment *find(const struct form_attachments *a, const uint
     return NULL;
 }
 
-const struct form_attachment *form_attachments_find(const struct form_attachments *a, const uint8_t sha256[32])
-{
-    return find(a, sha256);
-}
+const struct form_attachment *form_attachments_find(const struct form_attachments *a, const uint8_t sha256[32]) { return find(a, sha256); }
 
 kluis_status form_attachments_name(struct form_attachments *a, const struct kluis_record *r, struct kluis_err *err)
 {
@@ -200,7 +191,8 @@ kluis_status form_attachments_name(struct form_attachments *a, const struct klui
         struct form_attachment *f = find(a, t->sha256);
         if (f == NULL) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "a record names an attachment that is not in the package"); }
         if (t->size < 0 || f->size != (uint64_t)t->size) {
-            return KLUIS_FAIL(err, KLUIS_E_REJECT, "a record states %lld bytes for an attachment of %llu", (long long)t->size, (unsigned long long)f->size);
+            return KLUIS_FAIL(err, KLUIS_E_REJECT, "a record states %lld bytes for an attachment of %llu", (long long)t->size,
+                              (unsigned long long)f->size);
         }
         f->named = true;
     }
@@ -210,7 +202,9 @@ kluis_status form_attachments_name(struct form_attachments *a, const struct klui
 kluis_status form_attachments_all_named(const struct form_attachments *a, struct kluis_err *err)
 {
     for (size_t i = 0; i < a->n; i++) {
-        if (!a->list[i].named) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "an attachment of %llu bytes belongs to no record", (unsigned long long)a->list[i].size); }
+        if (!a->list[i].named) {
+            return KLUIS_FAIL(err, KLUIS_E_REJECT, "an attachment of %llu bytes belongs to no record", (unsigned long long)a->list[i].size);
+        }
     }
     return KLUIS_OK;
 }

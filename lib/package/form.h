@@ -7,13 +7,16 @@
 #include "kluis/package.h"
 
 enum {
-    FORM_LOCAL = 30, FORM_CENTRAL = 46, FORM_END = 22, /* fixed parts of the zip headers, bytes */
-    FORM_STORED = 0, FORM_DEFLATED = 8,
-    FORM_LOSSES_MAX = 256,                              /* distinct loss tokens of a package     */
+    FORM_LOCAL = 30,
+    FORM_CENTRAL = 46,
+    FORM_END = 22, /* fixed parts of the zip headers, bytes */
+    FORM_STORED = 0,
+    FORM_DEFLATED = 8,
+    FORM_LOSSES_MAX = 256, /* distinct loss tokens of a package     */
     FORM_TOKEN_MAX = 64,
     FORM_ORGANISATION_MAX = 1024,
     FORM_DEVICE_MAX = 63,
-    FORM_SAFE_MAX = 100                                 /* of an attachment's name after "a<n>-" */
+    FORM_SAFE_MAX = 100 /* of an attachment's name after "a<n>-" */
 };
 
 #define FORM_MIMETYPE "application/vnd.etsi.asic-e+zip"
@@ -23,16 +26,21 @@ enum {
 #define FORM_SIGNATURE "META-INF/signature001.p7s"
 
 struct form_entry {
-    const char *name;                    /* lives in the arena of the list's owner */
+    const char *name; /* lives in the arena of the list's owner */
     uint16_t method;
     uint32_t crc, packed, size, offset;
     uint8_t sha256[32];
 };
-struct form_entries { struct form_entry *list; size_t n, cap; };
+struct form_entries {
+    struct form_entry *list;
+    size_t n, cap;
+};
 /* Room for one more at the end, zeroed; NULL: no memory.  The list is freed with kluis_free. */
 struct form_entry *form_entries_add(struct form_entries *e);
 
-struct form_clock { uint16_t time, date; };
+struct form_clock {
+    uint16_t time, date;
+};
 /* DOS time of an instant; false outside 1980..2107 or not whole seconds. */
 bool form_dos_time(int64_t us, struct form_clock *out);
 
@@ -45,8 +53,8 @@ uint32_t form_crc32(uint32_t crc, const void *p, size_t n);
 enum { FORM_DOSSIER_ID = 41, FORM_DOSSIER_DIR = 21, FORM_PART_DIR = 24 };
 void form_dossier_id(struct kluis_str device, struct kluis_str platform, struct kluis_str conversation, char out[FORM_DOSSIER_ID]);
 
-bool form_is_device(struct kluis_str s);          /* 1..63 of A-Z a-z 0-9 - */
-bool form_is_organisation(struct kluis_str s);    /* not blank, no control characters, valid UTF-8 */
+bool form_is_device(struct kluis_str s);       /* 1..63 of A-Z a-z 0-9 - */
+bool form_is_organisation(struct kluis_str s); /* not blank, no control characters, valid UTF-8 */
 /* One path component of ours: 1..160 of A-Z a-z 0-9 . _ -, no '.' at either end. */
 bool form_is_name(const char *p, size_t n);
 
@@ -56,7 +64,7 @@ struct form_bag {
     uint64_t sequence;
     uint8_t previous[32];
     unsigned part;
-    int64_t closed_us, first_us, last_us;         /* the last two may be absent, both or none */
+    int64_t closed_us, first_us, last_us; /* the last two may be absent, both or none */
     uint64_t records;
     uint8_t records_root[32];
     uint64_t payload_bytes, payload_files;
@@ -71,15 +79,33 @@ void form_tag_manifest(const struct form_entries *e, struct kluis_buf *out);
 void form_asic_manifest(const struct form_entries *e, struct kluis_buf *out);
 
 /* ---- loss.json ---- */
-struct form_losses { struct { char token[FORM_TOKEN_MAX + 1]; uint64_t count; } list[FORM_LOSSES_MAX]; size_t n; };
-struct form_loss_summary { struct form_losses records, attachments; };
+struct form_losses {
+    struct {
+        char token[FORM_TOKEN_MAX + 1];
+        uint64_t count;
+    } list[FORM_LOSSES_MAX];
+    size_t n;
+};
+struct form_loss_summary {
+    struct form_losses records, attachments;
+};
 KLUIS_MUSTUSE kluis_status form_loss_count(struct form_loss_summary *s, const struct kluis_record *r, struct kluis_err *err);
 void form_loss_json(const struct form_loss_summary *s, const struct kluis_header *h, struct kluis_buf *out);
 
 /* ---- attachments by digest: every one named by a record, every named one there ---- */
-struct form_attachment { uint8_t sha256[32]; uint64_t size; uint32_t entry; bool named; };
-struct form_attachments { struct form_attachment *list; size_t n, cap; bool sorted; };
-KLUIS_MUSTUSE kluis_status form_attachments_add(struct form_attachments *a, const uint8_t sha256[32], uint64_t size, uint32_t entry, struct kluis_err *err);
+struct form_attachment {
+    uint8_t sha256[32];
+    uint64_t size;
+    uint32_t entry;
+    bool named;
+};
+struct form_attachments {
+    struct form_attachment *list;
+    size_t n, cap;
+    bool sorted;
+};
+KLUIS_MUSTUSE kluis_status form_attachments_add(struct form_attachments *a, const uint8_t sha256[32], uint64_t size, uint32_t entry,
+                                                struct kluis_err *err);
 const struct form_attachment *form_attachments_find(const struct form_attachments *a, const uint8_t sha256[32]); /* before sorting: linear */
 void form_attachments_sort(struct form_attachments *a);
 KLUIS_MUSTUSE kluis_status form_attachments_name(struct form_attachments *a, const struct kluis_record *r, struct kluis_err *err);

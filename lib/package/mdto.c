@@ -14,7 +14,9 @@ static void text(struct kluis_buf *b, struct kluis_str s)
         case '&': kluis_buf_cstr(b, "&amp;"); continue;
         case '<': kluis_buf_cstr(b, "&lt;"); continue;
         case '>': kluis_buf_cstr(b, "&gt;"); continue;
-        case '\t': case '\n': case '\r': kluis_buf_byte(b, ' '); continue;
+        case '\t':
+        case '\n':
+        case '\r': kluis_buf_byte(b, ' '); continue;
         default: break;
         }
         bool noncharacter = c == 0xef && i + 2 < s.len && (unsigned char)s.ptr[i + 1] == 0xbf && (unsigned char)s.ptr[i + 2] >= 0xbe;
@@ -47,10 +49,7 @@ static void start(struct kluis_buf *b, const char *kind)
     kluis_buf_fmt(b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MDTO xmlns=\"https://www.nationaalarchief.nl/mdto\"><%s>", kind);
 }
 
-static void end(struct kluis_buf *b, const char *kind)
-{
-    kluis_buf_fmt(b, "</%s></MDTO>\n", kind);
-}
+static void end(struct kluis_buf *b, const char *kind) { kluis_buf_fmt(b, "</%s></MDTO>\n", kind); }
 
 static void day(struct kluis_buf *b, const char *name, int64_t us)
 {
@@ -116,8 +115,8 @@ static void part_reference(struct kluis_buf *b, const struct mdto_scope *s, cons
 static void coverage(struct kluis_buf *b, const struct mdto_scope *s)
 {
     if (s->meta->first_us == KLUIS_TIME_ABSENT) { return; }
-    kluis_buf_cstr(b, "<dekkingInTijd><dekkingInTijdType><begripLabel>Periode van de berichten</begripLabel>" LIST("Begrippenlijst dekkingInTijd Chatkluis")
-                      "</dekkingInTijdType>");
+    kluis_buf_cstr(b, "<dekkingInTijd><dekkingInTijdType><begripLabel>Periode van de berichten</begripLabel>" LIST(
+                          "Begrippenlijst dekkingInTijd Chatkluis") "</dekkingInTijdType>");
     day(b, "dekkingInTijdBegindatum", s->meta->first_us);
     day(b, "dekkingInTijdEinddatum", s->meta->last_us);
     kluis_buf_cstr(b, "</dekkingInTijd>");
@@ -128,11 +127,11 @@ static void retention(struct kluis_buf *b, const struct mdto_scope *s)
 {
     const struct kluis_package_meta *m = s->meta;
     const char *label = m->waardering == 'B' ? "Blijvend te bewaren" : m->waardering == 'V' ? "Tijdelijk te bewaren" : "Nader te bepalen";
-    kluis_buf_fmt(b, "<waardering><begripLabel>%s</begripLabel><begripCode>%c</begripCode>" LIST("Begrippenlijst Waarderingen MDTO") "</waardering>", label,
-                  m->waardering);
+    kluis_buf_fmt(b, "<waardering><begripLabel>%s</begripLabel><begripCode>%c</begripCode>" LIST("Begrippenlijst Waarderingen MDTO") "</waardering>",
+                  label, m->waardering);
     if (m->waardering == 'V' && m->bewaartermijn.ptr != NULL) {
-        kluis_buf_cstr(b, "<bewaartermijn><termijnTriggerStartLooptijd><begripLabel>Bevriezing</begripLabel>" LIST("Begrippenlijst EventTypeLijst MDTO")
-                          "</termijnTriggerStartLooptijd>");
+        kluis_buf_cstr(b, "<bewaartermijn><termijnTriggerStartLooptijd><begripLabel>Bevriezing</begripLabel>" LIST(
+                              "Begrippenlijst EventTypeLijst MDTO") "</termijnTriggerStartLooptijd>");
         day(b, "termijnStartdatumLooptijd", m->closed_us);
         element(b, "termijnLooptijd", m->bewaartermijn);
         kluis_buf_cstr(b, "</bewaartermijn>");
@@ -161,8 +160,8 @@ static void creator(struct kluis_buf *b, const struct mdto_scope *s)
 
 static void restriction(struct kluis_buf *b)
 {
-    kluis_buf_cstr(b, "<beperkingGebruik><beperkingGebruikType><begripLabel>Nader te bepalen</begripLabel>"
-                      LIST("Begrippenlijst BeperkingGebruikTypeLijst MDTO") "</beperkingGebruikType></beperkingGebruik>");
+    kluis_buf_cstr(b, "<beperkingGebruik><beperkingGebruikType><begripLabel>Nader te bepalen</begripLabel>" LIST(
+                          "Begrippenlijst BeperkingGebruikTypeLijst MDTO") "</beperkingGebruikType></beperkingGebruik>");
 }
 
 static void level(struct kluis_buf *b, const char *label)
@@ -192,8 +191,8 @@ static void people(struct kluis_buf *b, const struct kluis_header *h)
         const struct kluis_party *p = &h->parties[h->participants[i]];
         struct kluis_str shown = !blank(p->name) ? p->name : !blank(p->number) ? p->number : p->id;
         if (blank(shown)) { continue; }
-        kluis_buf_cstr(b, "<betrokkene><betrokkeneTypeRelatie><begripLabel>Deelnemer</begripLabel>" LIST("Begrippenlijst relatietypen Chatkluis")
-                          "</betrokkeneTypeRelatie><betrokkeneActor>");
+        kluis_buf_cstr(b, "<betrokkene><betrokkeneTypeRelatie><begripLabel>Deelnemer</begripLabel>" LIST(
+                              "Begrippenlijst relatietypen Chatkluis") "</betrokkeneTypeRelatie><betrokkeneActor>");
         element(b, "verwijzingNaam", shown);
         kluis_buf_cstr(b, "</betrokkeneActor></betrokkene>");
     }
@@ -240,8 +239,8 @@ void mdto_bestand(const struct mdto_scope *s, const struct mdto_file *f, struct 
         element(out, "begripLabel", kluis_str_of(f->media_type[0] != '\0' ? f->media_type : "application/octet-stream"));
         kluis_buf_cstr(out, LIST("IANA Media types"));
     }
-    kluis_buf_cstr(out, "</bestandsformaat><checksum><checksumAlgoritme><begripLabel>SHA-256</begripLabel>"
-                        LIST("Begrippenlijst ChecksumAlgoritme MDTO") "</checksumAlgoritme>");
+    kluis_buf_cstr(out, "</bestandsformaat><checksum><checksumAlgoritme><begripLabel>SHA-256</begripLabel>" LIST(
+                            "Begrippenlijst ChecksumAlgoritme MDTO") "</checksumAlgoritme>");
     kluis_buf_fmt(out, "<checksumWaarde>%s</checksumWaarde>", hex);
     moment(out, "checksumDatum", s->meta->closed_us);
     kluis_buf_cstr(out, "</checksum>");
@@ -257,7 +256,13 @@ static bool ends(const char *name, const char *suffix)
     return n >= m && strcasecmp(name + n - m, suffix) == 0;
 }
 
-struct magic { const char *bytes; unsigned char n, at; const char *suffix; const char *label, *code; bool packed; };
+struct magic {
+    const char *bytes;
+    unsigned char n, at;
+    const char *suffix;
+    const char *label, *code;
+    bool packed;
+};
 
 /* PRONOM identifiers by first bytes, and by name where many formats share a container. */
 static const struct magic magics[] = {

@@ -12,33 +12,27 @@ struct reader {
     const struct kluis_package_sink *sink;
     struct kluis_package_facts *facts;
     bool muted;
-    kluis_status later;                       /* first broken of the layers that do not end the pass */
+    kluis_status later; /* first broken of the layers that do not end the pass */
     enum kluis_package_layer later_layer;
     struct kluis_err later_err;
     char dossier_dir[FORM_DOSSIER_DIR], part_dir[FORM_PART_DIR];
     struct form_attachments attachments;
-    size_t n_files;                           /* entries 1 … n_files are the files of the part */
+    size_t n_files; /* entries 1 … n_files are the files of the part */
     struct kluis_arena *header_arena, *record_arena;
     struct kluis_header header;
     struct kluis_root *root;
     uint64_t n_records, evidence;
-    int64_t first_us, last_us;                /* of the records */
+    int64_t first_us, last_us; /* of the records */
     struct form_loss_summary loss;
-    struct kluis_buf partial;                 /* a line cut by the end of a block */
-    struct kluis_buf body;                    /* a small entry, whole */
+    struct kluis_buf partial; /* a line cut by the end of a block */
+    struct kluis_buf body;    /* a small entry, whole */
     struct kluis_buf want;
     struct sidecar_scope scope;
 };
 
-static bool is_verdict(kluis_status rc)
-{
-    return rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT;
-}
+static bool is_verdict(kluis_status rc) { return rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT; }
 
-static struct form_entry *current(struct reader *r)
-{
-    return &r->zip.entries.list[r->zip.entries.n - 1];
-}
+static struct form_entry *current(struct reader *r) { return &r->zip.entries.list[r->zip.entries.n - 1]; }
 
 /* Ends the pass with a verdict of this layer. */
 static kluis_status stop(struct reader *r, enum kluis_package_layer layer, kluis_status rc)
@@ -85,7 +79,11 @@ static kluis_status expect(struct reader *r, const char *name, struct kluis_err 
 }
 
 /* A body callback whose own failure is not the container's. */
-struct body { struct reader *r; zip_in_fn *fn; kluis_status rc; };
+struct body {
+    struct reader *r;
+    zip_in_fn *fn;
+    kluis_status rc;
+};
 
 static kluis_status on_body(void *ctx, const uint8_t *p, size_t n, struct kluis_err *err)
 {
@@ -122,7 +120,10 @@ static kluis_status keep(void *ctx, const uint8_t *p, size_t n, struct kluis_err
 static kluis_status collect(struct reader *r, size_t max, struct kluis_err *err)
 {
     kluis_buf_clear(&r->body);
-    if (current(r)->size > max) { return stop(r, KLUIS_LAYER_CONTAINER, KLUIS_FAIL(err, KLUIS_E_LIMIT, "file %zu of the package is larger than %zu bytes", r->zip.entries.n, max)); }
+    if (current(r)->size > max) {
+        return stop(r, KLUIS_LAYER_CONTAINER,
+                    KLUIS_FAIL(err, KLUIS_E_LIMIT, "file %zu of the package is larger than %zu bytes", r->zip.entries.n, max));
+    }
     KLUIS_TRY(consume(r, keep, err));
     return kluis_buf_ok(&r->body, err);
 }
@@ -134,10 +135,7 @@ static kluis_status collect_next(struct reader *r, const char *name, size_t max,
     return collect(r, max, err);
 }
 
-static bool body_is(const struct reader *r, const void *p, size_t n)
-{
-    return r->body.len == n && memcmp(r->body.data, p, n) == 0;
-}
+static bool body_is(const struct reader *r, const void *p, size_t n) { return r->body.len == n && memcmp(r->body.data, p, n) == 0; }
 
 static void part_path(const struct reader *r, char out[KLUIS_PACKAGE_NAME_MAX + 64], const char *name, const char *suffix)
 {
@@ -145,10 +143,7 @@ static void part_path(const struct reader *r, char out[KLUIS_PACKAGE_NAME_MAX + 
 }
 
 /* The name of a file of the part: what follows data/<dossier>/<part>/. */
-static const char *file_name(const struct form_entry *e)
-{
-    return strrchr(e->name, '/') + 1;
-}
+static const char *file_name(const struct form_entry *e) { return strrchr(e->name, '/') + 1; }
 
 /* ---- records ---------------------------------------------------------------------------------- */
 
@@ -162,7 +157,9 @@ static kluis_status header_line(struct reader *r, struct kluis_str line, struct 
 
 static kluis_status record_line(struct reader *r, struct kluis_str line, struct kluis_record *rec, struct kluis_err *err)
 {
-    if (r->n_records == KLUIS_PACKAGE_RECORDS_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d records in one package", KLUIS_PACKAGE_RECORDS_MAX); }
+    if (r->n_records == KLUIS_PACKAGE_RECORDS_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d records in one package", KLUIS_PACKAGE_RECORDS_MAX);
+    }
     kluis_arena_clear(r->record_arena);
     KLUIS_TRY(kluis_record_read(line, &r->header, r->record_arena, rec, err));
     KLUIS_TRY(form_attachments_name(&r->attachments, rec, err));
@@ -243,7 +240,9 @@ static kluis_status learn_directories(struct reader *r, struct kluis_err *err)
 {
     const char *name = current(r)->name;
     const size_t dossier = FORM_DOSSIER_DIR - 1;
-    if (strlen(name) < 5 + dossier + 1 || strncmp(name, "data/gesprek-", 13) != 0 || name[5 + dossier] != '/') { return unlisted(r, err, "not in data/gesprek-…/"); }
+    if (strlen(name) < 5 + dossier + 1 || strncmp(name, "data/gesprek-", 13) != 0 || name[5 + dossier] != '/') {
+        return unlisted(r, err, "not in data/gesprek-…/");
+    }
     memcpy(r->dossier_dir, name + 5, dossier);
     const char *part = name + 5 + dossier + 1, *slash = strchr(part, '/');
     size_t n = slash == NULL ? 0 : (size_t)(slash - part);
@@ -348,7 +347,9 @@ static const char *bag_difference(struct reader *r, const struct form_bag *b, co
     struct form_clock clock;
     uint8_t root[32];
     uint64_t bytes = 0, files = 0;
-    for (size_t i = 1; i < r->zip.entries.n && strncmp(r->zip.entries.list[i].name, "data/", 5) == 0; i++, files++) { bytes += r->zip.entries.list[i].size; }
+    for (size_t i = 1; i < r->zip.entries.n && strncmp(r->zip.entries.list[i].name, "data/", 5) == 0; i++, files++) {
+        bytes += r->zip.entries.list[i].size;
+    }
     kluis_root_end(r->root, root);
     (void)snprintf(part, sizeof part, "deel-%llu", (unsigned long long)b->sequence);
     (void)snprintf(source, sizeof source, "Chatkluis-apparaat %.*s", (int)b->device.len, b->device.ptr);
@@ -360,7 +361,9 @@ static const char *bag_difference(struct reader *r, const struct form_bag *b, co
     if (strcmp(dossier, r->scope.dossier) != 0) { return "the Dossier's identificatie"; }
     if (!kluis_str_is(b->organisation, r->scope.creator)) { return "Source-Organization"; }
     if (!form_dos_time(b->closed_us, &clock) || clock.time != r->zip.clock.time || clock.date != r->zip.clock.date) { return "Chatkluis-Closed"; }
-    if (r->first_us != KLUIS_TIME_ABSENT && (b->first_us == KLUIS_TIME_ABSENT || r->first_us < b->first_us || r->last_us > b->last_us)) { return "Chatkluis-First or -Last"; }
+    if (r->first_us != KLUIS_TIME_ABSENT && (b->first_us == KLUIS_TIME_ABSENT || r->first_us < b->first_us || r->last_us > b->last_us)) {
+        return "Chatkluis-First or -Last";
+    }
     return NULL;
 }
 
@@ -385,7 +388,8 @@ static kluis_status bag_info(struct reader *r, struct kluis_err *err)
     return what == NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "bag-info.txt and the rest of the package differ: %s", what);
 }
 
-static kluis_status must_list(struct reader *r, const char *name, void (*form)(const struct form_entries *, struct kluis_buf *), struct kluis_err *err)
+static kluis_status must_list(struct reader *r, const char *name, void (*form)(const struct form_entries *, struct kluis_buf *),
+                              struct kluis_err *err)
 {
     /* What it must say depends on the files before it, so it is made before its own entry is read. */
     kluis_buf_clear(&r->want);
@@ -400,7 +404,9 @@ static kluis_status read_tags(struct reader *r, struct kluis_err *err)
 {
     struct kluis_err e = { .code = KLUIS_OK };
     KLUIS_TRY(collect_next(r, "bagit.txt", SIDECAR_MAX, err));
-    if (!body_is(r, FORM_BAGIT, sizeof FORM_BAGIT - 1)) { return stop(r, KLUIS_LAYER_MANIFESTS, KLUIS_FAIL(err, KLUIS_E_REJECT, "bagit.txt is not that of BagIt 1.0")); }
+    if (!body_is(r, FORM_BAGIT, sizeof FORM_BAGIT - 1)) {
+        return stop(r, KLUIS_LAYER_MANIFESTS, KLUIS_FAIL(err, KLUIS_E_REJECT, "bagit.txt is not that of BagIt 1.0"));
+    }
     KLUIS_TRY(collect_next(r, "bag-info.txt", SIDECAR_MAX, err));
     KLUIS_TRY(defer(r, KLUIS_LAYER_METADATA, bag_info(r, &e), &e, err));
     KLUIS_TRY(must_list(r, "manifest-sha256.txt", form_payload_manifest, err));
@@ -421,9 +427,13 @@ static kluis_status pass(struct reader *r, struct kluis_err *err)
     struct kluis_package_facts *f = r->facts;
     CONTAINER(zip_in_next(&r->zip, err));
     const struct form_entry *first = current(r);
-    if (strcmp(first->name, "mimetype") != 0 || first->method != FORM_STORED) { return stop(r, KLUIS_LAYER_CONTAINER, KLUIS_FAIL(err, KLUIS_E_REJECT, "not a package: the first entry is not a stored mimetype")); }
+    if (strcmp(first->name, "mimetype") != 0 || first->method != FORM_STORED) {
+        return stop(r, KLUIS_LAYER_CONTAINER, KLUIS_FAIL(err, KLUIS_E_REJECT, "not a package: the first entry is not a stored mimetype"));
+    }
     KLUIS_TRY(collect(r, 64, err));
-    if (!body_is(r, FORM_MIMETYPE, sizeof FORM_MIMETYPE - 1)) { return stop(r, KLUIS_LAYER_CONTAINER, KLUIS_FAIL(err, KLUIS_E_REJECT, "not a package: another media type than ASiC-E")); }
+    if (!body_is(r, FORM_MIMETYPE, sizeof FORM_MIMETYPE - 1)) {
+        return stop(r, KLUIS_LAYER_CONTAINER, KLUIS_FAIL(err, KLUIS_E_REJECT, "not a package: another media type than ASiC-E"));
+    }
     KLUIS_TRY(read_attachments(r, err));
     KLUIS_TRY(read_records(r, err));
     if (!r->muted && twice(&r->attachments)) { KLUIS_TRY(refuse_records(r, "an attachment is stored twice", err)); }
@@ -458,7 +468,8 @@ void kluis_package_facts_clear(struct kluis_package_facts *f)
     kluis_package_facts_init(f);
 }
 
-kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts, struct kluis_err *err)
+kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts,
+                                struct kluis_err *err)
 {
     kluis_package_facts_clear(facts);
     struct reader *r = kluis_calloc(1, sizeof *r);
@@ -472,7 +483,9 @@ kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis
     r->header_arena = kluis_arena_new(HEADER_ARENA);
     r->record_arena = kluis_arena_new(RECORD_ARENA);
     kluis_status rc = zip_in_init(&r->zip, in, err);
-    if (rc == KLUIS_OK && (r->header_arena == NULL || r->record_arena == NULL)) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for reading a package"); }
+    if (rc == KLUIS_OK && (r->header_arena == NULL || r->record_arena == NULL)) {
+        rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for reading a package");
+    }
     if (rc == KLUIS_OK) { rc = pass(r, err); }
     zip_in_free(&r->zip);
     kluis_free(r->attachments.list);

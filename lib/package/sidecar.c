@@ -11,26 +11,45 @@ static const char declaration[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 static const char mdto_namespace[] = "https://www.nationaalarchief.nl/mdto";
 
 /* Children of an element in their order: at least min, at most max of each. */
-struct rule { const char *name; unsigned min, max; };
+struct rule {
+    const char *name;
+    unsigned min, max;
+};
 enum { MANY = 1000000 };
 
 static const struct rule object_rules[] = {
-    { "identificatie", 1, MANY }, { "naam", 1, 1 }, { "aggregatieniveau", 1, 1 }, { "classificatie", 0, MANY }, { "trefwoord", 0, MANY },
-    { "omschrijving", 0, MANY }, { "raadpleeglocatie", 0, 1 }, { "dekkingInTijd", 0, MANY }, { "dekkingInRuimte", 0, MANY }, { "taal", 0, MANY },
-    { "event", 0, MANY }, { "waardering", 1, 1 }, { "bewaartermijn", 0, 1 }, { "informatiecategorie", 0, 1 }, { "isOnderdeelVan", 0, MANY },
-    { "bevatOnderdeel", 0, MANY }, { "heeftRepresentatie", 0, MANY }, { "aanvullendeMetagegevens", 0, MANY },
-    { "gerelateerdInformatieobject", 0, MANY }, { "archiefvormer", 1, MANY }, { "betrokkene", 0, MANY }, { "activiteit", 0, 1 },
-    { "beperkingGebruik", 1, MANY }, { NULL, 0, 0 },
+    { "identificatie", 1, MANY },
+    { "naam", 1, 1 },
+    { "aggregatieniveau", 1, 1 },
+    { "classificatie", 0, MANY },
+    { "trefwoord", 0, MANY },
+    { "omschrijving", 0, MANY },
+    { "raadpleeglocatie", 0, 1 },
+    { "dekkingInTijd", 0, MANY },
+    { "dekkingInRuimte", 0, MANY },
+    { "taal", 0, MANY },
+    { "event", 0, MANY },
+    { "waardering", 1, 1 },
+    { "bewaartermijn", 0, 1 },
+    { "informatiecategorie", 0, 1 },
+    { "isOnderdeelVan", 0, MANY },
+    { "bevatOnderdeel", 0, MANY },
+    { "heeftRepresentatie", 0, MANY },
+    { "aanvullendeMetagegevens", 0, MANY },
+    { "gerelateerdInformatieobject", 0, MANY },
+    { "archiefvormer", 1, MANY },
+    { "betrokkene", 0, MANY },
+    { "activiteit", 0, 1 },
+    { "beperkingGebruik", 1, MANY },
+    { NULL, 0, 0 },
 };
 static const struct rule file_rules[] = {
-    { "identificatie", 1, MANY }, { "naam", 1, 1 }, { "omvang", 1, 1 }, { "bestandsformaat", 1, 1 }, { "checksum", 1, MANY },
-    { "URLBestand", 0, 1 }, { "isRepresentatieVan", 1, 1 }, { NULL, 0, 0 },
+    { "identificatie", 1, MANY },   { "naam", 1, 1 },        { "omvang", 1, 1 },
+    { "bestandsformaat", 1, 1 },    { "checksum", 1, MANY }, { "URLBestand", 0, 1 },
+    { "isRepresentatieVan", 1, 1 }, { NULL, 0, 0 },
 };
 
-static bool is(const xmlNode *n, const char *name)
-{
-    return n != NULL && n->type == XML_ELEMENT_NODE && strcmp((const char *)n->name, name) == 0;
-}
+static bool is(const xmlNode *n, const char *name) { return n != NULL && n->type == XML_ELEMENT_NODE && strcmp((const char *)n->name, name) == 0; }
 
 static const xmlNode *child(const xmlNode *n, const char *name)
 {
@@ -47,10 +66,7 @@ static const char *text(const xmlNode *n)
     return c != NULL && c->type == XML_TEXT_NODE && c->next == NULL && c->content != NULL ? (const char *)c->content : "";
 }
 
-static bool says(const xmlNode *n, const char *want)
-{
-    return n != NULL && strcmp(text(n), want) == 0;
-}
+static bool says(const xmlNode *n, const char *want) { return n != NULL && strcmp(text(n), want) == 0; }
 
 static bool obeys(const xmlNode *object, const struct rule *rules)
 {
@@ -103,10 +119,7 @@ static bool refers(const xmlNode *reference, const char *id, struct sidecar_scop
     return identified(child(reference, "verwijzingIdentificatie"), id, s);
 }
 
-static bool labelled(const xmlNode *concept_, const char *label)
-{
-    return says(child(concept_, "begripLabel"), label);
-}
+static bool labelled(const xmlNode *concept_, const char *label) { return says(child(concept_, "begripLabel"), label); }
 
 static const char *judge_bestand(const xmlNode *o, const char *file, uint64_t size, const uint8_t sha256[32], struct sidecar_scope *s)
 {
@@ -185,7 +198,8 @@ static xmlDoc *parse(struct kluis_bytes xml)
 
 static const char not_mdto[] = "not an MDTO object in the form of FORMAT.md 5.5";
 
-kluis_status sidecar_bestand(struct kluis_bytes xml, const char *file, uint64_t size, const uint8_t sha256[32], struct sidecar_scope *s, struct kluis_err *err)
+kluis_status sidecar_bestand(struct kluis_bytes xml, const char *file, uint64_t size, const uint8_t sha256[32], struct sidecar_scope *s,
+                             struct kluis_err *err)
 {
     xmlDoc *doc = parse(xml);
     const xmlNode *o = object_of(doc, "bestand", file_rules);

@@ -25,7 +25,8 @@ void form_bag_info(const struct form_bag *b, struct kluis_buf *out)
     kluis_time_text(day, b->closed_us, 0, 0);
     kluis_buf_cstr(out, "Source-Organization: ");
     kluis_buf_str(out, b->organisation);
-    kluis_buf_fmt(out, "\nBagging-Date: %.10s\nPayload-Oxum: %llu.%llu\n", day, (unsigned long long)b->payload_bytes, (unsigned long long)b->payload_files);
+    kluis_buf_fmt(out, "\nBagging-Date: %.10s\nPayload-Oxum: %llu.%llu\n", day, (unsigned long long)b->payload_bytes,
+                  (unsigned long long)b->payload_files);
     kluis_buf_cstr(out, "Chatkluis-Device: ");
     kluis_buf_str(out, b->device);
     kluis_buf_fmt(out, "\nChatkluis-Sequence: %llu\n", (unsigned long long)b->sequence);
@@ -83,12 +84,12 @@ kluis_status form_bag_info_read(struct kluis_str text, struct form_bag *b, struc
     uint64_t part = 0;
     bool good = dot != NULL && number((struct kluis_str){ oxum.ptr, (size_t)(dot - oxum.ptr) }, &b->payload_bytes) &&
                 number((struct kluis_str){ dot + 1, oxum.len - (size_t)(dot + 1 - oxum.ptr) }, &b->payload_files) &&
-                number(value(&text, "Chatkluis-Sequence: "), &b->sequence) &&
-                kluis_unhex(value(&text, "Chatkluis-Previous: "), b->previous, 32) && number(value(&text, "Chatkluis-Part: "), &part) &&
-                instant(value(&text, "Chatkluis-Closed: "), &b->closed_us);
+                number(value(&text, "Chatkluis-Sequence: "), &b->sequence) && kluis_unhex(value(&text, "Chatkluis-Previous: "), b->previous, 32) &&
+                number(value(&text, "Chatkluis-Part: "), &part) && instant(value(&text, "Chatkluis-Closed: "), &b->closed_us);
     struct kluis_str first = value(&text, "Chatkluis-First: ");
     if (first.ptr != NULL) { good = good && instant(first, &b->first_us) && instant(value(&text, "Chatkluis-Last: "), &b->last_us); }
-    good = good && number(value(&text, "Chatkluis-Records: "), &b->records) && kluis_unhex(value(&text, "Chatkluis-Records-Root: "), b->records_root, 32);
+    good = good && number(value(&text, "Chatkluis-Records: "), &b->records) &&
+           kluis_unhex(value(&text, "Chatkluis-Records-Root: "), b->records_root, 32);
     if (!good || part == 0 || part > UINT32_MAX || b->sequence == 0 || !form_is_organisation(b->organisation) || !form_is_device(b->device) ||
         b->first_us > b->last_us) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "bag-info.txt is not in the form of FORMAT.md 5.4");
@@ -105,10 +106,7 @@ kluis_status form_bag_info_read(struct kluis_str text, struct form_bag *b, struc
 
 /* ---- manifests -------------------------------------------------------------------------------- */
 
-static bool is_payload(const char *name)
-{
-    return strncmp(name, "data/", 5) == 0;
-}
+static bool is_payload(const char *name) { return strncmp(name, "data/", 5) == 0; }
 
 static bool is_tag(const char *name)
 {

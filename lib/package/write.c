@@ -17,12 +17,12 @@ static const uint64_t SPOOL_AT = (uint64_t)4 << 30; /* past any package */
 struct kluis_package_writer {
     enum stage stage;
     int fd;
-    struct kluis_package_meta meta;          /* first_us, last_us widened to the records */
+    struct kluis_package_meta meta; /* first_us, last_us widened to the records */
     struct form_clock clock;
-    struct kluis_arena *arena;               /* entry names */
+    struct kluis_arena *arena; /* entry names */
     struct form_entries entries;
     struct form_attachments attachments;
-    struct mdto_file *files;                 /* as many as payload entries before the sidecars */
+    struct mdto_file *files; /* as many as payload entries before the sidecars */
     size_t n_files, cap_files;
     char dossier_id[FORM_DOSSIER_ID], part_dir[FORM_PART_DIR];
     uint64_t at, content;
@@ -32,7 +32,7 @@ struct kluis_package_writer {
     uint64_t n_records;
     struct form_loss_summary loss;
     struct kluis_buf line, work;
-    uint8_t *head;                           /* first block of an attachment */
+    uint8_t *head; /* first block of an attachment */
 };
 
 static kluis_status broken(struct kluis_package_writer *w, kluis_status rc)
@@ -47,7 +47,9 @@ static kluis_status begin_entry(struct kluis_package_writer *w, const char *name
 {
     size_t n = strlen(name);
     assert(n > 0 && n <= KLUIS_PACKAGE_NAME_MAX);
-    if (w->entries.n == KLUIS_PACKAGE_ENTRIES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d files in one package: close the slice earlier", KLUIS_PACKAGE_ENTRIES_MAX); }
+    if (w->entries.n == KLUIS_PACKAGE_ENTRIES_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d files in one package: close the slice earlier", KLUIS_PACKAGE_ENTRIES_MAX);
+    }
     char *kept = kluis_arena_strndup(w->arena, name, n);
     struct form_entry *e = kept == NULL ? NULL : form_entries_add(&w->entries);
     if (e == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a package's list of files"); }
@@ -162,11 +164,17 @@ static kluis_status check_meta(const struct kluis_package_meta *m, struct form_c
     if (m->sequence == 0 || m->sequence > (uint64_t)KLUIS_INT_MAX_JSON || m->part == 0) { bad = "sequence and part count from 1"; }
     if (!form_dos_time(m->closed_us, clock)) { bad = "closing time: whole seconds between 1980 and 2107 are needed"; }
     if (m->waardering != 'B' && m->waardering != 'V' && m->waardering != 'N') { bad = "waardering: B, V or N"; }
-    if (m->bewaartermijn.ptr != NULL && (m->waardering != 'V' || !is_duration(m->bewaartermijn))) { bad = "bewaartermijn: a duration such as P10Y, and only with V"; }
-    if ((m->first_us == KLUIS_TIME_ABSENT) != (m->last_us == KLUIS_TIME_ABSENT) || m->first_us > m->last_us) { bad = "period: both ends or none, in order"; }
+    if (m->bewaartermijn.ptr != NULL && (m->waardering != 'V' || !is_duration(m->bewaartermijn))) {
+        bad = "bewaartermijn: a duration such as P10Y, and only with V";
+    }
+    if ((m->first_us == KLUIS_TIME_ABSENT) != (m->last_us == KLUIS_TIME_ABSENT) || m->first_us > m->last_us) {
+        bad = "period: both ends or none, in order";
+    }
     const struct kluis_str utf8[] = { m->organisation_id, m->retention_class, m->retention_label };
     for (size_t i = 0; i < 3; i++) {
-        if (utf8[i].len > FORM_ORGANISATION_MAX || (utf8[i].ptr != NULL && kluis_utf8_valid(utf8[i].ptr, utf8[i].len) != utf8[i].len)) { bad = "retention class or organisation id: too long or not UTF-8"; }
+        if (utf8[i].len > FORM_ORGANISATION_MAX || (utf8[i].ptr != NULL && kluis_utf8_valid(utf8[i].ptr, utf8[i].len) != utf8[i].len)) {
+            bad = "retention class or organisation id: too long or not UTF-8";
+        }
     }
     return bad == NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "package cannot be made: %s", bad);
 }
@@ -183,7 +191,9 @@ static kluis_status prepare(struct kluis_package_writer *w, int level, struct kl
     w->arena = kluis_arena_new((size_t)16 << 20);
     w->head = kluis_malloc(ENTRY_BLOCK);
     w->root = kluis_root_new(h->salt);
-    if (w->arena == NULL || w->head == NULL || w->root == NULL || w->dossier_id[0] == '\0') { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a package"); }
+    if (w->arena == NULL || w->head == NULL || w->root == NULL || w->dossier_id[0] == '\0') {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a package");
+    }
     KLUIS_TRY(entry_out_init(&w->out, w->fd, level, err));
     KLUIS_TRY(entry_out_init(&w->evidence, w->fd, level, err));
     return put_entry(w, "mimetype", FORM_MIMETYPE, sizeof FORM_MIMETYPE - 1, true, err);
@@ -344,7 +354,9 @@ kluis_status kluis_package_records_begin(struct kluis_package_writer *w, struct 
 
 static kluis_status record(struct kluis_package_writer *w, const struct kluis_record *r, struct kluis_bytes raw, struct kluis_err *err)
 {
-    if (w->n_records == KLUIS_PACKAGE_RECORDS_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d records in one package: close the slice earlier", KLUIS_PACKAGE_RECORDS_MAX); }
+    if (w->n_records == KLUIS_PACKAGE_RECORDS_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d records in one package: close the slice earlier", KLUIS_PACKAGE_RECORDS_MAX);
+    }
     struct kluis_record kept = *r;
     kept.evidence = raw.ptr == NULL ? 0 : raw.len;
     kluis_buf_clear(&w->line);
@@ -375,7 +387,9 @@ static kluis_status place_evidence(struct kluis_package_writer *w, struct kluis_
     KLUIS_TRY(begin_entry(w, path, FORM_DEFLATED, err));
     KLUIS_TRY(entry_out_end(&w->evidence, w->entries.list[w->entries.n - 1].sha256, err));
     uint64_t left = w->evidence.packed, from = SPOOL_AT, to = w->out.at;
-    if (to + left > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the package would be larger than 2 GiB: close the slice earlier"); }
+    if (to + left > KLUIS_PACKAGE_BYTES_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the package would be larger than 2 GiB: close the slice earlier");
+    }
     while (left > 0) {
         size_t n = left < ENTRY_BLOCK ? (size_t)left : ENTRY_BLOCK;
         KLUIS_TRY(kluis_pread_all(w->fd, w->head, n, from, "package", err));
@@ -498,7 +512,9 @@ static kluis_status finish(struct kluis_package_writer *w, struct kluis_bytes p7
     form_end(end, w->entries.n, (uint32_t)w->work.len, (uint32_t)w->at);
     kluis_buf_add(&w->work, end, sizeof end);
     KLUIS_TRY(kluis_buf_ok(&w->work, err));
-    if (w->at + w->work.len > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the package would be larger than 2 GiB: close the slice earlier"); }
+    if (w->at + w->work.len > KLUIS_PACKAGE_BYTES_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the package would be larger than 2 GiB: close the slice earlier");
+    }
     KLUIS_TRY(entry_pwrite(w->fd, w->work.data, w->work.len, w->at, err));
     w->at += w->work.len;
     if (kluis_io_ftruncate(w->fd, w->at) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot cut the package file"); }
@@ -515,7 +531,8 @@ static kluis_status finish(struct kluis_package_writer *w, struct kluis_bytes p7
     return KLUIS_OK;
 }
 
-kluis_status kluis_package_finish(struct kluis_package_writer *w, struct kluis_bytes p7s, uint8_t package_id[32], uint64_t *size, struct kluis_err *err)
+kluis_status kluis_package_finish(struct kluis_package_writer *w, struct kluis_bytes p7s, uint8_t package_id[32], uint64_t *size,
+                                  struct kluis_err *err)
 {
     assert(w->stage == MANIFESTED);
     w->stage = FINISHED;

@@ -94,15 +94,9 @@ static kluis_status take(struct zip_in *z, uint8_t *p, size_t n, struct kluis_er
     return KLUIS_OK;
 }
 
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
+static uint32_t get32(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
 
-static uint16_t get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
+static uint16_t get16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 static bool is_path(const char *p, size_t n)
 {
@@ -126,7 +120,9 @@ kluis_status zip_in_next(struct zip_in *z, struct kluis_err *err)
     size_t name_len = get16(head + 26);
     if (z->entries.n == 0) { z->clock = (struct form_clock){ get16(head + 10), get16(head + 12) }; }
     if (get32(head) != 0x04034b50 || name_len == 0 || name_len > KLUIS_PACKAGE_NAME_MAX) { return refuse(z, err, "no entry where one must begin"); }
-    if (z->entries.n == KLUIS_PACKAGE_ENTRIES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d files in one package", KLUIS_PACKAGE_ENTRIES_MAX); }
+    if (z->entries.n == KLUIS_PACKAGE_ENTRIES_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d files in one package", KLUIS_PACKAGE_ENTRIES_MAX);
+    }
     if (offset > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB"); }
     KLUIS_TRY(take(z, (uint8_t *)name, name_len, err));
     name[name_len] = '\0';
@@ -134,17 +130,29 @@ kluis_status zip_in_next(struct zip_in *z, struct kluis_err *err)
     char *kept = kluis_arena_strndup(z->arena, name, name_len);
     struct form_entry *e = kept == NULL ? NULL : form_entries_add(&z->entries);
     if (e == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a package's list of files"); }
-    *e = (struct form_entry){ .name = kept, .method = get16(head + 8), .crc = get32(head + 14), .packed = get32(head + 18), .size = get32(head + 22), .offset = (uint32_t)offset };
+    *e = (struct form_entry){ .name = kept,
+                              .method = get16(head + 8),
+                              .crc = get32(head + 14),
+                              .packed = get32(head + 18),
+                              .size = get32(head + 22),
+                              .offset = (uint32_t)offset };
     form_local(want, e, z->clock);
     if (memcmp(head, want, sizeof head) != 0) { return refuse(z, err, "a local header outside the profile of FORMAT.md 4.1"); }
     if (e->method != FORM_STORED && e->method != FORM_DEFLATED) { return refuse(z, err, "a compression method other than stored and deflated"); }
     if (e->method == FORM_STORED && e->packed != e->size) { return refuse(z, err, "a stored entry with two sizes"); }
     z->total += e->size;
-    if (z->total > KLUIS_PACKAGE_BYTES_MAX || offset + e->packed > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB"); }
+    if (z->total > KLUIS_PACKAGE_BYTES_MAX || offset + e->packed > KLUIS_PACKAGE_BYTES_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB");
+    }
     return KLUIS_OK;
 }
 
-struct measure { zip_in_fn *fn; void *ctx; uint32_t crc; uint64_t size; };
+struct measure {
+    zip_in_fn *fn;
+    void *ctx;
+    uint32_t crc;
+    uint64_t size;
+};
 
 static kluis_status give(struct zip_in *z, struct measure *m, const uint8_t *p, size_t n, struct kluis_err *err)
 {
@@ -190,7 +198,9 @@ static kluis_status deflated(struct zip_in *z, const struct form_entry *e, struc
         size_t consumed = n - z->z.avail_in, made = ZIP_BLOCK - z->z.avail_out;
         stalls = consumed + made > 0 ? 0 : stalls + 1; /* one call may do nothing: it stood at the edge of a block */
         if (rc == Z_MEM_ERROR) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory while inflating"); }
-        if ((rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) || stalls > 2) { return refuse(z, err, "deflated data that is damaged or ends too early"); }
+        if ((rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) || stalls > 2) {
+            return refuse(z, err, "deflated data that is damaged or ends too early");
+        }
         if (made > e->size - m->size) { return refuse(z, err, "a file that unpacks to more than it states"); }
         if (consumed > 0) { last = z->block[z->at + consumed - 1]; }
         used(z, consumed);
@@ -271,7 +281,9 @@ kluis_status zip_in_end(struct zip_in *z, uint8_t whole[32], uint64_t *size, str
         form_central(want, e, z->clock);
         memcpy(want + FORM_CENTRAL, e->name, name);
         KLUIS_TRY(take(z, got + skip, FORM_CENTRAL + name - skip, err));
-        if (memcmp(got + skip, want + skip, FORM_CENTRAL + name - skip) != 0) { return refuse(z, err, "a central directory that does not repeat the local headers"); }
+        if (memcmp(got + skip, want + skip, FORM_CENTRAL + name - skip) != 0) {
+            return refuse(z, err, "a central directory that does not repeat the local headers");
+        }
     }
     form_end(want, z->entries.n, (uint32_t)(z->position - directory), (uint32_t)directory);
     KLUIS_TRY(take(z, got, FORM_END, err));

@@ -8,25 +8,26 @@
 
 enum {
     ZIP_BLOCK = 128 << 10,
-    ZIP_WHOLE_MIN = 64 << 10, ZIP_WHOLE_MAX = 16 << 20 /* deflated entries of this size are inflated in one go where libdeflate is there */
+    ZIP_WHOLE_MIN = 64 << 10,
+    ZIP_WHOLE_MAX = 16 << 20 /* deflated entries of this size are inflated in one go where libdeflate is there */
 };
 
 struct zip_in {
     const struct kluis_input *in;
-    uint8_t *block;                 /* ZIP_BLOCK bytes of input, [at, n) not yet used */
+    uint8_t *block; /* ZIP_BLOCK bytes of input, [at, n) not yet used */
     size_t at, n;
-    uint64_t position;              /* of block[at] in the file */
+    uint64_t position; /* of block[at] in the file */
     struct kluis_sha256 *whole, *content;
     z_stream z;
     bool z_ready;
-    uint8_t *out;                   /* ZIP_BLOCK bytes of inflated output */
+    uint8_t *out;                         /* ZIP_BLOCK bytes of inflated output */
     struct libdeflate_decompressor *fast; /* NULL: all goes through zlib */
-    uint8_t *whole_in, *whole_out;  /* of one entry, grown as needed */
+    uint8_t *whole_in, *whole_out;        /* of one entry, grown as needed */
     size_t whole_in_cap, whole_out_cap;
-    struct form_clock clock;        /* of the first entry; every other must say the same */
+    struct form_clock clock; /* of the first entry; every other must say the same */
     struct form_entries entries;
-    struct kluis_arena *arena;      /* entry names */
-    uint64_t total;                 /* unpacked bytes promised so far */
+    struct kluis_arena *arena; /* entry names */
+    uint64_t total;            /* unpacked bytes promised so far */
 };
 
 KLUIS_MUSTUSE kluis_status zip_in_init(struct zip_in *z, const struct kluis_input *in, struct kluis_err *err);

@@ -182,8 +182,7 @@ static void the_rest(struct out *o, const struct kluis_record *r, const struct k
     }
 }
 
-kluis_status kluis_record_write_expanded(const struct kluis_record *r, const struct kluis_header *h, struct kluis_buf *out,
-                                         struct kluis_err *err)
+kluis_status kluis_record_write_expanded(const struct kluis_record *r, const struct kluis_header *h, struct kluis_buf *out, struct kluis_err *err)
 {
     /* The canonical form is the judge of what may be written at all. */
     KLUIS_AUTO_BUF(lean, KLUIS_RECORD_LINE_MAX + 1);

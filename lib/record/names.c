@@ -1,16 +1,12 @@
 /* names.c - names of kinds and types, tokens, and the one text form of a time. */
 #include "record_internal.h"
 
-static const char *const kind_names[KLUIS_KINDS] = { "message", "edit", "deletion", "reaction", "event",
-                                                     "call",    "poll", "vote",     "gap" };
+static const char *const kind_names[KLUIS_KINDS] = { "message", "edit", "deletion", "reaction", "event", "call", "poll", "vote", "gap" };
 static const char *const type_names[] = { "direct", "group", "channel", "self", "unknown" };
 const char *const record_zone_names[2] = { "stated", "assumed" };
 const char *const record_precision_names[3] = { "minute", "second", "millisecond" };
 
-const char *kluis_kind_name(enum kluis_kind k)
-{
-    return (unsigned)k < KLUIS_KINDS ? kind_names[k] : "?";
-}
+const char *kluis_kind_name(enum kluis_kind k) { return (unsigned)k < KLUIS_KINDS ? kind_names[k] : "?"; }
 
 bool kluis_kind_parse(struct kluis_str s, enum kluis_kind *k)
 {
@@ -23,37 +19,27 @@ bool kluis_kind_parse(struct kluis_str s, enum kluis_kind *k)
     return false;
 }
 
-const char *kluis_conversation_type_name(enum kluis_conversation_type t)
-{
-    return (unsigned)t <= KLUIS_UNKNOWN_TYPE ? type_names[t] : "unknown";
-}
+const char *kluis_conversation_type_name(enum kluis_conversation_type t) { return (unsigned)t <= KLUIS_UNKNOWN_TYPE ? type_names[t] : "unknown"; }
 
 bool record_is_token(struct kluis_str s)
 {
     if (s.ptr == NULL || s.len == 0 || s.len > RECORD_TOKEN_MAX) { return false; }
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
-        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                    c == '_' || c == ':' || c == '-';
+        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == ':' || c == '-';
         if (!good) { return false; }
     }
     return true;
 }
 
-int record_precision_fraction(enum kluis_precision p)
-{
-    return p == KLUIS_PRECISION_MINUTE ? RECORD_MINUTES : p == KLUIS_PRECISION_SECOND ? 0 : 3;
-}
+int record_precision_fraction(enum kluis_precision p) { return p == KLUIS_PRECISION_MINUTE ? RECORD_MINUTES : p == KLUIS_PRECISION_SECOND ? 0 : 3; }
 
 int64_t record_precision_step(enum kluis_precision p)
 {
     return p == KLUIS_PRECISION_MINUTE ? 60000000 : p == KLUIS_PRECISION_SECOND ? 1000000 : 1000;
 }
 
-int record_shortest_fraction(int64_t us)
-{
-    return us % 1000000 == 0 ? 0 : us % 1000 == 0 ? 3 : 6;
-}
+int record_shortest_fraction(int64_t us) { return us % 1000000 == 0 ? 0 : us % 1000 == 0 ? 3 : 6; }
 
 static char *put_digits(char *p, uint64_t v, int digits)
 {
@@ -140,10 +126,7 @@ size_t record_time_parse(const char *p, size_t n, int64_t *us, int16_t *offset_m
         *fraction = 0;
         if (p[at] == '.') {
             int digits = 0;
-            while (at + 1 + (size_t)digits < n && digits < 7 && p[at + 1 + (size_t)digits] >= '0' &&
-                   p[at + 1 + (size_t)digits] <= '9') {
-                digits++;
-            }
+            while (at + 1 + (size_t)digits < n && digits < 7 && p[at + 1 + (size_t)digits] >= '0' && p[at + 1 + (size_t)digits] <= '9') { digits++; }
             if (digits != 3 && digits != 6) { return 0; }
             part = get_digits(p + at + 1, digits) * (digits == 3 ? 1000 : 1);
             at += 1 + (size_t)digits;

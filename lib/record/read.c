@@ -6,13 +6,13 @@
 #include "record_internal.h"
 
 struct in {
-    char *p, *end;               /* *end is NUL */
+    char *p, *end; /* *end is NUL */
     char *start;
     struct kluis_arena *arena;
     struct kluis_err *err;
     const char *what;
-    bool first;                  /* directly after '{'                 */
-    kluis_status status;         /* sticky                             */
+    bool first;          /* directly after '{'                 */
+    kluis_status status; /* sticky                             */
 };
 
 static void bad(struct in *c, const char *why)
@@ -30,9 +30,7 @@ static void limit(struct in *c, const char *why)
 static void *alloc(struct in *c, size_t n)
 {
     void *p = c->status == KLUIS_OK ? kluis_arena_alloc(c->arena, n) : NULL;
-    if (p == NULL && c->status == KLUIS_OK) {
-        c->status = KLUIS_FAIL(c->err, KLUIS_E_NOMEM, "out of memory while reading a %s", c->what);
-    }
+    if (p == NULL && c->status == KLUIS_OK) { c->status = KLUIS_FAIL(c->err, KLUIS_E_NOMEM, "out of memory while reading a %s", c->what); }
     return p;
 }
 
@@ -84,15 +82,12 @@ static bool member_n(struct in *c, const char *quoted, size_t n)
     return false;
 }
 #define MEMBER(c, name) member_n((c), "\"" name "\":", sizeof name + 2)
-#define REQUIRE(c, name)                                                                           \
-    do {                                                                                           \
-        if (!MEMBER(c, name)) { bad((c), "member \"" name "\" is missing or out of place"); }      \
+#define REQUIRE(c, name)                                                                                                                             \
+    do {                                                                                                                                             \
+        if (!MEMBER(c, name)) { bad((c), "member \"" name "\" is missing or out of place"); }                                                        \
     } while (0)
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
 
 /* p stands on a backslash.  Writes the character at *to and returns the bytes consumed; 0: not a canonical escape. */
 static size_t unescape(const char *p, char *to)
@@ -481,8 +476,8 @@ static void rest_of_record(struct in *c, const struct kluis_header *h, struct kl
     }
 }
 
-kluis_status kluis_record_read(struct kluis_str line, const struct kluis_header *h, struct kluis_arena *arena,
-                               struct kluis_record *out, struct kluis_err *err)
+kluis_status kluis_record_read(struct kluis_str line, const struct kluis_header *h, struct kluis_arena *arena, struct kluis_record *out,
+                               struct kluis_err *err)
 {
     struct in c;
     *out = (struct kluis_record){ .author = KLUIS_NO_PARTY,
@@ -501,7 +496,9 @@ kluis_status kluis_record_read(struct kluis_str line, const struct kluis_header 
     if (MEMBER(&c, "sent")) {
         int fraction = 0;
         out->sent = when(&c, &fraction);
-        if (c.status == KLUIS_OK && fraction != record_precision_fraction(h->precision)) { bad(&c, "a time of another precision than the header says"); }
+        if (c.status == KLUIS_OK && fraction != record_precision_fraction(h->precision)) {
+            bad(&c, "a time of another precision than the header says");
+        }
     }
     if (MEMBER(&c, "zone")) {
         out->zone = (enum kluis_zone)choice(&c, record_zone_names, 2);

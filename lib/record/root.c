@@ -5,7 +5,7 @@
 #include <gcrypt.h>
 
 struct kluis_root {
-    gcry_md_hd_t mac;             /* HMAC-SHA-256 keyed with the package salt */
+    gcry_md_hd_t mac; /* HMAC-SHA-256 keyed with the package salt */
     gcry_md_hd_t hash;
     struct kluis_tree tree;
 };
@@ -24,8 +24,8 @@ struct kluis_root *kluis_root_new(const uint8_t salt[32])
     struct kluis_root *r = kluis_calloc(1, sizeof *r);
     if (r == NULL) { return NULL; }
     kluis_tree_init(&r->tree);
-    if (gcry_md_open(&r->mac, GCRY_MD_SHA256, GCRY_MD_FLAG_HMAC) != 0 ||
-        gcry_md_setkey(r->mac, salt, 32) != 0 || gcry_md_open(&r->hash, GCRY_MD_SHA256, 0) != 0) {
+    if (gcry_md_open(&r->mac, GCRY_MD_SHA256, GCRY_MD_FLAG_HMAC) != 0 || gcry_md_setkey(r->mac, salt, 32) != 0 ||
+        gcry_md_open(&r->hash, GCRY_MD_SHA256, 0) != 0) {
         kluis_root_free(r);
         return NULL;
     }
@@ -44,7 +44,7 @@ static void leaf(struct kluis_root *r, uint64_t ordinal, struct kluis_str line, 
 {
     uint8_t head[33] = { 0 }, number[8];
     u64be(ordinal, number);
-    gcry_md_reset(r->mac);          /* keeps the key */
+    gcry_md_reset(r->mac); /* keeps the key */
     gcry_md_write(r->mac, number, sizeof number);
     memcpy(head + 1, gcry_md_read(r->mac, 0), 32);
     gcry_md_reset(r->hash);
@@ -56,8 +56,7 @@ static void leaf(struct kluis_root *r, uint64_t ordinal, struct kluis_str line, 
 kluis_status kluis_root_add(struct kluis_root *r, struct kluis_str line, struct kluis_err *err)
 {
     if (line.len > KLUIS_RECORD_LINE_MAX) {
-        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "records: line %llu is longer than %d bytes",
-                          (unsigned long long)r->tree.size, KLUIS_RECORD_LINE_MAX);
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "records: line %llu is longer than %d bytes", (unsigned long long)r->tree.size, KLUIS_RECORD_LINE_MAX);
     }
     kluis_hash h;
     leaf(r, r->tree.size, line, h.b);
@@ -72,8 +71,7 @@ void kluis_root_end(const struct kluis_root *r, uint8_t out[32])
     memcpy(out, head.b, 32);
 }
 
-kluis_status kluis_record_leaf(const uint8_t salt[32], uint64_t ordinal, struct kluis_str line, uint8_t out[32],
-                               struct kluis_err *err)
+kluis_status kluis_record_leaf(const uint8_t salt[32], uint64_t ordinal, struct kluis_str line, uint8_t out[32], struct kluis_err *err)
 {
     KLUIS_AUTO(kluis_root) r = kluis_root_new(salt);
     if (r == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a leaf hash"); }

@@ -324,8 +324,7 @@ kluis_status kluis_header_write(const struct kluis_header *h, struct kluis_buf *
     return finish(&o, start, "header", err);
 }
 
-kluis_status kluis_record_write(const struct kluis_record *r, const struct kluis_header *h, struct kluis_buf *out,
-                                struct kluis_err *err)
+kluis_status kluis_record_write(const struct kluis_record *r, const struct kluis_header *h, struct kluis_buf *out, struct kluis_err *err)
 {
     KLUIS_TRY(kluis_buf_ok(out, err));
     struct out o = { out, true, NULL };

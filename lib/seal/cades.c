@@ -16,12 +16,14 @@ static void put_attribute(struct kluis_buf *out, struct kluis_bytes oid, const s
     der_put_buf(out, DER_SEQUENCE, &c);
 }
 
-kluis_status kluis_seal_prepare(struct kluis_bytes content_sha256, struct kluis_bytes cert_der, int64_t signing_time_us, struct kluis_buf *to_be_signed,
-                                struct kluis_err *err)
+kluis_status kluis_seal_prepare(struct kluis_bytes content_sha256, struct kluis_bytes cert_der, int64_t signing_time_us,
+                                struct kluis_buf *to_be_signed, struct kluis_err *err)
 {
     struct cert_view cert;
     if (content_sha256.len != 32) { return KLUIS_FAIL(err, KLUIS_E_BUG, "seal: the content's digest must be 32 bytes"); }
-    if (!der_canonical(cert_der) || !cert_view_read(cert_der, &cert)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "seal: the certificate is malformed"); }
+    if (!der_canonical(cert_der) || !cert_view_read(cert_der, &cert)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "seal: the certificate is malformed");
+    }
     uint8_t cert_hash[32];
     kluis_sha256_of(cert_der.ptr, cert_der.len, cert_hash);
 
@@ -74,11 +76,13 @@ static void put_signed_data(struct kluis_buf *out, const struct kluis_buf *head,
     der_put_buf(out, DER_SEQUENCE, &info);
 }
 
-kluis_status kluis_seal_finish(struct kluis_bytes to_be_signed, struct kluis_bytes signature, struct kluis_bytes cert_der, const struct kluis_bytes *chain,
-                               size_t n_chain, struct kluis_buf *p7s, struct kluis_err *err)
+kluis_status kluis_seal_finish(struct kluis_bytes to_be_signed, struct kluis_bytes signature, struct kluis_bytes cert_der,
+                               const struct kluis_bytes *chain, size_t n_chain, struct kluis_buf *p7s, struct kluis_err *err)
 {
     struct cert_view cert;
-    if (!der_canonical(cert_der) || !cert_view_read(cert_der, &cert)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "seal: the certificate is malformed"); }
+    if (!der_canonical(cert_der) || !cert_view_read(cert_der, &cert)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "seal: the certificate is malformed");
+    }
     if (n_chain > KLUIS_CHAIN_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "seal: more than %d chain certificates", KLUIS_CHAIN_MAX); }
     struct kluis_bytes rest = to_be_signed, attrs;
     if (!der_take(&rest, DER_SET, &attrs) || rest.len) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "seal: these are no signed attributes"); }
@@ -135,8 +139,8 @@ kluis_status kluis_seal_finish(struct kluis_bytes to_be_signed, struct kluis_byt
     return kluis_buf_ok(p7s, err);
 }
 
-kluis_status kluis_seal_sign(const struct kluis_key *k, struct kluis_bytes content, struct kluis_bytes cert_der, const struct kluis_bytes *chain, size_t n_chain,
-                             int64_t signing_time_us, struct kluis_buf *p7s, struct kluis_err *err)
+kluis_status kluis_seal_sign(const struct kluis_key *k, struct kluis_bytes content, struct kluis_bytes cert_der, const struct kluis_bytes *chain,
+                             size_t n_chain, int64_t signing_time_us, struct kluis_buf *p7s, struct kluis_err *err)
 {
     uint8_t digest[32];
     kluis_sha256_of(content.ptr, content.len, digest);

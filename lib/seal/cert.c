@@ -10,10 +10,10 @@
 
 struct profile {
     bool ca;
-    int path_length;         /* -1: none stated */
-    const char *key_usage;   /* bits of KeyUsage, first octet */
+    int path_length;       /* -1: none stated */
+    const char *key_usage; /* bits of KeyUsage, first octet */
     uint8_t usage, unused;
-    int eku;                 /* NID, or 0 */
+    int eku; /* NID, or 0 */
     bool eku_critical;
 };
 
@@ -84,7 +84,9 @@ static bool key_identifier(struct kluis_bytes spki, uint8_t out[20])
 {
     struct kluis_bytes seq, skip, bits;
     uint8_t h[32];
-    if (!der_take(&spki, DER_SEQUENCE, &seq) || !der_take(&seq, DER_SEQUENCE, &skip) || !der_take(&seq, DER_BIT_STRING, &bits) || bits.len < 2) { return false; }
+    if (!der_take(&spki, DER_SEQUENCE, &seq) || !der_take(&seq, DER_SEQUENCE, &skip) || !der_take(&seq, DER_BIT_STRING, &bits) || bits.len < 2) {
+        return false;
+    }
     kluis_sha256_of(bits.ptr + 1, bits.len - 1, h);
     memcpy(out, h, 20);
     return true;
@@ -155,18 +157,21 @@ static bool add_serial(X509 *x)
 
 static bool add_dates(X509 *x, const struct kluis_cert_request *q)
 {
-    return ASN1_TIME_set(X509_getm_notBefore(x), (time_t)(q->from_us / 1000000)) && ASN1_TIME_set(X509_getm_notAfter(x), (time_t)(q->to_us / 1000000));
+    return ASN1_TIME_set(X509_getm_notBefore(x), (time_t)(q->from_us / 1000000)) &&
+           ASN1_TIME_set(X509_getm_notAfter(x), (time_t)(q->to_us / 1000000));
 }
 
-kluis_status kluis_cert_issue(const struct kluis_cert_request *q, const struct kluis_key *issuer_key, struct kluis_bytes issuer_cert, struct kluis_buf *cert_der,
-                              struct kluis_err *err)
+kluis_status kluis_cert_issue(const struct kluis_cert_request *q, const struct kluis_key *issuer_key, struct kluis_bytes issuer_cert,
+                              struct kluis_buf *cert_der, struct kluis_err *err)
 {
     const struct profile *p = profile_of(q->role);
     if (!q->common_name || !q->common_name[0] || strlen(q->common_name) > 64 || (q->organisation && strlen(q->organisation) > 64)) {
         return KLUIS_FAIL(err, KLUIS_E_USAGE, "certificate: names must have 1 to 64 bytes");
     }
     if (q->from_us >= q->to_us || q->from_us < 0) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "certificate: ends before it begins"); }
-    if ((q->role == KLUIS_CERT_TLS) != (q->n_hosts > 0)) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "certificate: host names belong to TLS, and TLS needs one"); }
+    if ((q->role == KLUIS_CERT_TLS) != (q->n_hosts > 0)) {
+        return KLUIS_FAIL(err, KLUIS_E_USAGE, "certificate: host names belong to TLS, and TLS needs one");
+    }
     if ((q->role == KLUIS_CERT_ROOT) != (issuer_cert.len == 0)) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "certificate: only a root signs itself"); }
     if (!der_canonical(q->spki_der) || spki_kind(q->spki_der) == KEY_REFUSED) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "certificate: the key must be P-256, P-384 or RSA of 3072 bits or more");
@@ -186,9 +191,9 @@ kluis_status kluis_cert_issue(const struct kluis_cert_request *q, const struct k
         st = ossl_failed(err, KLUIS_E_USAGE, "certificate: a root is signed by its own key");
     } else {
         bool ok = x && X509_set_version(x, X509_VERSION_3) == 1 && add_serial(x) && add_dates(x, q) && add_name(x, q) &&
-                  X509_set_issuer_name(x, issuer ? X509_get_subject_name(issuer) : X509_get_subject_name(x)) == 1 && X509_set_pubkey(x, subject) == 1 &&
-                  add_basic(x, p) && add_usage(x, p) && add_identifiers(x, q->spki_der, issuer) && (q->n_hosts == 0 || add_hosts(x, q)) &&
-                  X509_sign(x, key_pkey(issuer_key), EVP_sha256()) > 0;
+                  X509_set_issuer_name(x, issuer ? X509_get_subject_name(issuer) : X509_get_subject_name(x)) == 1 &&
+                  X509_set_pubkey(x, subject) == 1 && add_basic(x, p) && add_usage(x, p) && add_identifiers(x, q->spki_der, issuer) &&
+                  (q->n_hosts == 0 || add_hosts(x, q)) && X509_sign(x, key_pkey(issuer_key), EVP_sha256()) > 0;
         int n = ok ? i2d_X509(x, &der) : -1;
         if (n > 0 && n <= KLUIS_CERT_MAX) {
             kluis_buf_add(cert_der, der, (size_t)n);

@@ -24,10 +24,7 @@ X509 *x509_from_der(struct kluis_bytes der)
     return x;
 }
 
-static time_t seconds(int64_t us)
-{
-    return (time_t)(us / 1000000 - (us % 1000000 < 0));
-}
+static time_t seconds(int64_t us) { return (time_t)(us / 1000000 - (us % 1000000 < 0)); }
 
 static kluis_status store_of(const struct kluis_bytes *anchors, size_t n, X509_STORE **out, struct kluis_err *err)
 {
@@ -47,7 +44,7 @@ static kluis_status store_of(const struct kluis_bytes *anchors, size_t n, X509_S
 }
 
 /* One run of OpenSSL's path validation; X509_V_OK or its error, -1 without memory. */
-static int verify_once(X509 *leaf, STACK_OF(X509) *untrusted, X509_STORE *store, enum chain_use use, int64_t at_us, unsigned long extra)
+static int verify_once(X509 *leaf, STACK_OF(X509) * untrusted, X509_STORE *store, enum chain_use use, int64_t at_us, unsigned long extra)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     int code = -1;
@@ -70,7 +67,7 @@ static int verify_once(X509 *leaf, STACK_OF(X509) *untrusted, X509_STORE *store,
     return code;
 }
 
-kluis_status chain_check(X509 *leaf, STACK_OF(X509) *untrusted, const struct kluis_bytes *anchors, size_t n, enum chain_use use, int64_t at_us,
+kluis_status chain_check(X509 *leaf, STACK_OF(X509) * untrusted, const struct kluis_bytes *anchors, size_t n, enum chain_use use, int64_t at_us,
                          enum chain_result *out, char reason[KLUIS_ERR_MSG], struct kluis_err *err)
 {
     X509_STORE *store = NULL;
@@ -91,7 +88,7 @@ kluis_status chain_check(X509 *leaf, STACK_OF(X509) *untrusted, const struct klu
     return KLUIS_OK;
 }
 
-kluis_status chain_embedded(const struct cms_view *v, STACK_OF(X509) **out, struct kluis_err *err)
+kluis_status chain_embedded(const struct cms_view *v, STACK_OF(X509) * *out, struct kluis_err *err)
 {
     STACK_OF(X509) *sk = sk_X509_new_null();
     *out = NULL;
@@ -113,7 +110,8 @@ static bool signed_by(X509 *subject, X509 *issuer)
     return X509_NAME_cmp(X509_get_issuer_name(subject), X509_get_subject_name(issuer)) == 0 && X509_verify(subject, X509_get0_pubkey(issuer)) == 1;
 }
 
-kluis_status chain_tight(const struct cms_view *v, STACK_OF(X509) *embedded, const struct kluis_bytes *anchors, size_t n, bool *tight, struct kluis_err *err)
+kluis_status chain_tight(const struct cms_view *v, STACK_OF(X509) * embedded, const struct kluis_bytes *anchors, size_t n, bool *tight,
+                         struct kluis_err *err)
 {
     bool seen[KLUIS_CHAIN_MAX + 1] = { false };
     size_t at = v->signer, count = 1;

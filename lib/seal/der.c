@@ -29,25 +29,16 @@ bool der_next(struct kluis_bytes *in, uint8_t *tag, struct kluis_bytes *content,
     return true;
 }
 
-uint8_t der_peek(struct kluis_bytes in)
-{
-    return in.len ? in.ptr[0] : 0;
-}
+uint8_t der_peek(struct kluis_bytes in) { return in.len ? in.ptr[0] : 0; }
 
-bool der_take(struct kluis_bytes *in, uint8_t tag, struct kluis_bytes *content)
-{
-    return der_peek(*in) == tag && der_next(in, NULL, content, NULL);
-}
+bool der_take(struct kluis_bytes *in, uint8_t tag, struct kluis_bytes *content) { return der_peek(*in) == tag && der_next(in, NULL, content, NULL); }
 
 bool der_take_whole(struct kluis_bytes *in, uint8_t tag, struct kluis_bytes *whole)
 {
     return der_peek(*in) == tag && der_next(in, NULL, NULL, whole);
 }
 
-bool der_same(struct kluis_bytes a, struct kluis_bytes b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
+bool der_same(struct kluis_bytes a, struct kluis_bytes b) { return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0); }
 
 static bool oid_canonical(struct kluis_bytes c)
 {
@@ -62,8 +53,7 @@ static bool oid_canonical(struct kluis_bytes c)
 static bool primitive_canonical(uint8_t tag, struct kluis_bytes c)
 {
     switch (tag) {
-    case DER_BOOLEAN:
-        return c.len == 1 && (c.ptr[0] == 0x00 || c.ptr[0] == 0xff);
+    case DER_BOOLEAN: return c.len == 1 && (c.ptr[0] == 0x00 || c.ptr[0] == 0xff);
     case DER_INTEGER:
     case 0x0a: /* ENUMERATED */
         if (c.len == 0) { return false; }
@@ -71,12 +61,9 @@ static bool primitive_canonical(uint8_t tag, struct kluis_bytes c)
     case DER_BIT_STRING:
         if (c.len == 0 || c.ptr[0] > 7 || (c.len == 1 && c.ptr[0] != 0)) { return false; }
         return (c.ptr[c.len - 1] & ((1u << c.ptr[0]) - 1)) == 0 || c.ptr[0] == 0;
-    case DER_NULL:
-        return c.len == 0;
-    case DER_OID:
-        return oid_canonical(c);
-    default:
-        return true;
+    case DER_NULL: return c.len == 0;
+    case DER_OID: return oid_canonical(c);
+    default: return true;
     }
 }
 
@@ -97,10 +84,7 @@ static bool canonical(struct kluis_bytes p, int depth)
     return true;
 }
 
-bool der_canonical(struct kluis_bytes p)
-{
-    return canonical(p, 0);
-}
+bool der_canonical(struct kluis_bytes p) { return canonical(p, 0); }
 
 static bool digits(const uint8_t *p, size_t n, int *out)
 {

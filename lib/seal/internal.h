@@ -11,8 +11,18 @@
 
 /* ---- der.c ------------------------------------------------------------------------------------- */
 enum {
-    DER_BOOLEAN = 0x01, DER_INTEGER = 0x02, DER_BIT_STRING = 0x03, DER_OCTET_STRING = 0x04, DER_NULL = 0x05, DER_OID = 0x06,
-    DER_UTC_TIME = 0x17, DER_GENERALIZED_TIME = 0x18, DER_SEQUENCE = 0x30, DER_SET = 0x31, DER_CONTEXT_0 = 0xa0, DER_CONTEXT_1 = 0xa1
+    DER_BOOLEAN = 0x01,
+    DER_INTEGER = 0x02,
+    DER_BIT_STRING = 0x03,
+    DER_OCTET_STRING = 0x04,
+    DER_NULL = 0x05,
+    DER_OID = 0x06,
+    DER_UTC_TIME = 0x17,
+    DER_GENERALIZED_TIME = 0x18,
+    DER_SEQUENCE = 0x30,
+    DER_SET = 0x31,
+    DER_CONTEXT_0 = 0xa0,
+    DER_CONTEXT_1 = 0xa1
 };
 /* Takes one element off *in.  content and whole may be NULL.  false: not strict DER, or nothing left. */
 bool der_next(struct kluis_bytes *in, uint8_t *tag, struct kluis_bytes *content, struct kluis_bytes *whole);
@@ -66,24 +76,27 @@ enum hash_kind hash_kind_of(struct kluis_bytes algorithm_content);
 const EVP_MD *hash_md(enum hash_kind h);
 
 /* The fields of a certificate that signing and matching need.  Borrowed. */
-struct cert_view { struct kluis_bytes serial, issuer, subject, spki; }; /* serial: content; the others whole elements */
+struct cert_view {
+    struct kluis_bytes serial, issuer, subject, spki;
+}; /* serial: content; the others whole elements */
 bool cert_view_read(struct kluis_bytes der, struct cert_view *out);
 
 enum view_kind { VIEW_SIGNATURE, VIEW_TOKEN };
 struct cms_view {
-    struct kluis_bytes outer[3];             /* SignedData before its signerInfos: version, digestAlgorithms, encapContentInfo */
-    struct kluis_bytes certificates;         /* whole [0] element */
-    struct kluis_bytes signer_head;          /* SignerInfo's content up to and with the signature value */
-    struct kluis_bytes cert[KLUIS_CHAIN_MAX + 1]; size_t n_cert; /* whole elements, as embedded */
-    size_t signer;                           /* index of the signer's certificate */
+    struct kluis_bytes outer[3];     /* SignedData before its signerInfos: version, digestAlgorithms, encapContentInfo */
+    struct kluis_bytes certificates; /* whole [0] element */
+    struct kluis_bytes signer_head;  /* SignerInfo's content up to and with the signature value */
+    struct kluis_bytes cert[KLUIS_CHAIN_MAX + 1];
+    size_t n_cert; /* whole elements, as embedded */
+    size_t signer; /* index of the signer's certificate */
     enum hash_kind hash;
-    struct kluis_bytes signed_attrs;         /* content of [0] */
-    struct kluis_bytes signature;            /* content */
-    struct kluis_bytes econtent;             /* VIEW_TOKEN: the TSTInfo */
+    struct kluis_bytes signed_attrs; /* content of [0] */
+    struct kluis_bytes signature;    /* content */
+    struct kluis_bytes econtent;     /* VIEW_TOKEN: the TSTInfo */
     struct kluis_bytes message_digest, ess_hash;
     enum hash_kind ess_kind;
-    int64_t signing_us;                      /* KLUIS_TIME_ABSENT when a token has none */
-    struct kluis_bytes token;                /* VIEW_SIGNATURE: the time-stamp token, ptr NULL: none */
+    int64_t signing_us;       /* KLUIS_TIME_ABSENT when a token has none */
+    struct kluis_bytes token; /* VIEW_SIGNATURE: the time-stamp token, ptr NULL: none */
 };
 /* Strict reading of the one form accepted (docs/FORMAT.md §9.1 for signatures, §9.2 for tokens).  E_REJECT says what is wrong. */
 KLUIS_MUSTUSE kluis_status cms_view_read(struct kluis_bytes der, enum view_kind kind, struct cms_view *out, struct kluis_err *err);
@@ -91,7 +104,7 @@ KLUIS_MUSTUSE kluis_status cms_view_read(struct kluis_bytes der, enum view_kind 
 struct tst_view {
     enum hash_kind hash;
     struct kluis_bytes imprint;
-    struct kluis_bytes nonce;                /* content, ptr NULL: none */
+    struct kluis_bytes nonce; /* content, ptr NULL: none */
     int64_t gen_us;
 };
 bool tst_view_read(struct kluis_bytes der, struct tst_view *out);

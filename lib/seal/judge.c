@@ -30,8 +30,8 @@ static bool encodes_the_same(CMS_ContentInfo *cms, struct kluis_bytes der)
     return same;
 }
 
-kluis_status view_verify(const struct cms_view *v, struct kluis_bytes der, struct kluis_bytes content, enum view_kind kind, STACK_OF(X509) *embedded, bool *good,
-                         char reason[KLUIS_ERR_MSG], struct kluis_err *err)
+kluis_status view_verify(const struct cms_view *v, struct kluis_bytes der, struct kluis_bytes content, enum view_kind kind, STACK_OF(X509) * embedded,
+                         bool *good, char reason[KLUIS_ERR_MSG], struct kluis_err *err)
 {
     *good = false;
     if (!digest_is(v->ess_kind, v->cert[v->signer], v->ess_hash)) {
@@ -79,7 +79,7 @@ static bool nonce_is(struct kluis_bytes in, uint64_t want)
     return v == want;
 }
 
-static kluis_status token_chain(const struct cms_view *v, STACK_OF(X509) *embedded, const struct kluis_bytes *anchors, size_t n, int64_t at_us,
+static kluis_status token_chain(const struct cms_view *v, STACK_OF(X509) * embedded, const struct kluis_bytes *anchors, size_t n, int64_t at_us,
                                 struct token_verdict *out, struct kluis_err *err)
 {
     bool tight = false;
@@ -110,8 +110,8 @@ static kluis_status token_chain(const struct cms_view *v, STACK_OF(X509) *embedd
     return KLUIS_OK;
 }
 
-kluis_status token_judge(struct kluis_bytes token, struct kluis_bytes covered, const uint8_t *covered_sha256, const struct kluis_bytes *anchors, size_t n,
-                         int64_t at_us, const uint64_t *nonce, struct token_verdict *out, struct kluis_err *err)
+kluis_status token_judge(struct kluis_bytes token, struct kluis_bytes covered, const uint8_t *covered_sha256, const struct kluis_bytes *anchors,
+                         size_t n, int64_t at_us, const uint64_t *nonce, struct token_verdict *out, struct kluis_err *err)
 {
     struct cms_view v;
     struct tst_view t;
@@ -154,8 +154,8 @@ kluis_status token_judge(struct kluis_bytes token, struct kluis_bytes covered, c
     return st;
 }
 
-static kluis_status certificate_judge(const struct cms_view *v, STACK_OF(X509) *embedded, const struct kluis_bytes *anchors, size_t n, int64_t known_us,
-                                      int64_t at_us, struct kluis_seal_verdict *out, struct kluis_err *err)
+static kluis_status certificate_judge(const struct cms_view *v, STACK_OF(X509) * embedded, const struct kluis_bytes *anchors, size_t n,
+                                      int64_t known_us, int64_t at_us, struct kluis_seal_verdict *out, struct kluis_err *err)
 {
     X509 *signer = sk_X509_value(embedded, (int)v->signer);
     bool tight = false, proven = true;
@@ -190,8 +190,8 @@ static kluis_status certificate_judge(const struct cms_view *v, STACK_OF(X509) *
 }
 
 kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
-                                    const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us, int64_t at_us, struct kluis_seal_verdict *out,
-                                    struct kluis_err *err)
+                                    const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us, int64_t at_us,
+                                    struct kluis_seal_verdict *out, struct kluis_err *err)
 {
     struct cms_view v;
     struct kluis_err e = { 0 };
@@ -237,7 +237,8 @@ kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes c
 }
 
 kluis_status kluis_seal_judge(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
-                              const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t at_us, struct kluis_seal_verdict *out, struct kluis_err *err)
+                              const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t at_us, struct kluis_seal_verdict *out,
+                              struct kluis_err *err)
 {
     return kluis_seal_judge_known(p7s, content, anchors, n_anchors, tsa_anchors, n_tsa, KLUIS_TIME_ABSENT, at_us, out, err);
 }

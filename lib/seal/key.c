@@ -8,14 +8,13 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-struct kluis_key { EVP_PKEY *pkey; };
+struct kluis_key {
+    EVP_PKEY *pkey;
+};
 
 enum { PEM_MAX = 64 << 10 };
 
-EVP_PKEY *key_pkey(const struct kluis_key *k)
-{
-    return k->pkey;
-}
+EVP_PKEY *key_pkey(const struct kluis_key *k) { return k->pkey; }
 
 kluis_status ossl_failed(struct kluis_err *err, kluis_status otherwise, const char *what)
 {

@@ -21,16 +21,20 @@ static bool try_later(struct kluis_bytes bits)
     return false;
 }
 
-kluis_status kluis_time_accept(struct kluis_bytes response, const uint8_t imprint[32], uint64_t nonce, const struct kluis_bytes *tsa_anchors, size_t n,
-                               struct kluis_buf *token, int64_t *gen_time_us, struct kluis_err *err)
+kluis_status kluis_time_accept(struct kluis_bytes response, const uint8_t imprint[32], uint64_t nonce, const struct kluis_bytes *tsa_anchors,
+                               size_t n, struct kluis_buf *token, int64_t *gen_time_us, struct kluis_err *err)
 {
     struct kluis_bytes in, info, status, fail = { NULL, 0 }, tok;
     if (response.len > KLUIS_TOKEN_MAX || !der_canonical(response) || !der_take(&response, DER_SEQUENCE, &in) || response.len ||
         !der_take(&in, DER_SEQUENCE, &info) || !der_take(&info, DER_INTEGER, &status) || status.len != 1) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "time authority: malformed answer");
     }
-    if (der_peek(info) == DER_SEQUENCE && !der_take(&info, DER_SEQUENCE, &tok)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "time authority: malformed answer"); }
-    if (der_peek(info) == DER_BIT_STRING && !der_take(&info, DER_BIT_STRING, &fail)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "time authority: malformed answer"); }
+    if (der_peek(info) == DER_SEQUENCE && !der_take(&info, DER_SEQUENCE, &tok)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "time authority: malformed answer");
+    }
+    if (der_peek(info) == DER_BIT_STRING && !der_take(&info, DER_BIT_STRING, &fail)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "time authority: malformed answer");
+    }
     if (info.len) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "time authority: malformed answer"); }
     if (status.ptr[0] > 1) {
         bool later = status.ptr[0] == 3 || try_later(fail);
@@ -48,7 +52,9 @@ kluis_status kluis_time_accept(struct kluis_bytes response, const uint8_t imprin
 
 /* ---- embedded authority ------------------------------------------------------------------------ */
 
-struct kluis_tsa { TS_RESP_CTX *ctx; };
+struct kluis_tsa {
+    TS_RESP_CTX *ctx;
+};
 
 static ASN1_INTEGER *new_serial(TS_RESP_CTX *ctx, void *data)
 {

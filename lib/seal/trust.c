@@ -6,10 +6,7 @@
 
 enum { TRUST_MAX = 1 << 20, LIST_MAX = 64, WORD_MAX = 1024 };
 
-static kluis_status no_memory(struct kluis_err *err)
-{
-    return KLUIS_FAIL(err, KLUIS_E_NOMEM, "trust file: out of memory");
-}
+static kluis_status no_memory(struct kluis_err *err) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "trust file: out of memory"); }
 
 static struct kluis_str text_of(json_object *v)
 {
@@ -17,7 +14,8 @@ static struct kluis_str text_of(json_object *v)
     return (struct kluis_str){ json_object_get_string(v), (size_t)json_object_get_string_len(v) };
 }
 
-static kluis_status cert_list(json_object *v, struct kluis_arena *arena, const struct kluis_bytes **out, size_t *n, const char *what, struct kluis_err *err)
+static kluis_status cert_list(json_object *v, struct kluis_arena *arena, const struct kluis_bytes **out, size_t *n, const char *what,
+                              struct kluis_err *err)
 {
     if (!v || json_object_get_type(v) != json_type_array || json_object_array_length(v) > LIST_MAX) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" must be a list of at most %d certificates", what, LIST_MAX);
@@ -32,7 +30,9 @@ static kluis_status cert_list(json_object *v, struct kluis_arena *arena, const s
         uint8_t *der = kluis_arena_alloc(arena, s.len + 1);
         size_t len = 0;
         if (!der) { return no_memory(err); }
-        if (!s.ptr || !kluis_unbase64(s, der, s.len + 1, &len)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" holds no base64", what); }
+        if (!s.ptr || !kluis_unbase64(s, der, s.len + 1, &len)) {
+            return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" holds no base64", what);
+        }
         list[i] = (struct kluis_bytes){ der, len };
         X509 *x = cert_view_read(list[i], &view) ? x509_from_der(list[i]) : NULL;
         bool good = x && X509_get0_pubkey(x);
@@ -125,8 +125,9 @@ kluis_status kluis_trust_read(struct kluis_str json, struct kluis_arena *arena, 
     while (end < json.len && strchr(" \t\r\n", json.ptr[end]) && json.ptr[end]) { end++; }
     struct kluis_trust t;
     memset(&t, 0, sizeof t);
-    kluis_status st = json_tokener_get_error(tok) != json_tokener_success || end != json.len ? KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: malformed JSON")
-                                                                                              : read_members(o, arena, &t, err);
+    kluis_status st = json_tokener_get_error(tok) != json_tokener_success || end != json.len
+                          ? KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: malformed JSON")
+                          : read_members(o, arena, &t, err);
     json_object_put(o);
     json_tokener_free(tok);
     if (st == KLUIS_OK) { *out = t; }

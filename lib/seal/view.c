@@ -31,16 +31,13 @@ const EVP_MD *hash_md(enum hash_kind h)
     return NULL;
 }
 
-static size_t hash_len(enum hash_kind h)
-{
-    return h == HASH_SHA256 ? 32 : h == HASH_SHA384 ? 48 : h == HASH_SHA512 ? 64 : 0;
-}
+static size_t hash_len(enum hash_kind h) { return h == HASH_SHA256 ? 32 : h == HASH_SHA384 ? 48 : h == HASH_SHA512 ? 64 : 0; }
 
 enum key_kind spki_kind(struct kluis_bytes spki)
 {
     struct kluis_bytes seq, alg, oid, curve, bits, rsa, n, e;
-    if (!der_take(&spki, DER_SEQUENCE, &seq) || spki.len || !der_take(&seq, DER_SEQUENCE, &alg) || !der_take(&seq, DER_BIT_STRING, &bits) || seq.len ||
-        !der_take(&alg, DER_OID, &oid) || bits.len < 2 || bits.ptr[0] != 0) {
+    if (!der_take(&spki, DER_SEQUENCE, &seq) || spki.len || !der_take(&seq, DER_SEQUENCE, &alg) || !der_take(&seq, DER_BIT_STRING, &bits) ||
+        seq.len || !der_take(&alg, DER_OID, &oid) || bits.len < 2 || bits.ptr[0] != 0) {
         return KEY_REFUSED;
     }
     bits.ptr++;
@@ -69,8 +66,8 @@ bool cert_view_read(struct kluis_bytes der, struct cert_view *out)
     struct kluis_bytes cert, tbs, skip;
     if (der.len > KLUIS_CERT_MAX || !der_take(&der, DER_SEQUENCE, &cert) || der.len || !der_take(&cert, DER_SEQUENCE, &tbs) ||
         !der_take(&tbs, DER_CONTEXT_0, &skip) || !der_take(&tbs, DER_INTEGER, &out->serial) || !der_take(&tbs, DER_SEQUENCE, &skip) ||
-        !der_take_whole(&tbs, DER_SEQUENCE, &out->issuer) || !der_take(&tbs, DER_SEQUENCE, &skip) || !der_take_whole(&tbs, DER_SEQUENCE, &out->subject) ||
-        !der_take_whole(&tbs, DER_SEQUENCE, &out->spki)) {
+        !der_take_whole(&tbs, DER_SEQUENCE, &out->issuer) || !der_take(&tbs, DER_SEQUENCE, &skip) ||
+        !der_take_whole(&tbs, DER_SEQUENCE, &out->subject) || !der_take_whole(&tbs, DER_SEQUENCE, &out->spki)) {
         return false;
     }
     return der_take(&cert, DER_SEQUENCE, &skip) && der_take(&cert, DER_BIT_STRING, &skip) && cert.len == 0;
@@ -99,7 +96,9 @@ static bool signature_algorithm_ok(struct kluis_bytes c, enum hash_kind hash, en
 static bool ess_read(struct kluis_bytes value, bool alone, struct cms_view *v)
 {
     struct kluis_bytes seq, list, id, alg;
-    if (!der_take(&value, DER_SEQUENCE, &seq) || value.len || !der_take(&seq, DER_SEQUENCE, &list) || !der_take(&list, DER_SEQUENCE, &id)) { return false; }
+    if (!der_take(&value, DER_SEQUENCE, &seq) || value.len || !der_take(&seq, DER_SEQUENCE, &list) || !der_take(&list, DER_SEQUENCE, &id)) {
+        return false;
+    }
     v->ess_kind = HASH_SHA256;
     if (der_peek(id) == DER_SEQUENCE) {
         if (!der_take(&id, DER_SEQUENCE, &alg)) { return false; }
@@ -151,7 +150,9 @@ static kluis_status attributes_read(struct kluis_bytes in, enum view_kind kind, 
         if (!ok || rest.len || (seen & bit)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "signed attributes: wrong value, or one twice"); }
         seen |= bit;
     }
-    if ((seen & need) != need) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "signed attributes: content-type, message-digest, signing-time or signing-certificate-v2 is missing"); }
+    if ((seen & need) != need) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "signed attributes: content-type, message-digest, signing-time or signing-certificate-v2 is missing");
+    }
     return KLUIS_OK;
 }
 
@@ -161,7 +162,9 @@ static kluis_status certificates_read(struct kluis_bytes in, enum view_kind kind
         struct cert_view c;
         if (v->n_cert == KLUIS_CHAIN_MAX + 1) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "more than %d certificates embedded", KLUIS_CHAIN_MAX + 1); }
         struct kluis_bytes *to = &v->cert[v->n_cert];
-        if (!der_take_whole(&in, DER_SEQUENCE, to) || !cert_view_read(*to, &c)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "embedded certificate: malformed"); }
+        if (!der_take_whole(&in, DER_SEQUENCE, to) || !cert_view_read(*to, &c)) {
+            return KLUIS_FAIL(err, KLUIS_E_REJECT, "embedded certificate: malformed");
+        }
         if (spki_kind(c.spki) == KEY_REFUSED) {
             return KLUIS_FAIL(err, KLUIS_E_REJECT, "embedded certificate: key is not P-256, P-384 or RSA of 3072 bits or more");
         }
@@ -209,9 +212,9 @@ static kluis_status signer_read(struct kluis_bytes in, enum view_kind kind, stru
     v->signer_head = (struct kluis_bytes){ start.ptr, start.len - in.len };
     if (in.len == 0) { return KLUIS_OK; }
     if (kind == VIEW_TOKEN) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "time-stamp token: unsigned attributes"); }
-    if (!der_take(&in, DER_CONTEXT_1, &values) || in.len || !der_take(&values, DER_SEQUENCE, &attr) || values.len || !der_take(&attr, DER_OID, &oid) ||
-        !der_same(oid, OID_TIME_STAMP_TOKEN) || !der_take(&attr, DER_SET, &values) || attr.len || !der_take_whole(&values, DER_SEQUENCE, &v->token) ||
-        values.len) {
+    if (!der_take(&in, DER_CONTEXT_1, &values) || in.len || !der_take(&values, DER_SEQUENCE, &attr) || values.len ||
+        !der_take(&attr, DER_OID, &oid) || !der_same(oid, OID_TIME_STAMP_TOKEN) || !der_take(&attr, DER_SET, &values) || attr.len ||
+        !der_take_whole(&values, DER_SEQUENCE, &v->token) || values.len) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "unsigned attributes: not exactly one time-stamp token");
     }
     return KLUIS_OK;
@@ -274,7 +277,7 @@ bool tst_view_read(struct kluis_bytes der, struct tst_view *out)
         return false;
     }
     if (der_peek(in) == DER_SEQUENCE && !der_take(&in, DER_SEQUENCE, &c)) { return false; } /* accuracy */
-    if (der_peek(in) == DER_BOOLEAN && !der_take(&in, DER_BOOLEAN, &c)) { return false; } /* ordering: some write the default too */
+    if (der_peek(in) == DER_BOOLEAN && !der_take(&in, DER_BOOLEAN, &c)) { return false; }   /* ordering: some write the default too */
     if (der_peek(in) == DER_INTEGER && !der_take(&in, DER_INTEGER, &out->nonce)) { return false; }
     if (der_peek(in) == DER_CONTEXT_0 && !der_take(&in, DER_CONTEXT_0, &c)) { return false; } /* tsa */
     if (der_peek(in) == DER_CONTEXT_1) { /* extensions, as of qualified authorities: a critical one we do not know refuses */

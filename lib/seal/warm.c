@@ -12,7 +12,10 @@ static const int64_t YEAR = INT64_C(365) * 86400 * 1000000;
 static void touch_key(const EVP_PKEY *pkey, const EVP_MD *md)
 {
     static const uint8_t sig[384] = { 0x30, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01, 0x01 };
-    union { const EVP_PKEY *in; EVP_PKEY *out; } u = { .in = pkey };
+    union {
+        const EVP_PKEY *in;
+        EVP_PKEY *out;
+    } u = { .in = pkey };
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     size_t n = EVP_PKEY_get_base_id(pkey) == EVP_PKEY_RSA ? sizeof sig : 8;
     if (ctx && EVP_DigestVerifyInit(ctx, NULL, md, NULL, u.out) == 1) { (void)EVP_DigestVerify(ctx, sig, n, sig, sizeof sig); }
@@ -49,7 +52,9 @@ static kluis_status issue(enum kluis_cert_role role, const struct kluis_key *sub
     KLUIS_AUTO_BUF(spki, KLUIS_CERT_MAX);
     KLUIS_TRY(kluis_key_public(subject, &spki, err));
     int64_t now = kluis_now_us();
-    struct kluis_cert_request q = { .role = role, .common_name = "warm", .spki_der = kluis_buf_bytes(&spki), .from_us = now - YEAR, .to_us = now + YEAR };
+    struct kluis_cert_request q = {
+        .role = role, .common_name = "warm", .spki_der = kluis_buf_bytes(&spki), .from_us = now - YEAR, .to_us = now + YEAR
+    };
     return kluis_cert_issue(&q, issuer, issuer_cert, out, err);
 }
 

@@ -4,11 +4,14 @@
 
 #include "kluis/validation.h"
 
-struct layer_finding { enum kluis_layer_state state; char reason[KLUIS_ERR_MSG]; };
+struct layer_finding {
+    enum kluis_layer_state state;
+    char reason[KLUIS_ERR_MSG];
+};
 struct receipt_findings {
     struct layer_finding receipt, ledger, checkpoint, witness;
-    bool sealed;           /* the checkpoint's seal and its certificate hold, whatever its time stamp */
-    int64_t stamped_us;    /* proven time of the checkpoint, or KLUIS_TIME_ABSENT */
+    bool sealed;        /* the checkpoint's seal and its certificate hold, whatever its time stamp */
+    int64_t stamped_us; /* proven time of the checkpoint, or KLUIS_TIME_ABSENT */
 };
 /* Judges a receipt.  package, root, device: what it must name; NULL skips the comparison.  Errors: E_NOMEM. */
 KLUIS_MUSTUSE kluis_status receipt_judge(const struct kluis_receipt *r, const struct kluis_trust *trust, const uint8_t *package, const uint8_t *root,

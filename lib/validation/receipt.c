@@ -77,7 +77,7 @@ kluis_status kluis_receipt_read(struct kluis_str json, struct kluis_arena *arena
     struct kluis_receipt r;
     memset(&r, 0, sizeof r);
     kluis_status st = json_tokener_get_error(tok) == json_tokener_success ? take_members(o, arena, &r, err)
-                                                                         : KLUIS_FAIL(err, KLUIS_E_REJECT, "receipt: malformed JSON");
+                                                                          : KLUIS_FAIL(err, KLUIS_E_REJECT, "receipt: malformed JSON");
     json_object_put(o);
     json_tokener_free(tok);
     KLUIS_TRY(st);
@@ -115,7 +115,8 @@ static kluis_status judge_seal(const struct kluis_receipt *r, const struct kluis
     struct kluis_seal_verdict v;
     KLUIS_AUTO_BUF(own, KLUIS_CHECKPOINT_MAX);
     KLUIS_TRY(kluis_checkpoint_own(checkpoint, trust->log_vkey, &own, err));
-    KLUIS_TRY(kluis_seal_judge(r->checkpoint_seal, kluis_buf_bytes(&own), trust->seal_cas, trust->n_seal_cas, trust->tsa_cas, trust->n_tsa_cas, now_us, &v, err));
+    KLUIS_TRY(kluis_seal_judge(r->checkpoint_seal, kluis_buf_bytes(&own), trust->seal_cas, trust->n_seal_cas, trust->tsa_cas, trust->n_tsa_cas,
+                               now_us, &v, err));
     if (v.signature == KLUIS_INVALID || v.certificate == KLUIS_INVALID || v.time == KLUIS_INVALID) {
         finding(&out->checkpoint, KLUIS_L_INVALID, "checkpoint seal: %.280s", v.reason);
     } else if (v.has_token != r->stamped) {
@@ -152,8 +153,8 @@ static kluis_status judge_witnesses(const struct kluis_trust *trust, struct klui
     return KLUIS_OK;
 }
 
-kluis_status receipt_judge(const struct kluis_receipt *r, const struct kluis_trust *trust, const uint8_t *package, const uint8_t *root, const uint8_t *device,
-                           int64_t now_us, struct receipt_findings *out, struct kluis_err *err)
+kluis_status receipt_judge(const struct kluis_receipt *r, const struct kluis_trust *trust, const uint8_t *package, const uint8_t *root,
+                           const uint8_t *device, int64_t now_us, struct receipt_findings *out, struct kluis_err *err)
 {
     memset(out, 0, sizeof *out);
     out->receipt.state = out->ledger.state = out->checkpoint.state = out->witness.state = KLUIS_L_ABSENT;
@@ -180,17 +181,21 @@ kluis_status receipt_judge(const struct kluis_receipt *r, const struct kluis_tru
     return judge_witnesses(trust, checkpoint, &out->witness, err);
 }
 
-kluis_status kluis_receipt_check(const struct kluis_receipt *r, const struct kluis_trust *trust, const uint8_t package[32], const uint8_t *records_root_or_null,
-                                 const uint8_t *device_cert_sha256_or_null, int64_t now_us, enum kluis_layer *layer, struct kluis_err *err)
+kluis_status kluis_receipt_check(const struct kluis_receipt *r, const struct kluis_trust *trust, const uint8_t package[32],
+                                 const uint8_t *records_root_or_null, const uint8_t *device_cert_sha256_or_null, int64_t now_us,
+                                 enum kluis_layer *layer, struct kluis_err *err)
 {
     struct receipt_findings f;
     KLUIS_TRY(receipt_judge(r, trust, package, records_root_or_null, device_cert_sha256_or_null, now_us, &f, err));
-    const struct { enum kluis_layer layer; const struct layer_finding *f; bool good; } order[] = {
-        { KLUIS_V_RECEIPT, &f.receipt, f.receipt.state == KLUIS_L_VALID },
-        { KLUIS_V_LEDGER, &f.ledger, f.ledger.state == KLUIS_L_VALID },
-        /* A stamp may still be pending; the seal may not. */
-        { KLUIS_V_CHECKPOINT, &f.checkpoint, f.sealed && f.checkpoint.state != KLUIS_L_INVALID },
-        { KLUIS_V_WITNESS, &f.witness, f.witness.state != KLUIS_L_INVALID } };
+    const struct {
+        enum kluis_layer layer;
+        const struct layer_finding *f;
+        bool good;
+    } order[] = { { KLUIS_V_RECEIPT, &f.receipt, f.receipt.state == KLUIS_L_VALID },
+                  { KLUIS_V_LEDGER, &f.ledger, f.ledger.state == KLUIS_L_VALID },
+                  /* A stamp may still be pending; the seal may not. */
+                  { KLUIS_V_CHECKPOINT, &f.checkpoint, f.sealed && f.checkpoint.state != KLUIS_L_INVALID },
+                  { KLUIS_V_WITNESS, &f.witness, f.witness.state != KLUIS_L_INVALID } };
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         if (order[i].good) { continue; }
         if (layer) { *layer = order[i].layer; }

@@ -12,10 +12,7 @@ static void set(struct kluis_verdict *v, enum kluis_layer l, enum kluis_layer_st
     (void)snprintf(v->layer[l].reason, sizeof v->layer[l].reason, "%s", reason);
 }
 
-static void take(struct kluis_verdict *v, enum kluis_layer l, const struct layer_finding *f)
-{
-    set(v, l, f->state, f->reason);
-}
+static void take(struct kluis_verdict *v, enum kluis_layer l, const struct layer_finding *f) { set(v, l, f->state, f->reason); }
 
 static enum kluis_layer_state state_of(enum kluis_outcome o)
 {
@@ -52,7 +49,8 @@ static kluis_status judge_device(struct kluis_verdict *v, struct kluis_bytes cer
 
 static enum kluis_outcome conclude(const struct kluis_verdict *v, bool receipt_given, bool sealed, bool trusted)
 {
-    static const enum kluis_layer always[] = { KLUIS_V_CONTAINER, KLUIS_V_MANIFESTS, KLUIS_V_RECORDS, KLUIS_V_METADATA, KLUIS_V_SIGNATURE, KLUIS_V_CERTIFICATE };
+    static const enum kluis_layer always[] = { KLUIS_V_CONTAINER, KLUIS_V_MANIFESTS, KLUIS_V_RECORDS,
+                                               KLUIS_V_METADATA,  KLUIS_V_SIGNATURE, KLUIS_V_CERTIFICATE };
     for (int l = 0; l < KLUIS_V_LAYERS; l++) {
         if (v->layer[l].state == KLUIS_L_INVALID) { return KLUIS_INVALID; }
     }
@@ -68,8 +66,8 @@ static enum kluis_outcome conclude(const struct kluis_verdict *v, bool receipt_g
 }
 
 /* device: SHA-256 of the signer's certificate, or NULL when no signature can be read. */
-static kluis_status judge_receipt(struct kluis_str text, const struct kluis_trust *trust, const uint8_t *device, struct kluis_verdict *v, int64_t now_us,
-                                  struct receipt_findings *f, struct kluis_err *err)
+static kluis_status judge_receipt(struct kluis_str text, const struct kluis_trust *trust, const uint8_t *device, struct kluis_verdict *v,
+                                  int64_t now_us, struct receipt_findings *f, struct kluis_err *err)
 {
     memset(f, 0, sizeof *f);
     f->stamped_us = KLUIS_TIME_ABSENT;
@@ -91,8 +89,8 @@ static kluis_status judge_receipt(struct kluis_str text, const struct kluis_trus
     return KLUIS_OK;
 }
 
-kluis_status kluis_validate(const struct kluis_input *in, struct kluis_str receipt, const struct kluis_trust *trust, const struct kluis_package_sink *sink,
-                            int64_t now_us, struct kluis_verdict *out, struct kluis_err *err)
+kluis_status kluis_validate(const struct kluis_input *in, struct kluis_str receipt, const struct kluis_trust *trust,
+                            const struct kluis_package_sink *sink, int64_t now_us, struct kluis_verdict *out, struct kluis_err *err)
 {
     memset(out, 0, sizeof *out);
     out->overall = KLUIS_INVALID;
@@ -125,12 +123,14 @@ kluis_status kluis_validate(const struct kluis_input *in, struct kluis_str recei
     int64_t known = covered ? f.stamped_us : KLUIS_TIME_ABSENT;
     static const struct kluis_trust nothing;
     const struct kluis_trust *t = trust ? trust : &nothing;
-    KLUIS_TRY(kluis_seal_judge_known(kluis_buf_bytes(&out->facts.signature), kluis_buf_bytes(&out->facts.manifest), t->device_cas, t->n_device_cas, t->tsa_cas,
-                                     t->n_tsa_cas, known, now_us, &out->seal, err));
+    KLUIS_TRY(kluis_seal_judge_known(kluis_buf_bytes(&out->facts.signature), kluis_buf_bytes(&out->facts.manifest), t->device_cas, t->n_device_cas,
+                                     t->tsa_cas, t->n_tsa_cas, known, now_us, &out->seal, err));
     judge_signature(out);
     if (signer) { KLUIS_TRY(judge_device(out, kluis_buf_bytes(&cert), err)); }
     out->proven_us = known;
-    if (out->seal.proven_us != KLUIS_TIME_ABSENT && (known == KLUIS_TIME_ABSENT || out->seal.proven_us < known)) { out->proven_us = out->seal.proven_us; }
+    if (out->seal.proven_us != KLUIS_TIME_ABSENT && (known == KLUIS_TIME_ABSENT || out->seal.proven_us < known)) {
+        out->proven_us = out->seal.proven_us;
+    }
     out->overall = conclude(out, receipt.ptr != NULL, f.sealed, trust != NULL);
     return KLUIS_OK;
 }

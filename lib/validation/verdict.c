@@ -5,21 +5,15 @@
 
 const char *kluis_layer_name(enum kluis_layer l)
 {
-    static const char *const names[KLUIS_V_LAYERS] = { "container", "manifests", "records", "metadata", "signature", "certificate",
-                                                       "time", "receipt", "ledger", "checkpoint", "witness" };
+    static const char *const names[KLUIS_V_LAYERS] = { "container", "manifests", "records", "metadata",   "signature", "certificate",
+                                                       "time",      "receipt",   "ledger",  "checkpoint", "witness" };
     assert(l < KLUIS_V_LAYERS);
     return names[l];
 }
 
-void kluis_verdict_clear(struct kluis_verdict *v)
-{
-    kluis_package_facts_clear(&v->facts);
-}
+void kluis_verdict_clear(struct kluis_verdict *v) { kluis_package_facts_clear(&v->facts); }
 
-static const char *outcome_name(enum kluis_outcome o)
-{
-    return o == KLUIS_VALID ? "valid" : o == KLUIS_INDETERMINATE ? "indeterminate" : "invalid";
-}
+static const char *outcome_name(enum kluis_outcome o) { return o == KLUIS_VALID ? "valid" : o == KLUIS_INDETERMINATE ? "indeterminate" : "invalid"; }
 
 static const char *state_name(enum kluis_layer_state s)
 {

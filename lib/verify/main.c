@@ -117,8 +117,12 @@ static int judge(const char *path, struct kluis_str receipt, const struct kluis_
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = { { "trust", required_argument, NULL, 't' },  { "receipt", required_argument, NULL, 'r' }, { "json", no_argument, NULL, 'j' },
-                                           { "lang", required_argument, NULL, 'l' },   { "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, 'V' },
+    static const struct option longs[] = { { "trust", required_argument, NULL, 't' },
+                                           { "receipt", required_argument, NULL, 'r' },
+                                           { "json", no_argument, NULL, 'j' },
+                                           { "lang", required_argument, NULL, 'l' },
+                                           { "help", no_argument, NULL, 'h' },
+                                           { "version", no_argument, NULL, 'V' },
                                            { NULL, 0, NULL, 0 } };
     struct options o = { .lang = LANG_EN };
     bool help = false;

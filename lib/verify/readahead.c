@@ -13,12 +13,12 @@ struct readahead {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t moved;
-    uint8_t *data;                 /* BLOCKS of BLOCK bytes */
+    uint8_t *data; /* BLOCKS of BLOCK bytes */
     size_t len[BLOCKS];
-    uint64_t filled, taken;        /* blocks made, blocks used up */
-    size_t at;                     /* consumer's place in its block */
+    uint64_t filled, taken; /* blocks made, blocks used up */
+    size_t at;              /* consumer's place in its block */
     bool ended, stop;
-    int failed;                    /* errno of the producer */
+    int failed; /* errno of the producer */
 };
 
 static void *fill(void *arg)
@@ -101,10 +101,7 @@ struct readahead *readahead_start(int fd, const char *what)
     return r;
 }
 
-struct kluis_input readahead_input(struct readahead *r)
-{
-    return (struct kluis_input){ .ctx = r, .read = take };
-}
+struct kluis_input readahead_input(struct readahead *r) { return (struct kluis_input){ .ctx = r, .read = take }; }
 
 void readahead_stop(struct readahead *r)
 {

@@ -7,6 +7,6 @@
 struct readahead;
 struct readahead *readahead_start(int fd, const char *what); /* both borrowed until stop; NULL: no memory or thread */
 struct kluis_input readahead_input(struct readahead *r);
-void readahead_stop(struct readahead *r);                    /* NULL: no-op */
+void readahead_stop(struct readahead *r); /* NULL: no-op */
 
 #endif

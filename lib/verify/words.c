@@ -16,19 +16,18 @@ const char *word_state(enum lang l, enum kluis_layer_state s)
 const char *word_layer(enum lang l, enum kluis_layer layer)
 {
     static const char *const words[2][KLUIS_V_LAYERS] = {
-        { "container    (zip form)", "manifests    (every file listed, every digest)", "records      (form, head, attachments)", "metadata     (MDTO, bag-info)",
-          "signature    (of the device)", "certificate  (of the device)", "time         (stamp on the signature)", "receipt      (names this package)",
-          "ledger       (proof, log signature)", "checkpoint   (seal and stamp)", "witness      (cosignatures)" },
+        { "container    (zip form)", "manifests    (every file listed, every digest)", "records      (form, head, attachments)",
+          "metadata     (MDTO, bag-info)", "signature    (of the device)", "certificate  (of the device)", "time         (stamp on the signature)",
+          "receipt      (names this package)", "ledger       (proof, log signature)", "checkpoint   (seal and stamp)",
+          "witness      (cosignatures)" },
         { "container    (zip-vorm)", "manifests    (elk bestand, elke hash)", "records      (vorm, kop, bijlagen)", "metadata     (MDTO, bag-info)",
-          "signature    (van het apparaat)", "certificate  (van het apparaat)", "time         (stempel op handtekening)", "receipt      (noemt dit pakket)",
-          "ledger       (bewijs, logboek)", "checkpoint   (zegel en stempel)", "witness      (getuigen)" } };
+          "signature    (van het apparaat)", "certificate  (van het apparaat)", "time         (stempel op handtekening)",
+          "receipt      (noemt dit pakket)", "ledger       (bewijs, logboek)", "checkpoint   (zegel en stempel)", "witness      (getuigen)" }
+    };
     return words[l][layer];
 }
 
-const char *word_proven(enum lang l)
-{
-    return l == LANG_NL ? "bestond aantoonbaar op" : "proven to have existed at";
-}
+const char *word_proven(enum lang l) { return l == LANG_NL ? "bestond aantoonbaar op" : "proven to have existed at"; }
 
 const char *word_help(enum lang l)
 {

@@ -20,13 +20,19 @@ static kluis_status borrowed(const struct api *a, struct index **ix, struct klui
 /* The trail says what was searched for: words of the person who asks, never a record's. */
 static void describe(const struct index_query *q, struct kluis_buf *b)
 {
-    const struct { const char *name; struct kluis_str value; } parts[] = { { "q", q->text }, { "conversation", q->conversation }, { "official", q->official }, { "platform", q->platform } };
+    const struct {
+        const char *name;
+        struct kluis_str value;
+    } parts[] = { { "q", q->text }, { "conversation", q->conversation }, { "official", q->official }, { "platform", q->platform } };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (parts[i].value.ptr == NULL) { continue; }
         kluis_buf_fmt(b, "%s%s=", b->len > 0 ? " " : "", parts[i].name);
         kluis_buf_json(b, (struct kluis_str){ parts[i].value.ptr, kluis_utf8_valid(parts[i].value.ptr, parts[i].value.len) });
     }
-    const struct { const char *name; int64_t us; } times[] = { { "from", q->from_us }, { "to", q->to_us } };
+    const struct {
+        const char *name;
+        int64_t us;
+    } times[] = { { "from", q->from_us }, { "to", q->to_us } };
     for (size_t i = 0; i < 2; i++) {
         char t[KLUIS_TIME_TEXT];
         if (times[i].us == KLUIS_TIME_ABSENT) { continue; }
@@ -51,10 +57,12 @@ kluis_status api_search(const struct api *a, const struct api_actor *who, const 
     return rc;
 }
 
-kluis_status api_around(const struct api *a, const struct api_actor *who, const uint8_t package[32], uint64_t ordinal, unsigned before, unsigned after,
-                        const struct index_sink *sink, struct kluis_err *err)
+kluis_status api_around(const struct api *a, const struct api_actor *who, const uint8_t package[32], uint64_t ordinal, unsigned before,
+                        unsigned after, const struct index_sink *sink, struct kluis_err *err)
 {
-    if (before > API_AROUND_MAX || after > API_AROUND_MAX) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "at most %d messages before and after", API_AROUND_MAX); }
+    if (before > API_AROUND_MAX || after > API_AROUND_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_USAGE, "at most %d messages before and after", API_AROUND_MAX);
+    }
     char detail[128], hex[65];
     kluis_hex(package, 32, hex);
     (void)snprintf(detail, sizeof detail, "package=%s ordinal=%llu", hex, (unsigned long long)ordinal);

@@ -10,20 +10,22 @@
 
 struct api {
     void *ctx;
-    struct index *(*borrow)(void *ctx);           /* waits while it is rebuilt                  */
+    struct index *(*borrow)(void *ctx); /* waits while it is rebuilt                  */
     void (*give_back)(void *ctx, struct index *ix);
     struct reg *reg;
 };
 /* Who asks, and what for: stands in the audit trail before the first hit is given. */
-struct api_actor { const char *name, *purpose; };
+struct api_actor {
+    const char *name, *purpose;
+};
 enum { API_PURPOSE_MAX = 200, API_AROUND_MAX = 100, API_ANSWER_MAX = 32 << 20 };
 
 /* E_USAGE: no purpose; E_REJECT: the query; E_BUSY: no index at the moment; else as index_search. */
 KLUIS_MUSTUSE kluis_status api_search(const struct api *a, const struct api_actor *who, const struct index_query *q, const struct index_sink *sink,
                                       struct index_result *out, struct kluis_err *err);
 /* The conversation around a record; before and after at most API_AROUND_MAX each. */
-KLUIS_MUSTUSE kluis_status api_around(const struct api *a, const struct api_actor *who, const uint8_t package[32], uint64_t ordinal, unsigned before, unsigned after,
-                                      const struct index_sink *sink, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status api_around(const struct api *a, const struct api_actor *who, const uint8_t package[32], uint64_t ordinal, unsigned before,
+                                      unsigned after, const struct index_sink *sink, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status api_statistics(const struct api *a, struct index_stats *out, uint64_t *watermark, struct kluis_err *err);
 
 #endif

@@ -81,7 +81,10 @@ kluis_status api_hit_json(const struct index_hit *h, struct kluis_buf *b, struct
     }
     when(b, "sent", h->sent_us, h->offset_min, h->precision);
     member(b, "zone", h->zone_assumed ? KLUIS_STR_LIT("assumed") : KLUIS_STR_LIT("stated"));
-    member(b, "precision", h->precision == KLUIS_PRECISION_MINUTE ? KLUIS_STR_LIT("minute") : h->precision == KLUIS_PRECISION_SECOND ? KLUIS_STR_LIT("second") : KLUIS_STR_LIT("millisecond"));
+    member(b, "precision",
+           h->precision == KLUIS_PRECISION_MINUTE   ? KLUIS_STR_LIT("minute")
+           : h->precision == KLUIS_PRECISION_SECOND ? KLUIS_STR_LIT("second")
+                                                    : KLUIS_STR_LIT("millisecond"));
     member(b, "text", h->text.ptr == NULL ? KLUIS_STR_LIT("") : h->text);
     marks(b, h);
     member(b, "target", h->target);

@@ -13,7 +13,9 @@ static kluis_status address(struct sockaddr_un *a, const char *path, struct klui
 {
     *a = (struct sockaddr_un){ .sun_family = AF_UNIX };
     size_t n = strlen(path);
-    if (n >= sizeof a->sun_path) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "home path too long for a socket (%zu of at most %zu bytes): '%s'", n, sizeof a->sun_path - 1, path); }
+    if (n >= sizeof a->sun_path) {
+        return KLUIS_FAIL(err, KLUIS_E_USAGE, "home path too long for a socket (%zu of at most %zu bytes): '%s'", n, sizeof a->sun_path - 1, path);
+    }
     memcpy(a->sun_path, path, n + 1);
     return KLUIS_OK;
 }
@@ -46,7 +48,10 @@ static kluis_status receive_all(int fd, void *p, size_t n, struct kluis_err *err
 
 static void put32(uint8_t o[4], size_t v)
 {
-    for (int i = 3; i >= 0; i--) { o[i] = (uint8_t)v; v >>= 8; }
+    for (int i = 3; i >= 0; i--) {
+        o[i] = (uint8_t)v;
+        v >>= 8;
+    }
 }
 
 static size_t get32(const uint8_t p[4]) { return (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3]; }
@@ -72,7 +77,10 @@ struct control {
     unsigned running;
 };
 
-struct job { struct control *c; int fd; };
+struct job {
+    struct control *c;
+    int fd;
+};
 
 static kluis_status job_line(void *ctx, char kind, struct kluis_str line, struct kluis_err *err)
 {
@@ -190,14 +198,24 @@ kluis_status control_start(struct control **out, const char *path, control_handl
     kluis_status rc = KLUIS_E_BUG;
     mode_t before = 0;
     bool bound = false;
-    if (unlink(path) != 0 && errno != ENOENT) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot replace '%s'", path); goto fail; }
+    if (unlink(path) != 0 && errno != ENOENT) {
+        rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot replace '%s'", path);
+        goto fail;
+    }
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     before = umask(0177); /* 0600 from its first moment; main has one thread here */
     bound = c->fd >= 0 && bind(c->fd, (const struct sockaddr *)&a, sizeof a) == 0;
     (void)umask(before);
-    if (!bound || listen(c->fd, 16) != 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot listen on '%s'", path); goto fail; }
-    if (pipe(c->wake) != 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make a pipe"); goto fail; }
-    if (pthread_mutex_init(&c->lock, NULL) != 0 || pthread_cond_init(&c->idle, NULL) != 0 || pthread_create(&c->thread, NULL, accept_thread, c) != 0) {
+    if (!bound || listen(c->fd, 16) != 0) {
+        rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot listen on '%s'", path);
+        goto fail;
+    }
+    if (pipe(c->wake) != 0) {
+        rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make a pipe");
+        goto fail;
+    }
+    if (pthread_mutex_init(&c->lock, NULL) != 0 || pthread_cond_init(&c->idle, NULL) != 0 ||
+        pthread_create(&c->thread, NULL, accept_thread, c) != 0) {
         rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start the command thread");
         goto fail;
     }
@@ -255,7 +273,10 @@ kluis_status control_call(const char *path, int argc, const char *const *argv, i
         uint8_t *to = kluis_buf_reserve(&line, n);
         rc = to == NULL ? kluis_buf_ok(&line, err) : receive_all(fd, to, n, err);
         if (rc != KLUIS_OK) { break; }
-        if (head[0] == 'x' && n == 1) { *exit_code = to[0]; break; }
+        if (head[0] == 'x' && n == 1) {
+            *exit_code = to[0];
+            break;
+        }
         FILE *f = head[0] == 'o' ? stdout : stderr;
         if (fwrite(to, 1, n, f) != n || fputc('\n', f) == EOF) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot write the answer"); }
     }

@@ -12,7 +12,10 @@
 enum { CONTROL_ARGS_MAX = 64, CONTROL_REQUEST_MAX = 65536, CONTROL_LINE_MAX = 8 << 20, CONTROL_AT_ONCE = 8 };
 
 /* What a command prints to: lines without '\n'. */
-struct control_output { void *ctx; kluis_status (*line)(void *ctx, char kind, struct kluis_str line, struct kluis_err *err); };
+struct control_output {
+    void *ctx;
+    kluis_status (*line)(void *ctx, char kind, struct kluis_str line, struct kluis_err *err);
+};
 /* Runs one command; its status becomes the exit code, its error a line on stderr.  Called from one thread per connection. */
 typedef kluis_status control_handler(void *ctx, int argc, const char *const *argv, const struct control_output *out, struct kluis_err *err);
 

@@ -89,9 +89,7 @@ void custody_done(sqlite3_stmt *st)
 
 kluis_status custody_run(struct custody *c, sqlite3_stmt *st, struct kluis_err *err)
 {
-    if (st == NULL) {
-        return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_E_IO;
-    }
+    if (st == NULL) { return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_E_IO; }
     int rc = sqlite3_step(st);
     kluis_status s = rc == SQLITE_DONE || rc == SQLITE_ROW ? KLUIS_OK : custody_sql_error(c, "cannot write", err);
     custody_done(st);
@@ -100,13 +98,9 @@ kluis_status custody_run(struct custody *c, sqlite3_stmt *st, struct kluis_err *
 
 kluis_status custody_row(struct custody *c, sqlite3_stmt *st, struct kluis_err *err)
 {
-    if (st == NULL) {
-        return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_E_IO;
-    }
+    if (st == NULL) { return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_E_IO; }
     int rc = sqlite3_step(st);
-    if (rc == SQLITE_ROW) {
-        return KLUIS_OK;
-    }
+    if (rc == SQLITE_ROW) { return KLUIS_OK; }
     return rc == SQLITE_DONE ? KLUIS_E_NOTFOUND : custody_sql_error(c, "cannot read", err);
 }
 
@@ -122,7 +116,8 @@ kluis_status custody_col_fixed(sqlite3_stmt *st, int col, void *out, size_t n, s
     struct kluis_bytes b = custody_col_bytes(st, col);
     if (b.len != n) {
         memset(out, 0, n);
-        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "custody.db: column %s has %zu bytes instead of %zu; restore it", sqlite3_column_name(st, col), b.len, n);
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "custody.db: column %s has %zu bytes instead of %zu; restore it", sqlite3_column_name(st, col), b.len,
+                          n);
     }
     memcpy(out, b.ptr, n);
     return KLUIS_OK;
@@ -147,9 +142,7 @@ kluis_status custody_open(struct custody **out, const char *vault_dir, struct kl
     *out = NULL;
     KLUIS_TRY(rc);
     struct custody *c = kluis_calloc(1, sizeof *c);
-    if (c == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open custody.db: out of memory");
-    }
+    if (c == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open custody.db: out of memory"); }
     pthread_mutexattr_t attr;
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
@@ -157,7 +150,8 @@ kluis_status custody_open(struct custody **out, const char *vault_dir, struct kl
     pthread_mutexattr_destroy(&attr);
     rc = kluis_db_open(&c->db, path, KLUIS_DB_FULL, schema, sizeof schema / sizeof *schema, err);
     if (rc == KLUIS_OK) {
-        rc = kluis_db_exec(c->db, "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cache_size=-16000; PRAGMA wal_autocheckpoint=4000;", err);
+        rc =
+            kluis_db_exec(c->db, "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cache_size=-16000; PRAGMA wal_autocheckpoint=4000;", err);
     }
     if (rc != KLUIS_OK) {
         custody_free(c);
@@ -169,15 +163,9 @@ kluis_status custody_open(struct custody **out, const char *vault_dir, struct kl
 
 void custody_free(struct custody *c)
 {
-    if (c == NULL) {
-        return;
-    }
-    if (c->in_transaction) {
-        custody_rollback(c);
-    }
-    for (int i = 0; i < Q_COUNT_OF_QUERIES; i++) {
-        (void)sqlite3_finalize(c->q[i]);
-    }
+    if (c == NULL) { return; }
+    if (c->in_transaction) { custody_rollback(c); }
+    for (int i = 0; i < Q_COUNT_OF_QUERIES; i++) { (void)sqlite3_finalize(c->q[i]); }
     kluis_db_free(c->db);
     pthread_mutex_destroy(&c->lock);
     kluis_free(c);
@@ -224,9 +212,7 @@ kluis_status custody_integrity(struct custody *c, struct kluis_err *err)
             rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "custody.db is damaged: %.*s; restore it", (int)(b.len > 200 ? 200 : b.len), (const char *)b.ptr);
         }
     }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (st != NULL) { custody_done(st); }
     return rc;
 }
 
@@ -241,9 +227,7 @@ kluis_status custody_number_get(struct custody *c, const char *key, uint64_t abs
     } else if (rc == KLUIS_E_NOTFOUND) {
         rc = KLUIS_OK;
     }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (st != NULL) { custody_done(st); }
     return rc;
 }
 
@@ -262,9 +246,7 @@ static kluis_status one_blob(struct custody *c, sqlite3_stmt *st, struct kluis_b
         kluis_buf_add(out, b.ptr, b.len);
         rc = kluis_buf_ok(out, err);
     }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (st != NULL) { custody_done(st); }
     return rc;
 }
 
@@ -305,14 +287,10 @@ kluis_status custody_count(struct custody *c, struct custody_counts *out, struct
     sqlite3_stmt *st = custody_bind(c, Q_COUNT, err, "");
     kluis_status rc = custody_row(c, st, err);
     if (rc == KLUIS_OK) {
-        uint64_t *const to[] = { &out->packages, &out->records, &out->leaves, &out->waiting, &out->refused,
-                                 &out->to_make, &out->to_post, &out->receipts, &out->unstamped };
-        for (int i = 0; i < (int)(sizeof to / sizeof *to); i++) {
-            *to[i] = (uint64_t)sqlite3_column_int64(st, i);
-        }
+        uint64_t *const to[] = { &out->packages, &out->records, &out->leaves,   &out->waiting,  &out->refused,
+                                 &out->to_make,  &out->to_post, &out->receipts, &out->unstamped };
+        for (int i = 0; i < (int)(sizeof to / sizeof *to); i++) { *to[i] = (uint64_t)sqlite3_column_int64(st, i); }
     }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (st != NULL) { custody_done(st); }
     return rc;
 }

@@ -20,7 +20,8 @@ static kluis_status read_delivery(sqlite3_stmt *st, int at, struct custody_deliv
     d->state = (enum custody_state)sqlite3_column_int(st, at + 11);
     struct kluis_bytes w = custody_col_bytes(st, at + 12);
     if (w.len > sizeof d->wrapped) {
-        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "custody.db: the wrapped key of delivery %llu is too long; restore it", (unsigned long long)d->number);
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "custody.db: the wrapped key of delivery %llu is too long; restore it",
+                          (unsigned long long)d->number);
     }
     memcpy(d->wrapped, w.ptr, w.len);
     d->wrapped_len = w.len;
@@ -30,12 +31,8 @@ static kluis_status read_delivery(sqlite3_stmt *st, int at, struct custody_deliv
 static kluis_status one_delivery(struct custody *c, sqlite3_stmt *st, struct custody_delivery *out, struct kluis_err *err)
 {
     kluis_status rc = custody_row(c, st, err);
-    if (rc == KLUIS_OK) {
-        rc = read_delivery(st, 0, out, err);
-    }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (rc == KLUIS_OK) { rc = read_delivery(st, 0, out, err); }
+    if (st != NULL) { custody_done(st); }
     return rc;
 }
 
@@ -43,10 +40,12 @@ kluis_status custody_inbox_add(struct custody *c, struct custody_delivery *d, st
 {
     assert(c->in_transaction && d->wrapped_len > 0 && d->wrapped_len <= sizeof d->wrapped);
     CUSTODY_LOCKED(c);
-    KLUIS_TRY(custody_run(c, custody_bind(c, Q_INBOX_ADD, err, "tbbbibiibii", d->device, d->message, sizeof d->message, d->body_sha256,
-                                          sizeof d->body_sha256, d->package, sizeof d->package, (sqlite3_int64)d->sequence, d->previous,
-                                          sizeof d->previous, (sqlite3_int64)d->length, (sqlite3_int64)d->cipher_length, d->cipher_sha256,
-                                          sizeof d->cipher_sha256, (sqlite3_int64)d->received_us, (sqlite3_int64)CUSTODY_WAITING), err));
+    KLUIS_TRY(custody_run(c,
+                          custody_bind(c, Q_INBOX_ADD, err, "tbbbibiibii", d->device, d->message, sizeof d->message, d->body_sha256,
+                                       sizeof d->body_sha256, d->package, sizeof d->package, (sqlite3_int64)d->sequence, d->previous,
+                                       sizeof d->previous, (sqlite3_int64)d->length, (sqlite3_int64)d->cipher_length, d->cipher_sha256,
+                                       sizeof d->cipher_sha256, (sqlite3_int64)d->received_us, (sqlite3_int64)CUSTODY_WAITING),
+                          err));
     d->number = (uint64_t)sqlite3_last_insert_rowid(kluis_db_handle(c->db));
     d->state = CUSTODY_WAITING;
     return custody_run(c, custody_bind(c, Q_KEY_ADD, err, "ib", (sqlite3_int64)d->number, d->wrapped, d->wrapped_len), err);
@@ -69,9 +68,7 @@ kluis_status custody_inbox_by_message(struct custody *c, const char *device, con
 {
     CUSTODY_LOCKED(c);
     kluis_status rc = one_delivery(c, custody_bind(c, Q_INBOX_MESSAGE, err, "tb", device, message, (size_t)16), out, err);
-    if (rc != KLUIS_E_NOTFOUND) {
-        return rc;
-    }
+    if (rc != KLUIS_E_NOTFOUND) { return rc; }
     return one_delivery(c, custody_bind(c, Q_INBOX_BODY, err, "bt", body_sha256, (size_t)32, device), out, err);
 }
 
@@ -92,21 +89,18 @@ kluis_status custody_handled_add(struct custody *c, const char *device, const ui
 {
     assert(c->in_transaction);
     CUSTODY_LOCKED(c);
-    return custody_run(c, custody_bind(c, Q_HANDLED_ADD, err, "tbbb", device, message, (size_t)16, body_sha256, (size_t)32, package, (size_t)32), err);
+    return custody_run(c, custody_bind(c, Q_HANDLED_ADD, err, "tbbb", device, message, (size_t)16, body_sha256, (size_t)32, package, (size_t)32),
+                       err);
 }
 
-kluis_status custody_handled_get(struct custody *c, const char *device, const uint8_t message[16], const uint8_t body_sha256[32],
-                                 uint8_t package[32], struct kluis_err *err)
+kluis_status custody_handled_get(struct custody *c, const char *device, const uint8_t message[16], const uint8_t body_sha256[32], uint8_t package[32],
+                                 struct kluis_err *err)
 {
     CUSTODY_LOCKED(c);
     sqlite3_stmt *st = custody_bind(c, Q_HANDLED_GET, err, "tbb", device, message, (size_t)16, body_sha256, (size_t)32);
     kluis_status rc = custody_row(c, st, err);
-    if (rc == KLUIS_OK) {
-        rc = custody_col_fixed(st, 0, package, 32, err);
-    }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (rc == KLUIS_OK) { rc = custody_col_fixed(st, 0, package, 32, err); }
+    if (st != NULL) { custody_done(st); }
     return rc;
 }
 
@@ -129,12 +123,8 @@ static kluis_status read_package(sqlite3_stmt *st, struct custody_package *p, st
 static kluis_status one_package(struct custody *c, sqlite3_stmt *st, struct custody_package *out, struct kluis_err *err)
 {
     kluis_status rc = custody_row(c, st, err);
-    if (rc == KLUIS_OK) {
-        rc = read_package(st, out, err);
-    }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (rc == KLUIS_OK) { rc = read_package(st, out, err); }
+    if (st != NULL) { custody_done(st); }
     return rc;
 }
 
@@ -153,9 +143,11 @@ kluis_status custody_package_add(struct custody *c, struct custody_package *p, s
     assert(c->in_transaction);
     CUSTODY_LOCKED(c);
     KLUIS_TRY(decide(c, p->delivery, CUSTODY_ACCEPTED, err));
-    KLUIS_TRY(custody_run(c, custody_bind(c, Q_PACKAGE_ADD, err, "itbbiti", (sqlite3_int64)p->delivery, p->official, p->records_root,
-                                          sizeof p->records_root, p->device_cert, sizeof p->device_cert, (sqlite3_int64)p->n_records,
-                                          p->verdict, (sqlite3_int64)p->leaf), err));
+    KLUIS_TRY(
+        custody_run(c,
+                    custody_bind(c, Q_PACKAGE_ADD, err, "itbbiti", (sqlite3_int64)p->delivery, p->official, p->records_root, sizeof p->records_root,
+                                 p->device_cert, sizeof p->device_cert, (sqlite3_int64)p->n_records, p->verdict, (sqlite3_int64)p->leaf),
+                    err));
     p->sequence = (uint64_t)sqlite3_last_insert_rowid(kluis_db_handle(c->db));
     return KLUIS_OK;
 }
@@ -175,7 +167,8 @@ kluis_status custody_package_by_delivery(struct custody *c, uint64_t delivery, s
 kluis_status custody_package_receipt(struct custody *c, uint64_t sequence, uint64_t tree_size, bool stamped, struct kluis_err *err)
 {
     CUSTODY_LOCKED(c);
-    return custody_run(c, custody_bind(c, Q_PACKAGE_RECEIPT, err, "iii", (sqlite3_int64)sequence, (sqlite3_int64)tree_size, (sqlite3_int64)stamped), err);
+    return custody_run(c, custody_bind(c, Q_PACKAGE_RECEIPT, err, "iii", (sqlite3_int64)sequence, (sqlite3_int64)tree_size, (sqlite3_int64)stamped),
+                       err);
 }
 
 kluis_status custody_package_unstamped(struct custody *c, uint64_t sequence, uint64_t size, struct custody_package *out, struct kluis_err *err)
@@ -188,17 +181,18 @@ kluis_status custody_refusal_add(struct custody *c, struct custody_refusal *r, s
 {
     assert(c->in_transaction);
     CUSTODY_LOCKED(c);
-    if (r->delivery != 0) {
-        KLUIS_TRY(decide(c, r->delivery, CUSTODY_REFUSED, err));
-    }
-    KLUIS_TRY(custody_run(c, custody_bind(c, Q_REFUSAL_ADD, err, "itbittib", (sqlite3_int64)r->delivery, r->device, r->package, sizeof r->package,
-                                          (sqlite3_int64)r->sequence, r->layer, r->reason, (sqlite3_int64)r->refused_us, r->statement.ptr,
-                                          r->statement.len), err));
+    if (r->delivery != 0) { KLUIS_TRY(decide(c, r->delivery, CUSTODY_REFUSED, err)); }
+    KLUIS_TRY(
+        custody_run(c,
+                    custody_bind(c, Q_REFUSAL_ADD, err, "itbittib", (sqlite3_int64)r->delivery, r->device, r->package, sizeof r->package,
+                                 (sqlite3_int64)r->sequence, r->layer, r->reason, (sqlite3_int64)r->refused_us, r->statement.ptr, r->statement.len),
+                    err));
     r->number = (uint64_t)sqlite3_last_insert_rowid(kluis_db_handle(c->db));
     return KLUIS_OK;
 }
 
-kluis_status custody_refusals(struct custody *c, void *ctx, kluis_status (*each)(void *ctx, const struct custody_refusal *r, struct kluis_err *err), struct kluis_err *err)
+kluis_status custody_refusals(struct custody *c, void *ctx, kluis_status (*each)(void *ctx, const struct custody_refusal *r, struct kluis_err *err),
+                              struct kluis_err *err)
 {
     CUSTODY_LOCKED(c);
     sqlite3_stmt *st = custody_bind(c, Q_REFUSALS, err, "");
@@ -211,15 +205,14 @@ kluis_status custody_refusals(struct custody *c, void *ctx, kluis_status (*each)
         r.sequence = (uint64_t)sqlite3_column_int64(st, 4);
         r.refused_us = sqlite3_column_int64(st, 7);
         r.statement = custody_col_bytes(st, 8);
-        if ((rc = custody_col_text(st, 2, r.device, sizeof r.device, err)) != KLUIS_OK || (rc = custody_col_fixed(st, 3, r.package, 32, err)) != KLUIS_OK ||
-            (rc = custody_col_text(st, 5, r.layer, sizeof r.layer, err)) != KLUIS_OK || (rc = custody_col_text(st, 6, r.reason, sizeof r.reason, err)) != KLUIS_OK ||
-            (rc = each(ctx, &r, err)) != KLUIS_OK) {
+        if ((rc = custody_col_text(st, 2, r.device, sizeof r.device, err)) != KLUIS_OK ||
+            (rc = custody_col_fixed(st, 3, r.package, 32, err)) != KLUIS_OK ||
+            (rc = custody_col_text(st, 5, r.layer, sizeof r.layer, err)) != KLUIS_OK ||
+            (rc = custody_col_text(st, 6, r.reason, sizeof r.reason, err)) != KLUIS_OK || (rc = each(ctx, &r, err)) != KLUIS_OK) {
             break;
         }
     }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (st != NULL) { custody_done(st); }
     return rc == KLUIS_E_NOTFOUND ? KLUIS_OK : rc;
 }
 
@@ -229,9 +222,10 @@ kluis_status custody_outbox_add(struct custody *c, struct custody_answer *a, str
     CUSTODY_LOCKED(c);
     kluis_random(a->message, sizeof a->message);
     a->state = CUSTODY_TO_MAKE;
-    KLUIS_TRY(custody_run(c, custody_bind(c, Q_OUTBOX_ADD, err, "btibiib", a->message, sizeof a->message, a->device, (sqlite3_int64)a->kind,
-                                          a->package, sizeof a->package, (sqlite3_int64)a->package_sequence, (sqlite3_int64)a->tree_size,
-                                          body.ptr, body.len), err));
+    KLUIS_TRY(custody_run(c,
+                          custody_bind(c, Q_OUTBOX_ADD, err, "btibiib", a->message, sizeof a->message, a->device, (sqlite3_int64)a->kind, a->package,
+                                       sizeof a->package, (sqlite3_int64)a->package_sequence, (sqlite3_int64)a->tree_size, body.ptr, body.len),
+                          err));
     a->number = (uint64_t)sqlite3_last_insert_rowid(kluis_db_handle(c->db));
     return KLUIS_OK;
 }
@@ -249,7 +243,8 @@ kluis_status custody_outbox_next(struct custody *c, uint64_t number, enum custod
         out->package_sequence = (uint64_t)sqlite3_column_int64(st, 5);
         out->tree_size = (uint64_t)sqlite3_column_int64(st, 6);
         out->state = (enum custody_outbox_state)sqlite3_column_int(st, 7);
-        if ((rc = custody_col_fixed(st, 1, out->message, 16, err)) == KLUIS_OK && (rc = custody_col_text(st, 2, out->device, sizeof out->device, err)) == KLUIS_OK) {
+        if ((rc = custody_col_fixed(st, 1, out->message, 16, err)) == KLUIS_OK &&
+            (rc = custody_col_text(st, 2, out->device, sizeof out->device, err)) == KLUIS_OK) {
             rc = custody_col_fixed(st, 4, out->package, 32, err);
         }
         if (rc == KLUIS_OK) {
@@ -258,9 +253,7 @@ kluis_status custody_outbox_next(struct custody *c, uint64_t number, enum custod
             rc = kluis_buf_ok(body, err);
         }
     }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (st != NULL) { custody_done(st); }
     return rc;
 }
 
@@ -282,9 +275,7 @@ kluis_status custody_outbox_again(struct custody *c, const uint8_t package[32], 
     CUSTODY_LOCKED(c);
     sqlite3_stmt *st = custody_bind(c, Q_OUTBOX_FIND, err, "b", package, (size_t)32);
     kluis_status rc = custody_row(c, st, err);
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (st != NULL) { custody_done(st); }
     KLUIS_TRY(rc);
     return custody_run(c, custody_bind(c, Q_OUTBOX_AGAIN, err, "b", package, (size_t)32), err);
 }
@@ -307,29 +298,27 @@ kluis_status custody_node_get(struct custody *c, unsigned level, uint64_t index,
     CUSTODY_LOCKED(c);
     sqlite3_stmt *st = custody_bind(c, Q_NODE_GET, err, "ii", (sqlite3_int64)level, (sqlite3_int64)index);
     kluis_status rc = custody_row(c, st, err);
-    if (rc == KLUIS_OK) {
-        rc = custody_col_fixed(st, 0, hash, 32, err);
-    }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (rc == KLUIS_OK) { rc = custody_col_fixed(st, 0, hash, 32, err); }
+    if (st != NULL) { custody_done(st); }
     return rc;
 }
 
-kluis_status custody_checkpoint_put(struct custody *c, const struct custody_checkpoint *k, struct kluis_str text, struct kluis_bytes seal, struct kluis_err *err)
+kluis_status custody_checkpoint_put(struct custody *c, const struct custody_checkpoint *k, struct kluis_str text, struct kluis_bytes seal,
+                                    struct kluis_err *err)
 {
     CUSTODY_LOCKED(c);
     char z[8192];
-    if (text.len >= sizeof z) {
-        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a checkpoint of %zu bytes is too long", text.len);
-    }
+    if (text.len >= sizeof z) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a checkpoint of %zu bytes is too long", text.len); }
     memcpy(z, text.ptr, text.len);
     z[text.len] = 0;
-    return custody_run(c, custody_bind(c, Q_CHECKPOINT_PUT, err, "iiitb", (sqlite3_int64)k->size, (sqlite3_int64)k->stamped,
-                                       (sqlite3_int64)k->made_us, z, seal.ptr, seal.len), err);
+    return custody_run(c,
+                       custody_bind(c, Q_CHECKPOINT_PUT, err, "iiitb", (sqlite3_int64)k->size, (sqlite3_int64)k->stamped, (sqlite3_int64)k->made_us,
+                                    z, seal.ptr, seal.len),
+                       err);
 }
 
-static kluis_status one_checkpoint(struct custody *c, sqlite3_stmt *st, struct custody_checkpoint *out, struct kluis_buf *text, struct kluis_buf *seal, struct kluis_err *err)
+static kluis_status one_checkpoint(struct custody *c, sqlite3_stmt *st, struct custody_checkpoint *out, struct kluis_buf *text,
+                                   struct kluis_buf *seal, struct kluis_err *err)
 {
     memset(out, 0, sizeof *out);
     kluis_status rc = custody_row(c, st, err);
@@ -347,13 +336,12 @@ static kluis_status one_checkpoint(struct custody *c, sqlite3_stmt *st, struct c
             rc = kluis_buf_ok(seal, err);
         }
     }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (st != NULL) { custody_done(st); }
     return rc;
 }
 
-kluis_status custody_checkpoint_get(struct custody *c, uint64_t size, struct custody_checkpoint *out, struct kluis_buf *text, struct kluis_buf *seal, struct kluis_err *err)
+kluis_status custody_checkpoint_get(struct custody *c, uint64_t size, struct custody_checkpoint *out, struct kluis_buf *text, struct kluis_buf *seal,
+                                    struct kluis_err *err)
 {
     CUSTODY_LOCKED(c);
     sqlite3_stmt *st = size == 0 ? custody_bind(c, Q_CHECKPOINT_LAST, err, "") : custody_bind(c, Q_CHECKPOINT_GET, err, "i", (sqlite3_int64)size);
@@ -373,11 +361,7 @@ kluis_status custody_last_delivery(struct custody *c, const char *device, int64_
     sqlite3_stmt *st = custody_bind(c, Q_LAST_DELIVERY, err, "t", device);
     kluis_status rc = custody_row(c, st, err);
     *us = KLUIS_TIME_ABSENT;
-    if (rc == KLUIS_OK && sqlite3_column_type(st, 0) != SQLITE_NULL) {
-        *us = sqlite3_column_int64(st, 0);
-    }
-    if (st != NULL) {
-        custody_done(st);
-    }
+    if (rc == KLUIS_OK && sqlite3_column_type(st, 0) != SQLITE_NULL) { *us = sqlite3_column_int64(st, 0); }
+    if (st != NULL) { custody_done(st); }
     return rc;
 }

@@ -5,10 +5,17 @@
 
 enum { CONFIG_MAX = 64 << 10, PEM_MAX = 256 << 10, AUTHORITIES_MAX = 8 };
 
-static const struct { const char *name; size_t at; } LIMITS[] = {
-#define LIMIT(field) { #field, offsetof(struct gate_limits, field) }
-    LIMIT(threads), LIMIT(connections), LIMIT(connections_per_ip), LIMIT(timeout_s), LIMIT(request_s), LIMIT(nonce_s), LIMIT(waiters),
-    LIMIT(uploads_per_device), LIMIT(upload_days), LIMIT(enrol_waiting), LIMIT(relay_workers), LIMIT(queue), LIMIT(queue_per_device), LIMIT(outbox),
+static const struct {
+    const char *name;
+    size_t at;
+} LIMITS[] = {
+#define LIMIT(field)                                                                                                                                 \
+    {                                                                                                                                                \
+#field, offsetof(struct gate_limits, field)                                                                                                  \
+    }
+    LIMIT(threads),       LIMIT(connections), LIMIT(connections_per_ip), LIMIT(timeout_s),   LIMIT(request_s),
+    LIMIT(nonce_s),       LIMIT(waiters),     LIMIT(uploads_per_device), LIMIT(upload_days), LIMIT(enrol_waiting),
+    LIMIT(relay_workers), LIMIT(queue),       LIMIT(queue_per_device),   LIMIT(outbox),
 #undef LIMIT
 };
 
@@ -35,7 +42,8 @@ static kluis_status get_number(struct json_object *o, const char *key, uint64_t 
     return KLUIS_OK;
 }
 
-static kluis_status get_file(struct json_object *o, const char *key, const char *dir, struct kluis_arena *arena, struct kluis_bytes *out, struct kluis_err *err)
+static kluis_status get_file(struct json_object *o, const char *key, const char *dir, struct kluis_arena *arena, struct kluis_bytes *out,
+                             struct kluis_err *err)
 {
     const char *name = NULL;
     char path[KLUIS_PATH_MAX];
@@ -187,7 +195,11 @@ kluis_status gate_config_name(const char *dir, char out[GATE_NAME_MAX], struct k
     kluis_status rc = KLUIS_OK;
     if (json_object_object_get_ex(o, "name", &v)) {
         bool fits = json_object_is_type(v, json_type_string) && json_object_get_string_len(v) > 0 && json_object_get_string_len(v) < GATE_NAME_MAX;
-        if (fits) { (void)snprintf(out, GATE_NAME_MAX, "%s", json_object_get_string(v)); } else { rc = wrong(err, "name", "a string that is not empty and not too long"); }
+        if (fits) {
+            (void)snprintf(out, GATE_NAME_MAX, "%s", json_object_get_string(v));
+        } else {
+            rc = wrong(err, "name", "a string that is not empty and not too long");
+        }
     }
     json_object_put(o);
     return rc;

@@ -101,7 +101,7 @@ static enum MHD_Result message(struct gate_request *r)
     kluis_status rc = gate_uploads_room(r->g->uploads, r->body.len, &err);
     if (rc == KLUIS_OK) {
         rc = gate_store_message_put(r->g->store, r->route.id, r->login.id, r->route.has_upload ? r->route.upload : NULL, kluis_buf_bytes(&r->body),
-            kluis_now_us(), &err);
+                                    kluis_now_us(), &err);
     }
     if (rc == KLUIS_E_EXISTS) { return gate_answer_empty(r, MHD_HTTP_OK); }
     if (rc != KLUIS_OK) { return gate_answer_failure(r, &err, MHD_HTTP_CONFLICT); }

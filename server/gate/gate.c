@@ -15,10 +15,7 @@
 
 enum { NONCES_REMEMBERED = 1 << 17, CONNECTION_MEMORY = 16 << 10, BACKLOG = 256, TICK_MS = 250, EXPIRE_S = 600 };
 
-static uint32_t or_default(uint32_t value, uint32_t otherwise)
-{
-    return value == 0 ? otherwise : value;
-}
+static uint32_t or_default(uint32_t value, uint32_t otherwise) { return value == 0 ? otherwise : value; }
 
 static void fill_limits(struct gate_limits *l)
 {
@@ -107,12 +104,17 @@ kluis_status gate_name_check(const char *listen_on, const char *name, struct klu
     }
     freeaddrinfo(found);
     if (name == NULL) {
-        return !every ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_USAGE, "'%.100s' is every address of this machine: say by which name devices reach the gate, with --name HOST:PORT", listen_on);
+        return !every ? KLUIS_OK
+                      : KLUIS_FAIL(err, KLUIS_E_USAGE,
+                                   "'%.100s' is every address of this machine: say by which name devices reach the gate, with --name HOST:PORT",
+                                   listen_on);
     }
     size_t n = strlen(name);
     bool ok = n > 0 && n < GATE_NAME_MAX && name[0] != ':';
     for (size_t i = 0; i < n && ok; i++) { ok = name[i] > ' ' && name[i] <= '~' && strchr("/@?#\\\"", name[i]) == NULL; }
-    return ok ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_USAGE, "the gate's name '%.100s' is not HOST or HOST:PORT, as it stands behind https:// where devices enrol", name);
+    return ok ? KLUIS_OK
+              : KLUIS_FAIL(err, KLUIS_E_USAGE, "the gate's name '%.100s' is not HOST or HOST:PORT, as it stands behind https:// where devices enrol",
+                           name);
 }
 
 static kluis_status bind_socket(const char *text, int *out, struct kluis_err *err)
@@ -223,12 +225,13 @@ static kluis_status start_daemon(struct gate *g, const struct gate_config *c, in
     char *key = pem_text(c->tls_key_pem);
     char *cert = pem_text(c->tls_cert_pem);
     if (key != NULL && cert != NULL) {
-        g->daemon = MHD_start_daemon(MHD_USE_TLS | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, gate_http_handle, g,
-            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_HTTPS_MEM_KEY, key, MHD_OPTION_HTTPS_MEM_CERT, cert, MHD_OPTION_HTTPS_PRIORITIES,
-            "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_URI_LOG_CALLBACK, gate_http_begin, g, MHD_OPTION_NOTIFY_COMPLETED, gate_http_end, g,
-            MHD_OPTION_CONNECTION_LIMIT, (unsigned)l->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)l->connections_per_ip,
-            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)l->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-            MHD_OPTION_THREAD_POOL_SIZE, (unsigned)l->threads, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_TLS_NO_ALPN, 1, MHD_OPTION_END);
+        g->daemon = MHD_start_daemon(
+            MHD_USE_TLS | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, gate_http_handle, g, MHD_OPTION_LISTEN_SOCKET, fd,
+            MHD_OPTION_HTTPS_MEM_KEY, key, MHD_OPTION_HTTPS_MEM_CERT, cert, MHD_OPTION_HTTPS_PRIORITIES, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2",
+            MHD_OPTION_URI_LOG_CALLBACK, gate_http_begin, g, MHD_OPTION_NOTIFY_COMPLETED, gate_http_end, g, MHD_OPTION_CONNECTION_LIMIT,
+            (unsigned)l->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)l->connections_per_ip, MHD_OPTION_CONNECTION_TIMEOUT,
+            (unsigned)l->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)l->threads,
+            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_TLS_NO_ALPN, 1, MHD_OPTION_END);
     }
     kluis_secret_free(key, c->tls_key_pem.len + 1);
     kluis_secret_free(cert, c->tls_cert_pem.len + 1);
@@ -259,7 +262,8 @@ static kluis_status start(struct gate *g, const struct gate_config *c, int *fd, 
     KLUIS_TRY(gate_waits_new(&g->waits, g->limits.waiters, err));
 
     /* Everything that reads a file of the system does it once before the walls stand: OpenSSL's and libcurl's configuration. */
-    if (kluis_key_check(c->vault_spki, (struct kluis_bytes){ (const uint8_t *)"x", 1 }, (struct kluis_bytes){ (const uint8_t *)"x", 1 }, NULL) == KLUIS_OK) {
+    if (kluis_key_check(c->vault_spki, (struct kluis_bytes){ (const uint8_t *)"x", 1 }, (struct kluis_bytes){ (const uint8_t *)"x", 1 }, NULL) ==
+        KLUIS_OK) {
         return KLUIS_FAIL(err, KLUIS_E_BUG, "the vault's key accepts anything");
     }
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start libcurl"); }
@@ -300,15 +304,9 @@ kluis_status gate_start(struct gate **out, const struct gate_config *config, str
     return KLUIS_OK;
 }
 
-void gate_address(const struct gate *g, char out[GATE_ADDRESS_MAX])
-{
-    memcpy(out, g->address, GATE_ADDRESS_MAX);
-}
+void gate_address(const struct gate *g, char out[GATE_ADDRESS_MAX]) { memcpy(out, g->address, GATE_ADDRESS_MAX); }
 
-unsigned gate_walls(const struct gate *g)
-{
-    return g->walls;
-}
+unsigned gate_walls(const struct gate *g) { return g->walls; }
 
 kluis_status gate_status_read(struct gate *g, struct gate_status *out, struct kluis_err *err)
 {

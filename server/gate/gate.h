@@ -31,17 +31,17 @@ struct gate_limits {
 };
 
 struct gate_config {
-    const char *dir;             /* the gate's own directory; must exist                                 */
-    const char *listen;          /* "ADDR:PORT" or "[ADDR6]:PORT", port 0: any                           */
-    const char *name;            /* the authority that devices use; NULL: the bound address              */
+    const char *dir;                              /* the gate's own directory; must exist                                 */
+    const char *listen;                           /* "ADDR:PORT" or "[ADDR6]:PORT", port 0: any                           */
+    const char *name;                             /* the authority that devices use; NULL: the bound address              */
     struct kluis_bytes tls_cert_pem, tls_key_pem; /* chain and key; the key's memory is the caller's, may go after gate_start */
     struct kluis_bytes vault_spki;                /* public half of the vault's pull key, DER            */
-    const char *log_vkey;        /* NULL: a mirrored checkpoint is held against the leaves only, not its signature */
-    const char *const *tsa_urls; /* time authorities, tried in this order                                */
+    const char *log_vkey;                         /* NULL: a mirrored checkpoint is held against the leaves only, not its signature */
+    const char *const *tsa_urls;                  /* time authorities, tried in this order                                */
     size_t n_tsa;
-    uint64_t disk_reserve;       /* bytes that stay free on the disk; 0: 256 MiB                         */
+    uint64_t disk_reserve; /* bytes that stay free on the disk; 0: 256 MiB                         */
     struct gate_limits limits;
-    bool confine;                /* put up the walls (gate_walls) before the first byte is taken; for the whole process */
+    bool confine; /* put up the walls (gate_walls) before the first byte is taken; for the whole process */
 };
 
 /* Reads <dir>/gate.json into *out; texts and keys live in the arena (the TLS key too: it is the gate's own file, 0600).
@@ -64,8 +64,8 @@ KLUIS_MUSTUSE kluis_status gate_config_name(const char *dir, char out[GATE_NAME_
 KLUIS_MUSTUSE kluis_status gate_name_check(const char *listen_on, const char *name, struct kluis_err *err);
 
 /* Opens the directory, binds, puts up walls when asked, starts serving.  The config is copied.  E_BUSY: another gate owns the directory;
- * E_USAGE: listen (an address of every interface needs a name), name, certificate, key or URL is not one; E_IO; E_CORRUPT; E_NOMEM.  Ignores SIGPIPE for the process.
- * kluis_base_init comes before. */
+ * E_USAGE: listen (an address of every interface needs a name), name, certificate, key or URL is not one; E_IO; E_CORRUPT; E_NOMEM.  Ignores SIGPIPE
+ * for the process. kluis_base_init comes before. */
 KLUIS_MUSTUSE kluis_status gate_start(struct gate **out, const struct gate_config *config, struct kluis_err *err);
 enum { GATE_ADDRESS_MAX = 80 };
 /* The bound "ADDR:PORT". */

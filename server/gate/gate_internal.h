@@ -30,7 +30,7 @@ struct gate {
     bool housekeeping;
     pthread_mutex_t sleep_lock;
     pthread_cond_t sleep;
-    bool stopping;               /* under sleep_lock */
+    bool stopping; /* under sleep_lock */
     unsigned walls;
 };
 
@@ -40,22 +40,25 @@ enum gate_stage { GATE_STAGE_NEW, GATE_STAGE_BODY, GATE_STAGE_RELAY, GATE_STAGE_
 struct gate_request {
     struct gate *g;
     struct MHD_Connection *connection;
-    char uri[GATE_URI_MAX + 2];  /* as sent; one character more than allowed tells that it was cut */
+    char uri[GATE_URI_MAX + 2]; /* as sent; one character more than allowed tells that it was cut */
     enum gate_stage stage;
     struct gate_route route;
     struct kluis_login login;
     bool signed_in;
-    uint64_t declared, got;      /* body */
-    int64_t began_us;            /* monotonic */
+    uint64_t declared, got; /* body */
+    int64_t began_us;       /* monotonic */
     struct kluis_sha256 *hash;
     struct kluis_buf body;
     struct gate_chunk *chunk;
     struct gate_wait wait;
     struct gate_relay_job job;
-    bool job_ready;              /* under the lock of waits */
-    struct { const char *name; char value[96]; } extra[GATE_EXTRAS];
+    bool job_ready; /* under the lock of waits */
+    struct {
+        const char *name;
+        char value[96];
+    } extra[GATE_EXTRAS];
     size_t n_extra;
-    int refusal;                 /* answer with this once the body was swallowed; 0: none */
+    int refusal; /* answer with this once the body was swallowed; 0: none */
     char refusal_text[KLUIS_ERR_MSG];
 };
 
@@ -79,8 +82,8 @@ enum MHD_Result gate_relay_act(struct gate_request *r);
 void gate_wake_devices(struct gate *g, const struct kluis_buf *ids);
 
 /* ---- MHD's callbacks (http.c) ---- */
-enum MHD_Result gate_http_handle(void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version, const char *data,
-                                 size_t *size, void **ctx);
+enum MHD_Result gate_http_handle(void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
+                                 const char *data, size_t *size, void **ctx);
 void *gate_http_begin(void *cls, const char *uri, struct MHD_Connection *connection);
 void gate_http_end(void *cls, struct MHD_Connection *connection, void **ctx, enum MHD_RequestTerminationCode why);
 

@@ -9,10 +9,7 @@
 
 enum { SWALLOW_MAX = 8 << 20, CLOCK_S = 300, RETRY_BUSY_S = 5, RETRY_FULL_S = 60, RETRY_BROKEN_S = 15 };
 
-static uint64_t nonce_clock(void)
-{
-    return (uint64_t)(kluis_monotonic_us() / 1000000); /* setting the wall clock must not bring a used nonce back */
-}
+static uint64_t nonce_clock(void) { return (uint64_t)(kluis_monotonic_us() / 1000000); /* setting the wall clock must not bring a used nonce back */ }
 
 /* ---- answering -------------------------------------------------------------------------------- */
 
@@ -28,10 +25,12 @@ void gate_extra(struct gate_request *r, const char *name, const char *fmt, ...)
 
 static void note(const struct gate_request *r, unsigned status)
 {
-    bool routine = r->route.action == GATE_NONCE || r->route.action == GATE_HEALTH || r->route.action == GATE_TILE || r->route.action == GATE_ENTRIES ||
-                   r->route.action == GATE_CHECKPOINT || r->route.action == GATE_INBOX || r->route.action == GATE_VAULT_NEXT;
+    bool routine = r->route.action == GATE_NONCE || r->route.action == GATE_HEALTH || r->route.action == GATE_TILE ||
+                   r->route.action == GATE_ENTRIES || r->route.action == GATE_CHECKPOINT || r->route.action == GATE_INBOX ||
+                   r->route.action == GATE_VAULT_NEXT;
     enum kluis_log_level level = status >= 500 ? KLUIS_LOG_WARN : status < 300 && routine ? KLUIS_LOG_DEBUG : KLUIS_LOG_INFO;
-    kluis_log(level, r->route.name != NULL ? r->route.name : "unknown", "device=%s status=%u size=%" PRIu64, r->signed_in ? r->login.id : "-", status, r->got);
+    kluis_log(level, r->route.name != NULL ? r->route.name : "unknown", "device=%s status=%u size=%" PRIu64, r->signed_in ? r->login.id : "-", status,
+              r->got);
 }
 
 static enum MHD_Result send_response(struct gate_request *r, unsigned status, const char *type, struct MHD_Response *response)
@@ -95,9 +94,7 @@ unsigned gate_failure(struct gate_request *r, const struct kluis_err *err, unsig
     case KLUIS_E_REJECT: return reject;
     case KLUIS_E_LIMIT: return MHD_HTTP_CONTENT_TOO_LARGE;
     case KLUIS_E_NOTFOUND: return MHD_HTTP_NOT_FOUND;
-    case KLUIS_E_BUSY:
-        gate_extra(r, MHD_HTTP_HEADER_RETRY_AFTER, "%d", RETRY_BUSY_S);
-        return MHD_HTTP_TOO_MANY_REQUESTS;
+    case KLUIS_E_BUSY: gate_extra(r, MHD_HTTP_HEADER_RETRY_AFTER, "%d", RETRY_BUSY_S); return MHD_HTTP_TOO_MANY_REQUESTS;
     case KLUIS_E_IO:
     case KLUIS_E_NOMEM:
         kluis_log_err(KLUIS_LOG_ERROR, "trouble", err);
@@ -238,9 +235,11 @@ static enum MHD_Result begin_chunk(struct gate_request *r)
     uint64_t stands = 0;
     if (r->declared == 0) { return gate_answer_line(r, MHD_HTTP_BAD_REQUEST, "an empty chunk"); }
     if (r->route.length > r->g->limits.upload_bytes || r->route.offset > r->route.length || r->declared > r->route.length - r->route.offset) {
-        return refuse(r, MHD_HTTP_CONTENT_TOO_LARGE, "the chunk is larger than what is left of the upload, or the upload larger than this gate takes");
+        return refuse(r, MHD_HTTP_CONTENT_TOO_LARGE,
+                      "the chunk is larger than what is left of the upload, or the upload larger than this gate takes");
     }
-    kluis_status rc = gate_chunk_begin(r->g->uploads, r->route.id, r->login.id, r->route.offset, r->route.length, r->declared, &r->chunk, &misplaced, &stands, &err);
+    kluis_status rc = gate_chunk_begin(r->g->uploads, r->route.id, r->login.id, r->route.offset, r->route.length, r->declared, &r->chunk, &misplaced,
+                                       &stands, &err);
     if (rc == KLUIS_OK) { return MHD_YES; }
     if (misplaced) { gate_extra(r, "Chatkluis-Offset", "%" PRIu64, stands); }
     return refuse_failure(r, &err, misplaced ? MHD_HTTP_CONFLICT : MHD_HTTP_FORBIDDEN);
@@ -259,7 +258,10 @@ static enum MHD_Result begin_request(struct gate_request *r, const char *method)
     }
     int status = gate_route_read(method, r->uri, &r->route);
     if (status != 0) {
-        return refuse(r, (unsigned)status, status == 405 ? "not with this method" : status == 400 ? "the query is not one of this route" : "no such route");
+        return refuse(r, (unsigned)status,
+                      status == 405   ? "not with this method"
+                      : status == 400 ? "the query is not one of this route"
+                                      : "no such route");
     }
     if (r->declared > r->route.body_max) { return refuse(r, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than this route takes"); }
     if (gate_waits_stopping(r->g->waits)) {
@@ -332,8 +334,8 @@ static enum MHD_Result finish(struct gate_request *r)
     return act(r);
 }
 
-enum MHD_Result gate_http_handle(void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version, const char *data,
-                                 size_t *size, void **ctx)
+enum MHD_Result gate_http_handle(void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
+                                 const char *data, size_t *size, void **ctx)
 {
     (void)cls;
     (void)url;

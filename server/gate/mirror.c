@@ -70,15 +70,19 @@ static kluis_status checkpoint_read(struct gate_store *s, struct kluis_bytes tex
     return checkpoint_body(t, out) ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "the checkpoint is not one");
 }
 
-struct adding { struct gate_store *s; struct kluis_err *err; kluis_status rc; };
+struct adding {
+    struct gate_store *s;
+    struct kluis_err *err;
+    kluis_status rc;
+};
 
 /* Tiles are made of the nodes at levels 0, 8, 16 …: the others are computed by who reads them. */
 static void keep_node(void *ctx, unsigned level, uint64_t number, const kluis_hash *h)
 {
     struct adding *a = ctx;
     if (level % 8 != 0 || a->rc != KLUIS_OK) { return; }
-    a->rc = kluis_db_run(a->s->db, NULL, a->err, "INSERT OR REPLACE INTO node(level, number, hash) VALUES(?1, ?2, ?3)", "iih", (int64_t)level, (int64_t)number,
-        h->b);
+    a->rc = kluis_db_run(a->s->db, NULL, a->err, "INSERT OR REPLACE INTO node(level, number, hash) VALUES(?1, ?2, ?3)", "iih", (int64_t)level,
+                         (int64_t)number, h->b);
 }
 
 /* Leaves beyond the last checkpoint are not evidence of anything yet and may be sent anew. */
@@ -87,12 +91,18 @@ static kluis_status drop_tail(struct gate_store *s, struct kluis_tree *tree, str
     *tree = s->covered;
     KLUIS_TRY(kluis_db_run(s->db, NULL, err, "DELETE FROM leaf WHERE number >= ?1", "i", (int64_t)tree->size));
     for (unsigned level = 0; level < 64; level += 8) {
-        KLUIS_TRY(kluis_db_run(s->db, NULL, err, "DELETE FROM node WHERE level = ?1 AND number >= ?2", "ii", (int64_t)level, (int64_t)(tree->size >> level)));
+        KLUIS_TRY(kluis_db_run(s->db, NULL, err, "DELETE FROM node WHERE level = ?1 AND number >= ?2", "ii", (int64_t)level,
+                               (int64_t)(tree->size >> level)));
     }
     return KLUIS_OK;
 }
 
-struct post { uint64_t from; struct kluis_bytes checkpoint, seal; struct kluis_wire leaves; struct kluis_checkpoint claims; };
+struct post {
+    uint64_t from;
+    struct kluis_bytes checkpoint, seal;
+    struct kluis_wire leaves;
+    struct kluis_checkpoint claims;
+};
 
 static kluis_status append(struct gate_store *s, const struct post *p, struct kluis_tree *tree, struct kluis_tree *covered, struct kluis_err *err)
 {
@@ -128,8 +138,10 @@ static kluis_status append(struct gate_store *s, const struct post *p, struct kl
     tree_write(covered, covered_row);
     struct kluis_bytes t = { tree_row, sizeof tree_row };
     struct kluis_bytes c = { covered_row, sizeof covered_row };
-    KLUIS_TRY(kluis_db_run(s->db, NULL, err,
-        "INSERT INTO mirror(one, tree, covered) VALUES(1, ?1, ?2) ON CONFLICT(one) DO UPDATE SET tree = excluded.tree, covered = excluded.covered", "bb", t, c));
+    KLUIS_TRY(kluis_db_run(
+        s->db, NULL, err,
+        "INSERT INTO mirror(one, tree, covered) VALUES(1, ?1, ?2) ON CONFLICT(one) DO UPDATE SET tree = excluded.tree, covered = excluded.covered",
+        "bb", t, c));
     if (!complete) { return KLUIS_OK; }
     return kluis_db_run(s->db, NULL, err, "UPDATE mirror SET checkpoint = ?1, seal = ?2", "bb", p->checkpoint, p->seal);
 }
@@ -139,8 +151,8 @@ static kluis_status freed_devices(struct gate_store *s, uint64_t from, uint64_t 
 {
     struct sqlite3_stmt *st = NULL;
     if (from == to) { return KLUIS_OK; }
-    KLUIS_TRY(kluis_db_query(s->db, &st, err, "SELECT DISTINCT device FROM outbox WHERE tree > ?1 AND tree <= ?2 AND body IS NOT NULL", "ii", (int64_t)from,
-        (int64_t)to));
+    KLUIS_TRY(kluis_db_query(s->db, &st, err, "SELECT DISTINCT device FROM outbox WHERE tree > ?1 AND tree <= ?2 AND body IS NOT NULL", "ii",
+                             (int64_t)from, (int64_t)to));
     kluis_status rc = KLUIS_OK;
     while ((rc = kluis_db_step(s->db, st, err)) == KLUIS_OK) {
         struct kluis_str device = kluis_db_text(st, 0);
@@ -216,7 +228,7 @@ kluis_status gate_mirror_read(struct gate_store *s, uint64_t from, struct kluis_
         kluis_wire_field(out, seal.ptr, seal.len);
         kluis_db_done(st);
         rc = kluis_db_query(s->db, &st, err, "SELECT data FROM leaf WHERE number >= ?1 AND number < ?2 ORDER BY number", "ii", (int64_t)from,
-            (int64_t)(s->covered.size - from > MIRROR_LEAVES ? from + MIRROR_LEAVES : s->covered.size));
+                            (int64_t)(s->covered.size - from > MIRROR_LEAVES ? from + MIRROR_LEAVES : s->covered.size));
         while (rc == KLUIS_OK && (rc = kluis_db_step(s->db, st, err)) == KLUIS_OK) {
             struct kluis_bytes leaf = kluis_db_blob(st, 0);
             kluis_wire_field(out, leaf.ptr, leaf.len);
@@ -258,7 +270,7 @@ kluis_status gate_mirror_tile(struct gate_store *s, uint64_t level, uint64_t ind
     kluis_status rc = tile_there(level < 8 ? s->covered.size >> (8 * level) : 0, index, width) ? KLUIS_OK : KLUIS_E_NOTFOUND;
     if (rc == KLUIS_OK) {
         rc = kluis_db_query(s->db, &st, err, "SELECT hash FROM node WHERE level = ?1 AND number >= ?2 AND number < ?3 ORDER BY number", "iii",
-            (int64_t)(8 * level), (int64_t)(index * TILE), (int64_t)(index * TILE + width));
+                            (int64_t)(8 * level), (int64_t)(index * TILE), (int64_t)(index * TILE + width));
     }
     while (rc == KLUIS_OK && (rc = kluis_db_step(s->db, st, err)) == KLUIS_OK) {
         struct kluis_bytes hash = kluis_db_blob(st, 0);
@@ -280,8 +292,8 @@ kluis_status gate_mirror_entries(struct gate_store *s, uint64_t index, uint64_t 
     gate_lock(s);
     kluis_status rc = tile_there(s->covered.size, index, width) ? KLUIS_OK : KLUIS_E_NOTFOUND;
     if (rc == KLUIS_OK) {
-        rc = kluis_db_query(s->db, &st, err, "SELECT data FROM leaf WHERE number >= ?1 AND number < ?2 ORDER BY number", "ii", (int64_t)(index * TILE),
-            (int64_t)(index * TILE + width));
+        rc = kluis_db_query(s->db, &st, err, "SELECT data FROM leaf WHERE number >= ?1 AND number < ?2 ORDER BY number", "ii",
+                            (int64_t)(index * TILE), (int64_t)(index * TILE + width));
     }
     while (rc == KLUIS_OK && (rc = kluis_db_step(s->db, st, err)) == KLUIS_OK) {
         struct kluis_bytes leaf = kluis_db_blob(st, 0);

@@ -7,7 +7,10 @@ enum { NONCE_HEAD = 16, NONCE_MAC = 16, NONCE_RAW = NONCE_HEAD + NONCE_MAC, SHAR
 
 /* Open addressing at half load; a head of zeros means free, which no nonce has (its time is never 0 together with 8 zero random bytes
  * but with probability 2^-64, and then it is only refused). */
-struct generation { uint8_t (*slot)[NONCE_HEAD]; size_t used; };
+struct generation {
+    uint8_t (*slot)[NONCE_HEAD];
+    size_t used;
+};
 
 struct gate_nonces {
     uint8_t key[32];
@@ -15,7 +18,7 @@ struct gate_nonces {
     size_t ceiling, slots; /* slots: a power of two >= 2 * ceiling */
     pthread_mutex_t lock;
     struct generation now, before;
-    uint32_t share[SHARES];      /* of the present generation, by a hash of the device's id */
+    uint32_t share[SHARES]; /* of the present generation, by a hash of the device's id */
     uint64_t began_s;
 };
 

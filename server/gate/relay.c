@@ -9,7 +9,11 @@
 
 enum { URLS_MAX = 8, WORKERS_MAX = 8, REST_FIRST_S = 2, REST_MOST_S = 300, CONNECT_MS = 2500 };
 
-struct authority { char *url; int64_t rests_until_us; uint32_t rest_s; };
+struct authority {
+    char *url;
+    int64_t rests_until_us;
+    uint32_t rest_s;
+};
 
 struct gate_relay {
     struct authority authority[URLS_MAX];
@@ -74,22 +78,24 @@ static bool ask_one(struct gate_relay *r, CURL *curl, size_t which, struct gate_
     kluis_buf_clear(&job->response);
     curl_easy_reset(curl);
     bool set = curl_easy_setopt(curl, CURLOPT_URL, r->authority[which].url) == CURLE_OK &&
-        curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK && curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-        curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK && curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)GATE_RELAY_TIMEOUT_MS) == CURLE_OK &&
-        curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS) == CURLE_OK &&
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)job->request.len) == CURLE_OK &&
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, (const char *)job->request.ptr) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
-        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_WRITEDATA, &job->response) == CURLE_OK &&
-        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, keep_going) == CURLE_OK &&
-        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, r) == CURLE_OK;
+               curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK && curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)GATE_RELAY_TIMEOUT_MS) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)job->request.len) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_POSTFIELDS, (const char *)job->request.ptr) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_WRITEDATA, &job->response) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, keep_going) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_XFERINFODATA, r) == CURLE_OK;
     CURLcode code = set ? curl_easy_perform(curl) : CURLE_FAILED_INIT;
     long status = 0;
     if (code == CURLE_OK) { (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status); }
     curl_slist_free_all(headers);
     int granted = code == CURLE_OK && status == 200 ? gate_time_status(kluis_buf_bytes(&job->response)) : -1;
     bool good = granted == 0 || granted == 1;
-    kluis_log(good ? KLUIS_LOG_INFO : KLUIS_LOG_WARN, "relay.authority", "number=%zu curl=%d status=%ld pki=%d size=%zu", which + 1, (int)code, status, granted,
-        job->response.len);
+    kluis_log(good ? KLUIS_LOG_INFO : KLUIS_LOG_WARN, "relay.authority", "number=%zu curl=%d status=%ld pki=%d size=%zu", which + 1, (int)code,
+              status, granted, job->response.len);
     if (!good) { kluis_buf_clear(&job->response); }
     return good;
 }

@@ -10,10 +10,10 @@
 enum { GATE_RELAY_QUEUE = 64, GATE_RELAY_RESPONSE_MAX = 256 << 10, GATE_RELAY_TIMEOUT_MS = 5000 };
 struct gate_relay;
 struct gate_relay_job {
-    struct kluis_bytes request;                       /* borrowed until the callback */
-    void (*done)(struct gate_relay_job *job);         /* `response` is filled, or empty: no authority answered */
+    struct kluis_bytes request;               /* borrowed until the callback */
+    void (*done)(struct gate_relay_job *job); /* `response` is filled, or empty: no authority answered */
     void *ctx;
-    struct kluis_buf response;                        /* initialised by gate_relay_ask; freed by the job's owner */
+    struct kluis_buf response; /* initialised by gate_relay_ask; freed by the job's owner */
     struct gate_relay_job *next;
 };
 
@@ -24,7 +24,7 @@ KLUIS_MUSTUSE kluis_status gate_relay_ask(struct gate_relay *r, struct gate_rela
 uint32_t gate_relay_rest_s(struct gate_relay *r);
 /* Aborts what is under way; every job has had its callback when this returns, and none is taken any more. */
 void gate_relay_halt(struct gate_relay *r);
-void gate_relay_free(struct gate_relay *r);          /* halts first; NULL: no-op */
+void gate_relay_free(struct gate_relay *r); /* halts first; NULL: no-op */
 
 /* One complete DER SEQUENCE and nothing after it.  Pure. */
 bool gate_der_sequence(struct kluis_bytes der);

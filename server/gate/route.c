@@ -54,10 +54,7 @@ bool gate_number_read(struct kluis_str s, uint64_t *out)
     return true;
 }
 
-static bool id_read(struct kluis_str s, uint8_t id[GATE_ID])
-{
-    return s.len == 2 * GATE_ID && kluis_unhex(s, id, GATE_ID);
-}
+static bool id_read(struct kluis_str s, uint8_t id[GATE_ID]) { return s.len == 2 * GATE_ID && kluis_unhex(s, id, GATE_ID); }
 
 static bool starts(struct kluis_str s, const char *with)
 {
@@ -140,7 +137,10 @@ static bool tail_read(enum tail tail, struct kluis_str rest, struct gate_route *
 
 static bool parameter_read(struct kluis_str name, struct kluis_str value, unsigned *which, struct gate_route *out)
 {
-    static const struct { const char *name; unsigned bit; } NAMES[] = {
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } NAMES[] = {
         { "offset", P_OFFSET }, { "length", P_LENGTH }, { "upload", P_UPLOAD }, { "wait", P_WAIT }, { "after", P_AFTER }, { "from", P_FROM }
     };
     *which = 0;
@@ -150,9 +150,7 @@ static bool parameter_read(struct kluis_str name, struct kluis_str value, unsign
     switch (*which) {
     case P_OFFSET: return gate_number_read(value, &out->offset);
     case P_LENGTH: return gate_number_read(value, &out->length) && out->length > 0;
-    case P_UPLOAD:
-        out->has_upload = true;
-        return value.ptr != NULL && id_read(value, out->upload);
+    case P_UPLOAD: out->has_upload = true; return value.ptr != NULL && id_read(value, out->upload);
     case P_WAIT: return gate_number_read(value, &out->wait) && out->wait <= GATE_WAIT_MAX;
     case P_AFTER: return gate_number_read(value, &out->after);
     case P_FROM: return gate_number_read(value, &out->from);

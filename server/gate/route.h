@@ -7,24 +7,45 @@
 enum { GATE_ID = 16, GATE_ID_TEXT = 33, GATE_URI_MAX = 512, GATE_WAIT_MAX = 25 };
 
 enum gate_action {
-    GATE_NONCE, GATE_HEALTH, GATE_ENROL, GATE_ENROL_REPLY, GATE_BUNDLE, GATE_UPLOAD_OFFSET, GATE_UPLOAD, GATE_MESSAGE, GATE_INBOX,
-    GATE_INBOX_DELETE, GATE_TIMESTAMP, GATE_CHECKPOINT, GATE_TILE, GATE_ENTRIES,
-    GATE_VAULT_NEXT, GATE_VAULT_UPLOAD, GATE_VAULT_DONE, GATE_VAULT_ENROLLED, GATE_VAULT_DEVICE, GATE_VAULT_BUNDLE_PUT, GATE_VAULT_BUNDLE_GET,
-    GATE_VAULT_MIRROR_PUT, GATE_VAULT_MIRROR_GET, GATE_VAULT_OUTBOX, GATE_VAULT_TIMESTAMP
+    GATE_NONCE,
+    GATE_HEALTH,
+    GATE_ENROL,
+    GATE_ENROL_REPLY,
+    GATE_BUNDLE,
+    GATE_UPLOAD_OFFSET,
+    GATE_UPLOAD,
+    GATE_MESSAGE,
+    GATE_INBOX,
+    GATE_INBOX_DELETE,
+    GATE_TIMESTAMP,
+    GATE_CHECKPOINT,
+    GATE_TILE,
+    GATE_ENTRIES,
+    GATE_VAULT_NEXT,
+    GATE_VAULT_UPLOAD,
+    GATE_VAULT_DONE,
+    GATE_VAULT_ENROLLED,
+    GATE_VAULT_DEVICE,
+    GATE_VAULT_BUNDLE_PUT,
+    GATE_VAULT_BUNDLE_GET,
+    GATE_VAULT_MIRROR_PUT,
+    GATE_VAULT_MIRROR_GET,
+    GATE_VAULT_OUTBOX,
+    GATE_VAULT_TIMESTAMP
 };
 enum gate_who { GATE_ANYONE, GATE_DEVICE, GATE_VAULT };
 
 struct gate_route {
     enum gate_action action;
     enum gate_who who;
-    const char *name;                 /* for the log */
-    size_t body_max;                  /* 0: no body; an upload's is checked against its declaration */
-    uint8_t id[GATE_ID];              /* upload, message, ticket or inbox id */
-    char id_text[GATE_ID_TEXT];       /* the same, or a device's id, as text */
+    const char *name;           /* for the log */
+    size_t body_max;            /* 0: no body; an upload's is checked against its declaration */
+    uint8_t id[GATE_ID];        /* upload, message, ticket or inbox id */
+    char id_text[GATE_ID_TEXT]; /* the same, or a device's id, as text */
     bool has_upload;
     uint8_t upload[GATE_ID];
     uint64_t offset, length, after, from, wait;
-    uint64_t level, index, width;     /* of a tile; width 256: the whole one */
+    uint64_t level, index, width; /* of a tile; width 256: the whole one */
 };
 
 /* 0: *out is filled; else the status to answer with: 400 (query), 404 (path), 405 (method). */

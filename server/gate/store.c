@@ -15,7 +15,8 @@ static const char *const SCHEMA[] = {
     "CREATE INDEX queue_upload ON queue(upload) WHERE upload IS NOT NULL;"
     "CREATE INDEX queue_device ON queue(device) WHERE device IS NOT NULL;"
     "CREATE TABLE enrol(ticket TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, reply BLOB, at INTEGER NOT NULL);"
-    "CREATE TABLE bundle(one INTEGER PRIMARY KEY CHECK(one = 1), epoch INTEGER NOT NULL, expiry INTEGER NOT NULL, bundle BLOB NOT NULL, seal BLOB NOT NULL);"
+    "CREATE TABLE bundle(one INTEGER PRIMARY KEY CHECK(one = 1), epoch INTEGER NOT NULL, expiry INTEGER NOT NULL, bundle BLOB NOT NULL, seal BLOB "
+    "NOT NULL);"
     "CREATE TABLE prekey(id INTEGER PRIMARY KEY, key BLOB);" /* key NULL: handed out, never again */
     "CREATE INDEX prekey_left ON prekey(id) WHERE key IS NOT NULL;"
     "CREATE TABLE outbox(number INTEGER PRIMARY KEY AUTOINCREMENT, message BLOB NOT NULL UNIQUE, device TEXT NOT NULL, tree INTEGER NOT NULL,"
@@ -28,15 +29,9 @@ static const char *const SCHEMA[] = {
 };
 enum { DAY_S = 86400, REPLY_DAYS = 2, TAKEN_DAYS = 30 };
 
-void gate_lock(struct gate_store *s)
-{
-    (void)pthread_mutex_lock(&s->lock);
-}
+void gate_lock(struct gate_store *s) { (void)pthread_mutex_lock(&s->lock); }
 
-void gate_unlock(struct gate_store *s)
-{
-    (void)pthread_mutex_unlock(&s->lock);
-}
+void gate_unlock(struct gate_store *s) { (void)pthread_mutex_unlock(&s->lock); }
 
 static void mark_full(struct gate_store *s, kluis_status rc, struct kluis_err *err)
 {
@@ -130,9 +125,10 @@ kluis_status gate_store_device_put(struct gate_store *s, const char *id, struct 
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the device's key or state is not one");
     }
     KLUIS_TRY(gate_tx_begin(s, err));
-    kluis_status rc = kluis_db_run(s->db, NULL, err,
-        "INSERT INTO device(id, spki, state) VALUES(?1, ?2, ?3) ON CONFLICT(id) DO UPDATE SET spki = excluded.spki, state = excluded.state", "sbi", id,
-        spki, (int64_t)state);
+    kluis_status rc = kluis_db_run(
+        s->db, NULL, err,
+        "INSERT INTO device(id, spki, state) VALUES(?1, ?2, ?3) ON CONFLICT(id) DO UPDATE SET spki = excluded.spki, state = excluded.state", "sbi",
+        id, spki, (int64_t)state);
     return gate_tx_end(s, rc, "gate.device.commit", err);
 }
 
@@ -210,7 +206,8 @@ static kluis_status upload_room(struct gate_store *s, const char *device, struct
 {
     struct sqlite3_stmt *st = NULL;
     KLUIS_TRY(kluis_db_query(s->db, &st, err,
-        "SELECT count(*) FROM upload WHERE device = ?1 AND NOT EXISTS(SELECT 1 FROM queue WHERE queue.upload = upload.id)", "s", device));
+                             "SELECT count(*) FROM upload WHERE device = ?1 AND NOT EXISTS(SELECT 1 FROM queue WHERE queue.upload = upload.id)", "s",
+                             device));
     kluis_status rc = kluis_db_step(s->db, st, err);
     int64_t n = rc == KLUIS_OK ? kluis_db_int(st, 0) : 0;
     kluis_db_done(st);
@@ -237,12 +234,12 @@ static kluis_status upload_advance(struct gate_store *s, const uint8_t id[16], c
     if (rc == KLUIS_E_NOTFOUND && from == 0) {
         KLUIS_TRY(upload_room(s, device, err));
         return kluis_db_run(s->db, NULL, err, "INSERT INTO upload(id, device, length, offset, touched) VALUES(?1, ?2, ?3, ?4, ?5)", "bsiii",
-            gate_id_bytes(id), device, (int64_t)length, (int64_t)to, now_us);
+                            gate_id_bytes(id), device, (int64_t)length, (int64_t)to, now_us);
     }
     if (rc != KLUIS_OK) { return KLUIS_FAIL(err, rc, "this upload id belongs to another device, or cannot be read"); }
     if (u.offset != from || u.length != length) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the upload stands at %llu of %llu: go on from there", (unsigned long long)u.offset,
-            (unsigned long long)u.length);
+                          (unsigned long long)u.length);
     }
     return kluis_db_run(s->db, NULL, err, "UPDATE upload SET offset = ?2, touched = ?3 WHERE id = ?1", "bii", gate_id_bytes(id), (int64_t)to, now_us);
 }
@@ -297,8 +294,9 @@ static kluis_status message_put(struct gate_store *s, const uint8_t id[16], cons
     kluis_db_done(st);
     KLUIS_TRY(rc);
     if (!room) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "too many messages of this device wait for the vault: try again later"); }
-    return kluis_db_run(s->db, NULL, err, "INSERT INTO queue(kind, device, message, upload, length, body, at) VALUES(2, ?1, ?2, ?3, ?4, ?5, ?6)", "sbbibi",
-        device, gate_id_bytes(id), (struct kluis_bytes){ upload, upload == NULL ? 0 : GATE_ID }, (int64_t)u.length, body, now_us);
+    return kluis_db_run(s->db, NULL, err, "INSERT INTO queue(kind, device, message, upload, length, body, at) VALUES(2, ?1, ?2, ?3, ?4, ?5, ?6)",
+                        "sbbibi", device, gate_id_bytes(id), (struct kluis_bytes){ upload, upload == NULL ? 0 : GATE_ID }, (int64_t)u.length, body,
+                        now_us);
 }
 
 kluis_status gate_store_message_put(struct gate_store *s, const uint8_t id[16], const char *device, const uint8_t *upload, struct kluis_bytes body,
@@ -322,8 +320,9 @@ kluis_status gate_store_next(struct gate_store *s, uint64_t after, struct kluis_
     struct sqlite3_stmt *st = NULL;
     size_t items = 0;
     gate_lock(s);
-    kluis_status rc = kluis_db_query(s->db, &st, err,
-        "SELECT number, kind, ticket, device, message, upload, length, body FROM queue WHERE number > ?1 ORDER BY number LIMIT 64", "i", (int64_t)after);
+    kluis_status rc = kluis_db_query(
+        s->db, &st, err, "SELECT number, kind, ticket, device, message, upload, length, body FROM queue WHERE number > ?1 ORDER BY number LIMIT 64",
+        "i", (int64_t)after);
     kluis_wire_label(out, "chatkluis-next-v1");
     while (rc == KLUIS_OK && out->len < GATE_BATCH_BYTES) {
         rc = kluis_db_step(s->db, st, err);
@@ -369,7 +368,7 @@ static kluis_status done_one(struct gate_store *s, uint64_t number, uint64_t *me
     if (!has_upload) { return KLUIS_OK; }
     int64_t gone = 0;
     KLUIS_TRY(kluis_db_run(s->db, &gone, err, "DELETE FROM upload WHERE id = ?1 AND NOT EXISTS(SELECT 1 FROM queue WHERE upload = ?1)", "b",
-        gate_id_bytes(upload)));
+                           gate_id_bytes(upload)));
     if (gone > 0) { kluis_buf_add(freed, upload, sizeof upload); }
     return KLUIS_OK;
 }
@@ -408,7 +407,8 @@ static kluis_status expire_uploads(struct gate_store *s, int64_t before_us, stru
 {
     struct sqlite3_stmt *st = NULL;
     KLUIS_TRY(kluis_db_query(s->db, &st, err,
-        "SELECT id FROM upload WHERE touched < ?1 AND NOT EXISTS(SELECT 1 FROM queue WHERE queue.upload = upload.id) LIMIT 1000", "i", before_us));
+                             "SELECT id FROM upload WHERE touched < ?1 AND NOT EXISTS(SELECT 1 FROM queue WHERE queue.upload = upload.id) LIMIT 1000",
+                             "i", before_us));
     kluis_status rc = KLUIS_OK;
     while ((rc = kluis_db_step(s->db, st, err)) == KLUIS_OK) {
         uint8_t id[GATE_ID];
@@ -430,7 +430,7 @@ kluis_status gate_store_expire(struct gate_store *s, int64_t now_us, struct klui
     /* An enrolment whose code has died, answered or not, and its place in the queue. */
     if (rc == KLUIS_OK) {
         rc = kluis_db_run(s->db, NULL, err, "DELETE FROM queue WHERE kind = 1 AND ticket IN (SELECT ticket FROM enrol WHERE at < ?1)", "i",
-            now_us - REPLY_DAYS * day_us);
+                          now_us - REPLY_DAYS * day_us);
     }
     if (rc == KLUIS_OK) { rc = kluis_db_run(s->db, NULL, err, "DELETE FROM enrol WHERE at < ?1", "i", now_us - REPLY_DAYS * day_us); }
     if (rc == KLUIS_OK) { rc = kluis_db_run(s->db, NULL, err, "DELETE FROM outbox WHERE taken < ?1", "i", now_us - TAKEN_DAYS * day_us); }

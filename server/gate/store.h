@@ -18,14 +18,23 @@ KLUIS_MUSTUSE kluis_status gate_store_status(struct gate_store *s, struct gate_s
 
 /* ---- devices ---- */
 enum { GATE_DEVICE_ACTIVE = 1, GATE_DEVICE_SUSPENDED = 2 };
-struct gate_device { uint8_t spki[GATE_SPKI_MAX]; size_t spki_len; uint32_t state; };
-KLUIS_MUSTUSE kluis_status gate_store_device_put(struct gate_store *s, const char *id, struct kluis_bytes spki, uint32_t state, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status gate_store_device_get(struct gate_store *s, const char *id, struct gate_device *out, struct kluis_err *err); /* E_NOTFOUND */
+struct gate_device {
+    uint8_t spki[GATE_SPKI_MAX];
+    size_t spki_len;
+    uint32_t state;
+};
+KLUIS_MUSTUSE kluis_status gate_store_device_put(struct gate_store *s, const char *id, struct kluis_bytes spki, uint32_t state,
+                                                 struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status gate_store_device_get(struct gate_store *s, const char *id, struct gate_device *out,
+                                                 struct kluis_err *err); /* E_NOTFOUND */
 
 /* ---- uploads: rows; the bytes are uploads.c's ---- */
-struct gate_upload { uint64_t offset, length; };
+struct gate_upload {
+    uint64_t offset, length;
+};
 /* E_NOTFOUND; E_REJECT: another device's. */
-KLUIS_MUSTUSE kluis_status gate_store_upload_get(struct gate_store *s, const uint8_t id[16], const char *device, struct gate_upload *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status gate_store_upload_get(struct gate_store *s, const uint8_t id[16], const char *device, struct gate_upload *out,
+                                                 struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status gate_store_upload_room(struct gate_store *s, const char *device, struct kluis_err *err); /* E_BUSY: 8 in progress */
 /* from 0 and no row: makes it (E_BUSY: 8 in progress).  E_REJECT: not at `from`, another length or device. */
 KLUIS_MUSTUSE kluis_status gate_store_upload_advance(struct gate_store *s, const uint8_t id[16], const char *device, uint64_t length, uint64_t from,
@@ -45,29 +54,38 @@ KLUIS_MUSTUSE kluis_status gate_store_done(struct gate_store *s, struct kluis_by
 
 /* ---- enrolment ---- */
 /* E_EXISTS: the same body waits already; *ticket is its ticket then too.  E_BUSY: too many. */
-KLUIS_MUSTUSE kluis_status gate_store_enrol_put(struct gate_store *s, struct kluis_bytes body, int64_t now_us, char ticket[GATE_ID_TEXT], struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status gate_store_enrol_reply(struct gate_store *s, const char *ticket, struct kluis_buf *out, struct kluis_err *err); /* KLUIS_END: not yet */
-KLUIS_MUSTUSE kluis_status gate_store_enrol_answer(struct gate_store *s, const char *ticket, struct kluis_bytes reply, int64_t now_us, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status gate_store_enrol_put(struct gate_store *s, struct kluis_bytes body, int64_t now_us, char ticket[GATE_ID_TEXT],
+                                                struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status gate_store_enrol_reply(struct gate_store *s, const char *ticket, struct kluis_buf *out,
+                                                  struct kluis_err *err); /* KLUIS_END: not yet */
+KLUIS_MUSTUSE kluis_status gate_store_enrol_answer(struct gate_store *s, const char *ticket, struct kluis_bytes reply, int64_t now_us,
+                                                   struct kluis_err *err);
 
 /* ---- prekeys ---- */
 /* Body of `PUT bundle`.  E_REJECT with *lower: epoch or expiry goes backwards; E_REJECT without: malformed. */
 KLUIS_MUSTUSE kluis_status gate_store_bundle_put(struct gate_store *s, struct kluis_bytes body, uint64_t *left, bool *lower, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status gate_store_bundle_take(struct gate_store *s, const char *device, int64_t now_us, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status gate_store_bundle_take(struct gate_store *s, const char *device, int64_t now_us, struct kluis_buf *out,
+                                                  struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status gate_store_prekeys_left(struct gate_store *s, uint64_t *left, struct kluis_err *err);
 
 /* ---- answers for devices ---- */
 /* Body of `outbox`.  wake: ids (32 characters each) of devices that now have something to take. */
 KLUIS_MUSTUSE kluis_status gate_store_outbox_put(struct gate_store *s, struct kluis_bytes body, struct kluis_buf *wake, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status gate_store_inbox(struct gate_store *s, const char *device, struct kluis_buf *out, struct kluis_err *err); /* KLUIS_END: none */
-KLUIS_MUSTUSE kluis_status gate_store_inbox_delete(struct gate_store *s, const char *device, const uint8_t id[16], int64_t now_us, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status gate_store_inbox(struct gate_store *s, const char *device, struct kluis_buf *out,
+                                            struct kluis_err *err); /* KLUIS_END: none */
+KLUIS_MUSTUSE kluis_status gate_store_inbox_delete(struct gate_store *s, const char *device, const uint8_t id[16], int64_t now_us,
+                                                   struct kluis_err *err);
 
 /* ---- the mirror of the ledger (mirror.c) ---- */
 /* Body of `POST mirror`.  *size: leaves held now.  E_BUSY: another `from` is due; E_REJECT: malformed, or the head is not that of the leaves. */
-KLUIS_MUSTUSE kluis_status gate_mirror_append(struct gate_store *s, struct kluis_bytes body, uint64_t *size, struct kluis_buf *wake, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status gate_mirror_read(struct gate_store *s, uint64_t from, struct kluis_buf *out, uint64_t *size, struct kluis_err *err); /* KLUIS_END */
+KLUIS_MUSTUSE kluis_status gate_mirror_append(struct gate_store *s, struct kluis_bytes body, uint64_t *size, struct kluis_buf *wake,
+                                              struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status gate_mirror_read(struct gate_store *s, uint64_t from, struct kluis_buf *out, uint64_t *size,
+                                            struct kluis_err *err); /* KLUIS_END */
 KLUIS_MUSTUSE kluis_status gate_mirror_checkpoint(struct gate_store *s, struct kluis_buf *out, struct kluis_err *err);
 /* Hash tile (level, index) or entry bundle (index) of `width` items.  E_NOTFOUND: the tree does not hold as many. */
-KLUIS_MUSTUSE kluis_status gate_mirror_tile(struct gate_store *s, uint64_t level, uint64_t index, uint64_t width, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status gate_mirror_tile(struct gate_store *s, uint64_t level, uint64_t index, uint64_t width, struct kluis_buf *out,
+                                            struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status gate_mirror_entries(struct gate_store *s, uint64_t index, uint64_t width, struct kluis_buf *out, struct kluis_err *err);
 
 /* ---- time passes ---- */

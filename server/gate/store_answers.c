@@ -121,9 +121,11 @@ static kluis_status bundle_put(struct gate_store *s, struct kluis_wire w, struct
     }
     /* The private halves of an older epoch are lost: none of its prekeys may be handed out any more. */
     if (had && epoch > had_epoch) { KLUIS_TRY(kluis_db_run(s->db, NULL, err, "DELETE FROM prekey", "")); }
-    KLUIS_TRY(kluis_db_run(s->db, NULL, err,
+    KLUIS_TRY(kluis_db_run(
+        s->db, NULL, err,
         "INSERT INTO bundle(one, epoch, expiry, bundle, seal) VALUES(1, ?1, ?2, ?3, ?4) ON CONFLICT(one) DO UPDATE SET epoch = excluded.epoch,"
-        " expiry = excluded.expiry, bundle = excluded.bundle, seal = excluded.seal", "iibb", (int64_t)epoch, (int64_t)expiry, bundle, seal));
+        " expiry = excluded.expiry, bundle = excluded.bundle, seal = excluded.seal",
+        "iibb", (int64_t)epoch, (int64_t)expiry, bundle, seal));
     while (kluis_wire_more(&w)) {
         uint32_t id = kluis_wire_get_u32(&w);
         struct kluis_bytes key = kluis_wire_get(&w, PREKEY_LEN);
@@ -217,7 +219,12 @@ kluis_status gate_store_bundle_take(struct gate_store *s, const char *device, in
 
 /* ---- answers for devices ---------------------------------------------------------------------- */
 
-struct answer { uint64_t tree; char device[GATE_ID_TEXT]; uint8_t message[GATE_ID]; struct kluis_bytes body; };
+struct answer {
+    uint64_t tree;
+    char device[GATE_ID_TEXT];
+    uint8_t message[GATE_ID];
+    struct kluis_bytes body;
+};
 
 static bool answer_read(struct kluis_wire *w, struct answer *a)
 {
@@ -244,7 +251,7 @@ static kluis_status outbox_put(struct gate_store *s, struct kluis_wire w, uint64
         if (s->outbox + *added >= s->limits.outbox) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "too many answers wait for devices: try again later"); }
         int64_t changes = 0;
         KLUIS_TRY(kluis_db_run(s->db, &changes, err, "INSERT OR IGNORE INTO outbox(message, device, tree, body) VALUES(?1, ?2, ?3, ?4)", "bsib",
-            gate_id_bytes(a.message), a.device, (int64_t)a.tree, a.body));
+                               gate_id_bytes(a.message), a.device, (int64_t)a.tree, a.body));
         *added += changes > 0 ? 1 : 0;
         if (changes > 0 && a.tree <= s->covered.size) { kluis_buf_add(wake, a.device, GATE_ID_TEXT - 1); }
     }
@@ -280,9 +287,9 @@ kluis_status gate_store_inbox(struct gate_store *s, const char *device, struct k
     struct sqlite3_stmt *st = NULL;
     size_t items = 0;
     gate_lock(s);
-    kluis_status rc = kluis_db_query(s->db, &st, err,
-        "SELECT message, body FROM outbox WHERE device = ?1 AND tree <= ?2 AND body IS NOT NULL ORDER BY number LIMIT 64", "si", device,
-        (int64_t)s->covered.size);
+    kluis_status rc = kluis_db_query(
+        s->db, &st, err, "SELECT message, body FROM outbox WHERE device = ?1 AND tree <= ?2 AND body IS NOT NULL ORDER BY number LIMIT 64", "si",
+        device, (int64_t)s->covered.size);
     kluis_wire_label(out, "chatkluis-inbox-v1");
     while (rc == KLUIS_OK && out->len < GATE_BATCH_BYTES) {
         rc = kluis_db_step(s->db, st, err);
@@ -304,8 +311,9 @@ kluis_status gate_store_inbox_delete(struct gate_store *s, const char *device, c
 {
     KLUIS_TRY(gate_tx_begin(s, err));
     int64_t taken = 0;
-    kluis_status rc = kluis_db_run(s->db, &taken, err, "UPDATE outbox SET body = NULL, taken = ?3 WHERE message = ?1 AND device = ?2 AND body IS NOT NULL", "bsi",
-        gate_id_bytes(id), device, now_us);
+    kluis_status rc =
+        kluis_db_run(s->db, &taken, err, "UPDATE outbox SET body = NULL, taken = ?3 WHERE message = ?1 AND device = ?2 AND body IS NOT NULL", "bsi",
+                     gate_id_bytes(id), device, now_us);
     uint64_t one = rc == KLUIS_OK && taken > 0 && s->outbox > 0 ? 1 : 0;
     s->outbox -= one;
     rc = gate_tx_end(s, rc, "gate.inbox.commit", err);

@@ -26,10 +26,7 @@ KLUIS_MUSTUSE kluis_status gate_tx_end(struct gate_store *s, kluis_status rc, co
 void gate_lock(struct gate_store *s);
 void gate_unlock(struct gate_store *s);
 
-static inline struct kluis_bytes gate_id_bytes(const uint8_t id[GATE_ID])
-{
-    return (struct kluis_bytes){ id, GATE_ID };
-}
+static inline struct kluis_bytes gate_id_bytes(const uint8_t id[GATE_ID]) { return (struct kluis_bytes){ id, GATE_ID }; }
 KLUIS_MUSTUSE kluis_status gate_count(struct gate_store *s, const char *sql, uint64_t *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status gate_mirror_load(struct gate_store *s, struct kluis_err *err);
 

@@ -15,30 +15,30 @@ enum { STRIPES = 64 };
 
 struct gate_chunk {
     struct gate_uploads *u;
-    struct gate_chunk *next;     /* of its stripe */
+    struct gate_chunk *next; /* of its stripe */
     uint8_t id[GATE_ID];
     char device[GATE_ID_TEXT];
     uint64_t offset, length, size, got;
     int fd;
-    bool fresh;                  /* no row yet: without a commit the file goes too */
+    bool fresh; /* no row yet: without a commit the file goes too */
     bool superseded;
 };
 
-struct stripe { pthread_mutex_t lock; struct gate_chunk *active; };
+struct stripe {
+    pthread_mutex_t lock;
+    struct gate_chunk *active;
+};
 
 struct gate_uploads {
     char dir[KLUIS_PATH_MAX];
     struct gate_store *store;
     uint64_t reserve;
     pthread_mutex_t room_lock;
-    uint64_t promised;           /* bytes of chunks under way that statvfs does not show yet */
+    uint64_t promised; /* bytes of chunks under way that statvfs does not show yet */
     struct stripe stripe[STRIPES];
 };
 
-static struct stripe *stripe_of(struct gate_uploads *u, const uint8_t id[16])
-{
-    return &u->stripe[id[0] % STRIPES];
-}
+static struct stripe *stripe_of(struct gate_uploads *u, const uint8_t id[16]) { return &u->stripe[id[0] % STRIPES]; }
 
 static kluis_status file_path(const struct gate_uploads *u, const uint8_t id[16], char out[KLUIS_PATH_MAX], struct kluis_err *err)
 {
@@ -147,7 +147,7 @@ static kluis_status begin(struct gate_chunk *c, struct stripe *s, bool *misplace
     if (c->offset != had.offset || (!c->fresh && c->length != had.length)) {
         *misplaced = true;
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the upload stands at %llu of %llu: go on from there", (unsigned long long)had.offset,
-            (unsigned long long)had.length);
+                          (unsigned long long)had.length);
     }
     if (c->fresh) { KLUIS_TRY(gate_store_upload_room(c->u->store, c->device, err)); }
     char path[KLUIS_PATH_MAX];

@@ -7,10 +7,11 @@
 #include "server/gate/store.h"
 
 struct gate_uploads;
-struct gate_chunk;   /* a chunk being received */
+struct gate_chunk; /* a chunk being received */
 
 /* Also removes files that no row knows: a crash left them. */
-KLUIS_MUSTUSE kluis_status gate_uploads_open(struct gate_uploads **out, const char *dir, struct gate_store *store, uint64_t disk_reserve, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status gate_uploads_open(struct gate_uploads **out, const char *dir, struct gate_store *store, uint64_t disk_reserve,
+                                             struct kluis_err *err);
 void gate_uploads_free(struct gate_uploads *u);
 
 /* E_IO with err->sys ENOSPC: `more` bytes would eat into the reserve. */
@@ -18,12 +19,12 @@ KLUIS_MUSTUSE kluis_status gate_uploads_room(struct gate_uploads *u, uint64_t mo
 
 /* Begins a chunk at `offset` of `length`.  Checks room, ownership, place and ceilings; E_REJECT: *stands is the right offset when *misplaced,
  * else the id is another's; E_BUSY: ceiling; ENOSPC as above. */
-KLUIS_MUSTUSE kluis_status gate_chunk_begin(struct gate_uploads *u, const uint8_t id[16], const char *device, uint64_t offset, uint64_t length, uint64_t size,
-                                            struct gate_chunk **out, bool *misplaced, uint64_t *stands, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status gate_chunk_begin(struct gate_uploads *u, const uint8_t id[16], const char *device, uint64_t offset, uint64_t length,
+                                            uint64_t size, struct gate_chunk **out, bool *misplaced, uint64_t *stands, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status gate_chunk_add(struct gate_chunk *c, const void *p, size_t n, struct kluis_err *err);
 /* fsync, then the row.  The chunk must be whole.  E_BUSY: taken over by another request. */
 KLUIS_MUSTUSE kluis_status gate_chunk_commit(struct gate_chunk *c, int64_t now_us, struct kluis_err *err);
-void gate_chunk_free(struct gate_chunk *c);  /* without commit nothing counts; NULL: no-op */
+void gate_chunk_free(struct gate_chunk *c); /* without commit nothing counts; NULL: no-op */
 
 /* Deletes the files of ids (16 bytes each) whose rows are gone; the directory is synced. */
 KLUIS_MUSTUSE kluis_status gate_uploads_drop(struct gate_uploads *u, struct kluis_bytes ids, struct kluis_err *err);

@@ -9,7 +9,7 @@ struct gate_waits {
     pthread_mutex_t lock;
     struct gate_wait *first;
     uint32_t ceiling, count, tickets;
-    uint64_t mark[MARKS];        /* topics share marks: a foreign wake costs one more look, nothing else */
+    uint64_t mark[MARKS]; /* topics share marks: a foreign wake costs one more look, nothing else */
     bool stopping;
 };
 
@@ -29,15 +29,9 @@ void gate_waits_free(struct gate_waits *w)
     kluis_free(w);
 }
 
-void gate_waits_lock(struct gate_waits *w)
-{
-    (void)pthread_mutex_lock(&w->lock);
-}
+void gate_waits_lock(struct gate_waits *w) { (void)pthread_mutex_lock(&w->lock); }
 
-void gate_waits_unlock(struct gate_waits *w)
-{
-    (void)pthread_mutex_unlock(&w->lock);
-}
+void gate_waits_unlock(struct gate_waits *w) { (void)pthread_mutex_unlock(&w->lock); }
 
 static size_t slot(enum gate_topic topic, const char *key)
 {

@@ -11,10 +11,10 @@
 #include "server/gate/route.h"
 
 enum gate_topic { GATE_TOPIC_VAULT, GATE_TOPIC_DEVICE, GATE_TOPIC_TICKET };
-struct gate_wait {               /* the waiter's own memory; zeroed before its first use */
+struct gate_wait { /* the waiter's own memory; zeroed before its first use */
     enum gate_topic topic;
-    char key[GATE_ID_TEXT];      /* device id or ticket, "" for the vault */
-    int64_t until_us;            /* monotonic */
+    char key[GATE_ID_TEXT]; /* device id or ticket, "" for the vault */
+    int64_t until_us;       /* monotonic */
     struct MHD_Connection *connection;
     struct gate_wait *next, *before;
     bool listed;
@@ -29,7 +29,7 @@ uint64_t gate_waits_mark(struct gate_waits *w, enum gate_topic topic, const char
 enum gate_slept gate_waits_sleep(struct gate_waits *w, struct gate_wait *wait, uint64_t mark);
 void gate_waits_wake(struct gate_waits *w, enum gate_topic topic, const char *key);
 void gate_waits_tick(struct gate_waits *w, int64_t now_us);
-void gate_waits_stop(struct gate_waits *w);        /* wakes all; nobody sleeps any more */
+void gate_waits_stop(struct gate_waits *w); /* wakes all; nobody sleeps any more */
 bool gate_waits_stopping(struct gate_waits *w);
 uint32_t gate_waits_count(struct gate_waits *w);
 /* For suspensions that others end: whoever suspends and whoever resumes does it between these two. */

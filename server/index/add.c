@@ -130,7 +130,7 @@ static void put_normal(struct kluis_buf *b, struct kluis_str s)
         }
         if (c == 0xe2 && i + 2 < s.len) {
             unsigned d = (unsigned)(unsigned char)s.ptr[i + 1] << 8 | (unsigned char)s.ptr[i + 2];
-            bool space = d == 0x80af;                                                                      /* narrow no-break */
+            bool space = d == 0x80af; /* narrow no-break */
             bool unseen = (d >= 0x808b && d <= 0x808f) || (d >= 0x80aa && d <= 0x80ae) || (d >= 0x81a0 && d <= 0x81af);
             if (space || unseen) {
                 gap = gap || space;
@@ -157,7 +157,11 @@ void isame_write(struct kluis_buf *b, const struct isame *s, bool exact)
         put32(b, list[i].len);
         kluis_buf_str(b, list[i]);
     }
-    if (exact) { kluis_buf_str(b, s->text); } else { put_normal(b, s->text); }
+    if (exact) {
+        kluis_buf_str(b, s->text);
+    } else {
+        put_normal(b, s->text);
+    }
 }
 
 uint32_t ihash(const char *p, size_t n, uint32_t seed)
@@ -237,7 +241,10 @@ static void conversation_keys(const struct index_package *p, struct kluis_buf *c
     }
 }
 
-struct place { int64_t conv, link, official, device, platform; bool several; };
+struct place {
+    int64_t conv, link, official, device, platform;
+    bool several;
+};
 
 static kluis_status find_link(struct index *ix, const struct kluis_buf *key, struct place *at, struct kluis_err *err)
 {
@@ -286,7 +293,8 @@ static kluis_status find_place(struct index *ix, const struct index_package *p, 
         return st;
     }
     KLUIS_TRY(kluis_db_run(db, NULL, err, "INSERT OR IGNORE INTO conv_link(link, conv) VALUES(?1, ?2)", "ii", at->link, at->conv));
-    return kluis_db_run(db, NULL, err, "INSERT OR IGNORE INTO alias(id, platform, conv) VALUES(?1, ?2, ?3)", "tii", p->conversation_id, at->platform, at->conv);
+    return kluis_db_run(db, NULL, err, "INSERT OR IGNORE INTO alias(id, platform, conv) VALUES(?1, ?2, ?3)", "tii", p->conversation_id, at->platform,
+                        at->conv);
 }
 
 /* ---- transaction ---- */
@@ -326,10 +334,13 @@ void ibatch_rollback(struct index *ix)
     ix->w.catalog.version = -1;
     int64_t next = 0;
     struct kluis_err ignored = { 0 };
-    if (istore_meta(ix->w.hot, "next_row", &next, &ignored) == KLUIS_OK) { ihot_cut(&ix->hot, next); } /* else: too many keys, which nobody asks for */
+    if (istore_meta(ix->w.hot, "next_row", &next, &ignored) == KLUIS_OK) {
+        ihot_cut(&ix->hot, next);
+    } /* else: too many keys, which nobody asks for */
 }
 
-kluis_status ibatch_pend(struct index *ix, const struct ipending *p, struct kluis_str text, struct kluis_str side, struct ikey key, struct kluis_err *err)
+kluis_status ibatch_pend(struct index *ix, const struct ipending *p, struct kluis_str text, struct kluis_str side, struct ikey key,
+                         struct kluis_err *err)
 {
     struct ibatch *b = &ix->b;
     if (b->n == b->cap) {
@@ -427,7 +438,9 @@ static kluis_status refresh(struct index *ix, const struct idirty *d, struct klu
     KLUIS_TRY(st);
     bool leader = sqlite3_column_type(q, 0) == SQLITE_NULL;
     struct kluis_str text = kluis_db_text(q, 1), extra[IEXTRAS];
-    if (!iextra_read(kluis_db_blob(q, 2), extra)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete it and rebuild"); }
+    if (!iextra_read(kluis_db_blob(q, 2), extra)) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete it and rebuild");
+    }
     iside_write(&side, extra);
     if (leader) { KLUIS_TRY(imeta_of(db, db, d->row, &meta, err)); }
     KLUIS_TRY(kluis_buf_ok(&side, err));
@@ -456,8 +469,10 @@ kluis_status ibatch_fts(struct index *ix, struct kluis_err *err)
         }
         KLUIS_TRY(kluis_buf_ok(&meta, err));
         const char *base = (const char *)b->text.data;
-        const struct kluis_str text = { p->text_len == 0 ? "" : base + p->text, p->text_len }, side = { p->side_len == 0 ? NULL : base + p->side, p->side_len };
-        KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, INSERT_FTS, "ittt", p->row, text, side, (struct kluis_str){ (const char *)meta.data, meta.len }));
+        const struct kluis_str text = { p->text_len == 0 ? "" : base + p->text, p->text_len },
+                               side = { p->side_len == 0 ? NULL : base + p->side, p->side_len };
+        KLUIS_TRY(
+            kluis_db_run(ix->w.hot, NULL, err, INSERT_FTS, "ittt", p->row, text, side, (struct kluis_str){ (const char *)meta.data, meta.len }));
     }
     /* In memory before the commit, so that no reader can see a row whose key is not there. */
     struct ikey *keys = kluis_calloc(b->n + 1, sizeof *keys);
@@ -472,8 +487,8 @@ kluis_status ibatch_fts(struct index *ix, struct kluis_err *err)
 
 /* ---- one package ---- */
 
-static kluis_status add_row(struct index *ix, const struct index_package *p, const struct index_row *r, int64_t pkg, const struct place *at, int64_t when,
-                            struct kluis_buf *work, struct irow *out, struct kluis_err *err)
+static kluis_status add_row(struct index *ix, const struct index_package *p, const struct index_row *r, int64_t pkg, const struct place *at,
+                            int64_t when, struct kluis_buf *work, struct irow *out, struct kluis_err *err)
 {
     struct ibatch *b = &ix->b;
     bool has_id = r->id.len > 0;
@@ -505,17 +520,20 @@ static kluis_status add_row(struct index *ix, const struct index_package *p, con
     int64_t row = b->next_row++;
     struct ikey key = { when, itie(p->id, r->ordinal) };
     sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(ix->w.hot, &q, err,
-                             "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, ver, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                             "iiiiiiiitb", row, pkg, key.tie, at->conv, key.at, (int64_t)hash, bits, b->version, r->text,
-                             (struct kluis_bytes){ packed == 0 ? NULL : work->data, packed }));
+    KLUIS_TRY(kluis_db_query(
+        ix->w.hot, &q, err,
+        "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, ver, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "iiiiiiiitb", row, pkg, key.tie, at->conv, key.at, (int64_t)hash, bits, b->version, r->text,
+        (struct kluis_bytes){ packed == 0 ? NULL : work->data, packed }));
     if (has_id && sqlite3_bind_int64(q, 11, idkey) != SQLITE_OK) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     kluis_status st = kluis_db_step(ix->w.hot, q, err);
     if (st != KLUIS_END) { return st; }
     b->sightings++;
     b->groups++;
     *out = (struct irow){ 0, row, at->conv, key.at, idkey, hash, has_id };
-    const struct ipending pending = { .row = row, .conv = at->conv, .official = (int32_t)at->official, .platform = (int32_t)at->platform, .leader = true };
+    const struct ipending pending = {
+        .row = row, .conv = at->conv, .official = (int32_t)at->official, .platform = (int32_t)at->platform, .leader = true
+    };
     return ibatch_pend(ix, &pending, r->text, (struct kluis_str){ (const char *)work->data + packed, work->len - packed }, key, err);
 }
 
@@ -523,7 +541,9 @@ static kluis_status add_row(struct index *ix, const struct index_package *p, con
 static void times_of(const struct index_package *p, int64_t *at, int64_t *first, int64_t *last)
 {
     int64_t known = p->received_us == KLUIS_TIME_ABSENT ? 0 : p->received_us;
-    for (size_t i = p->n_rows; i-- > 0;) { if (p->rows[i].sent_us != KLUIS_TIME_ABSENT) { known = p->rows[i].sent_us; } }
+    for (size_t i = p->n_rows; i-- > 0;) {
+        if (p->rows[i].sent_us != KLUIS_TIME_ABSENT) { known = p->rows[i].sent_us; }
+    }
     *first = INT64_MAX;
     *last = INT64_MIN;
     for (size_t i = 0; i < p->n_rows; i++) {
@@ -548,11 +568,12 @@ static kluis_status add(struct index *ix, const struct index_package *p, int64_t
     KLUIS_TRY(kluis_buf_ok(&parties, err));
     const struct kluis_bytes blob = { parties.len == 0 ? (const uint8_t *)"" : parties.data, parties.len };
     KLUIS_TRY(kluis_db_run(db, NULL, err,
-                           "INSERT INTO pkg(id, seq, official, device, platform, conv, link, conv_id, conv_name, type, precision, provenance, verdict, received, self, first,"
+                           "INSERT INTO pkg(id, seq, official, device, platform, conv, link, conv_id, conv_name, type, precision, provenance, "
+                           "verdict, received, self, first,"
                            " last, parties) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)",
-                           "hiiiiiittiittiiiib", p->id, (int64_t)p->sequence, place.official, place.device, place.platform, place.conv, place.link, p->conversation_id,
-                           p->conversation_name, (int64_t)p->conversation_type, (int64_t)p->precision, p->provenance, p->verdict, p->received_us,
-                           p->self == KLUIS_NO_PARTY ? (int64_t)-1 : (int64_t)p->self, first, last, blob));
+                           "hiiiiiittiittiiiib", p->id, (int64_t)p->sequence, place.official, place.device, place.platform, place.conv, place.link,
+                           p->conversation_id, p->conversation_name, (int64_t)p->conversation_type, (int64_t)p->precision, p->provenance, p->verdict,
+                           p->received_us, p->self == KLUIS_NO_PARTY ? (int64_t)-1 : (int64_t)p->self, first, last, blob));
     int64_t pkg = sqlite3_last_insert_rowid(kluis_db_handle(db));
     KLUIS_AUTO_BUF(work, 64 << 20);
     for (size_t i = 0; i < p->n_rows; i++) { KLUIS_TRY(add_row(ix, p, &p->rows[i], pkg, &place, at[i], &work, &rows[i], err)); }
@@ -574,7 +595,8 @@ static kluis_status begin_at(struct index *ix, uint64_t sequence, struct kluis_e
     }
     KLUIS_TRY(ibatch_begin(ix, err));
     if (sequence != (uint64_t)ix->b.sequence + 1) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "package %llu came before package %llu", (unsigned long long)sequence, (unsigned long long)ix->b.sequence + 1);
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "package %llu came before package %llu", (unsigned long long)sequence,
+                          (unsigned long long)ix->b.sequence + 1);
     }
     return KLUIS_OK;
 }

@@ -8,7 +8,10 @@
 
 #include <sqlite3.h>
 
-struct rows { struct irow *list; size_t n, cap; };
+struct rows {
+    struct irow *list;
+    size_t n, cap;
+};
 
 static kluis_status push(struct rows *r, const struct irow *row, struct kluis_err *err)
 {
@@ -23,15 +26,25 @@ static kluis_status push(struct rows *r, const struct irow *row, struct kluis_er
     return KLUIS_OK;
 }
 
-struct target { int64_t pkg, conv, link, first, last; bool several; };
+struct target {
+    int64_t pkg, conv, link, first, last;
+    bool several;
+};
 
 static kluis_status rows_of(struct index *ix, struct kluis_db *unit, int64_t file, const struct target *t, struct rows *out, struct kluis_err *err)
 {
     sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, hash, idkey FROM rec WHERE conv=?1 AND at>=?2 AND at<=?3 AND pkg=?4", "iiii", t->conv, t->first, t->last, t->pkg));
+    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, hash, idkey FROM rec WHERE conv=?1 AND at>=?2 AND at<=?3 AND pkg=?4", "iiii", t->conv,
+                             t->first, t->last, t->pkg));
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
-        const struct irow row = { file, kluis_db_int(q, 0), t->conv, kluis_db_int(q, 1), kluis_db_int(q, 3), (uint32_t)kluis_db_int(q, 2), sqlite3_column_type(q, 3) != SQLITE_NULL };
+        const struct irow row = { file,
+                                  kluis_db_int(q, 0),
+                                  t->conv,
+                                  kluis_db_int(q, 1),
+                                  kluis_db_int(q, 3),
+                                  (uint32_t)kluis_db_int(q, 2),
+                                  sqlite3_column_type(q, 3) != SQLITE_NULL };
         bool hidden = false;
         if (file != 0) { KLUIS_TRY(ihidden(&ix->w, file, row.row, &hidden, err)); }
         if (!hidden) { KLUIS_TRY(push(out, &row, err)); }
@@ -67,10 +80,16 @@ static kluis_status settle_rest(struct index *ix, const struct irow *row, struct
     sqlite3_stmt *q = NULL;
     kluis_status st = row->has_id ? kluis_db_query(ix->w.hot, &q, err, "SELECT id, conv, at, hash, idkey FROM rec WHERE idkey=?1", "i", row->idkey)
                                   : kluis_db_query(ix->w.hot, &q, err,
-                                                   "SELECT id, conv, at, hash, idkey FROM rec WHERE hash=?1 AND idkey IS NULL AND at>=?2 AND at<=?3", "iii", (int64_t)row->hash,
-                                                   row->at - 60000000, row->at + 60000000);
+                                                   "SELECT id, conv, at, hash, idkey FROM rec WHERE hash=?1 AND idkey IS NULL AND at>=?2 AND at<=?3",
+                                                   "iii", (int64_t)row->hash, row->at - 60000000, row->at + 60000000);
     while (st == KLUIS_OK && (st = kluis_db_step(ix->w.hot, q, err)) == KLUIS_OK) {
-        const struct irow r = { 0, kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 4), (uint32_t)kluis_db_int(q, 3), sqlite3_column_type(q, 4) != SQLITE_NULL };
+        const struct irow r = { 0,
+                                kluis_db_int(q, 0),
+                                kluis_db_int(q, 1),
+                                kluis_db_int(q, 2),
+                                kluis_db_int(q, 4),
+                                (uint32_t)kluis_db_int(q, 3),
+                                sqlite3_column_type(q, 4) != SQLITE_NULL };
         st = push(&rest, &r, err);
     }
     if (st == KLUIS_END) { st = KLUIS_OK; }
@@ -115,8 +134,11 @@ static kluis_status take(struct index *ix, const struct target *t, struct rows *
     }
     struct kluis_db *db = ix->w.hot;
     KLUIS_TRY(kluis_db_run(db, NULL, err, "DELETE FROM pkg WHERE no=?1", "i", t->pkg));
-    KLUIS_TRY(kluis_db_exec(db, "DELETE FROM conv WHERE no NOT IN (SELECT conv FROM pkg); DELETE FROM alias WHERE conv NOT IN (SELECT conv FROM pkg);"
-                                "DELETE FROM conv_link WHERE conv NOT IN (SELECT conv FROM pkg); DELETE FROM link WHERE no NOT IN (SELECT link FROM pkg);", err));
+    KLUIS_TRY(
+        kluis_db_exec(db,
+                      "DELETE FROM conv WHERE no NOT IN (SELECT conv FROM pkg); DELETE FROM alias WHERE conv NOT IN (SELECT conv FROM pkg);"
+                      "DELETE FROM conv_link WHERE conv NOT IN (SELECT conv FROM pkg); DELETE FROM link WHERE no NOT IN (SELECT link FROM pkg);",
+                      err));
     KLUIS_TRY(kluis_db_run(db, NULL, err, "UPDATE meta SET v=v+1 WHERE k='catalog'", ""));
     return istore_set(db, "erase", 1, err);
 }
@@ -129,12 +151,21 @@ kluis_status index_remove(struct index *ix, const uint8_t package[32], struct kl
     struct rows all = { 0 }, hot = { 0 };
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(ibatch_begin(ix, err));
-    kluis_status st = kluis_db_query(ix->w.hot, &q, err, "SELECT p.no, p.conv, p.link, p.first, p.last, l.several FROM pkg p JOIN link l ON l.no=p.link WHERE p.id=?1", "h", package);
+    kluis_status st =
+        kluis_db_query(ix->w.hot, &q, err,
+                       "SELECT p.no, p.conv, p.link, p.first, p.last, l.several FROM pkg p JOIN link l ON l.no=p.link WHERE p.id=?1", "h", package);
     if (st == KLUIS_OK) { st = kluis_db_step(ix->w.hot, q, err); }
-    if (st == KLUIS_OK) { t = (struct target){ kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 3), kluis_db_int(q, 4), kluis_db_int(q, 5) != 0 }; }
+    if (st == KLUIS_OK) {
+        t = (struct target){ kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2),
+                             kluis_db_int(q, 3), kluis_db_int(q, 4), kluis_db_int(q, 5) != 0 };
+    }
     kluis_db_done(q);
     ix->b.erasing = true;
-    if (st == KLUIS_OK) { st = take(ix, &t, &all, &hot, err); } else if (st == KLUIS_END) { st = KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no such package in the index"); }
+    if (st == KLUIS_OK) {
+        st = take(ix, &t, &all, &hot, err);
+    } else if (st == KLUIS_END) {
+        st = KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no such package in the index");
+    }
     ix->b.erasing = false;
     imap_clear(&ix->b.settled);
     imap_clear(&ix->b.lengthy);
@@ -164,7 +195,9 @@ static kluis_status fill(struct index *ix, struct kluis_db *db, const char *old,
     KLUIS_TRY(kluis_db_begin(db, err));
     kluis_buf_cstr(&sql, "DELETE FROM main.meta; INSERT INTO main.meta SELECT * FROM old.meta; UPDATE main.meta SET v=v+1 WHERE k='catalog';");
     if (erased) { kluis_buf_cstr(&sql, "UPDATE main.meta SET v=0 WHERE k='erase';"); }
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) { kluis_buf_fmt(&sql, "INSERT INTO main.%s SELECT * FROM old.%s;", tables[i], tables[i]); }
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        kluis_buf_fmt(&sql, "INSERT INTO main.%s SELECT * FROM old.%s;", tables[i], tables[i]);
+    }
     kluis_buf_byte(&sql, 0);
     KLUIS_TRY(kluis_buf_ok(&sql, err));
     KLUIS_TRY(kluis_db_exec(db, (const char *)sql.data, err));

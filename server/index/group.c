@@ -27,12 +27,16 @@ struct member {
     uint64_t ordinal;
     uint8_t package[32], content[32];
     int precision;
-    int64_t group, new_row;   /* index of the leader in the run */
-    int64_t next, last;       /* of a leader: chain of its group's members */
-    bool conflict, several;   /* several: in a group with others now */
-    bool inner;               /* all that its group can depend on was looked at */
+    int64_t group, new_row; /* index of the leader in the run */
+    int64_t next, last;     /* of a leader: chain of its group's members */
+    bool conflict, several; /* several: in a group with others now */
+    bool inner;             /* all that its group can depend on was looked at */
 };
-struct run { struct member *list; size_t n, cap; bool lengthy; };
+struct run {
+    struct member *list;
+    size_t n, cap;
+    bool lengthy;
+};
 
 static const char SELECT_ROW[] = "SELECT id, pkg, tie, at, bits, lead, conv, idkey, text, extra FROM rec WHERE id=?1";
 
@@ -84,7 +88,9 @@ static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, 
     kluis_buf_clear(work);
     iidentity(work, &author);
     size_t n = work->len;
-    struct isame same = { (enum kluis_kind)(m->bits & 15), { NULL, n }, kluis_db_text(q, 8), extra[IEXTRA_TARGET], extra[IEXTRA_VALUE], extra[IEXTRA_EVENT] };
+    struct isame same = {
+        (enum kluis_kind)(m->bits & 15), { NULL, n }, kluis_db_text(q, 8), extra[IEXTRA_TARGET], extra[IEXTRA_VALUE], extra[IEXTRA_EVENT]
+    };
     if (kluis_buf_reserve(work, n + same.text.len + same.target.len + same.value.len + same.event.len + extra[IEXTRA_ID].len + 64) != NULL) {
         same.author.ptr = (const char *)work->data;
         isame_write(work, &same, *has_id);
@@ -164,7 +170,8 @@ static kluis_status search_ids(struct look *l, struct kluis_db *unit, int64_t fi
     while (n == CANDIDATES && l->run->n < most) {
         sqlite3_stmt *q = NULL;
         n = 0;
-        KLUIS_TRY(kluis_db_query(unit, &q, l->err, "SELECT id FROM rec WHERE idkey=?1 AND id>?2 AND id<?3 ORDER BY id LIMIT 64", "iii", l->idkey, last, to));
+        KLUIS_TRY(kluis_db_query(unit, &q, l->err, "SELECT id FROM rec WHERE idkey=?1 AND id>?2 AND id<?3 ORDER BY id LIMIT 64", "iii", l->idkey,
+                                 last, to));
         kluis_status st = KLUIS_OK;
         while ((st = kluis_db_step(unit, q, l->err)) == KLUIS_OK) { rows[n++] = kluis_db_int(q, 0); }
         if (st != KLUIS_END) { return st; }
@@ -193,8 +200,16 @@ static kluis_status gather_ids(struct look *l)
 
 /* ---- a run, outwards from the seed ---- */
 
-struct near { struct ikey key; int64_t file, row; struct kluis_db *unit; };
-struct nears { struct near *list; size_t n, cap; bool older; };
+struct near {
+    struct ikey key;
+    int64_t file, row;
+    struct kluis_db *unit;
+};
+struct nears {
+    struct near *list;
+    size_t n, cap;
+    bool older;
+};
 
 static int by_nearness(const void *a, const void *b, void *ctx)
 {
@@ -203,10 +218,13 @@ static int by_nearness(const void *a, const void *b, void *ctx)
 }
 
 /* Up to CLOSE rows of one file, nearest first; *bound: how far all of them are known, when that is nearer. */
-static kluis_status close_rows(struct look *l, struct nears *s, struct kluis_db *unit, int64_t file, struct ikey edge, int64_t end, struct ikey *bound)
+static kluis_status close_rows(struct look *l, struct nears *s, struct kluis_db *unit, int64_t file, struct ikey edge, int64_t end,
+                               struct ikey *bound)
 {
-    static const char OLDER[] = "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND (at, tie)<(?2, ?3) AND at>=?4 ORDER BY at DESC, tie DESC LIMIT 2000";
-    static const char NEWER[] = "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND (at, tie)>(?2, ?3) AND at<=?4 ORDER BY at, tie LIMIT 2000";
+    static const char OLDER[] =
+        "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND (at, tie)<(?2, ?3) AND at>=?4 ORDER BY at DESC, tie DESC LIMIT 2000";
+    static const char NEWER[] =
+        "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND (at, tie)>(?2, ?3) AND at<=?4 ORDER BY at, tie LIMIT 2000";
     sqlite3_stmt *q = NULL;
     size_t n = 0;
     KLUIS_TRY(kluis_db_query(unit, &q, l->err, s->older ? OLDER : NEWER, "iiii", (int64_t)l->hash, edge.at, edge.tie, end));
@@ -312,7 +330,8 @@ static kluis_status gather_groups_of(struct look *l, struct imap *seen)
         while (n == CANDIDATES) {
             sqlite3_stmt *q = NULL;
             n = 0;
-            KLUIS_TRY(kluis_db_query(unit, &q, l->err, "SELECT id FROM rec WHERE (id=?1 OR lead=?1) AND id>?2 ORDER BY id LIMIT 64", "ii", lead, last));
+            KLUIS_TRY(
+                kluis_db_query(unit, &q, l->err, "SELECT id FROM rec WHERE (id=?1 OR lead=?1) AND id>?2 ORDER BY id LIMIT 64", "ii", lead, last));
             kluis_status st = KLUIS_OK;
             while ((st = kluis_db_step(unit, q, l->err)) == KLUIS_OK) { rows[n++] = kluis_db_int(q, 0); }
             if (st != KLUIS_END) { return st; }
@@ -387,7 +406,9 @@ static void assign(struct run *r, bool has_id)
         struct member *m = &r->list[i];
         m->group = m->last = (int64_t)i;
         m->next = -1;
-        if (!has_id) { while (oldest < i && m->at - r->list[oldest].at > TOLERANCE) { oldest++; } }
+        if (!has_id) {
+            while (oldest < i && m->at - r->list[oldest].at > TOLERANCE) { oldest++; }
+        }
         for (size_t g = oldest; g < i && !r->lengthy; g++) {
             struct member *first = &r->list[g];
             if (first->group != (int64_t)g) { continue; }
@@ -412,7 +433,11 @@ struct ipending *ipending_of(struct index *ix, int64_t row)
     size_t lo = 0, hi = ix->b.n;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (ix->b.pending[mid].row < row) { lo = mid + 1; } else { hi = mid; }
+        if (ix->b.pending[mid].row < row) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
     }
     return lo < ix->b.n && ix->b.pending[lo].row == row ? &ix->b.pending[lo] : NULL;
 }
@@ -455,9 +480,13 @@ static kluis_status pull(struct index *ix, struct member *m, struct kluis_err *e
     struct kluis_str text = kluis_db_text(q, 7), extra[IEXTRAS];
     struct kluis_bytes blob = kluis_db_blob(q, 8);
     sqlite3_stmt *in = NULL;
-    KLUIS_TRY(kluis_db_query(ix->w.hot, &in, err, "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, ver, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                             "iiiiiiiitb", row, kluis_db_int(q, 0), key.tie, kluis_db_int(q, 2), key.at, kluis_db_int(q, 4), kluis_db_int(q, 5), b->version, text, blob));
-    if (sqlite3_column_type(q, 6) != SQLITE_NULL && sqlite3_bind_int64(in, 11, kluis_db_int(q, 6)) != SQLITE_OK) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    KLUIS_TRY(kluis_db_query(
+        ix->w.hot, &in, err,
+        "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, ver, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "iiiiiiiitb", row, kluis_db_int(q, 0), key.tie, kluis_db_int(q, 2), key.at, kluis_db_int(q, 4), kluis_db_int(q, 5), b->version, text, blob));
+    if (sqlite3_column_type(q, 6) != SQLITE_NULL && sqlite3_bind_int64(in, 11, kluis_db_int(q, 6)) != SQLITE_OK) {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
+    }
     kluis_status st = kluis_db_step(ix->w.hot, in, err);
     if (st != KLUIS_END) { return st; }
     if (!iextra_read(blob, extra)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete it and rebuild"); }
@@ -478,7 +507,8 @@ static bool changes(const struct run *r, size_t i)
 {
     const struct member *m = &r->list[i], *first = &r->list[m->group];
     bool leader = m->group == (int64_t)i;
-    return leader != (m->lead == 0) || (!leader && (first->file != m->file || m->lead != first->row)) || m->conflict != ((m->bits & IBITS_CONFLICT) != 0);
+    return leader != (m->lead == 0) || (!leader && (first->file != m->file || m->lead != first->row)) ||
+           m->conflict != ((m->bits & IBITS_CONFLICT) != 0);
 }
 
 static kluis_status apply(struct index *ix, struct run *r, bool force, struct kluis_err *err)
@@ -494,7 +524,11 @@ static kluis_status apply(struct index *ix, struct run *r, bool force, struct kl
         if (m->new_row == 0) { continue; }
         ix->b.groups += (is ? 1 : 0) - (was ? 1 : 0);
         ix->b.conflicts += (is && m->conflict ? 1 : 0) - (was && (m->bits & IBITS_CONFLICT) != 0 ? 1 : 0);
-        if (m->file != 0) { KLUIS_TRY(pull(ix, m, err)); } else if (m->row < ix->b.first) { KLUIS_TRY(remember(ix, m, err)); }
+        if (m->file != 0) {
+            KLUIS_TRY(pull(ix, m, err));
+        } else if (m->row < ix->b.first) {
+            KLUIS_TRY(remember(ix, m, err));
+        }
     }
     for (size_t i = 0; i < r->n; i++) {
         const struct member *m = &r->list[i];

@@ -7,7 +7,11 @@ enum { HIT_BYTES = 64 << 20, SIGHTINGS_MAX = 1000 };
 
 static const char DAMAGED[] = "a record of the index is damaged: delete the index and rebuild it";
 
-struct shown { int64_t pkg, tie, at, bits, lead, conv, idkey; bool has_id; struct kluis_str extra[IEXTRAS], text; };
+struct shown {
+    int64_t pkg, tie, at, bits, lead, conv, idkey;
+    bool has_id;
+    struct kluis_str extra[IEXTRAS], text;
+};
 
 static bool load_row(sqlite3_stmt *q, struct kluis_arena *a, struct shown *r)
 {
@@ -45,8 +49,10 @@ static kluis_status package_of(struct iconn *c, const struct shown *r, struct kl
 {
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(c->hot, &q, err,
-                             "SELECT k.id, p.name, k.conv_id, k.conv_name, k.type, k.precision, k.provenance, k.verdict, k.parties FROM pkg k JOIN platform p ON p.no=k.platform"
-                             " WHERE k.no=?1", "i", r->pkg));
+                             "SELECT k.id, p.name, k.conv_id, k.conv_name, k.type, k.precision, k.provenance, k.verdict, k.parties FROM pkg k JOIN "
+                             "platform p ON p.no=k.platform"
+                             " WHERE k.no=?1",
+                             "i", r->pkg));
     kluis_status st = kluis_db_step(c->hot, q, err);
     int64_t author = r->bits >> 24;
     if (st == KLUIS_END || (st == KLUIS_OK && !kluis_db_fixed(q, 0, h->package, 32))) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
@@ -70,9 +76,13 @@ static kluis_status package_of(struct iconn *c, const struct shown *r, struct kl
     return st;
 }
 
-struct sightings { struct index_sighting *list; size_t n, cap; };
+struct sightings {
+    struct index_sighting *list;
+    size_t n, cap;
+};
 
-static kluis_status add_sighting(struct iconn *c, struct kluis_arena *a, struct sightings *s, int64_t pkg, int64_t tie, int64_t at, int64_t bits, bool differs, struct kluis_err *err)
+static kluis_status add_sighting(struct iconn *c, struct kluis_arena *a, struct sightings *s, int64_t pkg, int64_t tie, int64_t at, int64_t bits,
+                                 bool differs, struct kluis_err *err)
 {
     if (s->n == SIGHTINGS_MAX) { return KLUIS_OK; }
     if (s->n == s->cap) {
@@ -87,7 +97,9 @@ static kluis_status add_sighting(struct iconn *c, struct kluis_arena *a, struct 
     KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT k.id, o.name FROM pkg k JOIN official o ON o.no=k.official WHERE k.no=?1", "i", pkg));
     kluis_status st = kluis_db_step(c->hot, q, err);
     struct index_sighting *x = &s->list[s->n];
-    *x = (struct index_sighting){ .ordinal = (uint64_t)tie & INDEX_ORDINAL_MAX, .sent_us = (bits >> 7 & 1) != 0 ? KLUIS_TIME_ABSENT : at, .differs = differs };
+    *x = (struct index_sighting){ .ordinal = (uint64_t)tie & INDEX_ORDINAL_MAX,
+                                  .sent_us = (bits >> 7 & 1) != 0 ? KLUIS_TIME_ABSENT : at,
+                                  .differs = differs };
     if (st == KLUIS_END || (st == KLUIS_OK && !kluis_db_fixed(q, 0, x->package, 32))) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
     if (st == KLUIS_OK) {
         x->official = kluis_arena_str(a, kluis_db_text(q, 1));
@@ -97,7 +109,8 @@ static kluis_status add_sighting(struct iconn *c, struct kluis_arena *a, struct 
     return st;
 }
 
-static kluis_status members(struct iconn *c, struct kluis_db *unit, int64_t leader, struct kluis_arena *a, struct sightings *s, bool differs, struct kluis_err *err)
+static kluis_status members(struct iconn *c, struct kluis_db *unit, int64_t leader, struct kluis_arena *a, struct sightings *s, bool differs,
+                            struct kluis_err *err)
 {
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT pkg, tie, at, bits FROM rec WHERE id=?1 OR lead=?1 ORDER BY at, tie", "i", leader));
@@ -111,8 +124,8 @@ static kluis_status members(struct iconn *c, struct kluis_db *unit, int64_t lead
 }
 
 /* The other groups under the same platform id, wherever they are. */
-static kluis_status rivals(struct index *ix, struct iconn *c, struct kluis_db *own, int64_t leader, const struct shown *r, struct kluis_arena *a, struct sightings *s,
-                           struct kluis_err *err)
+static kluis_status rivals(struct index *ix, struct iconn *c, struct kluis_db *own, int64_t leader, const struct shown *r, struct kluis_arena *a,
+                           struct sightings *s, struct kluis_err *err)
 {
     for (size_t i = 0; i <= c->catalog.n; i++) {
         struct kluis_db *unit = c->hot;
@@ -123,11 +136,13 @@ static kluis_status rivals(struct index *ix, struct iconn *c, struct kluis_db *o
         }
         sqlite3_stmt *q = NULL;
         size_t n = 0;
-        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, extra, bits FROM rec WHERE idkey=?1 AND lead IS NULL AND conv=?2 ORDER BY at, tie", "ii", r->idkey, r->conv));
+        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, extra, bits FROM rec WHERE idkey=?1 AND lead IS NULL AND conv=?2 ORDER BY at, tie", "ii",
+                                 r->idkey, r->conv));
         kluis_status st = KLUIS_OK;
         while (n < 64 && (st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
             struct kluis_str extra[IEXTRAS];
-            bool same = iextra_read(kluis_db_blob(q, 1), extra) && kluis_str_eq(extra[IEXTRA_ID], r->extra[IEXTRA_ID]) && (kluis_db_int(q, 2) & 15) == (r->bits & 15);
+            bool same = iextra_read(kluis_db_blob(q, 1), extra) && kluis_str_eq(extra[IEXTRA_ID], r->extra[IEXTRA_ID]) &&
+                        (kluis_db_int(q, 2) & 15) == (r->bits & 15);
             if (same && !(unit == own && kluis_db_int(q, 0) == leader)) { rows[n++] = kluis_db_int(q, 0); }
         }
         kluis_db_done(q);
@@ -141,7 +156,8 @@ static kluis_status rivals(struct index *ix, struct iconn *c, struct kluis_db *o
     return KLUIS_OK;
 }
 
-kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct iquery *query, const struct index_sink *sink, struct kluis_err *err)
+kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct iquery *query,
+                       const struct index_sink *sink, struct kluis_err *err)
 {
     KLUIS_AUTO(kluis_arena) a = kluis_arena_new(HIT_BYTES);
     if (a == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
@@ -187,10 +203,20 @@ kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit,
 
 /* ---- around ---- */
 
-struct spot { struct kluis_db *unit; int64_t file, row; struct ikey key; };
+struct spot {
+    struct kluis_db *unit;
+    int64_t file, row;
+    struct ikey key;
+};
 
 /* One file's part of a conversation, walked from the anchor one way. */
-struct walk { struct kluis_db *unit; int64_t file, shadows; sqlite3_stmt *q; struct spot at; bool more; };
+struct walk {
+    struct kluis_db *unit;
+    int64_t file, shadows;
+    sqlite3_stmt *q;
+    struct spot at;
+    bool more;
+};
 
 static kluis_status advance(struct iconn *c, struct walk *w, int64_t conv, struct kluis_err *err)
 {
@@ -207,7 +233,8 @@ static kluis_status advance(struct iconn *c, struct walk *w, int64_t conv, struc
         sqlite3_stmt *q = NULL;
         KLUIS_TRY(kluis_db_query(w->unit, &q, err,
                                  "SELECT 1 FROM rec r WHERE r.id=?1 AND r.lead IS NOT NULL AND ((SELECT conv FROM rec WHERE id=r.lead)=?2"
-                                 " OR EXISTS(SELECT 1 FROM rec m WHERE m.lead=r.lead AND m.conv=?2 AND (m.at, m.tie)<(r.at, r.tie)))", "ii", w->at.row, conv));
+                                 " OR EXISTS(SELECT 1 FROM rec m WHERE m.lead=r.lead AND m.conv=?2 AND (m.at, m.tie)<(r.at, r.tie)))",
+                                 "ii", w->at.row, conv));
         st = kluis_db_step(w->unit, q, err);
         kluis_db_done(q);
         if (st == KLUIS_END) { return KLUIS_OK; }
@@ -215,7 +242,8 @@ static kluis_status advance(struct iconn *c, struct walk *w, int64_t conv, struc
     }
 }
 
-static kluis_status walk(struct index *ix, struct iconn *c, int64_t conv, struct ikey from, bool back, unsigned want, struct spot *out, size_t *n, struct kluis_err *err)
+static kluis_status walk(struct index *ix, struct iconn *c, int64_t conv, struct ikey from, bool back, unsigned want, struct spot *out, size_t *n,
+                         struct kluis_err *err)
 {
     static const char BACK[] = "SELECT id, at, tie FROM rec WHERE conv=?1 AND (at, tie)<(?2, ?3) ORDER BY at DESC, tie DESC";
     static const char FORTH[] = "SELECT id, at, tie FROM rec WHERE conv=?1 AND (at, tie)>(?2, ?3) ORDER BY at, tie";
@@ -252,7 +280,8 @@ static kluis_status walk(struct index *ix, struct iconn *c, int64_t conv, struct
 }
 
 /* The record itself, or the sighting that stands for it in its conversation. */
-static kluis_status locate(struct index *ix, struct iconn *c, const uint8_t package[32], uint64_t ordinal, int64_t *conv, struct spot *out, struct kluis_err *err)
+static kluis_status locate(struct index *ix, struct iconn *c, const uint8_t package[32], uint64_t ordinal, int64_t *conv, struct spot *out,
+                           struct kluis_err *err)
 {
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT no, conv, first, last FROM pkg WHERE id=?1", "h", package));
@@ -269,8 +298,8 @@ static kluis_status locate(struct index *ix, struct iconn *c, const uint8_t pack
             file = c->catalog.list[i - 1].file;
             KLUIS_TRY(istore_period(ix, c, &c->catalog.list[i - 1], &unit, err));
         }
-        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, lead FROM rec WHERE conv=?1 AND at>=?2 AND at<=?3 AND tie=?4 AND pkg=?5", "iiiii", *conv, first, last,
-                                 itie(package, ordinal), pkg));
+        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, lead FROM rec WHERE conv=?1 AND at>=?2 AND at<=?3 AND tie=?4 AND pkg=?5", "iiiii",
+                                 *conv, first, last, itie(package, ordinal), pkg));
         bool hidden = true;
         int64_t lead = 0;
         while (hidden && (st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
@@ -283,7 +312,8 @@ static kluis_status locate(struct index *ix, struct iconn *c, const uint8_t pack
         if (st != KLUIS_OK && st != KLUIS_END) { return st; }
         if (hidden) { continue; }
         if (lead == 0) { return KLUIS_OK; }
-        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, tie FROM rec WHERE (id=?1 OR lead=?1) AND conv=?2 ORDER BY at, tie LIMIT 1", "ii", lead, *conv));
+        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, tie FROM rec WHERE (id=?1 OR lead=?1) AND conv=?2 ORDER BY at, tie LIMIT 1", "ii",
+                                 lead, *conv));
         KLUIS_TRY(kluis_db_step(unit, q, err));
         *out = (struct spot){ unit, file, kluis_db_int(q, 0), { kluis_db_int(q, 1), kluis_db_int(q, 2) } };
         kluis_db_done(q);
@@ -292,8 +322,8 @@ static kluis_status locate(struct index *ix, struct iconn *c, const uint8_t pack
     return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no record %llu in that package", (unsigned long long)ordinal);
 }
 
-static kluis_status around(struct index *ix, struct iconn *c, const uint8_t package[32], uint64_t ordinal, unsigned before, unsigned after, const struct index_sink *sink,
-                           struct kluis_err *err)
+static kluis_status around(struct index *ix, struct iconn *c, const uint8_t package[32], uint64_t ordinal, unsigned before, unsigned after,
+                           const struct index_sink *sink, struct kluis_err *err)
 {
     struct spot anchor = { 0 }, list[INDEX_PAGE_MAX];
     int64_t conv = 0;
@@ -309,7 +339,8 @@ static kluis_status around(struct index *ix, struct iconn *c, const uint8_t pack
     return KLUIS_OK;
 }
 
-kluis_status index_around(struct index *ix, const uint8_t package[32], uint64_t ordinal, unsigned before, unsigned after, const struct index_sink *sink, struct kluis_err *err)
+kluis_status index_around(struct index *ix, const uint8_t package[32], uint64_t ordinal, unsigned before, unsigned after,
+                          const struct index_sink *sink, struct kluis_err *err)
 {
     if (before > INDEX_PAGE_MAX || after > INDEX_PAGE_MAX || ordinal > INDEX_ORDINAL_MAX) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "at most %d messages each way", INDEX_PAGE_MAX);

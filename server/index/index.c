@@ -28,13 +28,17 @@ static kluis_status open_files(struct index *ix, const uint8_t master[32], struc
         ikeys_hot(ix->keys, hot);
     }
     KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, hot, err));
-    if (stat(path, &st) != 0 || st.st_size == 0) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s is gone: delete the index and rebuild it", hot); }
+    if (stat(path, &st) != 0 || st.st_size == 0) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s is gone: delete the index and rebuild it", hot);
+    }
     KLUIS_TRY(istore_connect(ix, hot, false, true, &ix->w.hot, err));
     KLUIS_TRY(istore_catalog(&ix->w, err));
     for (size_t i = 0; i < ix->w.catalog.n; i++) {
         struct kluis_db *unit = NULL;
         kluis_status rc = istore_period(ix, &ix->w, &ix->w.catalog.list[i], &unit, err);
-        if (rc == KLUIS_E_IO) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s is gone: delete the index and rebuild it", ix->w.catalog.list[i].name); }
+        if (rc == KLUIS_E_IO) {
+            return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s is gone: delete the index and rebuild it", ix->w.catalog.list[i].name);
+        }
         KLUIS_TRY(rc);
     }
     KLUIS_TRY(imove_clean(ix, err));
@@ -125,7 +129,9 @@ static kluis_status statistics(struct index *ix, struct iconn *c, struct index_s
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT count(*) FROM pkg", ""));
     KLUIS_TRY(kluis_db_step(c->hot, q, err));
-    *out = (struct index_stats){ .records = (uint64_t)v[0], .sightings = (uint64_t)v[1], .conflicts = (uint64_t)v[2], .packages = (uint64_t)kluis_db_int(q, 0) };
+    *out = (struct index_stats){
+        .records = (uint64_t)v[0], .sightings = (uint64_t)v[1], .conflicts = (uint64_t)v[2], .packages = (uint64_t)kluis_db_int(q, 0)
+    };
     kluis_db_done(q);
     char(*names)[IKEYS_NAME] = kluis_calloc(IKEYS_MAX, IKEYS_NAME);
     if (names == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
@@ -155,7 +161,9 @@ kluis_status index_statistics(struct index *ix, struct index_stats *out, struct 
     return rc;
 }
 
-struct sum { uint64_t lane[4], n; };
+struct sum {
+    uint64_t lane[4], n;
+};
 
 /* Groups of one file, each as the digest of its sightings in order, added up: addition does not care about order. */
 static kluis_status digest_file(struct iconn *c, struct kluis_db *unit, int64_t file, struct sum *sum, struct kluis_err *err)

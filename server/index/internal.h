@@ -35,7 +35,7 @@ size_t ikeys_list(struct ikeys *k, char (*names)[IKEYS_NAME], size_t max);
 enum { IVFS_PAGE = 4096, IVFS_RESERVE = 32 };
 struct ivfs;
 KLUIS_MUSTUSE kluis_status ivfs_new(struct ivfs **out, struct ikeys *keys, struct kluis_err *err); /* keys: borrowed */
-void ivfs_free(struct ivfs *v);        /* after every connection is closed */
+void ivfs_free(struct ivfs *v);                                                                    /* after every connection is closed */
 const char *ivfs_name(const struct ivfs *v);
 
 /* ---- token.c: words of a text, and FTS5's tokenizer "kluis" and function kluis_rank ---------------- */
@@ -45,10 +45,19 @@ int itoken_register(struct sqlite3 *db); /* an SQLite result code */
 
 /* ---- query.c ---------------------------------------------------------------------------------------- */
 enum { IPHRASES = 32, IPHRASE_WORDS = 32, IMARKS_MAX = 256 };
-struct iphrase { struct kluis_arena *arena; struct kluis_str words[IPHRASE_WORDS]; size_t n; bool prefix; };
-struct iquery { struct iphrase phrases[IPHRASES]; size_t n_phrases; }; /* what is wanted, for marks */
+struct iphrase {
+    struct kluis_arena *arena;
+    struct kluis_str words[IPHRASE_WORDS];
+    size_t n;
+    bool prefix;
+};
+struct iquery {
+    struct iphrase phrases[IPHRASES];
+    size_t n_phrases;
+}; /* what is wanted, for marks */
 /* Appends an FTS5 expression over the columns text, side and meta.  `everything`: an expression that every record matches. */
-KLUIS_MUSTUSE kluis_status iquery_parse(struct kluis_str text, const char *everything, struct kluis_arena *arena, struct kluis_buf *fts, struct iquery *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status iquery_parse(struct kluis_str text, const char *everything, struct kluis_arena *arena, struct kluis_buf *fts,
+                                        struct iquery *out, struct kluis_err *err);
 /* Pairs of byte offsets into text; returns how many pairs. */
 size_t iquery_marks(const struct iquery *q, struct kluis_str text, struct kluis_arena *arena, const uint32_t **out);
 
@@ -57,7 +66,9 @@ enum { IREADERS_MAX = 16, IPERIODS_MAX = 900, ICOLD = 1, IBITS_CONFLICT = 1 << 6
 /* rec.bits: kind 0-3, zone assumed 4, by the official 5, conflict 6, time absent 7, offset + 1440 from 12, author + 1 from 24 */
 
 /* The order of records everywhere: time, then package id and ordinal (39 bits of the one, 24 of the other). */
-struct ikey { int64_t at, tie; };
+struct ikey {
+    int64_t at, tie;
+};
 static inline int ikey_cmp(struct ikey a, struct ikey b)
 {
     if (a.at != b.at) { return a.at < b.at ? -1 : 1; }
@@ -66,37 +77,73 @@ static inline int ikey_cmp(struct ikey a, struct ikey b)
 int64_t itie(const uint8_t package[32], uint64_t ordinal);
 
 /* One closed period: an immutable file whose records' groups begin in [from, to). */
-struct iperiod { int64_t file; char name[IKEYS_NAME]; int64_t from, to, rows, shadows; };
-struct icatalog { int64_t version; size_t n; struct iperiod *list; }; /* oldest first */
+struct iperiod {
+    int64_t file;
+    char name[IKEYS_NAME];
+    int64_t from, to, rows, shadows;
+};
+struct icatalog {
+    int64_t version;
+    size_t n;
+    struct iperiod *list;
+}; /* oldest first */
 
 /* A connection to the hot file and, as needed, to period files; one thread at a time. */
 struct iconn {
     struct kluis_db *hot;
-    uint64_t epoch;                         /* of the hot file it has open */
+    uint64_t epoch; /* of the hot file it has open */
     struct icatalog catalog;
-    struct { int64_t file; struct kluis_db *db; } *open;
+    struct {
+        int64_t file;
+        struct kluis_db *db;
+    } * open;
     size_t n_open, cap_open;
 };
 
 /* Keys of the hot rows by row number, so that a search need not fetch every hit to know its time. */
 enum { IBLOCK = 256 };
-struct ihot { pthread_rwlock_t lock; int64_t base; struct ikey *keys; int64_t *newest; size_t n, cap; }; /* newest[i]: greatest `at` in blocks 0..i */
+struct ihot {
+    pthread_rwlock_t lock;
+    int64_t base;
+    struct ikey *keys;
+    int64_t *newest;
+    size_t n, cap;
+}; /* newest[i]: greatest `at` in blocks 0..i */
 
-struct ipending { struct ikey key; int64_t row; size_t text, text_len, side, side_len; int64_t conv; int32_t official, platform; bool leader, several, settled; };
-struct idirty { int64_t row; bool had; char *meta; };
-struct imap { struct { int64_t key; size_t value; } *slot; size_t n, cap; };  /* row numbers, none of them 0, to a place */
-bool imap_get(const struct imap *m, int64_t key, size_t *value);              /* value may be NULL */
+struct ipending {
+    struct ikey key;
+    int64_t row;
+    size_t text, text_len, side, side_len;
+    int64_t conv;
+    int32_t official, platform;
+    bool leader, several, settled;
+};
+struct idirty {
+    int64_t row;
+    bool had;
+    char *meta;
+};
+struct imap {
+    struct {
+        int64_t key;
+        size_t value;
+    } * slot;
+    size_t n, cap;
+};                                                               /* row numbers, none of them 0, to a place */
+bool imap_get(const struct imap *m, int64_t key, size_t *value); /* value may be NULL */
 KLUIS_MUSTUSE kluis_status imap_put(struct imap *m, int64_t key, size_t value, struct kluis_err *err);
 void imap_clear(struct imap *m);
-struct ibatch {                             /* what the open transaction has not given to FTS5 yet */
+struct ibatch { /* what the open transaction has not given to FTS5 yet */
     bool open;
-    int64_t first;                          /* row of pending[0]; rows before it are in FTS5 as `dirty` says */
-    struct ipending *pending; size_t n, cap;
-    struct idirty *dirty; size_t n_dirty, cap_dirty;
+    int64_t first; /* row of pending[0]; rows before it are in FTS5 as `dirty` says */
+    struct ipending *pending;
+    size_t n, cap;
+    struct idirty *dirty;
+    size_t n_dirty, cap_dirty;
     struct imap dirty_at;
-    int64_t package_row;                    /* first row of the package that is being added; 0: none */
-    bool erasing;                           /* then: */
-    struct imap settled, lengthy;           /* hot rows whose group is right already; ids of more sightings than are told apart */
+    int64_t package_row;          /* first row of the package that is being added; 0: none */
+    bool erasing;                 /* then: */
+    struct imap settled, lengthy; /* hot rows whose group is right already; ids of more sightings than are told apart */
     struct kluis_buf text;
     int64_t next_row, version, sequence, sightings, groups, conflicts;
 };
@@ -106,23 +153,25 @@ struct index {
     char dir[KLUIS_PATH_MAX];
     struct ikeys *keys;
     struct ivfs *vfs;
-    struct iconn w;                         /* the writer's */
+    struct iconn w; /* the writer's */
     struct ibatch b;
     struct ihot hot;
-    struct imove *move;                     /* a period file being made */
-    int64_t move_min;                       /* closed records that are worth a rebuild */
-    int64_t target_rows;                    /* records of one period file, about */
-    pthread_rwlock_t life;                  /* searching: shared; erasing: alone */
-    pthread_mutex_t lock;                   /* what follows */
+    struct imove *move;    /* a period file being made */
+    int64_t move_min;      /* closed records that are worth a rebuild */
+    int64_t target_rows;   /* records of one period file, about */
+    pthread_rwlock_t life; /* searching: shared; erasing: alone */
+    pthread_mutex_t lock;  /* what follows */
     pthread_cond_t free_reader;
-    struct iconn *readers[IREADERS_MAX]; size_t n_readers, n_made;
+    struct iconn *readers[IREADERS_MAX];
+    size_t n_readers, n_made;
     uint64_t epoch;
     int64_t watermark;
 };
 
 /* A new file with its tables.  A period file is left in the one transaction that fills it. */
 KLUIS_MUSTUSE kluis_status istore_create(struct index *ix, const char *name, bool hot, struct kluis_db **out, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status istore_connect(struct index *ix, const char *name, bool immutable, bool writer, struct kluis_db **out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status istore_connect(struct index *ix, const char *name, bool immutable, bool writer, struct kluis_db **out,
+                                          struct kluis_err *err);
 /* Commits, closes and fsyncs a period file that was created, so that it may be named in the catalogue. */
 KLUIS_MUSTUSE kluis_status istore_finish(struct index *ix, const char *name, struct kluis_db **db, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status istore_delete(struct index *ix, const char *name, struct kluis_err *err); /* the file and its key */
@@ -136,14 +185,14 @@ KLUIS_MUSTUSE kluis_status istore_reader(struct index *ix, struct iconn **out, s
 void istore_return(struct index *ix, struct iconn *c);
 KLUIS_MUSTUSE kluis_status ihot_load(struct index *ix, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int64_t first, struct kluis_err *err);
-void ihot_cut(struct ihot *h, int64_t next);    /* forgets rows from `next` on */
+void ihot_cut(struct ihot *h, int64_t next);                              /* forgets rows from `next` on */
 void index_tune(struct index *ix, int64_t move_min, int64_t target_rows); /* for tests */
 
 /* ---- add.c, group.c ---------------------------------------------------------------------------------- */
 enum { IEXTRA_ID, IEXTRA_TARGET, IEXTRA_VALUE, IEXTRA_EVENT, IEXTRA_QUOTE, IEXTRA_ATTACHMENTS, IEXTRA_LOSS, IEXTRAS };
 void iextra_write(struct kluis_buf *b, const struct kluis_str s[IEXTRAS]);
 bool iextra_read(struct kluis_bytes blob, struct kluis_str s[IEXTRAS]);
-void iside_write(struct kluis_buf *b, const struct kluis_str s[IEXTRAS]);         /* what FTS5 gets of them */
+void iside_write(struct kluis_buf *b, const struct kluis_str s[IEXTRAS]); /* what FTS5 gets of them */
 void iparties_write(struct kluis_buf *b, const struct index_package *p);
 bool iparty_read(struct kluis_bytes blob, uint32_t i, struct kluis_party *out);
 /* Who somebody is, for comparing: the number in a WhatsApp id, else the platform's id, else the number, else the name; '+…', 'i…', 'n…'. */
@@ -152,27 +201,35 @@ void iidentity(struct kluis_buf *b, const struct kluis_party *p);
 KLUIS_MUSTUSE kluis_status imeta_of(struct kluis_db *hot, struct kluis_db *unit, int64_t leader, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status ibatch_begin(struct index *ix, struct kluis_err *err);
 void ibatch_rollback(struct index *ix);
-KLUIS_MUSTUSE kluis_status ibatch_fts(struct index *ix, struct kluis_err *err);    /* gives FTS5 what is pending */
+KLUIS_MUSTUSE kluis_status ibatch_fts(struct index *ix, struct kluis_err *err); /* gives FTS5 what is pending */
 /* A new hot row's text for FTS5. */
-KLUIS_MUSTUSE kluis_status ibatch_pend(struct index *ix, const struct ipending *p, struct kluis_str text, struct kluis_str side, struct ikey key, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status ibatch_pend(struct index *ix, const struct ipending *p, struct kluis_str text, struct kluis_str side, struct ikey key,
+                                       struct kluis_err *err);
 /* What FTS5 has of an older hot row, kept once before its group changes.  _add takes meta over when OK. */
 struct idirty *idirty_of(struct ibatch *b, int64_t row);
 KLUIS_MUSTUSE kluis_status idirty_add(struct ibatch *b, const struct idirty *d, struct kluis_err *err);
 struct ipending *ipending_of(struct index *ix, int64_t row); /* NULL: FTS5 has it already */
 /* Where to look for a record's likes. */
-struct irow { int64_t file, row, conv, at, idkey; uint32_t hash; bool has_id; };
+struct irow {
+    int64_t file, row, conv, at, idkey;
+    uint32_t hash;
+    bool has_id;
+};
 /* Makes the groups around a record what the rule says; `row` gone meanwhile is fine.  `pull`: brings them all into the hot file. */
 KLUIS_MUSTUSE kluis_status igroup_settle(struct index *ix, const struct irow *row, bool pull, struct kluis_err *err);
 uint32_t ihash(const char *p, size_t n, uint32_t seed);
 /* The bytes by which two records are the same message; author: identity, or empty. */
-struct isame { enum kluis_kind kind; struct kluis_str author, text, target, value, event; };
+struct isame {
+    enum kluis_kind kind;
+    struct kluis_str author, text, target, value, event;
+};
 void isame_write(struct kluis_buf *b, const struct isame *s, bool exact);
 
 /* ---- move.c: from the hot file to closed periods, and erasing ----------------------------------------- */
-void imove_free(struct index *ix);              /* gives up what is being made */
+void imove_free(struct index *ix);                                               /* gives up what is being made */
 KLUIS_MUSTUSE kluis_status imove_clean(struct index *ix, struct kluis_err *err); /* removes files that the catalogue does not name */
 
-kluis_status imove_refill(struct kluis_db *hot, struct kluis_err *err);  /* FTS5 of the hot file anew, from its rows */
+kluis_status imove_refill(struct kluis_db *hot, struct kluis_err *err); /* FTS5 of the hot file anew, from its rows */
 /* Takes a hot row out of FTS5.  meta: what it was entered with, NULL: what its group says now. */
 kluis_status imove_unindex(struct kluis_db *hot, int64_t row, const char *meta, struct kluis_err *err);
 /* A new hot file and key; the former's are destroyed.  erased: nothing is left to erase, says so in the new file. */

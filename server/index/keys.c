@@ -13,7 +13,10 @@
 #define LABEL "chatkluis-index-keys-v1"
 enum { FILE_MAX = 256 << 10 };
 
-struct secret { uint8_t master[32]; uint8_t key[IKEYS_MAX][32]; };
+struct secret {
+    uint8_t master[32];
+    uint8_t key[IKEYS_MAX][32];
+};
 struct ikeys {
     pthread_mutex_t lock;
     char path[KLUIS_PATH_MAX];
@@ -100,10 +103,14 @@ static kluis_status load(struct ikeys *k, struct kluis_err *err)
     (void)kluis_wire_fixed(&w, nonce, sizeof nonce);
     struct kluis_bytes sealed = kluis_wire_get(&w, FILE_MAX);
     (void)kluis_wire_fixed(&w, tag, sizeof tag);
-    if (w.bad || kluis_wire_more(&w)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index keys are damaged or of another version: delete the index and rebuild it"); }
+    if (w.bad || kluis_wire_more(&w)) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index keys are damaged or of another version: delete the index and rebuild it");
+    }
     uint8_t *plain = file.data + (sealed.ptr - file.data);
     kluis_status rc = crypt(k, salt, nonce, plain, sealed.len, tag, false, err);
-    if (rc == KLUIS_OK && !parse(k, (struct kluis_bytes){ plain, sealed.len })) { rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index keys are malformed"); }
+    if (rc == KLUIS_OK && !parse(k, (struct kluis_bytes){ plain, sealed.len })) {
+        rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index keys are malformed");
+    }
     kluis_wipe(plain, sealed.len);
     return rc;
 }

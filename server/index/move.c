@@ -14,13 +14,24 @@
 
 enum { STEP = 5000, OUTPUTS = 64, SHRINK_PAGES = 8192 };
 
-struct entry { struct ikey key; int64_t file, row, ver, lead, lead_at, new_row; int out; bool several; };
-struct output { struct iperiod period; struct kluis_db *db; };
+struct entry {
+    struct ikey key;
+    int64_t file, row, ver, lead, lead_at, new_row;
+    int out;
+    bool several;
+};
+struct output {
+    struct iperiod period;
+    struct kluis_db *db;
+};
 struct imove {
-    struct entry *list; size_t n, cap, next;
-    size_t *by_source;                     /* positions in list, by file and row */
-    struct output out[OUTPUTS]; int n_out;
-    struct iperiod old; bool has_old;
+    struct entry *list;
+    size_t n, cap, next;
+    size_t *by_source; /* positions in list, by file and row */
+    struct output out[OUTPUTS];
+    int n_out;
+    struct iperiod old;
+    bool has_old;
 };
 
 static const char INSERT_FTS[] = "INSERT INTO fts(rowid, text, side, meta) VALUES(?1, ?2, ?3, ?4)";
@@ -72,11 +83,18 @@ static kluis_status push(struct imove *mv, const struct entry *e, struct kluis_e
 static kluis_status load(struct imove *mv, struct kluis_db *unit, struct iconn *c, int64_t file, int64_t before, struct kluis_err *err)
 {
     sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT r.id, r.at, r.tie, r.ver, r.lead, CASE WHEN r.lead IS NULL THEN r.at ELSE (SELECT l.at FROM rec l WHERE l.id=r.lead) END FROM rec r", ""));
+    KLUIS_TRY(kluis_db_query(
+        unit, &q, err,
+        "SELECT r.id, r.at, r.tie, r.ver, r.lead, CASE WHEN r.lead IS NULL THEN r.at ELSE (SELECT l.at FROM rec l WHERE l.id=r.lead) END FROM rec r",
+        ""));
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
-        struct entry e = { .file = file, .row = kluis_db_int(q, 0), .key = { kluis_db_int(q, 1), kluis_db_int(q, 2) }, .ver = kluis_db_int(q, 3),
-                           .lead = kluis_db_int(q, 4), .lead_at = kluis_db_int(q, 5) };
+        struct entry e = { .file = file,
+                           .row = kluis_db_int(q, 0),
+                           .key = { kluis_db_int(q, 1), kluis_db_int(q, 2) },
+                           .ver = kluis_db_int(q, 3),
+                           .lead = kluis_db_int(q, 4),
+                           .lead_at = kluis_db_int(q, 5) };
         if (e.lead_at >= before) { continue; }
         bool hidden = false;
         if (file != 0) { KLUIS_TRY(ihidden(c, file, e.row, &hidden, err)); }
@@ -111,7 +129,11 @@ static struct entry *source(struct imove *mv, int64_t file, int64_t row)
     size_t lo = 0, hi = mv->n;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (source_cmp(&mv->list[mv->by_source[mid]], file, row) < 0) { lo = mid + 1; } else { hi = mid; }
+        if (source_cmp(&mv->list[mv->by_source[mid]], file, row) < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
     }
     if (lo == mv->n || source_cmp(&mv->list[mv->by_source[lo]], file, row) != 0) { return NULL; }
     return &mv->list[mv->by_source[lo]];
@@ -156,7 +178,9 @@ static kluis_status create_outputs(struct index *ix, struct imove *mv, struct kl
     for (int i = 0; i < mv->n_out; i++) {
         struct iperiod *p = &mv->out[i].period;
         int64_t first = INT64_MAX;
-        for (size_t k = 0; k < mv->n; k++) { if (mv->list[k].out == i && mv->list[k].lead_at < first) { first = mv->list[k].lead_at; } }
+        for (size_t k = 0; k < mv->n; k++) {
+            if (mv->list[k].out == i && mv->list[k].lead_at < first) { first = mv->list[k].lead_at; }
+        }
         int y = 0, m = 0, d = 0;
         const int64_t day = INT64_C(86400000000);
         if (first == INT64_MAX) { first = p->from == INT64_MIN ? 0 : p->from; }
@@ -194,7 +218,9 @@ static kluis_status plan(struct index *ix, bool *none, struct kluis_err *err)
         while (k < cat->n && mv->list[i].lead_at >= cat->list[k].to) { k++; }
         count[k]++;
     }
-    for (size_t k = 0; k < cat->n; k++) { if (count[k] > count[best]) { best = k; } }
+    for (size_t k = 0; k < cat->n; k++) {
+        if (count[k] > count[best]) { best = k; }
+    }
     bool wanted = count[best] > 0 && ((int64_t)count[best] >= ix->move_min || ix->hot.n > INDEX_HOT_RECORDS_MAX);
     for (size_t k = 0; k < cat->n && erase != 0; k++) {
         if (cat->list[k].shadows > 0) {
@@ -273,10 +299,14 @@ static kluis_status copy(struct index *ix, struct imove *mv, struct entry *e, st
     struct kluis_bytes blob = kluis_db_blob(q, 8);
     if (!iextra_read(blob, extra)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete the index and rebuild it"); }
     sqlite3_stmt *in = NULL;
-    KLUIS_TRY(kluis_db_query(out->db, &in, err, "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, lead, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, NULLIF(?8, 0), ?9, ?10, ?11)",
-                             "iiiiiiiitb", row, kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 3), kluis_db_int(q, 4), kluis_db_int(q, 5),
-                             e->lead == 0 ? (int64_t)0 : (int64_t)-1, text, blob));
-    if (sqlite3_column_type(q, 6) != SQLITE_NULL && sqlite3_bind_int64(in, 11, kluis_db_int(q, 6)) != SQLITE_OK) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    KLUIS_TRY(kluis_db_query(out->db, &in, err,
+                             "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, lead, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, "
+                             "NULLIF(?8, 0), ?9, ?10, ?11)",
+                             "iiiiiiiitb", row, kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 3), kluis_db_int(q, 4),
+                             kluis_db_int(q, 5), e->lead == 0 ? (int64_t)0 : (int64_t)-1, text, blob));
+    if (sqlite3_column_type(q, 6) != SQLITE_NULL && sqlite3_bind_int64(in, 11, kluis_db_int(q, 6)) != SQLITE_OK) {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
+    }
     st = kluis_db_step(out->db, in, err);
     if (st != KLUIS_END) { return st; }
     if (e->lead == 0) {
@@ -294,7 +324,8 @@ static kluis_status copy(struct index *ix, struct imove *mv, struct entry *e, st
         }
         KLUIS_TRY(kluis_buf_ok(&meta, err));
         KLUIS_TRY(kluis_buf_ok(work, err));
-        KLUIS_TRY(kluis_db_run(out->db, NULL, err, INSERT_FTS, "ittt", row, text, (struct kluis_str){ side == 0 ? NULL : (const char *)work->data, side },
+        KLUIS_TRY(kluis_db_run(out->db, NULL, err, INSERT_FTS, "ittt", row, text,
+                               (struct kluis_str){ side == 0 ? NULL : (const char *)work->data, side },
                                (struct kluis_str){ (const char *)meta.data, meta.len }));
     }
     kluis_db_done(q);
@@ -328,12 +359,15 @@ kluis_status imove_refill(struct kluis_db *hot, struct kluis_err *err)
         struct kluis_str extra[IEXTRAS];
         kluis_buf_clear(&side);
         kluis_buf_clear(&meta);
-        if (!iextra_read(kluis_db_blob(q, 2), extra)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete the index and rebuild it"); }
+        if (!iextra_read(kluis_db_blob(q, 2), extra)) {
+            return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete the index and rebuild it");
+        }
         iside_write(&side, extra);
         KLUIS_TRY(kluis_buf_ok(&side, err));
         KLUIS_TRY(imeta_of(hot, hot, kluis_db_int(q, 0), &meta, err));
         KLUIS_TRY(kluis_db_run(hot, NULL, err, INSERT_FTS, "ittt", kluis_db_int(q, 0), kluis_db_text(q, 1),
-                               (struct kluis_str){ side.len == 0 ? NULL : (const char *)side.data, side.len }, (struct kluis_str){ (const char *)meta.data, meta.len }));
+                               (struct kluis_str){ side.len == 0 ? NULL : (const char *)side.data, side.len },
+                               (struct kluis_str){ (const char *)meta.data, meta.len }));
     }
     return st == KLUIS_END ? KLUIS_OK : st;
 }
@@ -346,13 +380,15 @@ kluis_status imove_unindex(struct kluis_db *hot, int64_t row, const char *meta, 
     KLUIS_TRY(kluis_db_query(hot, &q, err, "SELECT text, extra FROM rec WHERE id=?1", "i", row));
     KLUIS_TRY(kluis_db_step(hot, q, err));
     struct kluis_str extra[IEXTRAS];
-    if (!iextra_read(kluis_db_blob(q, 1), extra)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete the index and rebuild it"); }
+    if (!iextra_read(kluis_db_blob(q, 1), extra)) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete the index and rebuild it");
+    }
     iside_write(&side, extra);
     KLUIS_TRY(kluis_buf_ok(&side, err));
     if (meta == NULL) { KLUIS_TRY(imeta_of(hot, hot, row, &now, err)); }
     struct kluis_str m = meta == NULL ? (struct kluis_str){ (const char *)now.data, now.len } : kluis_str_of(meta);
-    KLUIS_TRY(kluis_db_run(hot, NULL, err, "INSERT INTO fts(fts, rowid, text, side, meta) VALUES('delete', ?1, ?2, ?3, ?4)", "ittt", row, kluis_db_text(q, 0),
-                           (struct kluis_str){ side.len == 0 ? NULL : (const char *)side.data, side.len }, m));
+    KLUIS_TRY(kluis_db_run(hot, NULL, err, "INSERT INTO fts(fts, rowid, text, side, meta) VALUES('delete', ?1, ?2, ?3, ?4)", "ittt", row,
+                           kluis_db_text(q, 0), (struct kluis_str){ side.len == 0 ? NULL : (const char *)side.data, side.len }, m));
     kluis_db_done(q);
     return KLUIS_OK;
 }
@@ -395,11 +431,14 @@ static kluis_status take_out(struct index *ix, struct imove *mv, struct kluis_er
     for (size_t i = 0; i < mv->n; i++) {
         const struct entry *e = &mv->list[mv->by_source[i]];
         if (e->file != 0 || e->new_row == 0) { continue; }
-        KLUIS_TRY(refill ? kluis_db_run(hot, NULL, err, "INSERT INTO temp.moved VALUES(?1)", "i", e->row) : kluis_db_run(hot, NULL, err, "DELETE FROM rec WHERE id=?1", "i", e->row));
+        KLUIS_TRY(refill ? kluis_db_run(hot, NULL, err, "INSERT INTO temp.moved VALUES(?1)", "i", e->row)
+                         : kluis_db_run(hot, NULL, err, "DELETE FROM rec WHERE id=?1", "i", e->row));
     }
     if (!refill) { return KLUIS_OK; }
-    KLUIS_TRY(kluis_db_exec(hot, "CREATE TEMP TABLE keep AS SELECT * FROM rec WHERE id NOT IN (SELECT id FROM temp.moved); DELETE FROM rec;"
-                                 "INSERT INTO rec SELECT * FROM temp.keep; DROP TABLE temp.keep; DROP TABLE temp.moved;", err));
+    KLUIS_TRY(kluis_db_exec(hot,
+                            "CREATE TEMP TABLE keep AS SELECT * FROM rec WHERE id NOT IN (SELECT id FROM temp.moved); DELETE FROM rec;"
+                            "INSERT INTO rec SELECT * FROM temp.keep; DROP TABLE temp.keep; DROP TABLE temp.moved;",
+                            err));
     return imove_refill(hot, err);
 }
 
@@ -413,8 +452,8 @@ static kluis_status publish(struct index *ix, struct imove *mv, struct kluis_err
     }
     for (int i = 0; i < mv->n_out; i++) {
         const struct iperiod *p = &mv->out[i].period;
-        KLUIS_TRY(kluis_db_run(hot, NULL, err, "INSERT INTO period(file, name, begins, ends, rows, shadows) VALUES(?1, ?2, ?3, ?4, ?5, ?6)", "isiiii", p->file, p->name, p->from,
-                               p->to, p->rows, p->shadows));
+        KLUIS_TRY(kluis_db_run(hot, NULL, err, "INSERT INTO period(file, name, begins, ends, rows, shadows) VALUES(?1, ?2, ?3, ?4, ?5, ?6)", "isiiii",
+                               p->file, p->name, p->from, p->to, p->rows, p->shadows));
     }
     return kluis_db_run(hot, NULL, err, "UPDATE meta SET v=v+1 WHERE k='catalog'", "");
 }
@@ -439,7 +478,11 @@ static kluis_status swap(struct index *ix, struct kluis_err *err)
     kluis_status st = kluis_db_exec(ix->w.hot, "PRAGMA synchronous=FULL", err); /* the old file goes only when this is on disk */
     if (st == KLUIS_OK) { st = kluis_db_begin(ix->w.hot, err); }
     if (st == KLUIS_OK) { st = publish(ix, mv, err); }
-    if (st == KLUIS_OK) { st = kluis_db_commit(ix->w.hot, "index.moved", err); } else { kluis_db_rollback(ix->w.hot); }
+    if (st == KLUIS_OK) {
+        st = kluis_db_commit(ix->w.hot, "index.moved", err);
+    } else {
+        kluis_db_rollback(ix->w.hot);
+    }
     if (st != KLUIS_OK) {
         imove_free(ix);
         return st;
@@ -530,7 +573,9 @@ kluis_status imove_clean(struct index *ix, struct kluis_err *err)
         if (!ours || ikeys_find(ix->keys, e->d_name, (size_t)(end - e->d_name) + 3, key)) { continue; }
         char path[KLUIS_PATH_MAX];
         st = kluis_path(path, sizeof path, ix->dir, e->d_name, err);
-        if (st == KLUIS_OK && kluis_io_unlink(path) != 0 && errno != ENOENT) { st = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove index file '%s'", path); }
+        if (st == KLUIS_OK && kluis_io_unlink(path) != 0 && errno != ENOENT) {
+            st = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove index file '%s'", path);
+        }
     }
     (void)closedir(d);
     return st;

@@ -9,8 +9,21 @@
 enum { TERMS_MAX = 32, DEPTH_MAX = 8 };
 enum kind { TERM, ALL, ANY };
 
-struct node { enum kind kind; bool no; struct kluis_str raw; bool prefix; struct node *child, *next; };
-struct parser { const char *p; size_t n, at; unsigned terms, depth; struct kluis_arena *arena; struct iquery *out; struct kluis_err *err; };
+struct node {
+    enum kind kind;
+    bool no;
+    struct kluis_str raw;
+    bool prefix;
+    struct node *child, *next;
+};
+struct parser {
+    const char *p;
+    size_t n, at;
+    unsigned terms, depth;
+    struct kluis_arena *arena;
+    struct iquery *out;
+    struct kluis_err *err;
+};
 
 static kluis_status parse_or(struct parser *s, struct node **out);
 
@@ -83,7 +96,9 @@ static kluis_status parse_unary(struct parser *s, struct node **out)
         if (++s->depth > DEPTH_MAX) { return KLUIS_FAIL(s->err, KLUIS_E_REJECT, "parentheses deeper than %d, at position %zu", DEPTH_MAX, at + 1); }
         rc = parse_or(s, out);
         s->depth--;
-        if (rc == KLUIS_OK && (s->at >= s->n || s->p[s->at] != ')')) { return KLUIS_FAIL(s->err, KLUIS_E_REJECT, "the parenthesis at position %zu is never closed", at + 1); }
+        if (rc == KLUIS_OK && (s->at >= s->n || s->p[s->at] != ')')) {
+            return KLUIS_FAIL(s->err, KLUIS_E_REJECT, "the parenthesis at position %zu is never closed", at + 1);
+        }
         s->at++;
     } else if (quote > 0) {
         rc = parse_phrase(s, quote, out);
@@ -221,9 +236,19 @@ static void put(struct parser *s, const struct node *n, const char *everything, 
         return;
     }
     bool yes = false, no = false;
-    for (const struct node *c = n->child; c != NULL; c = c->next) { if (c->no) { no = true; } else { yes = true; } }
+    for (const struct node *c = n->child; c != NULL; c = c->next) {
+        if (c->no) {
+            no = true;
+        } else {
+            yes = true;
+        }
+    }
     kluis_buf_cstr(b, "((");
-    if (yes) { put_list(s, n->child, false, " AND ", everything, wanted, b); } else { kluis_buf_cstr(b, everything); }
+    if (yes) {
+        put_list(s, n->child, false, " AND ", everything, wanted, b);
+    } else {
+        kluis_buf_cstr(b, everything);
+    }
     kluis_buf_byte(b, ')');
     if (no) {
         kluis_buf_cstr(b, " NOT (");
@@ -233,7 +258,8 @@ static void put(struct parser *s, const struct node *n, const char *everything, 
     kluis_buf_byte(b, ')');
 }
 
-kluis_status iquery_parse(struct kluis_str text, const char *everything, struct kluis_arena *arena, struct kluis_buf *fts, struct iquery *out, struct kluis_err *err)
+kluis_status iquery_parse(struct kluis_str text, const char *everything, struct kluis_arena *arena, struct kluis_buf *fts, struct iquery *out,
+                          struct kluis_err *err)
 {
     *out = (struct iquery){ 0 };
     if (text.len > INDEX_QUERY_MAX) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "a query of %zu bytes; at most %d", text.len, INDEX_QUERY_MAX); }
@@ -258,8 +284,15 @@ kluis_status iquery_parse(struct kluis_str text, const char *everything, struct 
 
 /* ---- marks ---- */
 
-struct spot { struct kluis_str word; uint32_t start, end; };
-struct spots { struct kluis_arena *arena; struct spot *list; size_t n, cap; };
+struct spot {
+    struct kluis_str word;
+    uint32_t start, end;
+};
+struct spots {
+    struct kluis_arena *arena;
+    struct spot *list;
+    size_t n, cap;
+};
 
 static int add_spot(void *ctx, const char *word, int n, int start, int end)
 {

@@ -8,17 +8,20 @@
 
 #include <sqlite3.h>
 
-struct found { struct ikey key; int64_t score, file, row; };
+struct found {
+    struct ikey key;
+    int64_t score, file, row;
+};
 struct search {
     struct index *ix;
     struct iconn *c;
     const struct index_query *q;
     const char *match;
-    struct found *heap;                    /* the worst on top */
+    struct found *heap; /* the worst on top */
     size_t n, cap;
     bool has_cursor;
     struct found cursor;
-    int64_t from, to;                      /* [from, to) */
+    int64_t from, to; /* [from, to) */
     struct kluis_err *err;
 };
 
@@ -131,14 +134,19 @@ static kluis_status bound(struct kluis_db *unit, int64_t rows, struct ikey key, 
         int64_t mid = lo + (hi - lo) / 2;
         struct ikey k;
         KLUIS_TRY(key_at(unit, mid, &k, err));
-        if (ikey_cmp(k, key) < 0) { lo = mid + 1; } else { hi = mid; }
+        if (ikey_cmp(k, key) < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
     }
     *out = lo;
     return KLUIS_OK;
 }
 
 /* The rows of a period that can be on the page, or in the count. */
-static kluis_status range(const struct search *s, const struct iperiod *p, struct kluis_db *unit, bool with_cursor, int64_t *lo, int64_t *hi, struct kluis_err *err)
+static kluis_status range(const struct search *s, const struct iperiod *p, struct kluis_db *unit, bool with_cursor, int64_t *lo, int64_t *hi,
+                          struct kluis_err *err)
 {
     *lo = 1;
     *hi = p->rows;
@@ -259,7 +267,8 @@ static kluis_status count_all(struct search *s, struct index_result *out, struct
 /* ---- the question ---- */
 
 /* meta : ("x1" OR "x2"), or *none when nothing is there to match. */
-static kluis_status tokens(struct iconn *c, struct kluis_buf *b, char letter, const char *sql, struct kluis_str a, struct kluis_str k, bool *none, struct kluis_err *err)
+static kluis_status tokens(struct iconn *c, struct kluis_buf *b, char letter, const char *sql, struct kluis_str a, struct kluis_str k, bool *none,
+                           struct kluis_err *err)
 {
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(c->hot, &q, err, sql, "tt", a, k));
@@ -277,9 +286,11 @@ static kluis_status tokens(struct iconn *c, struct kluis_buf *b, char letter, co
     return KLUIS_OK;
 }
 
-static kluis_status question(struct search *s, struct kluis_arena *arena, struct kluis_buf *out, struct iquery *parsed, bool *none, struct kluis_err *err)
+static kluis_status question(struct search *s, struct kluis_arena *arena, struct kluis_buf *out, struct iquery *parsed, bool *none,
+                             struct kluis_err *err)
 {
-    static const char BY_CONVERSATION[] = "SELECT DISTINCT conv FROM alias WHERE id=?1 AND (?2 IS NULL OR platform=(SELECT no FROM platform WHERE name=?2))";
+    static const char BY_CONVERSATION[] =
+        "SELECT DISTINCT conv FROM alias WHERE id=?1 AND (?2 IS NULL OR platform=(SELECT no FROM platform WHERE name=?2))";
     static const char BY_OFFICIAL[] = "SELECT no FROM official WHERE name=?1 OR name=?2";
     static const char BY_PLATFORM[] = "SELECT no FROM platform WHERE name=?1 OR name=?2";
     static const char ALL_PLATFORMS[] = "SELECT no FROM platform WHERE ?1 IS NULL OR ?2 IS NULL";
@@ -295,8 +306,13 @@ static kluis_status question(struct search *s, struct kluis_arena *arena, struct
     kluis_buf_byte(&everything, 0);
     KLUIS_TRY(kluis_buf_ok(&everything, err));
     KLUIS_TRY(iquery_parse(q->text, (const char *)everything.data, arena, out, parsed, err));
-    const struct { struct kluis_str value, second; char letter; const char *sql; } by[] = {
-        { q->conversation, q->platform, 'c', BY_CONVERSATION }, { q->official, absent, 'o', BY_OFFICIAL }, { q->platform, absent, 'p', BY_PLATFORM } };
+    const struct {
+        struct kluis_str value, second;
+        char letter;
+        const char *sql;
+    } by[] = { { q->conversation, q->platform, 'c', BY_CONVERSATION },
+               { q->official, absent, 'o', BY_OFFICIAL },
+               { q->platform, absent, 'p', BY_PLATFORM } };
     for (size_t i = 0; i < 3 && !*none; i++) {
         if (by[i].value.ptr == NULL) { continue; }
         if (filter.len > 0) { kluis_buf_cstr(&filter, " AND "); }
@@ -305,7 +321,11 @@ static kluis_status question(struct search *s, struct kluis_arena *arena, struct
     KLUIS_TRY(kluis_buf_ok(&filter, err));
     if (filter.len > 0 && !*none) {
         bool all = out->len + 1 == everything.len && memcmp(out->data, everything.data, out->len) == 0;
-        if (all) { kluis_buf_clear(out); } else { kluis_buf_cstr(out, " AND "); }
+        if (all) {
+            kluis_buf_clear(out);
+        } else {
+            kluis_buf_cstr(out, " AND ");
+        }
         kluis_buf_add(out, filter.data, filter.len);
     }
     kluis_buf_byte(out, 0);
@@ -328,20 +348,25 @@ static bool read_hex(const char *p, int64_t *out)
 static kluis_status check(struct search *s, struct kluis_err *err)
 {
     const struct index_query *q = s->q;
-    if (q->limit < 1 || q->limit > INDEX_PAGE_MAX) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "a page of %u; it must be 1 to %d", q->limit, INDEX_PAGE_MAX); }
-    if (q->order != INDEX_NEWEST && q->order != INDEX_OLDEST && q->order != INDEX_RELEVANCE) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "an unknown order"); }
+    if (q->limit < 1 || q->limit > INDEX_PAGE_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "a page of %u; it must be 1 to %d", q->limit, INDEX_PAGE_MAX);
+    }
+    if (q->order != INDEX_NEWEST && q->order != INDEX_OLDEST && q->order != INDEX_RELEVANCE) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "an unknown order");
+    }
     s->from = q->from_us == KLUIS_TIME_ABSENT ? INT64_MIN : q->from_us;
     s->to = q->to_us == KLUIS_TIME_ABSENT ? INT64_MAX : q->to_us;
     if (q->cursor.ptr == NULL || q->cursor.len == 0) { return KLUIS_OK; }
-    if (q->cursor.len != 49 || q->cursor.ptr[0] != "nor"[q->order] || !read_hex(q->cursor.ptr + 1, &s->cursor.score) || !read_hex(q->cursor.ptr + 17, &s->cursor.key.at) ||
-        !read_hex(q->cursor.ptr + 33, &s->cursor.key.tie)) {
+    if (q->cursor.len != 49 || q->cursor.ptr[0] != "nor"[q->order] || !read_hex(q->cursor.ptr + 1, &s->cursor.score) ||
+        !read_hex(q->cursor.ptr + 17, &s->cursor.key.at) || !read_hex(q->cursor.ptr + 33, &s->cursor.key.tie)) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "a cursor that no page of this order gave");
     }
     s->has_cursor = true;
     return KLUIS_OK;
 }
 
-static kluis_status show(struct search *s, const struct iquery *parsed, const struct index_sink *sink, struct index_result *out, struct kluis_err *err)
+static kluis_status show(struct search *s, const struct iquery *parsed, const struct index_sink *sink, struct index_result *out,
+                         struct kluis_err *err)
 {
     /* Heap to list, best first. */
     size_t total = s->n;
@@ -361,8 +386,8 @@ static kluis_status show(struct search *s, const struct iquery *parsed, const st
     }
     if (total > n && n > 0) {
         const struct found *f = &s->heap[n - 1];
-        (void)snprintf(out->next, sizeof out->next, "%c%016llx%016llx%016llx", "nor"[s->q->order], (unsigned long long)f->score, (unsigned long long)f->key.at,
-                       (unsigned long long)f->key.tie);
+        (void)snprintf(out->next, sizeof out->next, "%c%016llx%016llx%016llx", "nor"[s->q->order], (unsigned long long)f -> score,
+                       (unsigned long long)f -> key.at, (unsigned long long)f->key.tie);
     }
     return KLUIS_OK;
 }
@@ -390,7 +415,8 @@ static kluis_status search(struct search *s, const struct index_sink *sink, stru
     return show(s, parsed, sink, out, err);
 }
 
-kluis_status index_search(struct index *ix, const struct index_query *q, const struct index_sink *sink, struct index_result *out, struct kluis_err *err)
+kluis_status index_search(struct index *ix, const struct index_query *q, const struct index_sink *sink, struct index_result *out,
+                          struct kluis_err *err)
 {
     *out = (struct index_result){ 0 };
     struct search s = { .ix = ix, .q = q, .err = err };

@@ -10,14 +10,14 @@ enum { SCHEMA = 2, HASH_BYTES = 64 << 20 };
 
 /* rec.lead: row of the group's first sighting, NULL when it is this one.  rec.ver: the commit that last changed its group.
  * fts has no content of its own: text, side and meta can be made again from rec, and only the leader of a group is in it. */
-static const char RECORDS[] =
-    "CREATE TABLE rec(id INTEGER PRIMARY KEY, pkg INTEGER NOT NULL, tie INTEGER NOT NULL, conv INTEGER NOT NULL, at INTEGER NOT NULL, hash INTEGER NOT NULL,"
-    " bits INTEGER NOT NULL, lead INTEGER, idkey INTEGER, ver INTEGER, text TEXT, extra BLOB);"
-    "CREATE INDEX rec_conv ON rec(conv, at, tie);"
-    "CREATE INDEX rec_hash ON rec(hash, at, tie) WHERE idkey IS NULL;"
-    "CREATE INDEX rec_id ON rec(idkey) WHERE idkey IS NOT NULL;"
-    "CREATE INDEX rec_lead ON rec(lead) WHERE lead IS NOT NULL;"
-    "CREATE VIRTUAL TABLE fts USING fts5(text, side, meta, content='', columnsize=0, tokenize='kluis');";
+static const char RECORDS[] = "CREATE TABLE rec(id INTEGER PRIMARY KEY, pkg INTEGER NOT NULL, tie INTEGER NOT NULL, conv INTEGER NOT NULL, at "
+                              "INTEGER NOT NULL, hash INTEGER NOT NULL,"
+                              " bits INTEGER NOT NULL, lead INTEGER, idkey INTEGER, ver INTEGER, text TEXT, extra BLOB);"
+                              "CREATE INDEX rec_conv ON rec(conv, at, tie);"
+                              "CREATE INDEX rec_hash ON rec(hash, at, tie) WHERE idkey IS NULL;"
+                              "CREATE INDEX rec_id ON rec(idkey) WHERE idkey IS NOT NULL;"
+                              "CREATE INDEX rec_lead ON rec(lead) WHERE lead IS NOT NULL;"
+                              "CREATE VIRTUAL TABLE fts USING fts5(text, side, meta, content='', columnsize=0, tokenize='kluis');";
 static const char HOT[] =
     "CREATE TABLE meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE platform(no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
@@ -28,11 +28,14 @@ static const char HOT[] =
     "CREATE TABLE conv_link(link INTEGER NOT NULL, conv INTEGER NOT NULL, PRIMARY KEY(link, conv)) WITHOUT ROWID;"
     "CREATE TABLE alias(id TEXT NOT NULL, platform INTEGER NOT NULL, conv INTEGER NOT NULL, PRIMARY KEY(id, platform, conv)) WITHOUT ROWID;"
     "CREATE TABLE pkg(no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, seq INTEGER NOT NULL, official INTEGER NOT NULL, device INTEGER NOT NULL,"
-    " platform INTEGER NOT NULL, conv INTEGER NOT NULL, link INTEGER NOT NULL, conv_id TEXT NOT NULL, conv_name TEXT, type INTEGER NOT NULL, precision INTEGER NOT NULL,"
+    " platform INTEGER NOT NULL, conv INTEGER NOT NULL, link INTEGER NOT NULL, conv_id TEXT NOT NULL, conv_name TEXT, type INTEGER NOT NULL, "
+    "precision INTEGER NOT NULL,"
     " provenance TEXT, verdict TEXT, received INTEGER, self INTEGER, first INTEGER NOT NULL, last INTEGER NOT NULL, parties BLOB NOT NULL);"
-    "CREATE TABLE period(file INTEGER PRIMARY KEY, name TEXT NOT NULL, begins INTEGER NOT NULL, ends INTEGER NOT NULL, rows INTEGER NOT NULL, shadows INTEGER NOT NULL);"
+    "CREATE TABLE period(file INTEGER PRIMARY KEY, name TEXT NOT NULL, begins INTEGER NOT NULL, ends INTEGER NOT NULL, rows INTEGER NOT NULL, "
+    "shadows INTEGER NOT NULL);"
     "CREATE TABLE shadow(file INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY(file, row)) WITHOUT ROWID;"
-    "INSERT INTO meta VALUES('watermark',0),('next_row',1),('next_file',1),('catalog',0),('ver',0),('sightings',0),('groups',0),('conflicts',0),('erase',0);";
+    "INSERT INTO meta "
+    "VALUES('watermark',0),('next_row',1),('next_file',1),('catalog',0),('ver',0),('sightings',0),('groups',0),('conflicts',0),('erase',0);";
 
 int64_t itie(const uint8_t package[32], uint64_t ordinal)
 {
@@ -54,7 +57,11 @@ static kluis_status uri_of(const struct index *ix, const char *name, bool immuta
     KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, name, err));
     kluis_buf_cstr(out, "file:");
     for (const char *p = path; *p != '\0'; p++) {
-        if (*p == '%' || *p == '?' || *p == '#') { kluis_buf_fmt(out, "%%%02x", (unsigned char)*p); } else { kluis_buf_byte(out, (uint8_t)*p); }
+        if (*p == '%' || *p == '?' || *p == '#') {
+            kluis_buf_fmt(out, "%%%02x", (unsigned char)*p);
+        } else {
+            kluis_buf_byte(out, (uint8_t)*p);
+        }
     }
     kluis_buf_cstr(out, immutable ? "?immutable=1" : "");
     kluis_buf_byte(out, 0);
@@ -95,8 +102,11 @@ kluis_status istore_create(struct index *ix, const char *name, bool hot, struct 
     if (rc != SQLITE_OK) { return told(rc, "create", name, err); }
     /* Memory first: the switch to a log writes through a rollback journal, which would be a plaintext file.  A period file is made in
      * one go and named nowhere before it is on disk: it needs no journal at all. */
-    kluis_status st = kluis_db_exec(*out, hot ? "PRAGMA page_size=4096; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;"
-                                              : "PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-32000;", err);
+    kluis_status st = kluis_db_exec(
+        *out,
+        hot ? "PRAGMA page_size=4096; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;"
+            : "PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-32000;",
+        err);
     if (st == KLUIS_OK) { st = kluis_db_begin(*out, err); }
     if (st == KLUIS_OK) { st = kluis_db_exec(*out, RECORDS, err); }
     if (st == KLUIS_OK && hot) { st = kluis_db_exec(*out, HOT, err); }
@@ -119,15 +129,22 @@ kluis_status istore_connect(struct index *ix, const char *name, bool immutable, 
     sqlite3 *raw = NULL;
     KLUIS_TRY(open_raw(ix, name, immutable ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, immutable, &raw, err));
     KLUIS_TRY(kluis_db_adopt(out, raw, err));
-    kluis_status st = kluis_db_exec(*out, writer ? "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=8000;"
-                                          : immutable ? "PRAGMA query_only=ON; PRAGMA cache_size=-4096;" : "PRAGMA query_only=ON; PRAGMA cache_size=-16384;", err);
+    kluis_status st =
+        kluis_db_exec(*out,
+                      writer      ? "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=8000;"
+                      : immutable ? "PRAGMA query_only=ON; PRAGMA cache_size=-4096;"
+                                  : "PRAGMA query_only=ON; PRAGMA cache_size=-16384;",
+                      err);
     sqlite3_stmt *q = NULL;
     if (st == KLUIS_OK) { st = kluis_db_query(*out, &q, err, "PRAGMA user_version", ""); }
     if (st == KLUIS_OK) { st = kluis_db_step(*out, q, err); }
     if (st == KLUIS_OK) {
         int64_t version = kluis_db_int(q, 0);
         kluis_db_done(q);
-        if (version != SCHEMA) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s has schema %lld instead of %d: delete the index and rebuild it", name, (long long)version, SCHEMA); }
+        if (version != SCHEMA) {
+            st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s has schema %lld instead of %d: delete the index and rebuild it", name,
+                            (long long)version, SCHEMA);
+        }
     }
     if (st != KLUIS_OK) {
         kluis_db_free(*out);
@@ -196,7 +213,11 @@ kluis_status istore_catalog(struct iconn *c, struct kluis_err *err)
     while ((st = kluis_db_step(c->hot, q, err)) == KLUIS_OK) {
         if (c->catalog.n == IPERIODS_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d period files", IPERIODS_MAX); }
         struct iperiod *p = &c->catalog.list[c->catalog.n++];
-        *p = (struct iperiod){ .file = kluis_db_int(q, 0), .from = kluis_db_int(q, 2), .to = kluis_db_int(q, 3), .rows = kluis_db_int(q, 4), .shadows = kluis_db_int(q, 5) };
+        *p = (struct iperiod){ .file = kluis_db_int(q, 0),
+                               .from = kluis_db_int(q, 2),
+                               .to = kluis_db_int(q, 3),
+                               .rows = kluis_db_int(q, 4),
+                               .shadows = kluis_db_int(q, 5) };
         if (!kluis_db_copy(q, 1, p->name, sizeof p->name)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a period file has no proper name"); }
     }
     if (st != KLUIS_END) { return st; }
@@ -205,7 +226,11 @@ kluis_status istore_catalog(struct iconn *c, struct kluis_err *err)
     for (size_t i = 0; i < c->n_open; i++) {
         size_t j = 0;
         while (j < c->catalog.n && c->catalog.list[j].file != c->open[i].file) { j++; }
-        if (j < c->catalog.n) { c->open[kept++] = c->open[i]; } else { kluis_db_free(c->open[i].db); }
+        if (j < c->catalog.n) {
+            c->open[kept++] = c->open[i];
+        } else {
+            kluis_db_free(c->open[i].db);
+        }
     }
     c->n_open = kept;
     return KLUIS_OK;
@@ -249,7 +274,11 @@ kluis_status istore_reader(struct index *ix, struct iconn **out, struct kluis_er
     struct iconn *c = NULL;
     (void)pthread_mutex_lock(&ix->lock);
     while (ix->n_readers == 0 && ix->n_made == IREADERS_MAX) { (void)pthread_cond_wait(&ix->free_reader, &ix->lock); }
-    if (ix->n_readers > 0) { c = ix->readers[--ix->n_readers]; } else { ix->n_made++; }
+    if (ix->n_readers > 0) {
+        c = ix->readers[--ix->n_readers];
+    } else {
+        ix->n_made++;
+    }
     uint64_t epoch = ix->epoch;
     (void)pthread_mutex_unlock(&ix->lock);
     kluis_status st = KLUIS_OK;
@@ -347,7 +376,10 @@ kluis_status ihot_load(struct index *ix, struct kluis_err *err)
     kluis_status st = kluis_db_query(ix->w.hot, &q, err, "SELECT id, at, tie FROM rec INDEXED BY rec_conv", "");
     while (st == KLUIS_OK && (st = kluis_db_step(ix->w.hot, q, err)) == KLUIS_OK) {
         int64_t id = kluis_db_int(q, 0);
-        if (id < low || id > high) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index disagrees with itself: delete it and rebuild"); break; }
+        if (id < low || id > high) {
+            st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index disagrees with itself: delete it and rebuild");
+            break;
+        }
         keys[id - low] = (struct ikey){ kluis_db_int(q, 1), kluis_db_int(q, 2) };
     }
     if (st == KLUIS_END) { st = ihot_append(&ix->hot, keys, n, low, err); }

@@ -22,7 +22,11 @@ static uint8_t slow_class(uint32_t c)
     size_t lo = 0, hi = FOLD_CLASSES_N;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (FOLD_CLASSES[mid].last < c) { lo = mid + 1; } else { hi = mid; }
+        if (FOLD_CLASSES[mid].last < c) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
     }
     return lo < FOLD_CLASSES_N && FOLD_CLASSES[lo].first <= c ? FOLD_CLASSES[lo].what : FOLD_SEPARATOR;
 }
@@ -32,7 +36,11 @@ static uint32_t slow_fold(uint32_t c)
     size_t lo = 0, hi = FOLD_RUNS_N;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (FOLD_RUNS[mid].last < c) { lo = mid + 1; } else { hi = mid; }
+        if (FOLD_RUNS[mid].last < c) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
     }
     if (lo < FOLD_RUNS_N && FOLD_RUNS[lo].first <= c && (c - FOLD_RUNS[lo].first) % FOLD_RUNS[lo].step == 0) {
         return (uint32_t)((int64_t)c + FOLD_RUNS[lo].delta);
@@ -45,7 +53,11 @@ static const char *many_fold(uint32_t c)
     size_t lo = 0, hi = FOLD_MANY_N;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (FOLD_MANY[mid].from < c) { lo = mid + 1; } else { hi = mid; }
+        if (FOLD_MANY[mid].from < c) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
     }
     return lo < FOLD_MANY_N && FOLD_MANY[lo].from == c ? FOLD_MANY[lo].to : NULL;
 }
@@ -65,9 +77,21 @@ static void fill(void)
 
 static size_t encode(uint32_t c, char out[4])
 {
-    if (c < 0x80) { out[0] = (char)c; return 1; }
-    if (c < 0x800) { out[0] = (char)(0xc0 | c >> 6); out[1] = (char)(0x80 | (c & 63)); return 2; }
-    if (c < 0x10000) { out[0] = (char)(0xe0 | c >> 12); out[1] = (char)(0x80 | (c >> 6 & 63)); out[2] = (char)(0x80 | (c & 63)); return 3; }
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        out[0] = (char)(0xc0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 63));
+        return 2;
+    }
+    if (c < 0x10000) {
+        out[0] = (char)(0xe0 | c >> 12);
+        out[1] = (char)(0x80 | (c >> 6 & 63));
+        out[2] = (char)(0x80 | (c & 63));
+        return 3;
+    }
     out[0] = (char)(0xf0 | c >> 18);
     out[1] = (char)(0x80 | (c >> 12 & 63));
     out[2] = (char)(0x80 | (c >> 6 & 63));
@@ -91,7 +115,12 @@ static uint32_t decode(const uint8_t *p, size_t n, size_t *len)
     return c;
 }
 
-struct word { char text[ROOM]; size_t n, start, end; void *ctx; itoken_fn *fn; };
+struct word {
+    char text[ROOM];
+    size_t n, start, end;
+    void *ctx;
+    itoken_fn *fn;
+};
 
 static int flush(struct word *w)
 {
@@ -197,7 +226,10 @@ int itoken_each(const char *text, size_t n, void *ctx, itoken_fn *fn)
 
 /* ---- to FTS5 ---- */
 
-struct bridge { void *ctx; int (*fn)(void *ctx, int flags, const char *word, int n, int start, int end); };
+struct bridge {
+    void *ctx;
+    int (*fn)(void *ctx, int flags, const char *word, int n, int start, int end);
+};
 
 static int pass(void *ctx, const char *word, int n, int start, int end)
 {

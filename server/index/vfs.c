@@ -83,7 +83,11 @@ static bool crypt_head(struct file *f, uint64_t offset, uint8_t *out, const uint
 }
 
 /* The piece of the file that `at` lies in: a database page, the log's header, a frame's header or page. */
-struct piece { uint64_t start; size_t len; bool head; };
+struct piece {
+    uint64_t start;
+    size_t len;
+    bool head;
+};
 static struct piece piece_at(const struct file *f, uint64_t at)
 {
     if (!f->wal) { return (struct piece){ at - at % IVFS_PAGE, IVFS_PAGE, false }; }
@@ -178,9 +182,23 @@ static int x_shm_unmap(sqlite3_file *f, int del) { return REAL(f)->pMethods->xSh
 
 /* Version 2: no xFetch, so nothing is ever mapped past the cipher. */
 static const sqlite3_io_methods METHODS = {
-    .iVersion = 2, .xClose = x_close, .xRead = x_read, .xWrite = x_write, .xTruncate = x_truncate, .xSync = x_sync, .xFileSize = x_size, .xLock = x_lock,
-    .xUnlock = x_unlock, .xCheckReservedLock = x_reserved, .xFileControl = x_control, .xSectorSize = x_sector, .xDeviceCharacteristics = x_device,
-    .xShmMap = x_shm_map, .xShmLock = x_shm_lock, .xShmBarrier = x_shm_barrier, .xShmUnmap = x_shm_unmap,
+    .iVersion = 2,
+    .xClose = x_close,
+    .xRead = x_read,
+    .xWrite = x_write,
+    .xTruncate = x_truncate,
+    .xSync = x_sync,
+    .xFileSize = x_size,
+    .xLock = x_lock,
+    .xUnlock = x_unlock,
+    .xCheckReservedLock = x_reserved,
+    .xFileControl = x_control,
+    .xSectorSize = x_sector,
+    .xDeviceCharacteristics = x_device,
+    .xShmMap = x_shm_map,
+    .xShmLock = x_shm_lock,
+    .xShmBarrier = x_shm_barrier,
+    .xShmUnmap = x_shm_unmap,
 };
 
 static bool set_keys(struct file *f, const struct ivfs *v, const char *path)
@@ -192,10 +210,11 @@ static bool set_keys(struct file *f, const struct ivfs *v, const char *path)
     if (!ikeys_find(v->keys, name, len, key)) { return false; }
     const struct kluis_bytes ikm = { key, sizeof key }, none = { NULL, 0 };
     static const char page_info[] = "chatkluis-index-page-v1", log_info[] = "chatkluis-index-log-v1";
-    bool ok = kluis_hkdf_sha256(ikm, none, (struct kluis_bytes){ (const uint8_t *)page_info, sizeof page_info - 1 }, page, sizeof page, NULL) == KLUIS_OK &&
-              kluis_hkdf_sha256(ikm, none, (struct kluis_bytes){ (const uint8_t *)log_info, sizeof log_info - 1 }, log, sizeof log, NULL) == KLUIS_OK &&
-              gcry_cipher_open(&f->gcm, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM, 0) == 0 && gcry_cipher_setkey(f->gcm, page, sizeof page) == 0 &&
-              gcry_cipher_open(&f->xts, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_XTS, 0) == 0 && gcry_cipher_setkey(f->xts, log, sizeof log) == 0;
+    bool ok =
+        kluis_hkdf_sha256(ikm, none, (struct kluis_bytes){ (const uint8_t *)page_info, sizeof page_info - 1 }, page, sizeof page, NULL) == KLUIS_OK &&
+        kluis_hkdf_sha256(ikm, none, (struct kluis_bytes){ (const uint8_t *)log_info, sizeof log_info - 1 }, log, sizeof log, NULL) == KLUIS_OK &&
+        gcry_cipher_open(&f->gcm, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM, 0) == 0 && gcry_cipher_setkey(f->gcm, page, sizeof page) == 0 &&
+        gcry_cipher_open(&f->xts, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_XTS, 0) == 0 && gcry_cipher_setkey(f->xts, log, sizeof log) == 0;
     kluis_wipe(key, sizeof key);
     kluis_wipe(page, sizeof page);
     kluis_wipe(log, sizeof log);
@@ -247,9 +266,20 @@ kluis_status ivfs_new(struct ivfs **out, struct ikeys *keys, struct kluis_err *e
     (void)pthread_mutex_unlock(&lock);
     v->real = real;
     v->keys = keys;
-    v->base = (sqlite3_vfs){ .iVersion = 2, .szOsFile = (int)((sizeof(struct file) + 15) & ~(size_t)15) + real->szOsFile, .mxPathname = real->mxPathname,
-                             .zName = v->name, .pAppData = v, .xOpen = x_open, .xDelete = x_delete, .xAccess = x_access, .xFullPathname = x_full,
-                             .xRandomness = x_random, .xSleep = x_sleep, .xCurrentTime = x_time, .xGetLastError = x_error, .xCurrentTimeInt64 = x_time64 };
+    v->base = (sqlite3_vfs){ .iVersion = 2,
+                             .szOsFile = (int)((sizeof(struct file) + 15) & ~(size_t)15) + real->szOsFile,
+                             .mxPathname = real->mxPathname,
+                             .zName = v->name,
+                             .pAppData = v,
+                             .xOpen = x_open,
+                             .xDelete = x_delete,
+                             .xAccess = x_access,
+                             .xFullPathname = x_full,
+                             .xRandomness = x_random,
+                             .xSleep = x_sleep,
+                             .xCurrentTime = x_time,
+                             .xGetLastError = x_error,
+                             .xCurrentTimeInt64 = x_time64 };
     if (sqlite3_vfs_register(&v->base, 0) != SQLITE_OK) {
         kluis_free(v);
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot set up the index's files");

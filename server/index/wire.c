@@ -45,7 +45,8 @@ kluis_status index_package_write(const struct index_package *p, struct kluis_buf
     kluis_wire_u32(out, (uint32_t)p->precision);
     kluis_wire_u64(out, (uint64_t)p->received_us);
     kluis_wire_u32(out, p->self);
-    const struct kluis_str s[PACKAGE_STRINGS] = { p->official, p->device, p->platform, p->conversation_id, p->conversation_name, p->provenance, p->verdict };
+    const struct kluis_str s[PACKAGE_STRINGS] = { p->official,          p->device,     p->platform, p->conversation_id,
+                                                  p->conversation_name, p->provenance, p->verdict };
     kluis_wire_u32(out, mask_of(s, PACKAGE_STRINGS));
     put_strings(out, s, PACKAGE_STRINGS);
     kluis_wire_u32(out, p->n_parties);
@@ -106,7 +107,8 @@ static bool read_row(struct kluis_wire *w, const struct index_package *p, uint64
     r->sent_us = (int64_t)get(head + 13, 8);
     r->offset_min = (int16_t)get(head + 21, 2);
     r->zone_assumed = head[23];
-    static const size_t max[ROW_STRINGS] = { NAME_MAX_BYTES, KLUIS_TEXT_MAX, NAME_MAX_BYTES, NAME_MAX_BYTES, NAME_MAX_BYTES, KLUIS_TEXT_MAX, KLUIS_TEXT_MAX, NAME_MAX_BYTES };
+    static const size_t max[ROW_STRINGS] = { NAME_MAX_BYTES, KLUIS_TEXT_MAX, NAME_MAX_BYTES, NAME_MAX_BYTES,
+                                             NAME_MAX_BYTES, KLUIS_TEXT_MAX, KLUIS_TEXT_MAX, NAME_MAX_BYTES };
     struct kluis_str *const s[ROW_STRINGS] = { &r->id, &r->text, &r->target, &r->value, &r->event, &r->quote, &r->attachments, &r->loss };
     get_strings(w, (unsigned)get(head + 24, 2), s, max, ROW_STRINGS);
     return !w->bad && r->ordinal > last && r->ordinal <= INDEX_ORDINAL_MAX && head[8] < KLUIS_KINDS &&
@@ -131,13 +133,16 @@ kluis_status index_package_read(struct kluis_bytes data, struct kluis_arena *are
     p.precision = (enum kluis_precision)precision;
     p.received_us = (int64_t)kluis_wire_get_u64(&w);
     p.self = kluis_wire_get_u32(&w);
-    static const size_t max[PACKAGE_STRINGS] = { NAME_MAX_BYTES, NAME_MAX_BYTES, NAME_MAX_BYTES, NAME_MAX_BYTES, NAME_MAX_BYTES, NAME_MAX_BYTES, NAME_MAX_BYTES };
-    struct kluis_str *const s[PACKAGE_STRINGS] = { &p.official, &p.device, &p.platform, &p.conversation_id, &p.conversation_name, &p.provenance, &p.verdict };
+    static const size_t max[PACKAGE_STRINGS] = { NAME_MAX_BYTES, NAME_MAX_BYTES, NAME_MAX_BYTES, NAME_MAX_BYTES,
+                                                 NAME_MAX_BYTES, NAME_MAX_BYTES, NAME_MAX_BYTES };
+    struct kluis_str *const s[PACKAGE_STRINGS] = { &p.official,          &p.device,     &p.platform, &p.conversation_id,
+                                                   &p.conversation_name, &p.provenance, &p.verdict };
     get_strings(&w, kluis_wire_get_u32(&w), s, max, PACKAGE_STRINGS);
     p.n_parties = kluis_wire_get_u32(&w);
     bool verdict_ok = p.verdict.ptr == NULL || kluis_str_is(p.verdict, "valid") || kluis_str_is(p.verdict, "indeterminate");
-    if (w.bad || type > KLUIS_UNKNOWN_TYPE || precision > KLUIS_PRECISION_MILLISECOND || !index_time_ok(p.received_us) || p.n_parties > KLUIS_PARTIES_MAX ||
-        (p.self != KLUIS_NO_PARTY && p.self >= p.n_parties) || !verdict_ok || p.platform.ptr == NULL || p.platform.len == 0 || p.conversation_id.ptr == NULL) {
+    if (w.bad || type > KLUIS_UNKNOWN_TYPE || precision > KLUIS_PRECISION_MILLISECOND || !index_time_ok(p.received_us) ||
+        p.n_parties > KLUIS_PARTIES_MAX || (p.self != KLUIS_NO_PARTY && p.self >= p.n_parties) || !verdict_ok || p.platform.ptr == NULL ||
+        p.platform.len == 0 || p.conversation_id.ptr == NULL) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the opener's header of a package is malformed");
     }
     struct kluis_party *parties = kluis_arena_alloc(arena, (p.n_parties + 1) * sizeof *parties);

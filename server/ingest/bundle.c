@@ -3,8 +3,8 @@
 
 enum { PREKEYS_WANTED = 200, PREKEYS_LOW = 50 };
 #define DAY_US ((int64_t)86400 * 1000000)
-#define SIGNED_LIFE_US (30 * DAY_US)          /* renewed after this; kept for twice as long            */
-#define BUNDLE_LIFE_US (14 * DAY_US)          /* a bundle an agent may use                              */
+#define SIGNED_LIFE_US (30 * DAY_US) /* renewed after this; kept for twice as long            */
+#define BUNDLE_LIFE_US (14 * DAY_US) /* a bundle an agent may use                              */
 
 static kluis_status left_at_gate(struct link *l, uint64_t *left, struct kluis_err *err)
 {
@@ -37,7 +37,12 @@ static bool load_signed(struct kluis_bytes b, struct kluis_signed_prekey *k)
 /* The signed prekey in use, its public half kept beside the private record under a key that libsignal never uses. */
 static const char public_row[] = "current-public";
 
-struct making { struct kluis_signed_prekey sign; struct kluis_prekey one[PREKEYS_WANTED]; uint32_t n_one; uint64_t next_id, signed_made, epoch; };
+struct making {
+    struct kluis_signed_prekey sign;
+    struct kluis_prekey one[PREKEYS_WANTED];
+    uint32_t n_one;
+    uint64_t next_id, signed_made, epoch;
+};
 
 /* Under the sessions' lock: new keys go to the store in one transaction, before the gate hears of them. */
 static kluis_status make_keys(struct ingest *in, struct making *m, uint32_t want, struct kluis_err *err)
@@ -55,9 +60,7 @@ static kluis_status make_keys(struct ingest *in, struct making *m, uint32_t want
         m->epoch = (uint64_t)(now / 1000000);
     }
     kluis_status had = store->get(store->ctx, KLUIS_STORE_SIGNED_PREKEY, public_row, &row, err);
-    if (had != KLUIS_OK && had != KLUIS_E_NOTFOUND) {
-        return had;
-    }
+    if (had != KLUIS_OK && had != KLUIS_E_NOTFOUND) { return had; }
     bool fresh = had != KLUIS_OK || !load_signed(kluis_buf_bytes(&row), &m->sign) || now - (int64_t)m->signed_made > SIGNED_LIFE_US;
     if (fresh) {
         signed_id = signed_id % KLUIS_PREKEY_ID_MAX + 1;
@@ -73,12 +76,8 @@ static kluis_status make_keys(struct ingest *in, struct making *m, uint32_t want
         }
     }
     m->n_one = want;
-    if (m->next_id + want > KLUIS_PREKEY_ID_MAX) {
-        m->next_id = 1;
-    }
-    if (want > 0) {
-        KLUIS_TRY(kluis_prekeys_new(store, (uint32_t)m->next_id, want, m->one, err));
-    }
+    if (m->next_id + want > KLUIS_PREKEY_ID_MAX) { m->next_id = 1; }
+    if (want > 0) { KLUIS_TRY(kluis_prekeys_new(store, (uint32_t)m->next_id, want, m->one, err)); }
     KLUIS_TRY(custody_begin(in->c.custody, err));
     kluis_status rc = sessions_flush(in->sessions, err);
     if (rc == KLUIS_OK && (rc = custody_number_set(in->c.custody, "next-prekey", m->next_id + want, err)) == KLUIS_OK &&
@@ -99,12 +98,8 @@ kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struc
     struct link_answer a;
     struct making *m;
     KLUIS_TRY(left_at_gate(l, &left, err));
-    if (!at_start && left >= PREKEYS_LOW) {
-        return KLUIS_OK;
-    }
-    if ((m = kluis_calloc(1, sizeof *m)) == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot make prekeys: out of memory");
-    }
+    if (!at_start && left >= PREKEYS_LOW) { return KLUIS_OK; }
+    if ((m = kluis_calloc(1, sizeof *m)) == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot make prekeys: out of memory"); }
     sessions_lock(in->sessions);
     kluis_status rc = make_keys(in, m, left >= PREKEYS_WANTED ? 0 : (uint32_t)(PREKEYS_WANTED - left), err);
     sessions_unlock(in->sessions);
@@ -122,7 +117,8 @@ kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struc
         rc = kluis_bundle_write(&b, &bundle, err);
     }
     if (rc == KLUIS_OK) {
-        rc = kluis_seal_sign(in->c.keys->seal, kluis_buf_bytes(&bundle), kluis_buf_bytes(&in->c.keys->seal_cert), NULL, 0, kluis_now_us(), &seal, err);
+        rc =
+            kluis_seal_sign(in->c.keys->seal, kluis_buf_bytes(&bundle), kluis_buf_bytes(&in->c.keys->seal_cert), NULL, 0, kluis_now_us(), &seal, err);
     }
     if (rc == KLUIS_OK) {
         kluis_wire_label(&body, "chatkluis-bundle-publish-v1");
@@ -134,17 +130,13 @@ kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struc
         }
         rc = kluis_buf_ok(&body, err);
     }
-    if (rc == KLUIS_OK) {
-        rc = link_call(l, "PUT", "/vault/v1/bundle", kluis_buf_bytes(&body), 60, NULL, &a, err);
-    }
+    if (rc == KLUIS_OK) { rc = link_call(l, "PUT", "/vault/v1/bundle", kluis_buf_bytes(&body), 60, NULL, &a, err); }
     if (rc == KLUIS_OK && a.status == 409) {
         rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the gate holds a bundle of a later epoch; was custody.db restored from a backup?");
     } else if (rc == KLUIS_OK && a.status != 204) {
         rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take the prekey bundle (%ld)", a.status);
     }
-    if (rc == KLUIS_OK) {
-        kluis_log(KLUIS_LOG_INFO, "bundle.published", "prekeys=%u", (unsigned)m->n_one);
-    }
+    if (rc == KLUIS_OK) { kluis_log(KLUIS_LOG_INFO, "bundle.published", "prekeys=%u", (unsigned)m->n_one); }
     kluis_free(m);
     return rc;
 }

@@ -8,7 +8,7 @@ void children_warm(void)
     struct kluis_err err = { 0 };
     kluis_package_warm();
     kluis_status rc = kluis_seal_warm(&err);
-    (void)rc; /* a judge that is not warm dies at its first forbidden call: refused, never accepted */
+    (void)rc;             /* a judge that is not warm dies at its first forbidden call: refused, never accepted */
     (void)malloc_trim(0); /* merges freed pieces once, here: each child would do it again, and copy every page it touches */
 }
 

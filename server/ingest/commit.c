@@ -2,7 +2,7 @@
 #include "server/ingest/ingest_internal.h"
 
 enum { ANSWERS = 32, POST_BYTES = 4 << 20, MIRROR_LEAVES = 5000, STAMP_WAIT_S = 8 };
-#define STAMP_AGAIN_US ((int64_t)15 * 1000000)   /* an authority that failed is left alone this long */
+#define STAMP_AGAIN_US ((int64_t)15 * 1000000) /* an authority that failed is left alone this long */
 #define GATE_AGAIN_US ((int64_t)3 * 1000000)
 
 struct committer {
@@ -111,7 +111,8 @@ static kluis_status ask_time(void *ctx, struct kluis_bytes request, struct kluis
     return a.status == 200 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUSY, "no time authority answers (%ld)", a.status);
 }
 
-static kluis_status receipt_text(struct ingest *in, struct custody_package *p, uint64_t size, bool stamped, struct kluis_buf *out, struct kluis_err *err)
+static kluis_status receipt_text(struct ingest *in, struct custody_package *p, uint64_t size, bool stamped, struct kluis_buf *out,
+                                 struct kluis_err *err)
 {
     /* A stamped receipt stays what it is; a pending one moves to the newest checkpoint. */
     if (!p->receipt_stamped && p->leaf < size) {
@@ -121,7 +122,8 @@ static kluis_status receipt_text(struct ingest *in, struct custody_package *p, u
     return ledger_receipt(in->c.ledger, p->leaf, p->receipt_size, out, err);
 }
 
-static kluis_status encrypt_answer(struct ingest *in, const struct custody_answer *a, struct kluis_bytes body, struct kluis_buf *out, struct kluis_err *err)
+static kluis_status encrypt_answer(struct ingest *in, const struct custody_answer *a, struct kluis_bytes body, struct kluis_buf *out,
+                                   struct kluis_err *err)
 {
     struct reg_device dev;
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
@@ -130,9 +132,7 @@ static kluis_status encrypt_answer(struct ingest *in, const struct custody_answe
     const struct kluis_answer ka = { .kind = (enum kluis_answer_kind)a->kind, .body = body };
     struct kluis_answer with_id = ka;
     memcpy(with_id.package, a->package, 32);
-    if (arena == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot answer: out of memory");
-    }
+    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot answer: out of memory"); }
     pthread_mutex_lock(in->c.reg_lock);
     kluis_status rc = reg_device_get(in->c.reg, a->device, arena, &dev, err);
     pthread_mutex_unlock(in->c.reg_lock);
@@ -140,16 +140,18 @@ static kluis_status encrypt_answer(struct ingest *in, const struct custody_answe
     KLUIS_TRY(kluis_answer_write(&with_id, &plain, err));
     size_t mark = sessions_mark(in->sessions);
     rc = kluis_session_open(&s, sessions_store(in->sessions), in->c.keys->identity, a->device, dev.identity, err);
-    if (rc == KLUIS_OK) {
-        rc = kluis_session_encrypt(s, kluis_buf_bytes(&plain), out, err);
-    }
-    if (rc != KLUIS_OK) {
-        sessions_undo(in->sessions, mark);
-    }
+    if (rc == KLUIS_OK) { rc = kluis_session_encrypt(s, kluis_buf_bytes(&plain), out, err); }
+    if (rc != KLUIS_OK) { sessions_undo(in->sessions, mark); }
     return rc;
 }
 
-struct made { struct custody_answer a; struct custody_package p; bool has_package, skip; uint64_t tree_size; struct kluis_buf body; };
+struct made {
+    struct custody_answer a;
+    struct custody_package p;
+    bool has_package, skip;
+    uint64_t tree_size;
+    struct kluis_buf body;
+};
 
 /* Up to ANSWERS answers: made and encrypted with no transaction open, then kept with the session state in one.  *n: how many. */
 static kluis_status make_answers(struct committer *m, uint64_t size, bool stamped, uint64_t *after, size_t *n, struct kluis_err *err)
@@ -158,29 +160,21 @@ static kluis_status make_answers(struct committer *m, uint64_t size, bool stampe
     struct made *made = kluis_calloc(ANSWERS, sizeof *made);
     kluis_status rc = KLUIS_OK;
     *n = 0;
-    if (made == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot answer: out of memory");
-    }
+    if (made == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot answer: out of memory"); }
     sessions_lock(in->sessions);
     while (*n < ANSWERS) {
         struct made *k = &made[*n];
         struct kluis_err why = { 0 };
         KLUIS_AUTO_BUF(body, KLUIS_ANSWER_BODY_MAX);
         rc = custody_outbox_next(in->c.custody, *after, CUSTODY_TO_MAKE, &k->a, &body, err);
-        if (rc != KLUIS_OK) {
-            break;
-        }
+        if (rc != KLUIS_OK) { break; }
         *after = k->a.number;
         kluis_buf_init(&k->body, KLUIS_SESSION_PLAIN_MAX + 4096);
         ++*n;
         if (k->a.kind == KLUIS_ANSWER_RECEIPT) {
-            if ((rc = custody_package_get(in->c.custody, k->a.package_sequence, &k->p, err)) != KLUIS_OK) {
-                break;
-            }
+            if ((rc = custody_package_get(in->c.custody, k->a.package_sequence, &k->p, err)) != KLUIS_OK) { break; }
             kluis_buf_clear(&body);
-            if ((rc = receipt_text(in, &k->p, size, stamped, &body, err)) != KLUIS_OK) {
-                break;
-            }
+            if ((rc = receipt_text(in, &k->p, size, stamped, &body, err)) != KLUIS_OK) { break; }
             k->has_package = true;
             k->tree_size = k->p.receipt_size;
         }
@@ -190,9 +184,7 @@ static kluis_status make_answers(struct committer *m, uint64_t size, bool stampe
             k->skip = true;
             rc = KLUIS_OK;
         } else if (rc != KLUIS_OK) {
-            if (err != NULL) {
-                *err = why;
-            }
+            if (err != NULL) { *err = why; }
             break;
         }
     }
@@ -201,7 +193,8 @@ static kluis_status make_answers(struct committer *m, uint64_t size, bool stampe
         rc = sessions_flush(in->sessions, err);
         for (size_t i = 0; i < *n && rc == KLUIS_OK; i++) {
             const struct made *k = &made[i];
-            if (!k->skip && (rc = custody_outbox_encrypted(in->c.custody, k->a.number, k->tree_size, kluis_buf_bytes(&k->body), err)) == KLUIS_OK && k->has_package) {
+            if (!k->skip && (rc = custody_outbox_encrypted(in->c.custody, k->a.number, k->tree_size, kluis_buf_bytes(&k->body), err)) == KLUIS_OK &&
+                k->has_package) {
                 rc = custody_package_receipt(in->c.custody, k->p.sequence, k->p.receipt_size, k->p.receipt_stamped, err);
             }
         }
@@ -214,9 +207,7 @@ static kluis_status make_answers(struct committer *m, uint64_t size, bool stampe
         rc = KLUIS_OK;
     }
     sessions_unlock(in->sessions);
-    for (size_t i = 0; i < *n; i++) {
-        kluis_buf_free(&made[i].body);
-    }
+    for (size_t i = 0; i < *n; i++) { kluis_buf_free(&made[i].body); }
     kluis_free(made);
     return rc;
 }
@@ -237,9 +228,7 @@ static kluis_status follow_up(struct committer *m, uint64_t size, struct kluis_e
         a.package_sequence = p.sequence;
         KLUIS_TRY(custody_begin(in->c.custody, err));
         rc = custody_package_receipt(in->c.custody, p.sequence, size, true, err);
-        if (rc == KLUIS_OK) {
-            rc = custody_outbox_add(in->c.custody, &a, (struct kluis_bytes){ NULL, 0 }, err);
-        }
+        if (rc == KLUIS_OK) { rc = custody_outbox_add(in->c.custody, &a, (struct kluis_bytes){ NULL, 0 }, err); }
         if (rc != KLUIS_OK) {
             custody_rollback(in->c.custody);
             return rc;
@@ -267,9 +256,7 @@ static kluis_status checkpoint_and_answers(struct committer *m, bool *pending, s
         m->stamp_after = kluis_monotonic_us() + STAMP_AGAIN_US;
         kluis_log(KLUIS_LOG_WARN, "checkpoint.pending", "size=%llu reason=no-time-stamp", (unsigned long long)size);
     }
-    if (stamped) {
-        KLUIS_TRY(follow_up(m, size, err));
-    }
+    if (stamped) { KLUIS_TRY(follow_up(m, size, err)); }
     *pending = size > 0 && !stamped;
     do {
         KLUIS_TRY(make_answers(m, size, stamped, &after, &n, err));
@@ -288,9 +275,7 @@ static kluis_status post_mirror(struct committer *m, uint64_t *to, struct link_a
     KLUIS_AUTO_BUF(leaf, KLUIS_LEAF_MAX);
     /* A mirror that starts anew is filled checkpoint by checkpoint. */
     kluis_status rc = custody_checkpoint_within(m->in->c.custody, m->mirrored, m->mirrored + MIRROR_LEAVES, &k, &text, &seal, err);
-    if (rc == KLUIS_E_NOTFOUND) {
-        rc = custody_checkpoint_get(m->in->c.custody, 0, &k, &text, &seal, err);
-    }
+    if (rc == KLUIS_E_NOTFOUND) { rc = custody_checkpoint_get(m->in->c.custody, 0, &k, &text, &seal, err); }
     KLUIS_TRY(rc);
     *to = k.size;
     kluis_wire_label(&body, "chatkluis-mirror-v1");
@@ -312,13 +297,9 @@ static kluis_status mirror(struct committer *m, struct kluis_err *err)
     struct link_answer a;
     uint64_t to = 0;
     kluis_status rc = custody_checkpoint_get(m->in->c.custody, 0, &k, NULL, NULL, err);
-    if (rc == KLUIS_E_NOTFOUND) {
-        return KLUIS_OK;
-    }
+    if (rc == KLUIS_E_NOTFOUND) { return KLUIS_OK; }
     KLUIS_TRY(rc);
-    if (!m->mirror_known) {
-        m->mirrored = k.size; /* an empty extension: the gate accepts it or says where it stands */
-    }
+    if (!m->mirror_known) { m->mirrored = k.size; /* an empty extension: the gate accepts it or says where it stands */ }
     for (int refused = 0; refused < 3 && !(m->mirror_known && m->mirrored == k.size);) {
         KLUIS_TRY(post_mirror(m, &to, &a, err));
         if (a.status == 204 || a.status == 200) {
@@ -327,7 +308,8 @@ static kluis_status mirror(struct committer *m, struct kluis_err *err)
             kluis_durable_step("vault.mirrored");
         } else if (a.status == 409 && a.has_number) {
             if (a.number > ledger_size(m->in->c.ledger)) {
-                return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the gate mirrors %llu leaves, this ledger has %llu: custody.db is older than the mirror; restore a newer one",
+                return KLUIS_FAIL(err, KLUIS_E_CORRUPT,
+                                  "the gate mirrors %llu leaves, this ledger has %llu: custody.db is older than the mirror; restore a newer one",
                                   (unsigned long long)a.number, (unsigned long long)ledger_size(m->in->c.ledger));
             }
             m->mirrored = a.number;
@@ -355,9 +337,7 @@ static kluis_status post_answers(struct committer *m, struct kluis_err *err)
             uint8_t device[16];
             KLUIS_AUTO_BUF(text, KLUIS_SESSION_PLAIN_MAX + 4096);
             kluis_status rc = custody_outbox_next(c, after, CUSTODY_TO_POST, &o, &text, err);
-            if (rc == KLUIS_E_NOTFOUND) {
-                break;
-            }
+            if (rc == KLUIS_E_NOTFOUND) { break; }
             KLUIS_TRY(rc);
             after = o.number;
             if (!kluis_unhex(kluis_str_of(o.device), device, sizeof device)) {
@@ -369,19 +349,13 @@ static kluis_status post_answers(struct committer *m, struct kluis_err *err)
             kluis_wire_field(&body, text.data, text.len);
             numbers[n++] = o.number;
         }
-        if (n == 0) {
-            return KLUIS_OK;
-        }
+        if (n == 0) { return KLUIS_OK; }
         KLUIS_TRY(kluis_buf_ok(&body, err));
         KLUIS_TRY(link_call(m->l, "POST", "/vault/v1/outbox", kluis_buf_bytes(&body), 60, NULL, &a, err));
-        if (a.status != 204 && a.status != 200) {
-            return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take answers (%ld)", a.status);
-        }
+        if (a.status != 204 && a.status != 200) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take answers (%ld)", a.status); }
         KLUIS_TRY(custody_begin(c, err));
         kluis_status rc = KLUIS_OK;
-        for (size_t i = 0; i < n && rc == KLUIS_OK; i++) {
-            rc = custody_outbox_posted(c, numbers[i], err);
-        }
+        for (size_t i = 0; i < n && rc == KLUIS_OK; i++) { rc = custody_outbox_posted(c, numbers[i], err); }
         if (rc != KLUIS_OK) {
             custody_rollback(c);
             return rc;
@@ -409,9 +383,7 @@ static struct decided *next_group(struct committer *m, bool pending)
             break;
         }
         bool gate = now >= m->gate_after;
-        if (in->ready == NULL && gate && (in->answers || (pending && now >= m->stamp_after))) {
-            break;
-        }
+        if (in->ready == NULL && gate && (in->answers || (pending && now >= m->stamp_after))) { break; }
         int64_t wait = in->ready != NULL ? T2_WAIT_US - (now - in->ready_since) : 1000000;
         ingest_wait(in, wait < 1000 ? 1000 : wait);
     }
@@ -447,18 +419,12 @@ void *committer_main(void *arg)
                 decided_free(o);
             }
         }
-        if (ingest_stopping(in)) {
-            break;
-        }
+        if (ingest_stopping(in)) { break; }
         rc = checkpoint_and_answers(&m, &pending, &err);
         if (rc == KLUIS_OK && kluis_monotonic_us() >= m.gate_after) {
             rc = mirror(&m, &err);
-            if (rc == KLUIS_OK) {
-                rc = post_answers(&m, &err);
-            }
-            if (rc == KLUIS_E_BUSY || rc == KLUIS_E_REJECT) {
-                m.gate_after = kluis_monotonic_us() + GATE_AGAIN_US;
-            }
+            if (rc == KLUIS_OK) { rc = post_answers(&m, &err); }
+            if (rc == KLUIS_E_BUSY || rc == KLUIS_E_REJECT) { m.gate_after = kluis_monotonic_us() + GATE_AGAIN_US; }
         } else if (rc == KLUIS_OK) { /* a group came in while the gate was left alone: its answers still have to go */
             pthread_mutex_lock(&in->lock);
             in->answers = true;

@@ -31,9 +31,7 @@ static bool read_request(struct kluis_bytes b, struct request *r)
     r->registration_id = kluis_wire_get_u32(&w);
     (void)kluis_wire_get_u64(&w);
     (void)kluis_wire_fixed(&w, r->mac, sizeof r->mac);
-    if (!label || b.len > REQUEST_MAX || kluis_wire_end(&w, "enrolment request", NULL) != KLUIS_OK) {
-        return false;
-    }
+    if (!label || b.len > REQUEST_MAX || kluis_wire_end(&w, "enrolment request", NULL) != KLUIS_OK) { return false; }
     r->signed_part = (struct kluis_bytes){ b.ptr, b.len - MAC_FIELD };
     return true;
 }
@@ -50,9 +48,7 @@ static bool reply_is_for(struct kluis_bytes reply, const struct request *r, char
     struct kluis_wire w = kluis_wire_open(reply);
     (void)kluis_wire_is(&w, "chatkluis-enrol-reply-v1");
     struct kluis_bytes id = kluis_wire_get(&w, 32), cert = kluis_wire_get(&w, KLUIS_CERT_MAX), login = kluis_wire_get(&w, KLUIS_CERT_MAX);
-    if (w.bad || id.len != 32 || !same_key(cert, r->device_spki) || !same_key(login, r->login_spki)) {
-        return false;
-    }
+    if (w.bad || id.len != 32 || !same_key(cert, r->device_spki) || !same_key(login, r->login_spki)) { return false; }
     memcpy(device, id.ptr, 32);
     device[32] = 0;
     return true;
@@ -61,7 +57,9 @@ static bool reply_is_for(struct kluis_bytes reply, const struct request *r, char
 static kluis_status issue(const struct vault_keys *k, enum kluis_cert_role role, const char *id, struct kluis_bytes spki, int64_t now_us,
                           struct kluis_buf *cert, struct kluis_err *err)
 {
-    const struct kluis_cert_request q = { .role = role, .common_name = id, .spki_der = spki, .from_us = now_us - 3600LL * 1000000, .to_us = now_us + DEVICE_LIFE_US };
+    const struct kluis_cert_request q = {
+        .role = role, .common_name = id, .spki_der = spki, .from_us = now_us - 3600LL * 1000000, .to_us = now_us + DEVICE_LIFE_US
+    };
     return kluis_cert_issue(&q, k->device_ca, kluis_buf_bytes(&k->device_ca_cert), cert, err);
 }
 
@@ -78,8 +76,8 @@ static kluis_status session_seal(const struct vault_keys *k, int64_t now_us, str
     return kluis_seal_sign(k->seal, kluis_buf_bytes(&text), kluis_buf_bytes(&k->seal_cert), NULL, 0, now_us, out, err);
 }
 
-static kluis_status make_reply(const struct vault_keys *k, const struct kluis_code_keys *code, struct kluis_bytes request, const char *id, struct kluis_bytes cert,
-                               struct kluis_bytes login, int64_t now_us, struct kluis_buf *reply, struct kluis_err *err)
+static kluis_status make_reply(const struct vault_keys *k, const struct kluis_code_keys *code, struct kluis_bytes request, const char *id,
+                               struct kluis_bytes cert, struct kluis_bytes login, int64_t now_us, struct kluis_buf *reply, struct kluis_err *err)
 {
     uint8_t mac[32], digest[32];
     KLUIS_AUTO_BUF(seal, KLUIS_P7S_MAX);
@@ -104,8 +102,9 @@ static kluis_status make_reply(const struct vault_keys *k, const struct kluis_co
 }
 
 /* With the secret at hand: the keys are whose they should be. */
-static kluis_status accept(struct reg *reg, const struct vault_keys *k, struct kluis_bytes raw, const struct request *r, const struct kluis_code_keys *code,
-                           const char *official, int64_t now_us, char device[33], struct kluis_buf *reply, struct kluis_err *err)
+static kluis_status accept(struct reg *reg, const struct vault_keys *k, struct kluis_bytes raw, const struct request *r,
+                           const struct kluis_code_keys *code, const char *official, int64_t now_us, char device[33], struct kluis_buf *reply,
+                           struct kluis_err *err)
 {
     uint8_t mac[32], random_id[16];
     char id[33];
@@ -113,23 +112,15 @@ static kluis_status accept(struct reg *reg, const struct vault_keys *k, struct k
     KLUIS_AUTO_BUF(cert, KLUIS_CERT_MAX);
     KLUIS_AUTO_BUF(login, KLUIS_CERT_MAX);
     KLUIS_TRY(kluis_hmac_sha256(code->request, sizeof code->request, r->signed_part.ptr, r->signed_part.len, mac, err));
-    if (!kluis_equal_secret(mac, r->mac, sizeof mac)) {
-        return refusal("mac", reply, err);
-    }
+    if (!kluis_equal_secret(mac, r->mac, sizeof mac)) { return refusal("mac", reply, err); }
     kluis_random(random_id, sizeof random_id);
     kluis_hex(random_id, sizeof random_id, id);
     struct kluis_err why = { 0 };
     kluis_status rc = issue(k, KLUIS_CERT_DEVICE, id, r->device_spki, now_us, &cert, &why);
-    if (rc == KLUIS_OK) {
-        rc = issue(k, KLUIS_CERT_LOGIN, id, r->login_spki, now_us, &login, &why);
-    }
-    if (rc == KLUIS_E_REJECT) {
-        return refusal("malformed", reply, err);
-    }
+    if (rc == KLUIS_OK) { rc = issue(k, KLUIS_CERT_LOGIN, id, r->login_spki, now_us, &login, &why); }
+    if (rc == KLUIS_E_REJECT) { return refusal("malformed", reply, err); }
     if (rc != KLUIS_OK) {
-        if (err != NULL) {
-            *err = why;
-        }
+        if (err != NULL) { *err = why; }
         return rc;
     }
     KLUIS_TRY(make_reply(k, code, raw, id, kluis_buf_bytes(&cert), kluis_buf_bytes(&login), now_us, reply, err));
@@ -147,9 +138,7 @@ static kluis_status accept(struct reg *reg, const struct vault_keys *k, struct k
         return refusal("used", reply, err);
     }
     if (rc != KLUIS_OK) {
-        if (err != NULL) {
-            *err = why;
-        }
+        if (err != NULL) { *err = why; }
         return rc;
     }
     kluis_durable_step("vault.enrolled");
@@ -168,13 +157,9 @@ kluis_status ingest_enrol(struct reg *reg, const struct vault_keys *k, struct kl
     struct kluis_err why = { 0 };
     device[0] = 0;
     memset(&r, 0, sizeof r);
-    if (!read_request(raw, &r)) {
-        return refusal("malformed", reply, err);
-    }
+    if (!read_request(raw, &r)) { return refusal("malformed", reply, err); }
     kluis_status rc = reg_code_find(reg, r.id, now_us, official, secret, &why);
-    if (rc == KLUIS_E_NOTFOUND) {
-        return refusal("unknown", reply, err);
-    }
+    if (rc == KLUIS_E_NOTFOUND) { return refusal("unknown", reply, err); }
     if (rc == KLUIS_E_REJECT) {
         struct kluis_err ignored = { 0 };
         kluis_status had = reg_code_reply(reg, r.id, reply, &ignored);
@@ -185,14 +170,10 @@ kluis_status ingest_enrol(struct reg *reg, const struct vault_keys *k, struct kl
         kluis_buf_clear(reply);
         return refusal(had == KLUIS_OK ? "used" : "expired", reply, err);
     }
-    if (rc == KLUIS_OK) {
-        rc = kluis_code_derive(secret, &code, &why);
-    }
+    if (rc == KLUIS_OK) { rc = kluis_code_derive(secret, &code, &why); }
     kluis_wipe(secret, sizeof secret);
     if (rc != KLUIS_OK) {
-        if (err != NULL) {
-            *err = why;
-        }
+        if (err != NULL) { *err = why; }
         return rc;
     }
     rc = accept(reg, k, raw, &r, &code, official, now_us, device, reply, err);

@@ -15,14 +15,22 @@ void index_fill(const struct custody_package *p, struct index_package *rows)
 
 /* ---- opening stored packages again, in order, two at a time ---- */
 
-struct slot { bool ready; kluis_status rc; struct kluis_err err; struct custody_package p; struct kluis_arena *arena; struct index_package rows; uint64_t size; };
+struct slot {
+    bool ready;
+    kluis_status rc;
+    struct kluis_err err;
+    struct custody_package p;
+    struct kluis_arena *arena;
+    struct index_package rows;
+    uint64_t size;
+};
 struct reopening {
     const struct ingest_config *c;
     uint64_t first, last;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    uint64_t next;                 /* the next sequence to be opened     */
-    uint64_t taken;                /* up to here the consumer is through */
+    uint64_t next;  /* the next sequence to be opened     */
+    uint64_t taken; /* up to here the consumer is through */
     bool over;
     struct slot slot[SLOTS];
 };
@@ -39,29 +47,26 @@ static kluis_status reopen_one(const struct ingest_config *c, uint64_t sequence,
     for (int i = 0; i < TRIES; i++) {
         kluis_err_clear(err);
         rc = open_stored(c, &s->p.d, &result, &f, err);
-        if (rc != KLUIS_E_BUSY) {
-            break;
-        }
+        if (rc != KLUIS_E_BUSY) { break; }
         kluis_sleep_us(200000);
     }
     if (rc == KLUIS_E_REJECT) {
-        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "package %llu was accepted and no longer opens (%s): restore the store", (unsigned long long)sequence, f.layer);
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "package %llu was accepted and no longer opens (%s): restore the store", (unsigned long long)sequence,
+                          f.layer);
     }
-    if (rc == KLUIS_E_NOTFOUND) {
-        return err != NULL ? (err->code = KLUIS_E_CORRUPT) : KLUIS_E_CORRUPT;
-    }
+    if (rc == KLUIS_E_NOTFOUND) { return err != NULL ? (err->code = KLUIS_E_CORRUPT) : KLUIS_E_CORRUPT; }
     KLUIS_TRY(rc);
-    if (memcmp(f.id, s->p.d.package, 32) != 0 || memcmp(f.records_root, s->p.records_root, 32) != 0 || f.n_records != s->p.n_records || f.size != s->p.d.length) {
-        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "package %llu has another id, root, length or number of records than custody says", (unsigned long long)sequence);
+    if (memcmp(f.id, s->p.d.package, 32) != 0 || memcmp(f.records_root, s->p.records_root, 32) != 0 || f.n_records != s->p.n_records ||
+        f.size != s->p.d.length) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "package %llu has another id, root, length or number of records than custody says",
+                          (unsigned long long)sequence);
     }
     if ((s->arena = kluis_arena_new(OPENER_TEXT_MAX + (64 << 20))) == NULL) {
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open a package: out of memory");
     }
     s->size = f.size;
     rc = index_package_read(f.index, s->arena, &s->rows, err);
-    if (rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT) {
-        return err != NULL ? (err->code = KLUIS_E_CORRUPT) : KLUIS_E_CORRUPT;
-    }
+    if (rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT) { return err != NULL ? (err->code = KLUIS_E_CORRUPT) : KLUIS_E_CORRUPT; }
     KLUIS_TRY(rc);
     index_fill(&s->p, &s->rows);
     return KLUIS_OK;
@@ -95,31 +100,21 @@ kluis_status ingest_reopen(const struct ingest_config *c, uint64_t first, uint64
     pthread_t thread[OPENERS];
     size_t n = 0;
     kluis_status rc = KLUIS_OK;
-    if (first > last) {
-        return KLUIS_OK;
-    }
+    if (first > last) { return KLUIS_OK; }
     struct reopening *r = kluis_calloc(1, sizeof *r);
-    if (r == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open packages again: out of memory");
-    }
+    if (r == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open packages again: out of memory"); }
     r->c = c;
     r->first = r->next = first;
     r->taken = first - 1;
     r->last = last;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
-    while (n < OPENERS && pthread_create(&thread[n], NULL, reopener, r) == 0) {
-        n++;
-    }
-    if (n == 0) {
-        rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start a thread");
-    }
+    while (n < OPENERS && pthread_create(&thread[n], NULL, reopener, r) == 0) { n++; }
+    if (n == 0) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start a thread"); }
     for (uint64_t sequence = first; rc == KLUIS_OK && sequence <= last; sequence++) {
         struct slot *s = &r->slot[sequence % SLOTS];
         pthread_mutex_lock(&r->lock);
-        while (!s->ready || (s->rc == KLUIS_OK && s->p.sequence != sequence)) {
-            pthread_cond_wait(&r->changed, &r->lock);
-        }
+        while (!s->ready || (s->rc == KLUIS_OK && s->p.sequence != sequence)) { pthread_cond_wait(&r->changed, &r->lock); }
         pthread_mutex_unlock(&r->lock);
         rc = s->rc;
         if (rc == KLUIS_OK) {
@@ -140,12 +135,8 @@ kluis_status ingest_reopen(const struct ingest_config *c, uint64_t first, uint64
     r->over = true;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
-    for (size_t i = 0; i < n; i++) {
-        pthread_join(thread[i], NULL);
-    }
-    for (size_t i = 0; i < SLOTS; i++) {
-        kluis_arena_free(r->slot[i].arena);
-    }
+    for (size_t i = 0; i < n; i++) { pthread_join(thread[i], NULL); }
+    for (size_t i = 0; i < SLOTS; i++) { kluis_arena_free(r->slot[i].arena); }
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->changed);
     kluis_free(r);
@@ -154,13 +145,15 @@ kluis_status ingest_reopen(const struct ingest_config *c, uint64_t first, uint64
 
 /* ---- the loop ---- */
 
-struct feeding { struct ingest *in; uint64_t records; int64_t since; };
+struct feeding {
+    struct ingest *in;
+    uint64_t records;
+    int64_t since;
+};
 
 static kluis_status commit_index(struct feeding *f, struct kluis_err *err)
 {
-    if (f->records == 0) {
-        return KLUIS_OK;
-    }
+    if (f->records == 0) { return KLUIS_OK; }
     KLUIS_TRY(index_commit(f->in->c.index, err));
     kluis_durable_step("vault.index.commit");
     f->records = 0;
@@ -182,9 +175,7 @@ static kluis_status add(struct feeding *f, const struct index_package *rows, str
 static kluis_status add_reopened(void *ctx, const struct reopened *r, struct kluis_err *err)
 {
     struct feeding *f = ctx;
-    if (ingest_stopping(f->in)) {
-        return KLUIS_FAIL(err, KLUIS_E_BUSY, "stopping");
-    }
+    if (ingest_stopping(f->in)) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "stopping"); }
     return add(f, r->rows, err);
 }
 
@@ -196,13 +187,9 @@ static struct decided *head_of_queue(struct ingest *in, uint64_t wanted, uint64_
     while (in->feed != NULL) {
         struct decided *first = in->feed;
         *head = first->p.sequence;
-        if (first->p.sequence > wanted) {
-            break;
-        }
+        if (first->p.sequence > wanted) { break; }
         in->feed = first->next;
-        if (in->feed == NULL) {
-            in->feed_end = &in->feed;
-        }
+        if (in->feed == NULL) { in->feed_end = &in->feed; }
         in->held_packages--;
         uint64_t used = first->arena == NULL ? 0 : kluis_arena_used(first->arena);
         in->held_bytes -= used < in->held_bytes ? used : in->held_bytes;
@@ -236,15 +223,11 @@ static kluis_status feed_some(struct feeding *f, uint64_t *wanted, struct kluis_
             struct custody_counts n;
             KLUIS_TRY(custody_count(in->c.custody, &n, err));
             uint64_t last = head > 0 ? head - 1 : n.packages;
-            if (*wanted > last) {
-                return commit_index(f, err);
-            }
+            if (*wanted > last) { return commit_index(f, err); }
             KLUIS_TRY(ingest_reopen(&in->c, *wanted, last, f, add_reopened, err));
             *wanted = last + 1;
         }
-        if (ingest_stopping(in)) {
-            return commit_index(f, err);
-        }
+        if (ingest_stopping(in)) { return commit_index(f, err); }
     }
 }
 
@@ -267,9 +250,7 @@ void *feeder_main(void *arg)
         uint64_t wanted = index_watermark(in->c.index) + 1;
         kluis_err_clear(&err);
         kluis_status rc = feed_some(&f, &wanted, &err);
-        if (rc == KLUIS_OK && tidy && (!arriving(in) || index_crowded(in->c.index))) {
-            rc = index_maintain(in->c.index, &tidy, &err);
-        }
+        if (rc == KLUIS_OK && tidy && (!arriving(in) || index_crowded(in->c.index))) { rc = index_maintain(in->c.index, &tidy, &err); }
         if (rc != KLUIS_OK && !ingest_stopping(in)) {
             f.records = 0; /* the index dropped what was not committed; the watermark says where to go on */
             ingest_trouble(in, "feeder", &err);
@@ -277,9 +258,7 @@ void *feeder_main(void *arg)
         }
         pthread_mutex_lock(&in->lock);
         bool more = in->ready != NULL || in->at_work > 0 || in->inbox_more;
-        if (!in->packages && !ingest_stopping(in) && (!tidy || more)) {
-            ingest_wait(in, 30000000);
-        }
+        if (!in->packages && !ingest_stopping(in) && (!tidy || more)) { ingest_wait(in, 30000000); }
         tidy = tidy || in->packages;
         pthread_mutex_unlock(&in->lock);
     }

@@ -8,9 +8,7 @@ bool ingest_stopping(struct ingest *in) { return atomic_load(&in->stop); }
 void ingest_wait(struct ingest *in, int64_t us)
 {
     struct timespec t;
-    if (clock_gettime(CLOCK_MONOTONIC, &t) != 0) {
-        return;
-    }
+    if (clock_gettime(CLOCK_MONOTONIC, &t) != 0) { return; }
     int64_t ns = t.tv_nsec + us % 1000000 * 1000;
     t.tv_sec += (time_t)(us / 1000000 + ns / 1000000000);
     t.tv_nsec = (long)(ns % 1000000000);
@@ -28,9 +26,7 @@ void ingest_halt(struct ingest *in, const char *stage, const struct kluis_err *e
 {
     kluis_log_err(KLUIS_LOG_ERROR, "ingest.halted", err);
     pthread_mutex_lock(&in->lock);
-    if (in->halted[0] == 0) {
-        (void)snprintf(in->halted, sizeof in->halted, "%s: %s", stage, err->msg);
-    }
+    if (in->halted[0] == 0) { (void)snprintf(in->halted, sizeof in->halted, "%s: %s", stage, err->msg); }
     atomic_store(&in->stop, true);
     pthread_cond_broadcast(&in->changed);
     pthread_mutex_unlock(&in->lock);
@@ -45,16 +41,15 @@ void ingest_trouble(struct ingest *in, const char *stage, const struct kluis_err
     kluis_log_err(KLUIS_LOG_WARN, stage, err);
     int64_t until = kluis_monotonic_us() + 1000000;
     pthread_mutex_lock(&in->lock);
-    while (!ingest_stopping(in) && kluis_monotonic_us() < until) {
-        ingest_wait(in, until - kluis_monotonic_us());
-    }
+    while (!ingest_stopping(in) && kluis_monotonic_us() < until) { ingest_wait(in, until - kluis_monotonic_us()); }
     pthread_mutex_unlock(&in->lock);
 }
 
 kluis_status ingest_link(struct ingest *in, struct link **out, struct kluis_err *err)
 {
-    const struct link_config c = { .url = in->c.gate_url, .name = in->c.gate_name, .ca_pem = kluis_buf_bytes(&in->c.keys->root_pem),
-                                   .pull = in->c.keys->pull, .stop = &in->stop };
+    const struct link_config c = {
+        .url = in->c.gate_url, .name = in->c.gate_name, .ca_pem = kluis_buf_bytes(&in->c.keys->root_pem), .pull = in->c.keys->pull, .stop = &in->stop
+    };
     return link_open(out, &c, err);
 }
 
@@ -68,9 +63,7 @@ const char *ingest_halted(struct ingest *in)
 
 static kluis_status start(struct ingest *in, void *(*run)(void *), struct kluis_err *err)
 {
-    if (pthread_create(&in->thread[in->threads], NULL, run, in) != 0) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start a thread of the vault");
-    }
+    if (pthread_create(&in->thread[in->threads], NULL, run, in) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start a thread of the vault"); }
     in->threads++;
     return KLUIS_OK;
 }
@@ -79,9 +72,7 @@ kluis_status ingest_start(struct ingest **out, const struct ingest_config *c, st
 {
     *out = NULL;
     struct ingest *in = kluis_calloc(1, sizeof *in);
-    if (in == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start ingest: out of memory");
-    }
+    if (in == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start ingest: out of memory"); }
     in->c = *c;
     in->ready_end = &in->ready;
     in->feed_end = &in->feed;
@@ -94,18 +85,10 @@ kluis_status ingest_start(struct ingest **out, const struct ingest_config *c, st
     pthread_mutex_init(&in->lock, NULL);
     atomic_init(&in->stop, false);
     kluis_status rc = sessions_open(&in->sessions, c->custody, err);
-    if (rc == KLUIS_OK) {
-        rc = start(in, feeder_main, err);
-    }
-    if (rc == KLUIS_OK) {
-        rc = start(in, committer_main, err);
-    }
-    for (int i = 0; i < WORKERS && rc == KLUIS_OK; i++) {
-        rc = start(in, worker_main, err);
-    }
-    if (rc == KLUIS_OK) {
-        rc = start(in, intake_main, err);
-    }
+    if (rc == KLUIS_OK) { rc = start(in, feeder_main, err); }
+    if (rc == KLUIS_OK) { rc = start(in, committer_main, err); }
+    for (int i = 0; i < WORKERS && rc == KLUIS_OK; i++) { rc = start(in, worker_main, err); }
+    if (rc == KLUIS_OK) { rc = start(in, intake_main, err); }
     if (rc != KLUIS_OK) {
         ingest_stop(in);
         return rc;
@@ -125,14 +108,10 @@ static void free_list(struct decided *o)
 
 void ingest_stop(struct ingest *in)
 {
-    if (in == NULL) {
-        return;
-    }
+    if (in == NULL) { return; }
     atomic_store(&in->stop, true);
     ingest_wake(in);
-    for (size_t i = 0; i < in->threads; i++) {
-        (void)pthread_join(in->thread[i], NULL); /* fails only for a thread that is not ours */
-    }
+    for (size_t i = 0; i < in->threads; i++) { (void)pthread_join(in->thread[i], NULL); /* fails only for a thread that is not ours */ }
     free_list(in->ready);
     free_list(in->feed);
     sessions_free(in->sessions);

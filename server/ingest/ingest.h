@@ -17,33 +17,38 @@
 #include "server/register/register.h"
 #include "server/storage/storage.h"
 
-struct ingest_config {                     /* all borrowed for as long as ingest runs                       */
+struct ingest_config { /* all borrowed for as long as ingest runs                       */
     struct zygote *zygote;
     const struct vault_keys *keys;
     struct custody *custody;
     struct storage *storage;
     struct ledger *ledger;
-    struct reg *reg; pthread_mutex_t *reg_lock;      /* the register belongs to one thread at a time        */
+    struct reg *reg;
+    pthread_mutex_t *reg_lock; /* the register belongs to one thread at a time        */
     struct index *index;
-    const char *gate_url, *gate_name;      /* name NULL: host:port of the url                               */
+    const char *gate_url, *gate_name; /* name NULL: host:port of the url                               */
 };
 struct ingest;
 KLUIS_MUSTUSE kluis_status ingest_start(struct ingest **out, const struct ingest_config *c, struct kluis_err *err);
-void ingest_stop(struct ingest *in);       /* ends the threads; what was acknowledged stays; NULL: no-op     */
+void ingest_stop(struct ingest *in); /* ends the threads; what was acknowledged stays; NULL: no-op     */
 /* A stage met damage of our own (E_CORRUPT, E_BUG) and everything stands still: why, or NULL while all is well. */
 const char *ingest_halted(struct ingest *in);
 
 /* Opens stored packages again, two at a time, and hands them over in custody order, from `first` to `last`: what rebuild and check
  * stand on.  `each` gets facts and rows that were checked against custody's; it may fail to stop. */
-struct reopened { const struct custody_package *package; struct index_package *rows; uint64_t size; };
+struct reopened {
+    const struct custody_package *package;
+    struct index_package *rows;
+    uint64_t size;
+};
 KLUIS_MUSTUSE kluis_status ingest_reopen(const struct ingest_config *c, uint64_t first, uint64_t last, void *ctx,
                                          kluis_status (*each)(void *ctx, const struct reopened *r, struct kluis_err *err), struct kluis_err *err);
 
 /* The device's answer to a refusal (kind 2): "chatkluis-refusal-v1" || text || CAdES of the seal over the text. */
-KLUIS_MUSTUSE kluis_status ingest_statement(const struct vault_keys *k, const uint8_t package[32], const char *layer, const char *reason, int64_t now_us,
-                                            struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status ingest_statement(const struct vault_keys *k, const uint8_t package[32], const char *layer, const char *reason,
+                                            int64_t now_us, struct kluis_buf *out, struct kluis_err *err);
 /* PROTOCOL.md §3: a request in, a reply or a refusal out.  *device: what was enrolled, "" if nothing was.  Errors are local ones. */
-KLUIS_MUSTUSE kluis_status ingest_enrol(struct reg *reg, const struct vault_keys *k, struct kluis_bytes request, int64_t now_us,
-                                        char device[33], struct kluis_buf *login_spki, struct kluis_buf *reply, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status ingest_enrol(struct reg *reg, const struct vault_keys *k, struct kluis_bytes request, int64_t now_us, char device[33],
+                                        struct kluis_buf *login_spki, struct kluis_buf *reply, struct kluis_err *err);
 
 #endif

@@ -12,22 +12,23 @@
 
 enum {
     WORKERS = 2,
-    T2_RECORDS = 10000, T2_WAIT_US = 250000,     /* a group is committed at the first of both          */
+    T2_RECORDS = 10000,
+    T2_WAIT_US = 250000, /* a group is committed at the first of both          */
     INDEX_RECORDS = 10000,
-    HELD_MAX = 128 << 20,                        /* bytes of opened packages between worker and index  */
-    HELD_PACKAGES = 96,                          /* and how many                                       */
-    TRIES = 3                                    /* local trouble with one package before it is refused */
+    HELD_MAX = 128 << 20, /* bytes of opened packages between worker and index  */
+    HELD_PACKAGES = 96,   /* and how many                                       */
+    TRIES = 3             /* local trouble with one package before it is refused */
 };
 
 /* What became of a delivery: made by a worker, committed by the committer, indexed by the feeder. */
 struct decided {
     struct custody_delivery d;
-    struct custody_package p;              /* when accepted                                            */
+    struct custody_package p; /* when accepted                                            */
     bool accepted;
     char layer[32], reason[KLUIS_ERR_MSG];
-    struct kluis_buf statement;            /* the sealed refusal                                       */
-    struct kluis_buf result;               /* the opener's answer while it is looked at                */
-    struct kluis_arena *arena;             /* holds `rows`, read from it once                          */
+    struct kluis_buf statement; /* the sealed refusal                                       */
+    struct kluis_buf result;    /* the opener's answer while it is looked at                */
+    struct kluis_arena *arena;  /* holds `rows`, read from it once                          */
     struct index_package rows;
     struct decided *next;
 };
@@ -35,22 +36,23 @@ struct decided {
 struct ingest {
     struct ingest_config c;
     struct sessions *sessions;
-    struct kluis_bytes device_ca;          /* the anchor of device signatures                          */
+    struct kluis_bytes device_ca; /* the anchor of device signatures                          */
     atomic_bool stop;
     pthread_mutex_t lock;
-    pthread_cond_t changed;                /* anything below changed                                   */
-    uint64_t cursor;                       /* inbox rows up to here were given to a worker             */
-    uint64_t retry[HELD_PACKAGES]; size_t n_retry;   /* ... and these came back undecided              */
-    unsigned at_work;                      /* deliveries with a worker                                 */
-    bool inbox_more;                       /* intake may have added rows                               */
-    struct decided *ready, **ready_end;    /* for the committer                                        */
+    pthread_cond_t changed; /* anything below changed                                   */
+    uint64_t cursor;        /* inbox rows up to here were given to a worker             */
+    uint64_t retry[HELD_PACKAGES];
+    size_t n_retry;                     /* ... and these came back undecided              */
+    unsigned at_work;                   /* deliveries with a worker                                 */
+    bool inbox_more;                    /* intake may have added rows                               */
+    struct decided *ready, **ready_end; /* for the committer                                        */
     uint64_t ready_records;
     int64_t ready_since;
-    struct decided *feed, **feed_end;      /* for the feeder: accepted, committed, rising sequence     */
+    struct decided *feed, **feed_end; /* for the feeder: accepted, committed, rising sequence     */
     uint64_t held_bytes, held_packages;
-    bool answers;                          /* outbox rows wait                                         */
-    bool packages;                         /* the feeder has something to look at                      */
-    bool republish;                        /* prekeys were used                                        */
+    bool answers;   /* outbox rows wait                                         */
+    bool packages;  /* the feeder has something to look at                      */
+    bool republish; /* prekeys were used                                        */
     char halted[KLUIS_ERR_MSG + 64];
     pthread_t thread[WORKERS + 3];
     size_t threads;
@@ -60,7 +62,7 @@ void decided_free(struct decided *d);
 bool ingest_stopping(struct ingest *in);
 /* Waits until something changed, at most us; the lock is held. */
 void ingest_wait(struct ingest *in, int64_t us);
-void ingest_wake(struct ingest *in);               /* takes the lock itself */
+void ingest_wake(struct ingest *in); /* takes the lock itself */
 /* Our own data is damaged or a bug showed: everything stops, loudly. */
 void ingest_halt(struct ingest *in, const char *stage, const struct kluis_err *err);
 /* Logs; halts on E_CORRUPT and E_BUG; else pauses for a moment. */
@@ -75,7 +77,8 @@ void *feeder_main(void *arg);
 /* bundle.c: the prekey bundle at the gate is fresh and has one-time prekeys left. */
 KLUIS_MUSTUSE kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struct kluis_err *err);
 /* work.c: opens one delivery and decides; shared with ingest_reopen. */
-KLUIS_MUSTUSE kluis_status open_stored(const struct ingest_config *c, const struct custody_delivery *d, struct kluis_buf *result, struct opened *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status open_stored(const struct ingest_config *c, const struct custody_delivery *d, struct kluis_buf *result, struct opened *out,
+                                       struct kluis_err *err);
 /* Opener and judge, then everything that they claim held against session and register.  OK: o->accepted says which; else local. */
 KLUIS_MUSTUSE kluis_status ingest_decide(struct ingest *in, struct decided *o, struct kluis_err *err);
 /* Custody's own facts into an opener's rows: id, number, official, device, verdict and time are never the opener's to say. */

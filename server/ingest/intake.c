@@ -8,24 +8,31 @@ enum { ITEMS = 64, GROUP = 8, NEXT_MAX = 16 << 20, NEXT_WAIT_S = 20, MESSAGE_MAX
 #define KEEP_BUNDLE_US ((int64_t)3600 * 1000000)
 
 struct item {
-    uint64_t number; uint32_t kind;
-    char ticket[33];                       /* enrolment                      */
-    char device[33]; uint8_t message[16], upload[16]; bool has_upload; uint64_t upload_length;
+    uint64_t number;
+    uint32_t kind;
+    char ticket[33]; /* enrolment                      */
+    char device[33];
+    uint8_t message[16], upload[16];
+    bool has_upload;
+    uint64_t upload_length;
     struct kluis_bytes body;
     uint8_t body_sha256[32];
-    struct storage_writer *w; uint8_t sha256[32]; uint64_t size; /* downloaded */
-    bool done;                             /* the gate may forget it         */
+    struct storage_writer *w;
+    uint8_t sha256[32];
+    uint64_t size; /* downloaded */
+    bool done;     /* the gate may forget it         */
 };
-struct intake { struct ingest *in; struct link *l; };
+struct intake {
+    struct ingest *in;
+    struct link *l;
+};
 
 /* ---- reading what the gate says ---- */
 
 static bool hex_id(struct kluis_bytes b, char out[33])
 {
     uint8_t raw[16];
-    if (!kluis_unhex((struct kluis_str){ (const char *)b.ptr, b.len }, raw, sizeof raw)) {
-        return false;
-    }
+    if (!kluis_unhex((struct kluis_str){ (const char *)b.ptr, b.len }, raw, sizeof raw)) { return false; }
     memcpy(out, b.ptr, 32);
     out[32] = 0;
     return true;
@@ -41,21 +48,15 @@ static bool read_item(struct kluis_wire *w, struct item *it)
         it->body = kluis_wire_get(w, MESSAGE_MAX);
         return ok && !w->bad;
     }
-    if (it->kind != 2) {
-        return false;
-    }
+    if (it->kind != 2) { return false; }
     bool ok = hex_id(kluis_wire_get(w, 32), it->device);
     (void)kluis_wire_fixed(w, it->message, sizeof it->message);
     struct kluis_bytes upload = kluis_wire_get(w, 16);
     it->has_upload = upload.len == 16;
-    if (it->has_upload) {
-        memcpy(it->upload, upload.ptr, 16);
-    }
+    if (it->has_upload) { memcpy(it->upload, upload.ptr, 16); }
     it->upload_length = kluis_wire_get_u64(w);
     it->body = kluis_wire_get(w, MESSAGE_MAX);
-    if (!ok || w->bad || (upload.len != 0 && upload.len != 16)) {
-        return false;
-    }
+    if (!ok || w->bad || (upload.len != 0 && upload.len != 16)) { return false; }
     kluis_sha256_of(it->body.ptr, it->body.len, it->body_sha256);
     return true;
 }
@@ -72,9 +73,7 @@ static kluis_status tell_done(struct intake *k, const struct item *items, size_t
             count++;
         }
     }
-    if (count == 0) {
-        return KLUIS_OK;
-    }
+    if (count == 0) { return KLUIS_OK; }
     KLUIS_TRY(kluis_buf_ok(&body, err));
     KLUIS_TRY(link_call(k->l, "POST", "/vault/v1/done", kluis_buf_bytes(&body), 60, NULL, &a, err));
     return a.status == 204 || a.status == 200 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take 'done' (%ld)", a.status);
@@ -110,9 +109,7 @@ static kluis_status enrolment(struct intake *k, const struct item *it, struct kl
         /* Before the reply: it may log in at once.  The register's state counts: an old request must not revive a suspended device. */
         struct reg_device dev;
         KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
-        if (arena == NULL) {
-            return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot enrol: out of memory");
-        }
+        if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot enrol: out of memory"); }
         pthread_mutex_lock(k->in->c.reg_lock);
         rc = reg_device_get(k->in->c.reg, device, arena, &dev, err);
         pthread_mutex_unlock(k->in->c.reg_lock);
@@ -123,10 +120,13 @@ static kluis_status enrolment(struct intake *k, const struct item *it, struct kl
     KLUIS_TRY(link_call(k->l, "POST", path, kluis_buf_bytes(&reply), 30, NULL, &a, err));
     /* 404: the ticket is gone, nobody waits for this answer; asking again gets it. */
     return a.status == 204 || a.status == 200 || a.status == 404 || a.status == 409
-               ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take an enrolment (%ld)", a.status);
+               ? KLUIS_OK
+               : KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take an enrolment (%ld)", a.status);
 }
 
-struct publishing { struct link *l; };
+struct publishing {
+    struct link *l;
+};
 
 static kluis_status publish_device(void *ctx, const struct reg_device *d, struct kluis_err *err)
 {
@@ -139,9 +139,7 @@ static kluis_status publish_devices(struct intake *k, struct kluis_err *err)
 {
     struct publishing p = { k->l };
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(64 << 20);
-    if (arena == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot list devices: out of memory");
-    }
+    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot list devices: out of memory"); }
     pthread_mutex_lock(k->in->c.reg_lock);
     kluis_status rc = reg_devices(k->in->c.reg, arena, &p, publish_device, err);
     pthread_mutex_unlock(k->in->c.reg_lock);
@@ -160,12 +158,8 @@ static kluis_status download(struct intake *k, struct item *it, struct kluis_err
     kluis_hex(it->upload, 16, hex);
     (void)snprintf(path, sizeof path, "/vault/v1/upload/%s", hex);
     kluis_status rc = link_download(k->l, path, it->upload_length, &to, err);
-    if (rc == KLUIS_OK) {
-        rc = storage_sync(it->w, it->sha256, &it->size, err);
-    }
-    if (rc != KLUIS_OK) {
-        storage_abandon(&it->w);
-    }
+    if (rc == KLUIS_OK) { rc = storage_sync(it->w, it->sha256, &it->size, err); }
+    if (rc != KLUIS_OK) { storage_abandon(&it->w); }
     return rc;
 }
 
@@ -175,9 +169,9 @@ struct taking {
     struct item *it;
     enum fate fate;
     struct custody_delivery d, known;
-    bool opened;                           /* its message key is used: it is remembered whatever became of it */
+    bool opened; /* its message key is used: it is remembered whatever became of it */
     char layer[32], reason[KLUIS_ERR_MSG];
-    struct kluis_buf body;                 /* of an answer that is made here */
+    struct kluis_buf body; /* of an answer that is made here */
 };
 
 static enum fate refuse(struct taking *t, const char *reason)
@@ -200,7 +194,8 @@ static enum fate fork_seen(struct taking *t, const char *why)
 }
 
 /* A device's chain: its numbers are used once, and each package names the one before. */
-static kluis_status judge_chain(struct ingest *in, struct taking *t, const struct taking *group, size_t before, enum fate *fate, struct kluis_err *err)
+static kluis_status judge_chain(struct ingest *in, struct taking *t, const struct taking *group, size_t before, enum fate *fate,
+                                struct kluis_err *err)
 {
     struct custody_delivery *d = &t->d, near;
     static const uint8_t zero[32];
@@ -212,9 +207,7 @@ static kluis_status judge_chain(struct ingest *in, struct taking *t, const struc
     /* Deliveries of this group are not in custody yet. */
     for (size_t i = 0; i < before; i++) {
         const struct custody_delivery *o = &group[i].d;
-        if (group[i].fate != FATE_TAKE) {
-            continue;
-        }
+        if (group[i].fate != FATE_TAKE) { continue; }
         bool same = strcmp(o->device, d->device) == 0;
         if (memcmp(o->package, d->package, 32) == 0 && same && o->sequence == d->sequence) {
             *fate = FATE_DROP; /* the first of the two is being taken; its answer comes */
@@ -271,9 +264,7 @@ static kluis_status take_one(struct intake *k, struct taking *group, size_t at, 
     KLUIS_AUTO(kluis_session) s = NULL;
     KLUIS_AUTO_BUF(plain, MESSAGE_MAX);
     t->fate = FATE_DROP;
-    if (arena == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot take a message: out of memory");
-    }
+    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot take a message: out of memory"); }
     pthread_mutex_lock(in->c.reg_lock);
     kluis_status rc = reg_device_get(in->c.reg, it->device, arena, &dev, err);
     pthread_mutex_unlock(in->c.reg_lock);
@@ -288,13 +279,12 @@ static kluis_status take_one(struct intake *k, struct taking *group, size_t at, 
         t->fate = FATE_AGAIN_SAME;
         return KLUIS_OK;
     }
-    if (rc == KLUIS_E_NOTFOUND && (rc = custody_handled_get(in->c.custody, it->device, it->message, it->body_sha256, t->known.package, err)) == KLUIS_OK) {
+    if (rc == KLUIS_E_NOTFOUND &&
+        (rc = custody_handled_get(in->c.custody, it->device, it->message, it->body_sha256, t->known.package, err)) == KLUIS_OK) {
         t->fate = FATE_AGAIN_SAME;
         return KLUIS_OK;
     }
-    if (rc != KLUIS_E_NOTFOUND) {
-        return rc;
-    }
+    if (rc != KLUIS_E_NOTFOUND) { return rc; }
     for (size_t i = 0; i < at; i++) {
         if (memcmp(group[i].it->body_sha256, it->body_sha256, 32) == 0) {
             t->fate = drop(t, "repeated");
@@ -320,9 +310,7 @@ static kluis_status take_one(struct intake *k, struct taking *group, size_t at, 
         } else if (rc == KLUIS_E_REJECT) {
             t->fate = kluis_session_was_older(s) ? fork_seen(t, "a message of an older session") : drop(t, "cannot-be-opened");
         } else {
-            if (err != NULL) {
-                *err = why;
-            }
+            if (err != NULL) { *err = why; }
             return rc;
         }
         return KLUIS_OK;
@@ -397,9 +385,7 @@ static kluis_status answer_again(struct ingest *in, const struct custody_deliver
 {
     struct custody_package p;
     KLUIS_AUTO_BUF(statement, KLUIS_ANSWER_BODY_MAX);
-    if (known->state == CUSTODY_WAITING) {
-        return KLUIS_OK;
-    }
+    if (known->state == CUSTODY_WAITING) { return KLUIS_OK; }
     if (known->state == CUSTODY_ACCEPTED) {
         KLUIS_TRY(custody_package_by_delivery(in->c.custody, known->number, &p, err));
         return answer(in, known->device, KLUIS_ANSWER_RECEIPT, known->package, p.sequence, (struct kluis_bytes){ NULL, 0 }, err);
@@ -415,18 +401,13 @@ static kluis_status settle(struct ingest *in, struct taking *t, struct kluis_err
         KLUIS_TRY(custody_handled_add(in->c.custody, t->it->device, t->it->message, t->it->body_sha256, t->d.package, err));
     }
     switch (t->fate) {
-    case FATE_DROP:
-        break;
-    case FATE_TAKE:
-        rc = custody_inbox_add(in->c.custody, &t->d, err);
-        break;
+    case FATE_DROP: break;
+    case FATE_TAKE: rc = custody_inbox_add(in->c.custody, &t->d, err); break;
     case FATE_AGAIN_SAME:
         rc = custody_outbox_again(in->c.custody, t->known.package, err);
         rc = rc == KLUIS_E_NOTFOUND ? KLUIS_OK : rc;
         break;
-    case FATE_AGAIN_NEW:
-        rc = answer_again(in, &t->known, err);
-        break;
+    case FATE_AGAIN_NEW: rc = answer_again(in, &t->known, err); break;
     case FATE_REFUSE: {
         struct custody_refusal r;
         memset(&r, 0, sizeof r);
@@ -444,7 +425,8 @@ static kluis_status settle(struct ingest *in, struct taking *t, struct kluis_err
         break;
     }
     case FATE_SUSPEND:
-        rc = answer(in, t->it->device, KLUIS_ANSWER_SUSPENDED, t->d.package, 0, (struct kluis_bytes){ (const uint8_t *)t->reason, strlen(t->reason) }, err);
+        rc = answer(in, t->it->device, KLUIS_ANSWER_SUSPENDED, t->d.package, 0, (struct kluis_bytes){ (const uint8_t *)t->reason, strlen(t->reason) },
+                    err);
         break;
     }
     return rc;
@@ -455,14 +437,10 @@ static kluis_status suspend(struct intake *k, const struct taking *t, struct klu
 {
     struct reg_device dev;
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
-    if (arena == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot suspend a device: out of memory");
-    }
+    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot suspend a device: out of memory"); }
     pthread_mutex_lock(k->in->c.reg_lock);
     kluis_status rc = reg_device_suspend(k->in->c.reg, t->it->device, t->reason, err);
-    if (rc == KLUIS_OK) {
-        rc = reg_device_get(k->in->c.reg, t->it->device, arena, &dev, err);
-    }
+    if (rc == KLUIS_OK) { rc = reg_device_get(k->in->c.reg, t->it->device, arena, &dev, err); }
     pthread_mutex_unlock(k->in->c.reg_lock);
     KLUIS_TRY(rc);
     kluis_durable_step("vault.suspended");
@@ -481,14 +459,10 @@ static kluis_status take_group(struct intake *k, struct item *items, size_t n, s
     }
     sessions_lock(in->sessions);
     kluis_status rc = KLUIS_OK;
-    for (size_t i = 0; i < n && rc == KLUIS_OK; i++) {
-        rc = take_one(k, group, i, err);
-    }
+    for (size_t i = 0; i < n && rc == KLUIS_OK; i++) { rc = take_one(k, group, i, err); }
     if (rc == KLUIS_OK && (rc = custody_begin(in->c.custody, err)) == KLUIS_OK) {
         rc = sessions_flush(in->sessions, err);
-        for (size_t i = 0; i < n && rc == KLUIS_OK; i++) {
-            rc = settle(in, &group[i], err);
-        }
+        for (size_t i = 0; i < n && rc == KLUIS_OK; i++) { rc = settle(in, &group[i], err); }
         if (rc == KLUIS_OK) {
             rc = custody_commit(in->c.custody, "vault.t1.commit", err);
         } else {
@@ -497,9 +471,7 @@ static kluis_status take_group(struct intake *k, struct item *items, size_t n, s
     }
     sessions_unlock(in->sessions);
     for (size_t i = 0; i < n; i++) {
-        if (rc == KLUIS_OK && group[i].fate == FATE_SUSPEND) {
-            rc = suspend(k, &group[i], err);
-        }
+        if (rc == KLUIS_OK && group[i].fate == FATE_SUSPEND) { rc = suspend(k, &group[i], err); }
         items[i].done = rc == KLUIS_OK;
         kluis_buf_free(&group[i].body);
     }
@@ -518,9 +490,7 @@ static kluis_status take_batch(struct intake *k, struct kluis_bytes answer_bytes
     struct kluis_wire w = kluis_wire_open(answer_bytes);
     kluis_status rc = KLUIS_OK;
     uint64_t last = *after;
-    if (!kluis_wire_is(&w, "chatkluis-next-v1")) {
-        return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate's queue is malformed");
-    }
+    if (!kluis_wire_is(&w, "chatkluis-next-v1")) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate's queue is malformed"); }
     while (rc == KLUIS_OK && !ingest_stopping(k->in)) {
         bool more = kluis_wire_more(&w);
         if (more && (!read_item(&w, &items[n]) || ++seen > ITEMS)) {
@@ -541,9 +511,7 @@ static kluis_status take_batch(struct intake *k, struct kluis_bytes answer_bytes
                 struct kluis_err why = { 0 };
                 kluis_status got = download(k, &items[n], &why);
                 if (got != KLUIS_OK && got != KLUIS_E_NOTFOUND && got != KLUIS_E_LIMIT) {
-                    if (err != NULL) {
-                        *err = why;
-                    }
+                    if (err != NULL) { *err = why; }
                     rc = got;
                 }
             }
@@ -555,18 +523,12 @@ static kluis_status take_batch(struct intake *k, struct kluis_bytes answer_bytes
                 last = items[n - 1].number;
                 rc = tell_done(k, items, n, err);
             }
-            for (size_t i = 0; i < n; i++) {
-                storage_abandon(&items[i].w);
-            }
+            for (size_t i = 0; i < n; i++) { storage_abandon(&items[i].w); }
             n = 0;
         }
-        if (!more) {
-            break;
-        }
+        if (!more) { break; }
     }
-    for (size_t i = 0; i < n; i++) {
-        storage_abandon(&items[i].w);
-    }
+    for (size_t i = 0; i < n; i++) { storage_abandon(&items[i].w); }
     *after = rc == KLUIS_OK ? last : 0; /* after trouble everything that is not done comes again */
     return rc;
 }
@@ -592,12 +554,8 @@ void *intake_main(void *arg)
         in->republish = false;
         pthread_mutex_unlock(&in->lock);
         if (!started || republish || kluis_monotonic_us() - kept > KEEP_BUNDLE_US) {
-            if (!started) {
-                rc = publish_devices(&k, &err);
-            }
-            if (rc == KLUIS_OK) {
-                rc = bundle_keep(in, k.l, !started || kluis_monotonic_us() - kept > KEEP_BUNDLE_US, &err);
-            }
+            if (!started) { rc = publish_devices(&k, &err); }
+            if (rc == KLUIS_OK) { rc = bundle_keep(in, k.l, !started || kluis_monotonic_us() - kept > KEEP_BUNDLE_US, &err); }
             started = started || rc == KLUIS_OK;
             kept = rc == KLUIS_OK ? kluis_monotonic_us() : kept;
         }

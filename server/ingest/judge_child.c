@@ -4,12 +4,8 @@
 static bool get_list(struct kluis_wire *w, struct kluis_bytes list[JUDGE_ANCHORS_MAX], size_t *n)
 {
     uint32_t count = kluis_wire_get_u32(w);
-    if (count > JUDGE_ANCHORS_MAX) {
-        return false;
-    }
-    for (*n = 0; *n < count; ++*n) {
-        list[*n] = kluis_wire_get(w, KLUIS_CERT_MAX);
-    }
+    if (count > JUDGE_ANCHORS_MAX) { return false; }
+    for (*n = 0; *n < count; ++*n) { list[*n] = kluis_wire_get(w, KLUIS_CERT_MAX); }
     return true;
 }
 
@@ -25,15 +21,14 @@ void judge_child(int request, int result)
     kluis_wire_label(&out, JUDGED_LABEL);
     child_say(result, kluis_buf_bytes(&out));
     kluis_buf_clear(&out);
-    if (!child_hear(request, &asked)) {
-        return;
-    }
+    if (!child_hear(request, &asked)) { return; }
     struct kluis_wire w = kluis_wire_open(kluis_buf_bytes(&asked));
     bool ok = kluis_wire_is(&w, JUDGE_LABEL);
     struct kluis_bytes manifest = kluis_wire_get(&w, KLUIS_MANIFEST_MAX), signature = kluis_wire_get(&w, KLUIS_P7S_MAX);
     int64_t at_us = (int64_t)kluis_wire_get_u64(&w);
     ok = ok && get_list(&w, anchors, &n) && get_list(&w, tsa, &n_tsa);
-    if (!ok || kluis_wire_end(&w, "request", &err) != KLUIS_OK || kluis_seal_judge(signature, manifest, anchors, n, tsa, n_tsa, at_us, &v, &err) != KLUIS_OK) {
+    if (!ok || kluis_wire_end(&w, "request", &err) != KLUIS_OK ||
+        kluis_seal_judge(signature, manifest, anchors, n, tsa, n_tsa, at_us, &v, &err) != KLUIS_OK) {
         return; /* no verdict is a refusal */
     }
     kluis_sha256_of(manifest.ptr, manifest.len, digest);

@@ -95,9 +95,7 @@ static kluis_status load(struct vault_keys *k, const char *home, struct kluis_er
     KLUIS_TRY(cert_file(dir, "seal.crt", &k->seal_cert, NULL, err));
     KLUIS_TRY(cert_file(dir, "device-ca.crt", &k->device_ca_cert, NULL, err));
     KLUIS_TRY(cert_file(dir, "root.crt", &k->root_cert, &k->root_pem, err));
-    if ((k->index_master = kluis_secret_new(32)) == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot keep a key in memory");
-    }
+    if ((k->index_master = kluis_secret_new(32)) == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot keep a key in memory"); }
     static const char info[] = "chatkluis-index-master-v1";
     return kluis_hkdf_sha256((struct kluis_bytes){ k->wrapping, 32 }, (struct kluis_bytes){ NULL, 0 },
                              (struct kluis_bytes){ (const uint8_t *)info, sizeof info - 1 }, k->index_master, 32, err);
@@ -107,9 +105,7 @@ kluis_status vault_keys_load(struct vault_keys **out, const char *home, struct k
 {
     *out = NULL;
     struct vault_keys *k = kluis_calloc(1, sizeof *k);
-    if (k == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot load the vault's keys: out of memory");
-    }
+    if (k == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot load the vault's keys: out of memory"); }
     kluis_buf_init(&k->seal_cert, KLUIS_CERT_MAX);
     kluis_buf_init(&k->device_ca_cert, KLUIS_CERT_MAX);
     kluis_buf_init(&k->root_cert, KLUIS_CERT_MAX);
@@ -127,9 +123,7 @@ kluis_status vault_keys_load(struct vault_keys **out, const char *home, struct k
 
 void vault_keys_free(struct vault_keys *k)
 {
-    if (k == NULL) {
-        return;
-    }
+    if (k == NULL) { return; }
     kluis_secret_free(k->wrapping, 32);
     kluis_secret_free(k->seed, 32);
     kluis_secret_free(k->index_master, 32);

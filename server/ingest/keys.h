@@ -16,12 +16,12 @@
 #include "kluis/seal.h"
 
 struct vault_keys {
-    uint8_t *wrapping, *seed, *index_master;     /* 32 bytes each, secret memory   */
-    struct kluis_identity *identity;             /* secret memory                  */
+    uint8_t *wrapping, *seed, *index_master; /* 32 bytes each, secret memory   */
+    struct kluis_identity *identity;         /* secret memory                  */
     struct kluis_key *seal, *pull, *device_ca;
-    struct kluis_buf seal_cert, device_ca_cert, root_cert;   /* DER */
+    struct kluis_buf seal_cert, device_ca_cert, root_cert; /* DER */
     struct kluis_buf trust_json, root_pem;
-    struct kluis_arena *arena;                   /* holds what trust points at     */
+    struct kluis_arena *arena; /* holds what trust points at     */
     struct kluis_trust trust;
     char origin[KLUIS_ORIGIN_MAX];
 };

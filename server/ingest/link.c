@@ -54,18 +54,14 @@ static size_t on_body(char *p, size_t one, size_t n, void *ctx)
 static bool header_is(const char *p, size_t n, const char *name, struct kluis_str *value)
 {
     size_t len = strlen(name);
-    if (n <= len || strncasecmp(p, name, len) != 0 || p[len] != ':') {
-        return false;
-    }
+    if (n <= len || strncasecmp(p, name, len) != 0 || p[len] != ':') { return false; }
     p += len + 1;
     n -= len + 1;
     while (n > 0 && (*p == ' ' || *p == '\t')) {
         p++;
         n--;
     }
-    while (n > 0 && (p[n - 1] == '\r' || p[n - 1] == '\n' || p[n - 1] == ' ')) {
-        n--;
-    }
+    while (n > 0 && (p[n - 1] == '\r' || p[n - 1] == '\n' || p[n - 1] == ' ')) { n--; }
     *value = (struct kluis_str){ p, n };
     return true;
 }
@@ -102,10 +98,8 @@ kluis_status link_open(struct link **out, const struct link_config *c, struct kl
 {
     *out = NULL;
     size_t n = strlen(c->url);
-    while (n > 0 && c->url[n - 1] == '/') {
-        n--;
-    }
-    if (strncmp(c->url, "https://", 8) != 0 || n <= 8 || n >= sizeof ((struct link *)0)->url || memchr(c->url + 8, '/', n - 8) != NULL ||
+    while (n > 0 && c->url[n - 1] == '/') { n--; }
+    if (strncmp(c->url, "https://", 8) != 0 || n <= 8 || n >= sizeof((struct link *)0)->url || memchr(c->url + 8, '/', n - 8) != NULL ||
         (c->name != NULL && strlen(c->name) >= NAME_MAX_) || n - 8 >= NAME_MAX_) {
         return KLUIS_FAIL(err, KLUIS_E_USAGE, "the gate's address must look like https://host:port");
     }
@@ -162,15 +156,11 @@ static kluis_status perform(struct link *l, const char *method, const char *path
     char url[2048], range[48];
     CURLcode rc = CURLE_OK;
     int n = snprintf(url, sizeof url, "%s%s", l->url, path);
-    if (n < 0 || (size_t)n >= sizeof url) {
-        return KLUIS_FAIL(err, KLUIS_E_BUG, "a path is too long");
-    }
+    if (n < 0 || (size_t)n >= sizeof url) { return KLUIS_FAIL(err, KLUIS_E_BUG, "a path is too long"); }
     (void)snprintf(range, sizeof range, "%llu-", (unsigned long long)range_from);
     struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
     struct curl_slist *more = headers == NULL ? NULL : curl_slist_append(headers, "Content-Type: application/octet-stream");
-    if (more != NULL && authorization != NULL) {
-        more = curl_slist_append(more, authorization);
-    }
+    if (more != NULL && authorization != NULL) { more = curl_slist_append(more, authorization); }
     if (more == NULL) {
         curl_slist_free_all(headers);
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot ask the gate: out of memory");
@@ -191,19 +181,13 @@ static kluis_status perform(struct link *l, const char *method, const char *path
     l->failed = KLUIS_OK;
     l->err = err;
     memset(l->answer, 0, sizeof *l->answer);
-    if (rc == CURLE_OK) {
-        rc = curl_easy_perform(l->curl);
-    }
+    if (rc == CURLE_OK) { rc = curl_easy_perform(l->curl); }
 #undef SET
     (void)curl_easy_getinfo(l->curl, CURLINFO_RESPONSE_CODE, &l->answer->status);
     (void)curl_easy_setopt(l->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(more);
-    if (l->failed != KLUIS_OK) {
-        return l->failed;
-    }
-    if (rc != CURLE_OK) {
-        return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not answer: %s", curl_easy_strerror(rc));
-    }
+    if (l->failed != KLUIS_OK) { return l->failed; }
+    if (rc != CURLE_OK) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not answer: %s", curl_easy_strerror(rc)); }
     return KLUIS_OK;
 }
 
@@ -219,12 +203,8 @@ static kluis_status fresh_nonce(struct link *l, struct kluis_err *err)
     l->body = body;
     l->to = to;
     KLUIS_TRY(rc);
-    if (l->answer->status != 200) {
-        return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate gives no nonce (%ld)", l->answer->status);
-    }
-    while (text.len > 0 && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r')) {
-        text.len--;
-    }
+    if (l->answer->status != 200) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate gives no nonce (%ld)", l->answer->status); }
+    while (text.len > 0 && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r')) { text.len--; }
     if (l->nonce[0] == 0 && text.len < sizeof l->nonce) {
         memcpy(l->nonce, text.data, text.len);
         l->nonce[text.len] = 0;
@@ -232,15 +212,14 @@ static kluis_status fresh_nonce(struct link *l, struct kluis_err *err)
     return KLUIS_OK;
 }
 
-static kluis_status signed_call(struct link *l, const char *method, const char *path, struct kluis_bytes body, unsigned seconds, uint64_t range_from, struct kluis_err *err)
+static kluis_status signed_call(struct link *l, const char *method, const char *path, struct kluis_bytes body, unsigned seconds, uint64_t range_from,
+                                struct kluis_err *err)
 {
     uint8_t digest[32];
     kluis_sha256_of(body.ptr == NULL ? (const uint8_t *)"" : body.ptr, body.len, digest);
     for (int attempt = 0;; attempt++) {
         KLUIS_AUTO_BUF(header, KLUIS_LOGIN_HEADER_MAX + 64);
-        if (l->nonce[0] == 0) {
-            KLUIS_TRY(fresh_nonce(l, err));
-        }
+        if (l->nonce[0] == 0) { KLUIS_TRY(fresh_nonce(l, err)); }
         char nonce[64];
         memcpy(nonce, l->nonce, sizeof nonce);
         l->nonce[0] = 0; /* good for one request; the answer brings the next */
@@ -249,17 +228,16 @@ static kluis_status signed_call(struct link *l, const char *method, const char *
         kluis_buf_byte(&header, 0);
         KLUIS_TRY(kluis_buf_ok(&header, err));
         KLUIS_TRY(perform(l, method, path, body, seconds, (const char *)header.data, range_from, err));
-        if (l->answer->status != 401) {
-            return KLUIS_OK;
-        }
+        if (l->answer->status != 401) { return KLUIS_OK; }
         if (attempt > 0) {
-            return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate refuses the vault's key or clock (401); is gate.json of this home, and is the time right?");
+            return KLUIS_FAIL(err, KLUIS_E_REJECT,
+                              "the gate refuses the vault's key or clock (401); is gate.json of this home, and is the time right?");
         }
     }
 }
 
-kluis_status link_call(struct link *l, const char *method, const char *path, struct kluis_bytes body, unsigned seconds,
-                       struct kluis_buf *out, struct link_answer *answer, struct kluis_err *err)
+kluis_status link_call(struct link *l, const char *method, const char *path, struct kluis_bytes body, unsigned seconds, struct kluis_buf *out,
+                       struct link_answer *answer, struct kluis_err *err)
 {
     l->body = out;
     l->to = NULL;
@@ -292,9 +270,7 @@ kluis_status link_download(struct link *l, const char *path, uint64_t max, const
             rc = KLUIS_FAIL(&why, KLUIS_E_BUSY, "the gate refuses a download (%ld)", answer.status);
         }
         if (rc != KLUIS_E_BUSY || (l->stop != NULL && atomic_load(l->stop)) || i + 1 >= DOWNLOAD_TRIES) {
-            if (rc != KLUIS_OK && err != NULL) {
-                *err = why;
-            }
+            if (rc != KLUIS_OK && err != NULL) { *err = why; }
             break;
         }
     }

@@ -11,17 +11,21 @@
 #include "kluis/seal.h"
 
 struct link_config {
-    const char *url;                 /* "https://host:port"                                        */
-    const char *name;                /* the authority that is signed; NULL: host:port of the url    */
-    struct kluis_bytes ca_pem;       /* the root that the gate's certificate must end in; empty: the system's store */
+    const char *url;           /* "https://host:port"                                        */
+    const char *name;          /* the authority that is signed; NULL: host:port of the url    */
+    struct kluis_bytes ca_pem; /* the root that the gate's certificate must end in; empty: the system's store */
     const struct kluis_key *pull;
-    const atomic_bool *stop;         /* true ends a waiting call with E_BUSY                         */
+    const atomic_bool *stop; /* true ends a waiting call with E_BUSY                         */
 };
 struct link;
 KLUIS_MUSTUSE kluis_status link_open(struct link **out, const struct link_config *c, struct kluis_err *err); /* E_USAGE: not such an url */
 void link_free(struct link *l);
 
-struct link_answer { long status; uint64_t number; bool has_number; }; /* number: Chatkluis-Size or Chatkluis-Prekeys */
+struct link_answer {
+    long status;
+    uint64_t number;
+    bool has_number;
+}; /* number: Chatkluis-Size or Chatkluis-Prekeys */
 /* One signed request.  `out` (may be NULL) gets the body, at most its ceiling.  OK: an answer came, look at its status; E_BUSY: none
  * did, try later; E_REJECT: the gate does not know our key; E_LIMIT. */
 KLUIS_MUSTUSE kluis_status link_call(struct link *l, const char *method, const char *path, struct kluis_bytes body, unsigned seconds,

@@ -5,9 +5,7 @@
 static void plain_line(struct kluis_bytes b, char *out, size_t cap)
 {
     size_t n = b.len < cap - 1 ? b.len : cap - 1;
-    for (size_t i = 0; i < n; i++) {
-        out[i] = b.ptr[i] >= 0x20 && b.ptr[i] < 0x7f ? (char)b.ptr[i] : '?';
-    }
+    for (size_t i = 0; i < n; i++) { out[i] = b.ptr[i] >= 0x20 && b.ptr[i] < 0x7f ? (char)b.ptr[i] : '?'; }
     out[n] = 0;
 }
 
@@ -35,13 +33,9 @@ kluis_status opener_run(struct zygote *z, int fd, const uint8_t key[32], struct 
     memset(out, 0, sizeof *out);
     kluis_buf_clear(result);
     kluis_status rc = zygote_run(z, ZYGOTE_OPEN, fd, (struct kluis_bytes){ key, 32 }, result, &why);
-    if (rc == KLUIS_E_LIMIT) {
-        return refuse(out, LAYER_OPENER, "the package took more time or room to open than one package may");
-    }
+    if (rc == KLUIS_E_LIMIT) { return refuse(out, LAYER_OPENER, "the package took more time or room to open than one package may"); }
     if (rc != KLUIS_OK) {
-        if (err != NULL) {
-            *err = why;
-        }
+        if (err != NULL) { *err = why; }
         return rc;
     }
     struct kluis_wire w = kluis_wire_open(kluis_buf_bytes(result));
@@ -49,9 +43,7 @@ kluis_status opener_run(struct zygote *z, int fd, const uint8_t key[32], struct 
     bool label = kluis_wire_is(&w, OPENED_LABEL);
     uint32_t status = kluis_wire_get_u32(&w), layer = kluis_wire_get_u32(&w);
     plain_line(kluis_wire_get(&w, KLUIS_ERR_MSG), reason, sizeof reason);
-    if (!label || w.bad) {
-        return refuse(out, LAYER_OPENER, "the opener ended without an answer");
-    }
+    if (!label || w.bad) { return refuse(out, LAYER_OPENER, "the opener ended without an answer"); }
     if (status != 0) {
         return kluis_wire_end(&w, "answer", NULL) != KLUIS_OK ? refuse(out, LAYER_OPENER, "the opener's answer is malformed")
                                                               : refuse(out, layer_of(layer), reason);
@@ -80,9 +72,7 @@ kluis_status opener_run(struct zygote *z, int fd, const uint8_t key[32], struct 
 static void put_list(struct kluis_buf *b, const struct kluis_bytes *list, size_t n)
 {
     kluis_wire_u32(b, (uint32_t)n);
-    for (size_t i = 0; i < n; i++) {
-        kluis_wire_field(b, list[i].ptr, list[i].len);
-    }
+    for (size_t i = 0; i < n; i++) { kluis_wire_field(b, list[i].ptr, list[i].len); }
 }
 
 static bool outcome(uint32_t v, enum kluis_outcome *out)
@@ -91,8 +81,9 @@ static bool outcome(uint32_t v, enum kluis_outcome *out)
     return v <= KLUIS_VALID;
 }
 
-kluis_status judge_run(struct zygote *z, struct kluis_bytes manifest, struct kluis_bytes signature, const struct kluis_bytes *anchors, size_t n_anchors,
-                       const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t at_us, struct kluis_seal_verdict *out, struct kluis_err *err)
+kluis_status judge_run(struct zygote *z, struct kluis_bytes manifest, struct kluis_bytes signature, const struct kluis_bytes *anchors,
+                       size_t n_anchors, const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t at_us, struct kluis_seal_verdict *out,
+                       struct kluis_err *err)
 {
     uint8_t ours[32], theirs[32];
     KLUIS_AUTO_BUF(request, ZYGOTE_REQUEST_MAX);
@@ -115,9 +106,7 @@ kluis_status judge_run(struct zygote *z, struct kluis_bytes manifest, struct klu
         return KLUIS_E_REJECT;
     }
     if (rc != KLUIS_OK) {
-        if (err != NULL) {
-            *err = why;
-        }
+        if (err != NULL) { *err = why; }
         return rc;
     }
     struct kluis_seal_verdict v;

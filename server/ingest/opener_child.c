@@ -10,7 +10,8 @@
 struct collecting {
     struct kluis_arena *arena;
     struct index_package p;
-    struct index_row *rows; size_t cap;
+    struct index_row *rows;
+    size_t cap;
     bool full;
 };
 
@@ -33,9 +34,7 @@ static struct kluis_str provenance_line(struct collecting *c, const struct kluis
     const struct kluis_str part[] = { p->source, p->app, p->app_version, p->os, p->device, p->reader };
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
         if (part[i].ptr != NULL && part[i].len > 0) {
-            if (b.len > 0) {
-                kluis_buf_cstr(&b, i == 2 && p->app.ptr != NULL ? " " : "; ");
-            }
+            if (b.len > 0) { kluis_buf_cstr(&b, i == 2 && p->app.ptr != NULL ? " " : "; "); }
             kluis_buf_str(&b, part[i]);
         }
     }
@@ -69,9 +68,7 @@ static struct kluis_str attachment_names(struct collecting *c, const struct klui
 {
     KLUIS_AUTO_BUF(b, 1 << 20);
     for (size_t i = 0; i < r->n_attachments; i++) {
-        if (i > 0) {
-            kluis_buf_byte(&b, '\n');
-        }
+        if (i > 0) { kluis_buf_byte(&b, '\n'); }
         kluis_buf_str(&b, r->attachments[i].name);
     }
     return r->n_attachments == 0 ? (struct kluis_str){ NULL, 0 } : keep(c, (struct kluis_str){ b.data == NULL ? "" : (const char *)b.data, b.len });
@@ -81,9 +78,7 @@ static struct kluis_str loss_words(struct collecting *c, const struct kluis_reco
 {
     KLUIS_AUTO_BUF(b, 1 << 20);
     for (size_t i = 0; i < r->n_loss; i++) {
-        if (i > 0) {
-            kluis_buf_byte(&b, ' ');
-        }
+        if (i > 0) { kluis_buf_byte(&b, ' '); }
         kluis_buf_str(&b, r->loss[i]);
     }
     return r->n_loss == 0 ? (struct kluis_str){ NULL, 0 } : keep(c, (struct kluis_str){ b.data == NULL ? "" : (const char *)b.data, b.len });
@@ -93,17 +88,11 @@ static struct kluis_str loss_words(struct collecting *c, const struct kluis_reco
 static bool row_fits(struct collecting *c)
 {
     enum { FIRST = 256 };
-    if (c->p.n_rows < c->cap) {
-        return true;
-    }
+    if (c->p.n_rows < c->cap) { return true; }
     size_t cap = c->cap == 0 ? FIRST : c->cap * 2 < KLUIS_PACKAGE_RECORDS_MAX ? c->cap * 2 : KLUIS_PACKAGE_RECORDS_MAX;
     struct index_row *rows = kluis_arena_alloc(c->arena, cap * sizeof *rows);
-    if (rows == NULL) {
-        return false;
-    }
-    if (c->p.n_rows > 0) {
-        memcpy(rows, c->rows, c->p.n_rows * sizeof *rows);
-    }
+    if (rows == NULL) { return false; }
+    if (c->p.n_rows > 0) { memcpy(rows, c->rows, c->p.n_rows * sizeof *rows); }
     c->p.rows = c->rows = rows;
     c->cap = cap;
     return true;
@@ -113,9 +102,7 @@ static kluis_status on_record(void *ctx, const struct kluis_record *r, uint64_t 
 {
     struct collecting *c = ctx;
     (void)line;
-    if (c->p.n_rows >= KLUIS_PACKAGE_RECORDS_MAX) {
-        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d records", KLUIS_PACKAGE_RECORDS_MAX);
-    }
+    if (c->p.n_rows >= KLUIS_PACKAGE_RECORDS_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d records", KLUIS_PACKAGE_RECORDS_MAX); }
     if (!row_fits(c)) {
         c->full = true;
         return room_left(c, err);
@@ -182,9 +169,7 @@ void opener_child(int cipher, int request, int result)
         c.p.verdict = KLUIS_STR_LIT("valid");
         c.p.sequence = 1;
         rc = index_package_write(&c.p, &index, &err);
-        if (rc != KLUIS_OK) {
-            f.failed = KLUIS_LAYER_RECORDS;
-        }
+        if (rc != KLUIS_OK) { f.failed = KLUIS_LAYER_RECORDS; }
     }
     kluis_wire_u32(&out, rc == KLUIS_OK ? 0 : 1);
     /* Out of memory is a ceiling reached: the opener's layer, not one of the package's. */
@@ -211,9 +196,7 @@ void opener_child(int cipher, int request, int result)
     }
     if (out.status == KLUIS_OK) {
         child_say(result, kluis_buf_bytes(&out));
-        if (rc == KLUIS_OK) {
-            child_say(result, kluis_buf_bytes(&index));
-        }
+        if (rc == KLUIS_OK) { child_say(result, kluis_buf_bytes(&index)); }
     }
     kluis_package_facts_clear(&f);
     kluis_arena_free(c.arena);

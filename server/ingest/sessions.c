@@ -22,9 +22,7 @@ struct sessions {
 static struct change *find(struct sessions *s, enum kluis_store_table t, const char *key)
 {
     for (size_t i = s->n; i > 0; i--) {
-        if (s->change[i - 1].table == t && strcmp(s->change[i - 1].key, key) == 0) {
-            return &s->change[i - 1];
-        }
+        if (s->change[i - 1].table == t && strcmp(s->change[i - 1].key, key) == 0) { return &s->change[i - 1]; }
     }
     return NULL;
 }
@@ -33,27 +31,19 @@ static kluis_status get(void *ctx, enum kluis_store_table t, const char *key, st
 {
     struct sessions *s = ctx;
     const struct change *c = find(s, t, key);
-    if (c == NULL) {
-        return custody_session_get(s->custody, (int)t, key, out, err);
-    }
-    if (c->gone) {
-        return KLUIS_E_NOTFOUND;
-    }
+    if (c == NULL) { return custody_session_get(s->custody, (int)t, key, out, err); }
+    if (c->gone) { return KLUIS_E_NOTFOUND; }
     kluis_buf_add(out, c->value.data, c->value.len);
     return kluis_buf_ok(out, err);
 }
 
 static kluis_status add(struct sessions *s, enum kluis_store_table t, const char *key, struct kluis_bytes value, bool gone, struct kluis_err *err)
 {
-    if (strlen(key) >= KEY_MAX || s->n >= CHANGES_MAX) {
-        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "too many session changes at once");
-    }
+    if (strlen(key) >= KEY_MAX || s->n >= CHANGES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "too many session changes at once"); }
     if (s->n == s->cap) {
         size_t cap = s->cap == 0 ? 64 : s->cap * 2;
         struct change *p = kluis_realloc(s->change, cap * sizeof *p);
-        if (p == NULL) {
-            return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot keep a session: out of memory");
-        }
+        if (p == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot keep a session: out of memory"); }
         s->change = p;
         s->cap = cap;
     }
@@ -86,9 +76,7 @@ static kluis_status del(void *ctx, enum kluis_store_table t, const char *key, st
 kluis_status sessions_open(struct sessions **out, struct custody *c, struct kluis_err *err)
 {
     struct sessions *s = *out = kluis_calloc(1, sizeof *s);
-    if (s == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open the sessions: out of memory");
-    }
+    if (s == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open the sessions: out of memory"); }
     s->custody = c;
     s->store = (struct kluis_session_store){ .ctx = s, .get = get, .put = put, .del = del };
     pthread_mutex_init(&s->lock, NULL);
@@ -99,9 +87,7 @@ void sessions_undo(struct sessions *s, size_t mark)
 {
     while (s->n > mark) {
         struct kluis_buf *b = &s->change[--s->n].value;
-        if (b->data != NULL) {
-            kluis_wipe(b->data, b->len); /* ratchet and prekey secrets */
-        }
+        if (b->data != NULL) { kluis_wipe(b->data, b->len); /* ratchet and prekey secrets */ }
         kluis_buf_free(b);
     }
 }
@@ -132,9 +118,7 @@ kluis_status sessions_flush(struct sessions *s, struct kluis_err *err)
 {
     for (size_t i = 0; i < s->n; i++) {
         const struct change *c = &s->change[i];
-        if (find(s, c->table, c->key) != c) {
-            continue; /* a later change of the same row follows */
-        }
+        if (find(s, c->table, c->key) != c) { continue; /* a later change of the same row follows */ }
         KLUIS_TRY(c->gone ? custody_session_del(s->custody, (int)c->table, c->key, err)
                           : custody_session_put(s->custody, (int)c->table, c->key, kluis_buf_bytes(&c->value), err));
     }

@@ -23,14 +23,16 @@ kluis_status ingest_statement(const struct vault_keys *k, const uint8_t package[
     return kluis_buf_ok(out, err);
 }
 
-kluis_status open_stored(const struct ingest_config *c, const struct custody_delivery *d, struct kluis_buf *result, struct opened *out, struct kluis_err *err)
+kluis_status open_stored(const struct ingest_config *c, const struct custody_delivery *d, struct kluis_buf *result, struct opened *out,
+                         struct kluis_err *err)
 {
     uint8_t key[32];
     int fd = -1;
     uint64_t size = 0;
     KLUIS_TRY(storage_fetch(c->storage, d->package, &fd, &size, err));
-    kluis_status rc = size == d->cipher_length ? storage_unwrap(c->keys->wrapping, d->package, d->wrapped, d->wrapped_len, key, err)
-                                               : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a stored package has another length than custody says; restore the store");
+    kluis_status rc = size == d->cipher_length
+                          ? storage_unwrap(c->keys->wrapping, d->package, d->wrapped, d->wrapped_len, key, err)
+                          : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a stored package has another length than custody says; restore the store");
     if (rc == KLUIS_OK) {
         rc = opener_run(c->zygote, fd, key, result, out, err);
         kluis_wipe(key, sizeof key);
@@ -50,30 +52,24 @@ static kluis_status refused(struct decided *o, const char *layer, const char *re
 /* The opener's facts against the delivery, which came out of the device's own session. */
 static const char *disagreement(const struct opened *f, const struct custody_delivery *d)
 {
-    if (memcmp(f->id, d->package, 32) != 0) {
-        return "the package has another id than the delivery says";
-    }
-    if (f->size != d->length) {
-        return "the package has another length than the delivery says";
-    }
+    if (memcmp(f->id, d->package, 32) != 0) { return "the package has another id than the delivery says"; }
+    if (f->size != d->length) { return "the package has another length than the delivery says"; }
     if (f->sequence != d->sequence || memcmp(f->previous, d->previous, 32) != 0) {
         return "the package has another number or predecessor than the delivery says";
     }
     return strcmp(f->device, d->device) == 0 ? NULL : "the package names another device than the one that delivered it";
 }
 
-static kluis_status judge_signature(struct ingest *in, const struct opened *f, const uint8_t device_cert[32], struct decided *o, struct kluis_err *err)
+static kluis_status judge_signature(struct ingest *in, const struct opened *f, const uint8_t device_cert[32], struct decided *o,
+                                    struct kluis_err *err)
 {
     struct kluis_seal_verdict v;
     const struct kluis_trust *t = &in->c.keys->trust;
-    kluis_status rc = judge_run(in->c.zygote, f->manifest, f->signature, t->device_cas, t->n_device_cas, t->tsa_cas, t->n_tsa_cas, kluis_now_us(), &v, err);
-    if (rc == KLUIS_E_REJECT) {
-        return refused(o, LAYER_JUDGE, v.reason);
-    }
+    kluis_status rc =
+        judge_run(in->c.zygote, f->manifest, f->signature, t->device_cas, t->n_device_cas, t->tsa_cas, t->n_tsa_cas, kluis_now_us(), &v, err);
+    if (rc == KLUIS_E_REJECT) { return refused(o, LAYER_JUDGE, v.reason); }
     KLUIS_TRY(rc);
-    if (v.signature != KLUIS_VALID) {
-        return refused(o, LAYER_SIGNATURE, v.reason[0] != 0 ? v.reason : "the device's signature is not valid");
-    }
+    if (v.signature != KLUIS_VALID) { return refused(o, LAYER_SIGNATURE, v.reason[0] != 0 ? v.reason : "the device's signature is not valid"); }
     if (v.certificate != KLUIS_VALID) {
         return refused(o, LAYER_CERTIFICATE, v.reason[0] != 0 ? v.reason : "the device's certificate is not of this organisation");
     }
@@ -81,9 +77,7 @@ static kluis_status judge_signature(struct ingest *in, const struct opened *f, c
     if (memcmp(v.cert_sha256, device_cert, 32) != 0) {
         return refused(o, LAYER_CERTIFICATE, "the signature is another device's than the one that delivered it");
     }
-    if (v.has_token && v.time == KLUIS_INVALID) {
-        return refused(o, LAYER_TIME, v.reason[0] != 0 ? v.reason : "the time stamp is not valid");
-    }
+    if (v.has_token && v.time == KLUIS_INVALID) { return refused(o, LAYER_TIME, v.reason[0] != 0 ? v.reason : "the time stamp is not valid"); }
     o->accepted = true;
     (void)snprintf(o->p.verdict, sizeof o->p.verdict, "%s", v.time == KLUIS_VALID ? "valid" : "indeterminate");
     return KLUIS_OK;
@@ -94,9 +88,7 @@ kluis_status ingest_decide(struct ingest *in, struct decided *o, struct kluis_er
     struct opened f;
     struct reg_device dev;
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
-    if (arena == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open a package: out of memory");
-    }
+    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open a package: out of memory"); }
     pthread_mutex_lock(in->c.reg_lock);
     kluis_status rc = reg_device_get(in->c.reg, o->d.device, arena, &dev, err);
     pthread_mutex_unlock(in->c.reg_lock);
@@ -105,14 +97,10 @@ kluis_status ingest_decide(struct ingest *in, struct decided *o, struct kluis_er
     }
     KLUIS_TRY(rc);
     rc = open_stored(&in->c, &o->d, &o->result, &f, err);
-    if (rc == KLUIS_E_REJECT) {
-        return refused(o, f.layer, f.reason);
-    }
+    if (rc == KLUIS_E_REJECT) { return refused(o, f.layer, f.reason); }
     KLUIS_TRY(rc);
     const char *differs = disagreement(&f, &o->d);
-    if (differs != NULL) {
-        return refused(o, LAYER_DELIVERY, differs);
-    }
+    if (differs != NULL) { return refused(o, LAYER_DELIVERY, differs); }
     kluis_sha256_of(dev.cert.ptr, dev.cert.len, o->p.device_cert);
     (void)snprintf(o->p.official, sizeof o->p.official, "%s", dev.official);
     o->p.d = o->d;
@@ -128,18 +116,12 @@ kluis_status ingest_decide(struct ingest *in, struct decided *o, struct kluis_er
         }
         kluis_arena_clear(o->arena);
         rc = index_package_read(f.index, o->arena, &o->rows, &why);
-        if (rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT) {
-            return refused(o, LAYER_OPENER, "the opener's rows are malformed");
-        }
+        if (rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT) { return refused(o, LAYER_OPENER, "the opener's rows are malformed"); }
         if (rc != KLUIS_OK) {
-            if (err != NULL) {
-                *err = why;
-            }
+            if (err != NULL) { *err = why; }
             return rc;
         }
-        if (o->rows.n_rows != f.n_records) {
-            return refused(o, LAYER_OPENER, "the opener's rows and counts differ");
-        }
+        if (o->rows.n_rows != f.n_records) { return refused(o, LAYER_OPENER, "the opener's rows and counts differ"); }
     }
     return KLUIS_OK;
 }
@@ -166,9 +148,7 @@ static struct decided *next_delivery(struct ingest *in, struct kluis_err *err)
     kluis_buf_init(&o->result, ZYGOTE_RESULT_MAX + (512 << 10));
     pthread_mutex_lock(&in->lock);
     for (;;) {
-        if (ingest_stopping(in)) {
-            break;
-        }
+        if (ingest_stopping(in)) { break; }
         bool room = in->held_bytes < HELD_MAX && in->held_packages < HELD_PACKAGES;
         if (room && in->inbox_more) {
             bool again = in->n_retry > 0;
@@ -185,9 +165,7 @@ static struct decided *next_delivery(struct ingest *in, struct kluis_err *err)
                 pthread_mutex_unlock(&in->lock);
                 return o;
             }
-            if (rc != KLUIS_E_NOTFOUND) {
-                break;
-            }
+            if (rc != KLUIS_E_NOTFOUND) { break; }
             in->inbox_more = false;
             pthread_cond_broadcast(&in->changed); /* the committer need not wait for more */
         }
@@ -205,9 +183,7 @@ void *worker_main(void *arg)
         struct kluis_err err = { 0 };
         struct decided *o = next_delivery(in, &err);
         if (o == NULL) {
-            if (err.code != KLUIS_OK) {
-                ingest_trouble(in, "worker", &err);
-            }
+            if (err.code != KLUIS_OK) { ingest_trouble(in, "worker", &err); }
             continue;
         }
         kluis_status rc = ingest_decide(in, o, &err);
@@ -216,9 +192,7 @@ void *worker_main(void *arg)
             kluis_err_clear(&err);
             rc = ingest_decide(in, o, &err);
         }
-        if (rc == KLUIS_E_BUSY && !ingest_stopping(in)) {
-            rc = refused(o, LAYER_OPENER, "no opener for this package lived long enough to begin");
-        }
+        if (rc == KLUIS_E_BUSY && !ingest_stopping(in)) { rc = refused(o, LAYER_OPENER, "no opener for this package lived long enough to begin"); }
         kluis_buf_free(&o->result); /* what counts of it was copied */
         if (rc == KLUIS_OK && !o->accepted) {
             kluis_arena_free(o->arena);
@@ -228,9 +202,7 @@ void *worker_main(void *arg)
         pthread_mutex_lock(&in->lock);
         in->at_work--;
         if (rc == KLUIS_OK) {
-            if (in->ready == NULL) {
-                in->ready_since = kluis_monotonic_us();
-            }
+            if (in->ready == NULL) { in->ready_since = kluis_monotonic_us(); }
             o->next = NULL;
             *in->ready_end = o;
             in->ready_end = &o->next;

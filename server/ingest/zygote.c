@@ -32,11 +32,10 @@ enum { CHILD_INPUT = 3, CHILD_REQUEST = 4, CHILD_RESULT = 5, FILTER_MAX = 512, R
 
 /* Everything a decrypting, inflating, parsing, verifying process needs once its libraries are loaded.  No call in here opens,
  * connects, creates a process or changes one, and no page becomes executable. */
-static const int allowed[] = {
-    SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(close), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(brk),
-    SCMP_SYS(madvise), SCMP_SYS(mlock), SCMP_SYS(munlock), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(futex),
-    SCMP_SYS(rt_sigreturn), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(getrandom), SCMP_SYS(getpid)
-};
+static const int allowed[] = { SCMP_SYS(read),         SCMP_SYS(pread64),    SCMP_SYS(write),   SCMP_SYS(close),        SCMP_SYS(munmap),
+                               SCMP_SYS(mremap),       SCMP_SYS(brk),        SCMP_SYS(madvise), SCMP_SYS(mlock),        SCMP_SYS(munlock),
+                               SCMP_SYS(exit),         SCMP_SYS(exit_group), SCMP_SYS(futex),   SCMP_SYS(rt_sigreturn), SCMP_SYS(clock_gettime),
+                               SCMP_SYS(gettimeofday), SCMP_SYS(getrandom),  SCMP_SYS(getpid) };
 
 static kluis_status compile_filter(struct sock_filter filter[FILTER_MAX], unsigned short *n, struct kluis_err *err)
 {
@@ -68,18 +67,14 @@ static kluis_status compile_filter(struct sock_filter filter[FILTER_MAX], unsign
     *n = (unsigned short)((size_t)got / sizeof *filter);
 done:
     kluis_close_quiet(&fd);
-    if (ctx != NULL) {
-        seccomp_release(ctx);
-    }
+    if (ctx != NULL) { seccomp_release(ctx); }
     return rc;
 }
 
 static void limit(int what, rlim_t value)
 {
     const struct rlimit r = { value, value };
-    if (setrlimit((__rlimit_resource_t)what, &r) != 0) {
-        _exit(70);
-    }
+    if (setrlimit((__rlimit_resource_t)what, &r) != 0) { _exit(70); }
 }
 
 /* In the child: three descriptors, ceilings, walls.  Any failure ends it before it sees a byte of the package. */
@@ -91,31 +86,21 @@ static void enter(enum zygote_job job, int input, int request, int result, const
     if ((input >= 0 && a < 0) || b < 0 || c < 0 || (a >= 0 && dup2(a, CHILD_INPUT) < 0) || dup2(b, CHILD_REQUEST) < 0 || dup2(c, CHILD_RESULT) < 0) {
         _exit(70);
     }
-    if (a < 0) {
-        (void)close(CHILD_INPUT);
-    }
-    if (syscall(SYS_close_range, 6U, ~0U, 0U) != 0) {
-        _exit(70);
-    }
+    if (a < 0) { (void)close(CHILD_INPUT); }
+    if (syscall(SYS_close_range, 6U, ~0U, 0U) != 0) { _exit(70); }
     (void)signal(SIGPIPE, SIG_DFL);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
-        _exit(70);
-    }
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) { _exit(70); }
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
     limit(RLIMIT_CPU, job == ZYGOTE_OPEN ? ZYGOTE_OPEN_CPU : ZYGOTE_JUDGE_CPU);
     /* SIGALRM ends the process and nothing it may still call can disarm the timer. */
     const struct itimerval wall = { .it_value = { .tv_sec = job == ZYGOTE_OPEN ? ZYGOTE_OPEN_SECONDS : ZYGOTE_JUDGE_SECONDS } };
-    if (setitimer(ITIMER_REAL, &wall, NULL) != 0) {
-        _exit(70);
-    }
+    if (setitimer(ITIMER_REAL, &wall, NULL) != 0) { _exit(70); }
 #ifndef KLUIS_UNWALLED /* the sanitizers map terabytes and call what they like */
     limit(RLIMIT_NPROC, 0);
     limit(RLIMIT_AS, ZYGOTE_MEMORY);
     limit(RLIMIT_DATA, ZYGOTE_MEMORY);
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0U, filter) != 0) {
-        _exit(70);
-    }
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0U, filter) != 0) { _exit(70); }
 #else
     (void)filter;
 #endif
@@ -125,9 +110,7 @@ static bool close_files(void)
 {
     struct landlock_ruleset_attr attr = { .handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1 };
     long fd = syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0U);
-    if (fd < 0) {
-        return false;
-    }
+    if (fd < 0) { return false; }
     bool ok = syscall(SYS_landlock_restrict_self, (int)fd, 0U) == 0;
     (void)close((int)fd);
     return ok;
@@ -136,7 +119,10 @@ static bool close_files(void)
 /* One request: the job's number and its descriptors.  false: the vault is gone. */
 static bool receive(int s, uint8_t *job, int fd[3], int *n)
 {
-    union { struct cmsghdr head; char room[CMSG_SPACE(3 * sizeof(int))]; } control;
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(3 * sizeof(int))];
+    } control;
     struct iovec io = { job, 1 };
     struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
     ssize_t got;
@@ -144,9 +130,7 @@ static bool receive(int s, uint8_t *job, int fd[3], int *n)
         got = recvmsg(s, &m, MSG_CMSG_CLOEXEC);
     } while (got < 0 && errno == EINTR);
     *n = 0;
-    if (got != 1) {
-        return false;
-    }
+    if (got != 1) { return false; }
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
             *n = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
@@ -162,9 +146,7 @@ static void serve(int s, const struct sock_fprog *filter)
     for (;;) {
         uint8_t job = 0;
         int fd[3] = { -1, -1, -1 }, n = 0;
-        if (!receive(s, &job, fd, &n)) {
-            _exit(0);
-        }
+        if (!receive(s, &job, fd, &n)) { _exit(0); }
         /* request, result[, input] */
         pid_t pid = n < 2 ? -1 : fork();
         if (pid == 0) {
@@ -176,9 +158,7 @@ static void serve(int s, const struct sock_fprog *filter)
             }
             _exit(0);
         }
-        for (int i = 0; i < n; i++) {
-            (void)close(fd[i]); /* without a child the vault sees the answer end before it began */
-        }
+        for (int i = 0; i < n; i++) { (void)close(fd[i]); /* without a child the vault sees the answer end before it began */ }
     }
 }
 
@@ -187,8 +167,8 @@ static void become_zygote(int s, const struct sock_fprog *filter)
 {
     uint8_t walls = 0;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || dup2(s, 3) < 0 ||
-        syscall(SYS_close_range, 4U, ~0U, 0U) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || dup2(s, 3) < 0 || syscall(SYS_close_range, 4U, ~0U, 0U) != 0 ||
+        prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
         _exit(70);
     }
     (void)signal(SIGCHLD, SIG_IGN); /* children are reaped by the kernel; their answers say how they ended */
@@ -196,18 +176,12 @@ static void become_zygote(int s, const struct sock_fprog *filter)
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGALRM, SIG_DFL);
     children_warm();
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) {
-        walls |= ZYGOTE_WALL_PRIVILEGES;
-    }
-    if (close_files()) {
-        walls |= ZYGOTE_WALL_FILES;
-    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) { walls |= ZYGOTE_WALL_PRIVILEGES; }
+    if (close_files()) { walls |= ZYGOTE_WALL_FILES; }
 #ifndef KLUIS_UNWALLED
     walls |= ZYGOTE_WALL_CALLS;
 #endif
-    if (send(3, &walls, 1, 0) != 1) {
-        _exit(70);
-    }
+    if (send(3, &walls, 1, 0) != 1) { _exit(70); }
     serve(3, filter);
 }
 
@@ -220,18 +194,14 @@ kluis_status zygote_start(struct zygote **out, struct kluis_err *err)
     *out = NULL;
     KLUIS_TRY(compile_filter(filter, &program.len, err));
     struct zygote *z = kluis_calloc(1, sizeof *z);
-    if (z == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start the opener: out of memory");
-    }
+    if (z == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start the opener: out of memory"); }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         kluis_free(z);
         return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot start the opener");
     }
     (void)fflush(NULL); /* a copy of unwritten output must not be written twice */
     z->pid = fork();
-    if (z->pid == 0) {
-        become_zygote(pair[1], &program);
-    }
+    if (z->pid == 0) { become_zygote(pair[1], &program); }
     kluis_close_quiet(&pair[1]);
     z->socket = pair[0];
     pthread_mutex_init(&z->lock, NULL);
@@ -253,9 +223,7 @@ kluis_status zygote_start(struct zygote **out, struct kluis_err *err)
 
 void zygote_free(struct zygote *z)
 {
-    if (z == NULL) {
-        return;
-    }
+    if (z == NULL) { return; }
     kluis_close_quiet(&z->socket);
     if (z->pid > 0) {
         int status;
@@ -280,7 +248,10 @@ unsigned zygote_walls(const struct zygote *z) { return z->walls; }
 
 static bool pass(struct zygote *z, uint8_t job, const int *fd, size_t n)
 {
-    union { struct cmsghdr head; char room[CMSG_SPACE(3 * sizeof(int))]; } control;
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(3 * sizeof(int))];
+    } control;
     struct iovec io = { &job, 1 };
     struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
     memset(&control, 0, sizeof control);
@@ -306,9 +277,7 @@ static kluis_status offer(struct kluis_bytes request, int *fd, struct kluis_err 
     kluis_status rc;
     *fd = -1;
     if (request.len <= 4096) {
-        if (pipe2(pipe_fd, O_CLOEXEC) != 0) {
-            return KLUIS_FAIL_SYS(err, KLUIS_E_BUSY, "cannot make a pipe for the opener");
-        }
+        if (pipe2(pipe_fd, O_CLOEXEC) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_BUSY, "cannot make a pipe for the opener"); }
         rc = kluis_write_all(pipe_fd[1], request.ptr, request.len, "opener's request", err);
         kluis_close_quiet(&pipe_fd[1]);
         *fd = pipe_fd[0];
@@ -317,13 +286,9 @@ static kluis_status offer(struct kluis_bytes request, int *fd, struct kluis_err 
             return KLUIS_FAIL_SYS(err, KLUIS_E_BUSY, "cannot make a memory file for the opener");
         }
         rc = kluis_write_all(*fd, request.ptr, request.len, "opener's request", err);
-        if (rc == KLUIS_OK && lseek(*fd, 0, SEEK_SET) != 0) {
-            rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot rewind the opener's request");
-        }
+        if (rc == KLUIS_OK && lseek(*fd, 0, SEEK_SET) != 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot rewind the opener's request"); }
     }
-    if (rc != KLUIS_OK) {
-        kluis_close_quiet(fd);
-    }
+    if (rc != KLUIS_OK) { kluis_close_quiet(fd); }
     return rc;
 }
 
@@ -336,27 +301,15 @@ static kluis_status listen_to(int fd, int seconds, struct kluis_buf *result, str
         int64_t left = until - kluis_monotonic_us();
         struct pollfd p = { .fd = fd, .events = POLLIN };
         int r = left <= 0 ? 0 : poll(&p, 1, (int)(left / 1000) + 1);
-        if (r < 0 && errno == EINTR) {
-            continue;
-        }
-        if (r == 0) {
-            return KLUIS_FAIL(err, KLUIS_E_LIMIT, "took longer than %d s", seconds);
-        }
-        if (r < 0) {
-            return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot listen to the opener");
-        }
+        if (r < 0 && errno == EINTR) { continue; }
+        if (r == 0) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "took longer than %d s", seconds); }
+        if (r < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot listen to the opener"); }
         size_t want = result->max - result->len < READ_AT_ONCE ? result->max - result->len : READ_AT_ONCE;
         uint8_t *room = result->len - from > ZYGOTE_RESULT_MAX || want == 0 ? NULL : kluis_buf_reserve(result, want);
-        if (room == NULL) {
-            return KLUIS_FAIL(err, KLUIS_E_LIMIT, "answered more than %zu bytes", result->len - from);
-        }
+        if (room == NULL) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "answered more than %zu bytes", result->len - from); }
         ssize_t n = kluis_io_read(fd, room, want);
-        if (n < 0) {
-            return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot listen to the opener");
-        }
-        if (n == 0) {
-            return KLUIS_OK;
-        }
+        if (n < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot listen to the opener"); }
+        if (n == 0) { return KLUIS_OK; }
         result->len += (size_t)n;
     }
 }
@@ -364,9 +317,7 @@ static kluis_status listen_to(int fd, int seconds, struct kluis_buf *result, str
 kluis_status zygote_run(struct zygote *z, enum zygote_job job, int input, struct kluis_bytes request, struct kluis_buf *result, struct kluis_err *err)
 {
     int pipe_fd[2] = { -1, -1 }, asked = -1;
-    if (request.len > ZYGOTE_REQUEST_MAX) {
-        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "asks with %zu bytes", request.len);
-    }
+    if (request.len > ZYGOTE_REQUEST_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "asks with %zu bytes", request.len); }
     KLUIS_TRY(offer(request, &asked, err));
     if (pipe2(pipe_fd, O_CLOEXEC) != 0) {
         kluis_close_quiet(&asked);
@@ -381,8 +332,6 @@ kluis_status zygote_run(struct zygote *z, enum zygote_job job, int input, struct
     kluis_status rc = !passed ? KLUIS_FAIL(err, KLUIS_E_BUG, "the opener's parent process is gone; restart the vault")
                               : listen_to(pipe_fd[0], (job == ZYGOTE_OPEN ? ZYGOTE_OPEN_SECONDS : ZYGOTE_JUDGE_SECONDS) + 5, result, err);
     kluis_close_quiet(&pipe_fd[0]);
-    if (rc == KLUIS_OK && result->len == from) {
-        rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "no process could be made for a package; is there memory?");
-    }
+    if (rc == KLUIS_OK && result->len == from) { rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "no process could be made for a package; is there memory?"); }
     return rc;
 }

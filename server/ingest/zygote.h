@@ -12,22 +12,26 @@
 enum zygote_job { ZYGOTE_OPEN = 1, ZYGOTE_JUDGE = 2 };
 enum { ZYGOTE_WALL_PRIVILEGES = 1, ZYGOTE_WALL_FILES = 2, ZYGOTE_WALL_CALLS = 4 }; /* no_new_privs, Landlock, seccomp */
 enum {
-    ZYGOTE_RESULT_MAX = 256 << 20,     /* bytes a child may answer                               */
+    ZYGOTE_RESULT_MAX = 256 << 20, /* bytes a child may answer                               */
     ZYGOTE_REQUEST_MAX = 16 << 20,
-    ZYGOTE_OPEN_SECONDS = 300, ZYGOTE_OPEN_CPU = 120, ZYGOTE_JUDGE_SECONDS = 20, ZYGOTE_JUDGE_CPU = 10,
-    ZYGOTE_MEMORY = 1 << 30            /* address space of a child                               */
+    ZYGOTE_OPEN_SECONDS = 300,
+    ZYGOTE_OPEN_CPU = 120,
+    ZYGOTE_JUDGE_SECONDS = 20,
+    ZYGOTE_JUDGE_CPU = 10,
+    ZYGOTE_MEMORY = 1 << 30 /* address space of a child                               */
 };
 
 struct zygote;
 /* Statuses: E_IO, E_NOMEM, E_BUG.  The caller must be single-threaded and hold no secret. */
 KLUIS_MUSTUSE kluis_status zygote_start(struct zygote **out, struct kluis_err *err);
-void zygote_free(struct zygote *z);    /* ends it; NULL: no-op */
+void zygote_free(struct zygote *z); /* ends it; NULL: no-op */
 KLUIS_DEFINE_CLEANUP(zygote)
 unsigned zygote_walls(const struct zygote *z);
 /* Runs one job in a fresh child and appends what it answered to `result`; any thread, several at once.  input: a descriptor to read
  * (-1: none).  OK: the child ended by itself or not, `result` holds what it said: judge it as hostile.  E_LIMIT: it said too much or
  * took too long.  E_BUSY: no child could be made, try again.  E_BUG: the zygote is gone. */
-KLUIS_MUSTUSE kluis_status zygote_run(struct zygote *z, enum zygote_job job, int input, struct kluis_bytes request, struct kluis_buf *result, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status zygote_run(struct zygote *z, enum zygote_job job, int input, struct kluis_bytes request, struct kluis_buf *result,
+                                      struct kluis_err *err);
 
 /* ---- what runs inside, in objects of their own (a test links a lying opener): they answer on `result` and return ---- */
 void children_warm(void);

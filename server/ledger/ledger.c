@@ -9,7 +9,7 @@ struct ledger {
     struct custody *custody;
     struct ledger_keys keys;
     char vkey[KLUIS_VKEY_MAX];
-    pthread_mutex_t lock;             /* over tree */
+    pthread_mutex_t lock; /* over tree */
     struct kluis_tree tree;
 };
 
@@ -49,18 +49,13 @@ static kluis_status head_at(struct ledger *l, uint64_t size, kluis_hash *out, st
     kluis_tree_init(&t);
     t.size = size;
     for (unsigned level = 0; level < KLUIS_TREE_LEVELS; level++) {
-        if ((size >> level) & 1) {
-            KLUIS_TRY(get_node(l, level, (size >> level) - 1, &t.peak[level], err));
-        }
+        if ((size >> level) & 1) { KLUIS_TRY(get_node(l, level, (size >> level) - 1, &t.peak[level], err)); }
     }
     kluis_tree_head(&t, out);
     return KLUIS_OK;
 }
 
-static struct kluis_str text_of(const struct kluis_buf *b)
-{
-    return (struct kluis_str){ (const char *)b->data, b->len };
-}
+static struct kluis_str text_of(const struct kluis_buf *b) { return (struct kluis_str){ (const char *)b->data, b->len }; }
 
 static kluis_status check_newest(struct ledger *l, struct kluis_err *err)
 {
@@ -69,9 +64,7 @@ static kluis_status check_newest(struct ledger *l, struct kluis_err *err)
     kluis_hash head;
     KLUIS_AUTO_BUF(text, KLUIS_CHECKPOINT_MAX);
     kluis_status rc = custody_checkpoint_get(l->custody, 0, &k, &text, NULL, err);
-    if (rc == KLUIS_E_NOTFOUND) {
-        return KLUIS_OK;
-    }
+    if (rc == KLUIS_E_NOTFOUND) { return KLUIS_OK; }
     KLUIS_TRY(rc);
     struct kluis_err why = { 0 };
     if (kluis_checkpoint_open(text_of(&text), l->vkey, &c, &why) != KLUIS_OK || c.size != k.size) {
@@ -83,7 +76,8 @@ static kluis_status check_newest(struct ledger *l, struct kluis_err *err)
     }
     KLUIS_TRY(head_at(l, c.size, &head, err));
     if (memcmp(head.b, c.head.b, 32) != 0) {
-        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the ledger's head at %llu differs from its signed checkpoint; restore custody.db", (unsigned long long)c.size);
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the ledger's head at %llu differs from its signed checkpoint; restore custody.db",
+                          (unsigned long long)c.size);
     }
     return KLUIS_OK;
 }
@@ -92,9 +86,7 @@ kluis_status ledger_open(struct ledger **out, struct custody *c, const struct le
 {
     *out = NULL;
     struct ledger *l = kluis_calloc(1, sizeof *l);
-    if (l == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open the ledger: out of memory");
-    }
+    if (l == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open the ledger: out of memory"); }
     l->custody = c;
     l->keys = *keys;
     pthread_mutex_init(&l->lock, NULL);
@@ -135,21 +127,21 @@ void ledger_head(struct ledger *l, kluis_hash *out)
     pthread_mutex_unlock(&l->lock);
 }
 
-struct appending { struct custody *custody; kluis_status rc; struct kluis_err *err; };
+struct appending {
+    struct custody *custody;
+    kluis_status rc;
+    struct kluis_err *err;
+};
 
 static void put_node(void *ctx, unsigned level, uint64_t index, const kluis_hash *h)
 {
     struct appending *a = ctx;
-    if (a->rc == KLUIS_OK) {
-        a->rc = custody_node_put(a->custody, level, index, h->b, a->err);
-    }
+    if (a->rc == KLUIS_OK) { a->rc = custody_node_put(a->custody, level, index, h->b, a->err); }
 }
 
 kluis_status ledger_append(struct ledger *l, struct kluis_bytes leaf, uint64_t *index, struct kluis_err *err)
 {
-    if (leaf.len > KLUIS_LEAF_MAX) {
-        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a leaf of %zu bytes is too long", leaf.len);
-    }
+    if (leaf.len > KLUIS_LEAF_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a leaf of %zu bytes is too long", leaf.len); }
     kluis_hash h;
     kluis_leaf_hash(leaf.ptr, leaf.len, &h);
     struct appending a = { l->custody, KLUIS_OK, err };
@@ -190,9 +182,7 @@ kluis_status ledger_checkpoint(struct ledger *l, const struct ledger_clock *cloc
     KLUIS_AUTO_BUF(with_token, KLUIS_P7S_MAX);
     *size = ledger_size(l);
     *stamped = false;
-    if (*size == 0) {
-        return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "the ledger is empty");
-    }
+    if (*size == 0) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "the ledger is empty"); }
     kluis_status rc = custody_checkpoint_get(l->custody, *size, &k, &text, &seal, err);
     if (rc == KLUIS_OK && (k.stamped || clock == NULL)) {
         *stamped = k.stamped;
@@ -235,24 +225,29 @@ kluis_status ledger_receipt(struct ledger *l, uint64_t index, uint64_t size, str
     KLUIS_AUTO_BUF(tlog, KLUIS_TLOG_PROOF_MAX);
     KLUIS_TRY(custody_leaf_get(l->custody, index, &leaf, err));
     kluis_status rc = custody_checkpoint_get(l->custody, size, &k, &text, &seal, err);
-    if (rc == KLUIS_E_NOTFOUND) {
-        return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is no checkpoint of size %llu", (unsigned long long)size);
-    }
+    if (rc == KLUIS_E_NOTFOUND) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is no checkpoint of size %llu", (unsigned long long)size); }
     KLUIS_TRY(rc);
     KLUIS_TRY(kluis_prove_inclusion(&nodes, index, size, proof, &n, err));
     KLUIS_TRY(kluis_tlog_proof_write(index, proof, n, text_of(&text), &tlog, err));
-    const struct kluis_receipt r = { .leaf = text_of(&leaf), .proof = text_of(&tlog), .checkpoint_seal = kluis_buf_bytes(&seal), .stamped = k.stamped };
+    const struct kluis_receipt r = {
+        .leaf = text_of(&leaf), .proof = text_of(&tlog), .checkpoint_seal = kluis_buf_bytes(&seal), .stamped = k.stamped
+    };
     return kluis_receipt_write(&r, out, err);
 }
 
-struct comparing { struct ledger *l; kluis_status rc; struct kluis_err *err; };
+struct comparing {
+    struct ledger *l;
+    kluis_status rc;
+    struct kluis_err *err;
+};
 
 static void compare_node(void *ctx, unsigned level, uint64_t index, const kluis_hash *h)
 {
     struct comparing *c = ctx;
     kluis_hash there;
     if (c->rc == KLUIS_OK && (c->rc = get_node(c->l, level, index, &there, c->err)) == KLUIS_OK && memcmp(there.b, h->b, 32) != 0) {
-        c->rc = KLUIS_FAIL(c->err, KLUIS_E_CORRUPT, "ledger node %u/%llu differs from its leaves; restore custody.db", level, (unsigned long long)index);
+        c->rc =
+            KLUIS_FAIL(c->err, KLUIS_E_CORRUPT, "ledger node %u/%llu differs from its leaves; restore custody.db", level, (unsigned long long)index);
     }
 }
 

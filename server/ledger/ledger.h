@@ -10,12 +10,17 @@
 #include "server/custody/custody.h"
 
 /* Asks a time authority: DER TimeStampReq in, DER TimeStampResp out.  Any error means "not now": the checkpoint stays pending. */
-struct ledger_clock { void *ctx; kluis_status (*ask)(void *ctx, struct kluis_bytes request, struct kluis_buf *response, struct kluis_err *err); };
-struct ledger_keys {                        /* borrowed for as long as the ledger is open */
+struct ledger_clock {
+    void *ctx;
+    kluis_status (*ask)(void *ctx, struct kluis_bytes request, struct kluis_buf *response, struct kluis_err *err);
+};
+struct ledger_keys { /* borrowed for as long as the ledger is open */
     const char *origin;
-    const uint8_t *seed;                    /* 32 bytes, Ed25519 */
-    const struct kluis_key *seal; struct kluis_bytes seal_cert;
-    const struct kluis_bytes *tsa_anchors; size_t n_tsa;
+    const uint8_t *seed; /* 32 bytes, Ed25519 */
+    const struct kluis_key *seal;
+    struct kluis_bytes seal_cert;
+    const struct kluis_bytes *tsa_anchors;
+    size_t n_tsa;
 };
 struct ledger;
 /* Loads the tree and refuses (E_CORRUPT) when it does not continue the newest checkpoint. */
@@ -30,7 +35,8 @@ KLUIS_MUSTUSE kluis_status ledger_append(struct ledger *l, struct kluis_bytes le
 KLUIS_MUSTUSE kluis_status ledger_reload(struct ledger *l, struct kluis_err *err);
 /* A checkpoint of the present tree: signed, sealed, stamped when `clock` (may be NULL) answers.  Made once for a size; one that is
  * not stamped yet is stamped on a later call.  *stamped says how it stands.  An empty tree gives E_NOTFOUND. */
-KLUIS_MUSTUSE kluis_status ledger_checkpoint(struct ledger *l, const struct ledger_clock *clock, uint64_t *size, bool *stamped, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status ledger_checkpoint(struct ledger *l, const struct ledger_clock *clock, uint64_t *size, bool *stamped,
+                                             struct kluis_err *err);
 /* Receipt text (FORMAT.md §7) of leaf `index` against the checkpoint of `size`: the same arguments give the same bytes as long as
  * that checkpoint is stamped.  E_NOTFOUND: no such checkpoint. */
 KLUIS_MUSTUSE kluis_status ledger_receipt(struct ledger *l, uint64_t index, uint64_t size, struct kluis_buf *out, struct kluis_err *err);

@@ -5,7 +5,10 @@
 
 #include <pthread.h>
 
-struct reg { struct kluis_db *db; pthread_mutex_t lock; };
+struct reg {
+    struct kluis_db *db;
+    pthread_mutex_t lock;
+};
 
 static struct reg *locked(struct reg *r)
 {
@@ -44,7 +47,10 @@ kluis_status reg_open(struct reg **out, const char *vault_dir, struct kluis_err 
         kluis_db_free(r->db);
         rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot make a lock");
     }
-    if (rc != KLUIS_OK) { kluis_free(r); return rc; }
+    if (rc != KLUIS_OK) {
+        kluis_free(r);
+        return rc;
+    }
     *out = r;
     return KLUIS_OK;
 }
@@ -177,7 +183,8 @@ kluis_status reg_official_get(struct reg *r, const char *id, struct reg_official
     return rc;
 }
 
-kluis_status reg_officials(struct reg *r, void *ctx, kluis_status (*each)(void *, const struct reg_official *, struct kluis_err *), struct kluis_err *err)
+kluis_status reg_officials(struct reg *r, void *ctx, kluis_status (*each)(void *, const struct reg_official *, struct kluis_err *),
+                           struct kluis_err *err)
 {
     HOLD(r);
     struct sqlite3_stmt *st;
@@ -195,7 +202,8 @@ kluis_status reg_officials(struct reg *r, void *ctx, kluis_status (*each)(void *
 
 /* ---- enrolment codes ---- */
 
-kluis_status reg_code_add(struct reg *r, const char *official, const uint8_t id[16], const uint8_t secret[16], int64_t expires_us, struct kluis_err *err)
+kluis_status reg_code_add(struct reg *r, const char *official, const uint8_t id[16], const uint8_t secret[16], int64_t expires_us,
+                          struct kluis_err *err)
 {
     HOLD(r);
     struct reg_official o;
@@ -204,10 +212,13 @@ kluis_status reg_code_add(struct reg *r, const char *official, const uint8_t id[
     /* Secrets of codes that can no longer be used have no reason to exist. */
     kluis_status rc = kluis_db_run(r->db, NULL, err, "UPDATE code SET secret=NULL WHERE expires_us<?", "i", kluis_now_us());
     if (rc == KLUIS_OK) {
-        rc = kluis_db_run(r->db, NULL, err, "INSERT INTO code(id,official,secret,expires_us) VALUES(?,?,?,?)", "bsbi",
-                          (struct kluis_bytes){ id, 16 }, official, (struct kluis_bytes){ secret, 16 }, expires_us);
+        rc = kluis_db_run(r->db, NULL, err, "INSERT INTO code(id,official,secret,expires_us) VALUES(?,?,?,?)", "bsbi", (struct kluis_bytes){ id, 16 },
+                          official, (struct kluis_bytes){ secret, 16 }, expires_us);
     }
-    if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(r->db);
+        return rc;
+    }
     return kluis_db_commit(r->db, "register.code", err);
 }
 
@@ -234,7 +245,8 @@ kluis_status reg_code_reply(struct reg *r, const uint8_t id[16], struct kluis_bu
 {
     HOLD(r);
     struct sqlite3_stmt *st;
-    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT reply FROM code WHERE id=? AND used=1 AND expires_us>?", "bi", (struct kluis_bytes){ id, 16 }, kluis_now_us()));
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT reply FROM code WHERE id=? AND used=1 AND expires_us>?", "bi", (struct kluis_bytes){ id, 16 },
+                             kluis_now_us()));
     kluis_status rc = kluis_db_step(r->db, st, err);
     if (rc == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no reply was made for this code"); }
     KLUIS_TRY(rc);
@@ -255,18 +267,23 @@ kluis_status reg_enrol(struct reg *r, const uint8_t code_id[16], const struct re
                                    reply, (struct kluis_bytes){ code_id, 16 }, d->official);
     if (rc == KLUIS_OK && changed != 1) { rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "used enrolment code: make a new one with 'enrol'"); }
     if (rc == KLUIS_OK) {
-        rc = kluis_db_run(r->db, NULL, err, "INSERT INTO device(id,official,state,identity,cert,login_spki,enrolled_us) VALUES(?,?,?,?,?,?,?)", "ssibbbi",
-                          d->id, d->official, (int64_t)d->state, (struct kluis_bytes){ d->identity, 33 }, d->cert, d->login_spki, d->enrolled_us);
+        rc = kluis_db_run(r->db, NULL, err, "INSERT INTO device(id,official,state,identity,cert,login_spki,enrolled_us) VALUES(?,?,?,?,?,?,?)",
+                          "ssibbbi", d->id, d->official, (int64_t)d->state, (struct kluis_bytes){ d->identity, 33 }, d->cert, d->login_spki,
+                          d->enrolled_us);
     }
     if (rc == KLUIS_OK) { rc = audit_add(r, "vault", "enrol", d->official, d->id, err); }
-    if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(r->db);
+        return rc;
+    }
     return kluis_db_commit(r->db, "register.enrol", err);
 }
 
 static kluis_status device_row(struct sqlite3_stmt *st, struct kluis_arena *arena, struct reg_device *d, struct kluis_err *err)
 {
     *d = (struct reg_device){ 0 };
-    if (!kluis_db_copy(st, 0, d->id, sizeof d->id) || !kluis_db_copy(st, 1, d->official, sizeof d->official) || !kluis_db_fixed(st, 3, d->identity, 33)) {
+    if (!kluis_db_copy(st, 0, d->id, sizeof d->id) || !kluis_db_copy(st, 1, d->official, sizeof d->official) ||
+        !kluis_db_fixed(st, 3, d->identity, 33)) {
         return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a device in the register is damaged");
     }
     d->state = kluis_db_int(st, 2) == REG_DEVICE_ACTIVE ? REG_DEVICE_ACTIVE : REG_DEVICE_SUSPENDED;
@@ -293,7 +310,8 @@ kluis_status reg_device_get(struct reg *r, const char *id, struct kluis_arena *a
     return rc;
 }
 
-kluis_status reg_devices(struct reg *r, struct kluis_arena *arena, void *ctx, kluis_status (*each)(void *, const struct reg_device *, struct kluis_err *), struct kluis_err *err)
+kluis_status reg_devices(struct reg *r, struct kluis_arena *arena, void *ctx,
+                         kluis_status (*each)(void *, const struct reg_device *, struct kluis_err *), struct kluis_err *err)
 {
     HOLD(r);
     struct sqlite3_stmt *st;
@@ -316,7 +334,10 @@ kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reaso
     int64_t changed = 0;
     kluis_status rc = kluis_db_run(r->db, &changed, err, "UPDATE device SET state=2, suspended_why=? WHERE id=? AND state=1", "ss", reason, id);
     if (rc == KLUIS_OK && changed > 0) { rc = audit_add(r, "vault", "suspend", reason, id, err); }
-    if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(r->db);
+        return rc;
+    }
     return kluis_db_commit(r->db, "register.suspend", err);
 }
 
@@ -327,7 +348,10 @@ kluis_status reg_audit(struct reg *r, const char *actor, const char *action, con
     HOLD(r);
     KLUIS_TRY(kluis_db_begin(r->db, err));
     kluis_status rc = audit_add(r, actor, action, purpose, detail, err);
-    if (rc != KLUIS_OK) { kluis_db_rollback(r->db); return rc; }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(r->db);
+        return rc;
+    }
     return kluis_db_commit(r->db, "register.audit", err);
 }
 
@@ -341,9 +365,11 @@ kluis_status reg_audit_check(struct reg *r, uint64_t *entries, struct kluis_err 
     kluis_status rc;
     while ((rc = kluis_db_step(r->db, st, err)) == KLUIS_OK) {
         uint64_t seq = (uint64_t)kluis_db_int(st, 0);
-        rc = entry_hash(previous, seq, kluis_db_int(st, 1), kluis_db_text(st, 2), kluis_db_text(st, 3), kluis_db_text(st, 4), kluis_db_text(st, 5), hash, err);
+        rc = entry_hash(previous, seq, kluis_db_int(st, 1), kluis_db_text(st, 2), kluis_db_text(st, 3), kluis_db_text(st, 4), kluis_db_text(st, 5),
+                        hash, err);
         if (rc == KLUIS_OK && (seq != *entries + 1 || !kluis_db_fixed(st, 6, stored, 32) || memcmp(hash, stored, 32) != 0)) {
-            rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the audit trail is broken at entry %llu: restore register.db from a backup and compare", (unsigned long long)(*entries + 1));
+            rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the audit trail is broken at entry %llu: restore register.db from a backup and compare",
+                            (unsigned long long)(*entries + 1));
         }
         if (rc != KLUIS_OK) { break; }
         memcpy(previous, hash, 32);

@@ -14,16 +14,25 @@ KLUIS_MUSTUSE kluis_status reg_open(struct reg **out, const char *vault_dir, str
 void reg_free(struct reg *r);
 KLUIS_DEFINE_CLEANUP(reg)
 
-struct reg_official { char id[64]; char name[256]; char function[64]; char from[11], to[11]; int grace_days; /* -1: regime's */ };
-KLUIS_MUSTUSE kluis_status reg_official_add(struct reg *r, const struct reg_official *o, struct kluis_err *err); /* E_EXISTS, E_REJECT */
+struct reg_official {
+    char id[64];
+    char name[256];
+    char function[64];
+    char from[11], to[11];
+    int grace_days; /* -1: regime's */
+};
+KLUIS_MUSTUSE kluis_status reg_official_add(struct reg *r, const struct reg_official *o, struct kluis_err *err);             /* E_EXISTS, E_REJECT */
 KLUIS_MUSTUSE kluis_status reg_official_get(struct reg *r, const char *id, struct reg_official *out, struct kluis_err *err); /* E_NOTFOUND */
-KLUIS_MUSTUSE kluis_status reg_officials(struct reg *r, void *ctx, kluis_status (*each)(void *ctx, const struct reg_official *o, struct kluis_err *err), struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status reg_officials(struct reg *r, void *ctx,
+                                         kluis_status (*each)(void *ctx, const struct reg_official *o, struct kluis_err *err), struct kluis_err *err);
 
 /* Enrolment codes: the secret is kept only while it can be used; one use; 24 hours. */
 enum { REG_CODE_SECONDS = 86400 };
-KLUIS_MUSTUSE kluis_status reg_code_add(struct reg *r, const char *official, const uint8_t id[16], const uint8_t secret[16], int64_t expires_us, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status reg_code_add(struct reg *r, const char *official, const uint8_t id[16], const uint8_t secret[16], int64_t expires_us,
+                                        struct kluis_err *err);
 /* E_NOTFOUND unknown, E_REJECT expired or used.  Does not consume. */
-KLUIS_MUSTUSE kluis_status reg_code_find(struct reg *r, const uint8_t id[16], int64_t now_us, char official[64], uint8_t secret[16], struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status reg_code_find(struct reg *r, const uint8_t id[16], int64_t now_us, char official[64], uint8_t secret[16],
+                                         struct kluis_err *err);
 
 /* The reply that was made when this code was used (appended to `reply`), so that the same request gets the same answer until the
  * code expires. E_NOTFOUND. */
@@ -31,21 +40,27 @@ KLUIS_MUSTUSE kluis_status reg_code_reply(struct reg *r, const uint8_t id[16], s
 
 enum reg_device_state { REG_DEVICE_ACTIVE = 1, REG_DEVICE_SUSPENDED = 2 };
 struct reg_device {
-    char id[33]; char official[64]; enum reg_device_state state;
-    uint8_t identity[33];                      /* Signal identity */
-    struct kluis_bytes cert, login_spki;       /* borrowed */
+    char id[33];
+    char official[64];
+    enum reg_device_state state;
+    uint8_t identity[33];                /* Signal identity */
+    struct kluis_bytes cert, login_spki; /* borrowed */
     int64_t enrolled_us;
 };
-/* Consumes the code, adds the device and its audit entry (official and device by id) in one transaction; E_REJECT when the code was used meanwhile. */
-KLUIS_MUSTUSE kluis_status reg_enrol(struct reg *r, const uint8_t code_id[16], const struct reg_device *d, struct kluis_bytes reply, struct kluis_err *err);
+/* Consumes the code, adds the device and its audit entry (official and device by id) in one transaction; E_REJECT when the code was used meanwhile.
+ */
+KLUIS_MUSTUSE kluis_status reg_enrol(struct reg *r, const uint8_t code_id[16], const struct reg_device *d, struct kluis_bytes reply,
+                                     struct kluis_err *err);
 /* cert and login_spki live in the arena. */
 KLUIS_MUSTUSE kluis_status reg_device_get(struct reg *r, const char *id, struct kluis_arena *arena, struct reg_device *out, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status reg_devices(struct reg *r, struct kluis_arena *arena, void *ctx, kluis_status (*each)(void *ctx, const struct reg_device *d, struct kluis_err *err), struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status reg_devices(struct reg *r, struct kluis_arena *arena, void *ctx,
+                                       kluis_status (*each)(void *ctx, const struct reg_device *d, struct kluis_err *err), struct kluis_err *err);
 /* With an audit entry, the first time; a device that is suspended already stays as it is. */
 KLUIS_MUSTUSE kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reason, struct kluis_err *err);
 
 /* Audit: who did what, for which purpose, when; hash-chained; never content.  E_IO fails the action it records. */
-KLUIS_MUSTUSE kluis_status reg_audit(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status reg_audit(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail,
+                                     struct kluis_err *err);
 /* Walks the chain: E_CORRUPT names the first broken entry. */
 KLUIS_MUSTUSE kluis_status reg_audit_check(struct reg *r, uint64_t *entries, struct kluis_err *err);
 

@@ -10,8 +10,8 @@
 struct files {
     struct storage head;
     char dir[KLUIS_PATH_MAX], incoming[KLUIS_PATH_MAX];
-    pthread_mutex_t lock;            /* over `made` */
-    bool made[256];                  /* ab/ exists: seen or made by this process */
+    pthread_mutex_t lock; /* over `made` */
+    bool made[256];       /* ab/ exists: seen or made by this process */
 };
 struct file_writer {
     struct storage_writer head;
@@ -24,7 +24,8 @@ struct file_writer {
     bool synced;
 };
 
-static kluis_status place(const struct files *f, const uint8_t package[32], char dir[KLUIS_PATH_MAX], char path[KLUIS_PATH_MAX], struct kluis_err *err)
+static kluis_status place(const struct files *f, const uint8_t package[32], char dir[KLUIS_PATH_MAX], char path[KLUIS_PATH_MAX],
+                          struct kluis_err *err)
 {
     char hex[65], name[80];
     kluis_hex(package, 32, hex);
@@ -45,8 +46,7 @@ static void files_abandon(struct storage_writer *sw)
 {
     struct file_writer *w = (struct file_writer *)(void *)sw;
     kluis_close_quiet(&w->fd);
-    if (kluis_io_unlink(w->path) != 0) {
-        /* what stays behind is removed at the next start */
+    if (kluis_io_unlink(w->path) != 0) { /* what stays behind is removed at the next start */
     }
     kluis_sha256_free(w->hash);
     kluis_free(w);
@@ -103,9 +103,7 @@ static kluis_status files_sync(struct storage_writer *sw, uint8_t sha256[32], ui
 static kluis_status digest_of(const char *path, uint8_t out[32], uint64_t *size, struct kluis_err *err)
 {
     int fd = kluis_io_open(path, O_RDONLY, 0);
-    if (fd < 0) {
-        return errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", path);
-    }
+    if (fd < 0) { return errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", path); }
     KLUIS_AUTO(kluis_sha256) h = kluis_sha256_new();
     uint8_t block[65536];
     ssize_t n = 0;
@@ -115,12 +113,8 @@ static kluis_status digest_of(const char *path, uint8_t out[32], uint64_t *size,
         kluis_sha256_add(h, block, (size_t)n);
         *size += (uint64_t)n;
     }
-    if (rc == KLUIS_OK && n < 0) {
-        rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", path);
-    }
-    if (rc == KLUIS_OK) {
-        kluis_sha256_end(h, out);
-    }
+    if (rc == KLUIS_OK && n < 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", path); }
+    if (rc == KLUIS_OK) { kluis_sha256_end(h, out); }
     kluis_close_quiet(&fd);
     return rc;
 }
@@ -181,15 +175,18 @@ static kluis_status files_fetch(struct storage *s, const uint8_t package[32], in
     return KLUIS_OK;
 }
 
-static const struct storage_backend backend = { .free = files_free, .begin = files_begin, .write = files_write, .sync = files_sync,
-                                                .publish = files_publish, .abandon = files_abandon, .fetch = files_fetch };
+static const struct storage_backend backend = { .free = files_free,
+                                                .begin = files_begin,
+                                                .write = files_write,
+                                                .sync = files_sync,
+                                                .publish = files_publish,
+                                                .abandon = files_abandon,
+                                                .fetch = files_fetch };
 
 static kluis_status sweep(const char *dir, struct kluis_err *err)
 {
     DIR *d = opendir(dir);
-    if (d == NULL) {
-        return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", dir);
-    }
+    if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", dir); }
     kluis_status rc = KLUIS_OK;
     for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
         char path[KLUIS_PATH_MAX];
@@ -207,9 +204,7 @@ kluis_status storage_open_files(struct storage **out, const char *vault_dir, str
 {
     *out = NULL;
     struct files *f = kluis_calloc(1, sizeof *f);
-    if (f == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open the store: out of memory");
-    }
+    if (f == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open the store: out of memory"); }
     f->head.backend = &backend;
     pthread_mutex_init(&f->lock, NULL);
     kluis_status rc = kluis_path(f->dir, sizeof f->dir, vault_dir, "storage", err);

@@ -7,9 +7,7 @@ enum { BLOCK = 256 << 10, NONCE = 12, TAG = 16 };
 
 void storage_free(struct storage *s)
 {
-    if (s != NULL) {
-        s->backend->free(s);
-    }
+    if (s != NULL) { s->backend->free(s); }
 }
 
 kluis_status storage_begin(struct storage *s, const uint8_t upload[16], struct storage_writer **out, struct kluis_err *err)
@@ -18,10 +16,7 @@ kluis_status storage_begin(struct storage *s, const uint8_t upload[16], struct s
     return s->backend->begin(s, upload, out, err);
 }
 
-kluis_status storage_write(struct storage_writer *w, const void *p, size_t n, struct kluis_err *err)
-{
-    return w->backend->write(w, p, n, err);
-}
+kluis_status storage_write(struct storage_writer *w, const void *p, size_t n, struct kluis_err *err) { return w->backend->write(w, p, n, err); }
 
 kluis_status storage_sync(struct storage_writer *w, uint8_t sha256[32], uint64_t *size, struct kluis_err *err)
 {
@@ -56,9 +51,7 @@ kluis_status storage_digest(struct storage *s, const uint8_t package[32], uint8_
     KLUIS_AUTO(kluis_sha256) h = kluis_sha256_new();
     uint8_t *block = kluis_malloc(BLOCK);
     kluis_status rc = KLUIS_OK;
-    if (h == NULL || block == NULL) {
-        rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot read a stored package: out of memory");
-    }
+    if (h == NULL || block == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot read a stored package: out of memory"); }
     for (uint64_t at = 0; rc == KLUIS_OK && at < *size;) {
         size_t n = *size - at < BLOCK ? (size_t)(*size - at) : BLOCK;
         rc = kluis_pread_all(fd, block, n, at, "stored package", err);
@@ -67,9 +60,7 @@ kluis_status storage_digest(struct storage *s, const uint8_t package[32], uint8_
             at += n;
         }
     }
-    if (rc == KLUIS_OK) {
-        kluis_sha256_end(h, sha256);
-    }
+    if (rc == KLUIS_OK) { kluis_sha256_end(h, sha256); }
     kluis_free(block);
     kluis_close_quiet(&fd);
     return rc;
@@ -77,7 +68,8 @@ kluis_status storage_digest(struct storage *s, const uint8_t package[32], uint8_
 
 static const char aad_label[] = "chatkluis-content-key-v1";
 
-static kluis_status gcm(gcry_cipher_hd_t *out, const uint8_t wrapping[32], const uint8_t package[32], const uint8_t nonce[NONCE], struct kluis_err *err)
+static kluis_status gcm(gcry_cipher_hd_t *out, const uint8_t wrapping[32], const uint8_t package[32], const uint8_t nonce[NONCE],
+                        struct kluis_err *err)
 {
     gcry_cipher_hd_t h = NULL;
     if (gcry_cipher_open(&h, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM, 0) != 0) {
@@ -92,7 +84,8 @@ static kluis_status gcm(gcry_cipher_hd_t *out, const uint8_t wrapping[32], const
     return KLUIS_OK;
 }
 
-kluis_status storage_wrap(const uint8_t wrapping[32], const uint8_t package[32], const uint8_t key[32], uint8_t out[STORAGE_WRAPPED_LEN], struct kluis_err *err)
+kluis_status storage_wrap(const uint8_t wrapping[32], const uint8_t package[32], const uint8_t key[32], uint8_t out[STORAGE_WRAPPED_LEN],
+                          struct kluis_err *err)
 {
     gcry_cipher_hd_t h;
     out[0] = 1;
@@ -103,7 +96,8 @@ kluis_status storage_wrap(const uint8_t wrapping[32], const uint8_t package[32],
     return ok ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUG, "AES-256-GCM failed on a content key");
 }
 
-kluis_status storage_unwrap(const uint8_t wrapping[32], const uint8_t package[32], const uint8_t *wrapped, size_t n, uint8_t key[32], struct kluis_err *err)
+kluis_status storage_unwrap(const uint8_t wrapping[32], const uint8_t package[32], const uint8_t *wrapped, size_t n, uint8_t key[32],
+                            struct kluis_err *err)
 {
     gcry_cipher_hd_t h;
     if (n != STORAGE_WRAPPED_LEN || wrapped[0] != 1) {

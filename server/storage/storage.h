@@ -32,7 +32,7 @@ KLUIS_MUSTUSE kluis_status storage_begin(struct storage *s, const uint8_t upload
 KLUIS_MUSTUSE kluis_status storage_write(struct storage_writer *w, const void *p, size_t n, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status storage_sync(struct storage_writer *w, uint8_t sha256[32], uint64_t *size, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status storage_publish(struct storage_writer **w, const uint8_t package[32], struct kluis_err *err);
-void storage_abandon(struct storage_writer **w);       /* *w NULL: no-op */
+void storage_abandon(struct storage_writer **w); /* *w NULL: no-op */
 /* A descriptor to read from, the caller closes it.  E_NOTFOUND. */
 KLUIS_MUSTUSE kluis_status storage_fetch(struct storage *s, const uint8_t package[32], int *fd, uint64_t *size, struct kluis_err *err);
 /* SHA-256 of what is stored. */
@@ -41,8 +41,10 @@ KLUIS_MUSTUSE kluis_status storage_digest(struct storage *s, const uint8_t packa
 /* ---- wrapping: AES-256-GCM under the wrapping key, additional data "chatkluis-content-key-v1" || package id, so that a key
  * cannot be moved to another package.  version(1) || nonce(12) || ciphertext(32) || tag(16). ---- */
 enum { STORAGE_WRAPPED_LEN = 61 };
-KLUIS_MUSTUSE kluis_status storage_wrap(const uint8_t wrapping[32], const uint8_t package[32], const uint8_t key[32], uint8_t out[STORAGE_WRAPPED_LEN], struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status storage_wrap(const uint8_t wrapping[32], const uint8_t package[32], const uint8_t key[32],
+                                        uint8_t out[STORAGE_WRAPPED_LEN], struct kluis_err *err);
 /* E_CORRUPT: another wrapping key, another package, or damage. */
-KLUIS_MUSTUSE kluis_status storage_unwrap(const uint8_t wrapping[32], const uint8_t package[32], const uint8_t *wrapped, size_t n, uint8_t key[32], struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status storage_unwrap(const uint8_t wrapping[32], const uint8_t package[32], const uint8_t *wrapped, size_t n, uint8_t key[32],
+                                          struct kluis_err *err);
 
 #endif

@@ -3,6 +3,10 @@
 #define SERVER_STORAGE_INTERNAL_H
 #include "server/storage/storage.h"
 
-struct storage { const struct storage_backend *backend; };
-struct storage_writer { const struct storage_backend *backend; };
+struct storage {
+    const struct storage_backend *backend;
+};
+struct storage_writer {
+    const struct storage_backend *backend;
+};
 #endif

@@ -9,9 +9,17 @@
 
 enum { REQUEST_MAX = 4096, CONNECTIONS = 64, TIMEOUT_S = 10 };
 
-struct tsa_server { struct MHD_Daemon *d; struct kluis_tsa *tsa; struct kluis_key *key; };
+struct tsa_server {
+    struct MHD_Daemon *d;
+    struct kluis_tsa *tsa;
+    struct kluis_key *key;
+};
 
-struct request { uint8_t data[REQUEST_MAX]; size_t len; bool too_long; };
+struct request {
+    uint8_t data[REQUEST_MAX];
+    size_t len;
+    bool too_long;
+};
 
 static enum MHD_Result text(struct MHD_Connection *c, unsigned code, const char *line)
 {
@@ -33,14 +41,21 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, KLUIS_UNUSED 
         return q == NULL ? MHD_NO : MHD_YES;
     }
     if (*size > 0) {
-        if (*size > REQUEST_MAX - q->len) { q->too_long = true; } else { memcpy(q->data + q->len, data, *size); q->len += *size; }
+        if (*size > REQUEST_MAX - q->len) {
+            q->too_long = true;
+        } else {
+            memcpy(q->data + q->len, data, *size);
+            q->len += *size;
+        }
         *size = 0;
         return MHD_YES;
     }
     if (strcmp(method, "POST") != 0 || q->too_long || q->len == 0) { return text(c, 400, "POST an RFC 3161 request of at most 4 KiB\n"); }
     KLUIS_AUTO_BUF(out, KLUIS_TOKEN_MAX);
     struct kluis_err err = { 0 };
-    if (kluis_tsa_respond(t->tsa, (struct kluis_bytes){ q->data, q->len }, &out, &err) != KLUIS_OK) { return text(c, 503, "no time-stamp now: try again\n"); }
+    if (kluis_tsa_respond(t->tsa, (struct kluis_bytes){ q->data, q->len }, &out, &err) != KLUIS_OK) {
+        return text(c, 503, "no time-stamp now: try again\n");
+    }
     struct MHD_Response *r = MHD_create_response_from_buffer(out.len, out.data, MHD_RESPMEM_MUST_COPY);
     if (r == NULL) { return MHD_NO; }
     enum MHD_Result ok = MHD_add_response_header(r, "Content-Type", "application/timestamp-reply");
@@ -77,10 +92,14 @@ kluis_status tsa_start(struct tsa_server **out, const char *dir, uint16_t *port,
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     kluis_status rc = authority(t, dir, err);
     if (rc != KLUIS_OK) { goto fail; }
-    t->d = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, handle, t, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&a, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, done, NULL, MHD_OPTION_END);
+    t->d = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, handle, t, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&a,
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
+                            MHD_OPTION_NOTIFY_COMPLETED, done, NULL, MHD_OPTION_END);
     info = t->d == NULL ? NULL : MHD_get_daemon_info(t->d, MHD_DAEMON_INFO_BIND_PORT);
-    if (info == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_IO, "the time authority cannot listen on loopback"); goto fail; }
+    if (info == NULL) {
+        rc = KLUIS_FAIL(err, KLUIS_E_IO, "the time authority cannot listen on loopback");
+        goto fail;
+    }
     *port = info->port;
     *out = t;
     return KLUIS_OK;

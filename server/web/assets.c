@@ -1,8 +1,9 @@
 /* server/web/assets.c - the built page inside the binary.  PAGE_DIST comes from the build. */
 #include "server/web/assets.h"
 
-#define ASSET(name, file)                                                                          \
-    __asm__(".section .rodata\n.global " #name "\n.global " #name "_end\n" #name ":\n.incbin \"" PAGE_DIST "/" file "\"\n" #name "_end:\n.byte 0\n.previous\n"); \
+#define ASSET(name, file)                                                                                                                            \
+    __asm__(".section .rodata\n.global " #name "\n.global " #name "_end\n" #name ":\n.incbin \"" PAGE_DIST "/" file "\"\n" #name                     \
+            "_end:\n.byte 0\n.previous\n");                                                                                                          \
     extern const unsigned char name[], name##_end[]
 
 ASSET(kluis_page_html, "index.html");

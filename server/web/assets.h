@@ -4,7 +4,10 @@
 
 #include <stddef.h>
 
-struct web_asset { const char *path, *type; const unsigned char *data, *end, *gz, *gz_end; };
+struct web_asset {
+    const char *path, *type;
+    const unsigned char *data, *end, *gz, *gz_end;
+};
 extern const struct web_asset web_assets[];
 extern const size_t web_assets_count;
 

@@ -20,13 +20,16 @@ struct web {
 static const char CSP[] = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
                           "form-action 'none'; frame-ancestors 'none'";
 
-static enum MHD_Result answer(struct MHD_Connection *c, unsigned code, const char *type, const void *p, size_t n, enum MHD_ResponseMemoryMode mode, const char *name, const char *value)
+static enum MHD_Result answer(struct MHD_Connection *c, unsigned code, const char *type, const void *p, size_t n, enum MHD_ResponseMemoryMode mode,
+                              const char *name, const char *value)
 {
     struct MHD_Response *r = MHD_create_response_from_buffer(n, (void *)(uintptr_t)p, mode);
     if (r == NULL) { return MHD_NO; }
     enum MHD_Result ok = MHD_add_response_header(r, "Content-Type", type);
-    const char *const headers[][2] = { { "Content-Security-Policy", CSP }, { "X-Content-Type-Options", "nosniff" }, { "Referrer-Policy", "no-referrer" },
-                                       { "Cache-Control", "no-store" }, { "Cross-Origin-Resource-Policy", "same-origin" }, { "X-Frame-Options", "DENY" } };
+    const char *const headers[][2] = {
+        { "Content-Security-Policy", CSP }, { "X-Content-Type-Options", "nosniff" },           { "Referrer-Policy", "no-referrer" },
+        { "Cache-Control", "no-store" },    { "Cross-Origin-Resource-Policy", "same-origin" }, { "X-Frame-Options", "DENY" }
+    };
     for (size_t i = 0; ok == MHD_YES && i < sizeof headers / sizeof *headers; i++) { ok = MHD_add_response_header(r, headers[i][0], headers[i][1]); }
     if (ok == MHD_YES && name != NULL) { ok = MHD_add_response_header(r, name, value); }
     if (ok == MHD_YES && code == MHD_HTTP_METHOD_NOT_ALLOWED) { ok = MHD_add_response_header(r, "Allow", "GET, HEAD"); }
@@ -56,7 +59,9 @@ static kluis_status arg_number(struct MHD_Connection *c, const char *name, uint6
     if (v == NULL) { return KLUIS_OK; }
     uint64_t n = 0;
     for (const char *p = v; *p != '\0'; p++) {
-        if (*p < '0' || *p > '9' || n > (max - (uint64_t)(*p - '0')) / 10) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "%s must be a number up to %llu", name, (unsigned long long)max); }
+        if (*p < '0' || *p > '9' || n > (max - (uint64_t)(*p - '0')) / 10) {
+            return KLUIS_FAIL(err, KLUIS_E_USAGE, "%s must be a number up to %llu", name, (unsigned long long)max);
+        }
         n = n * 10 + (uint64_t)(*p - '0');
     }
     *out = n;
@@ -65,7 +70,10 @@ static kluis_status arg_number(struct MHD_Connection *c, const char *name, uint6
 
 /* ---- /api ---- */
 
-struct hits { struct kluis_buf *b; size_t n; };
+struct hits {
+    struct kluis_buf *b;
+    size_t n;
+};
 
 static kluis_status add_hit(void *ctx, const struct index_hit *h, struct kluis_err *err)
 {
@@ -76,15 +84,25 @@ static kluis_status add_hit(void *ctx, const struct index_hit *h, struct kluis_e
 
 static kluis_status search(const struct web *w, struct MHD_Connection *c, const struct api_actor *who, struct kluis_buf *b, struct kluis_err *err)
 {
-    struct index_query q = { .text = arg_str(c, "q"), .conversation = arg_str(c, "conversation"), .official = arg_str(c, "official"), .platform = arg_str(c, "platform"),
-                             .from_us = KLUIS_TIME_ABSENT, .to_us = KLUIS_TIME_ABSENT, .cursor = arg_str(c, "cursor"), .count = arg(c, "count") != NULL };
+    struct index_query q = { .text = arg_str(c, "q"),
+                             .conversation = arg_str(c, "conversation"),
+                             .official = arg_str(c, "official"),
+                             .platform = arg_str(c, "platform"),
+                             .from_us = KLUIS_TIME_ABSENT,
+                             .to_us = KLUIS_TIME_ABSENT,
+                             .cursor = arg_str(c, "cursor"),
+                             .count = arg(c, "count") != NULL };
     uint64_t limit;
     const char *from = arg(c, "from"), *to = arg(c, "to"), *order = arg(c, "order");
     if (from != NULL) { KLUIS_TRY(api_instant(from, false, "from", &q.from_us, err)); }
     if (to != NULL) { KLUIS_TRY(api_instant(to, true, "to", &q.to_us, err)); }
-    if (order != NULL && strcmp(order, "oldest") == 0) { q.order = INDEX_OLDEST; }
-    else if (order != NULL && strcmp(order, "relevance") == 0) { q.order = INDEX_RELEVANCE; }
-    else if (order != NULL && strcmp(order, "newest") != 0) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "order must be newest, oldest or relevance"); }
+    if (order != NULL && strcmp(order, "oldest") == 0) {
+        q.order = INDEX_OLDEST;
+    } else if (order != NULL && strcmp(order, "relevance") == 0) {
+        q.order = INDEX_RELEVANCE;
+    } else if (order != NULL && strcmp(order, "newest") != 0) {
+        return KLUIS_FAIL(err, KLUIS_E_USAGE, "order must be newest, oldest or relevance");
+    }
     KLUIS_TRY(arg_number(c, "limit", 50, INDEX_PAGE_MAX, &limit, err));
     q.limit = (unsigned)limit;
     struct hits hits = { b, 0 };
@@ -120,8 +138,10 @@ static kluis_status status(const struct web *w, struct kluis_buf *b, struct klui
     struct index_stats s;
     uint64_t watermark;
     KLUIS_TRY(api_statistics(w->api, &s, &watermark, err));
-    kluis_buf_fmt(b, "{\"version\":\"" KLUIS_VERSION "\",\"packages\":%llu,\"records\":%llu,\"sightings\":%llu,\"conflicts\":%llu,\"watermark\":%llu}",
-                  (unsigned long long)s.packages, (unsigned long long)s.records, (unsigned long long)s.sightings, (unsigned long long)s.conflicts, (unsigned long long)watermark);
+    kluis_buf_fmt(b,
+                  "{\"version\":\"" KLUIS_VERSION "\",\"packages\":%llu,\"records\":%llu,\"sightings\":%llu,\"conflicts\":%llu,\"watermark\":%llu}",
+                  (unsigned long long)s.packages, (unsigned long long)s.records, (unsigned long long)s.sightings, (unsigned long long)s.conflicts,
+                  (unsigned long long)watermark);
     return kluis_buf_ok(b, err);
 }
 
@@ -139,9 +159,13 @@ static enum MHD_Result api_route(const struct web *w, struct MHD_Connection *c, 
     struct kluis_err err = { 0 };
     const struct api_actor who = { "page", arg(c, "purpose") };
     kluis_status rc = KLUIS_E_NOTFOUND;
-    if (strcmp(url, "/api/search") == 0) { rc = search(w, c, &who, &b, &err); }
-    else if (strcmp(url, "/api/around") == 0) { rc = around(w, c, &who, &b, &err); }
-    else if (strcmp(url, "/api/status") == 0) { rc = status(w, &b, &err); }
+    if (strcmp(url, "/api/search") == 0) {
+        rc = search(w, c, &who, &b, &err);
+    } else if (strcmp(url, "/api/around") == 0) {
+        rc = around(w, c, &who, &b, &err);
+    } else if (strcmp(url, "/api/status") == 0) {
+        rc = status(w, &b, &err);
+    }
     if (rc == KLUIS_OK) { return answer(c, 200, "application/json", b.data, b.len, MHD_RESPMEM_MUST_COPY, NULL, NULL); }
     if (rc != KLUIS_E_REJECT && rc != KLUIS_E_USAGE && rc != KLUIS_E_NOTFOUND) { kluis_log_err(KLUIS_LOG_ERROR, "page.failed", &err); }
     KLUIS_AUTO_BUF(e, 4096);
@@ -153,7 +177,10 @@ static enum MHD_Result api_route(const struct web *w, struct MHD_Connection *c, 
 
 /* ---- who may look ---- */
 
-static bool has_key(const struct web *w, const char *value) { return value != NULL && strlen(value) == KEY && kluis_equal_secret(value, w->key, KEY); }
+static bool has_key(const struct web *w, const char *value)
+{
+    return value != NULL && strlen(value) == KEY && kluis_equal_secret(value, w->key, KEY);
+}
 
 /* "gzip" in Accept-Encoding without a weight, which is what browsers send; anyone else gets the plain bytes. */
 static bool takes_gzip(struct MHD_Connection *c)
@@ -161,7 +188,10 @@ static bool takes_gzip(struct MHD_Connection *c)
     const char *v = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Accept-Encoding");
     while (v != NULL && *v != '\0') {
         size_t n = strcspn(v, ",");
-        while (n > 0 && *v == ' ') { v++; n--; }
+        while (n > 0 && *v == ' ') {
+            v++;
+            n--;
+        }
         if (n == 4 && strncmp(v, "gzip", 4) == 0) { return true; }
         v += n + (v[n] == ',' ? 1 : 0);
     }
@@ -173,8 +203,14 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
 {
     static int seen;
     const struct web *w = ctx;
-    if (*state == NULL) { *state = &seen; return MHD_YES; }
-    if (*size > 0) { *size = 0; return MHD_YES; }
+    if (*state == NULL) {
+        *state = &seen;
+        return MHD_YES;
+    }
+    if (*size > 0) {
+        *size = 0;
+        return MHD_YES;
+    }
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) { return line(c, 405, "this page only reads\n"); }
     const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
     if (host == NULL || strcmp(host, w->host) != 0) { return line(c, 421, "open this page by the address that the server printed\n"); }
@@ -183,7 +219,9 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
         (void)snprintf(cookie, sizeof cookie, "kluis=%s; HttpOnly; SameSite=Strict; Path=/", w->key);
         return answer(c, MHD_HTTP_SEE_OTHER, "text/plain", "", 0, MHD_RESPMEM_PERSISTENT, "Set-Cookie", cookie); /* the key leaves the address bar */
     }
-    if (!has_key(w, MHD_lookup_connection_value(c, MHD_COOKIE_KIND, "kluis"))) { return line(c, 403, "open this page by the whole address that the server printed\n"); }
+    if (!has_key(w, MHD_lookup_connection_value(c, MHD_COOKIE_KIND, "kluis"))) {
+        return line(c, 403, "open this page by the whole address that the server printed\n");
+    }
     for (size_t i = 0; i < web_assets_count; i++) {
         const struct web_asset *a = &web_assets[i];
         if (strcmp(url, a->path) != 0) { continue; }

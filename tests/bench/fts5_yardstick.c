@@ -32,22 +32,32 @@ int main(int argc, char **argv)
     static char line[LINE];
     sqlite3 *db = NULL;
     struct kluis_err err = { 0 };
-    if (argc != 3 || kluis_base_init(&err) != KLUIS_OK) { fprintf(stderr, "usage: fts5_yardstick TEXTS.tsv DATABASE\n"); return 64; }
+    if (argc != 3 || kluis_base_init(&err) != KLUIS_OK) {
+        fprintf(stderr, "usage: fts5_yardstick TEXTS.tsv DATABASE\n");
+        return 64;
+    }
     FILE *f = fopen(argv[1], "r");
-    if (f == NULL) { fprintf(stderr, "fts5_yardstick: cannot read %s\n", argv[1]); return 74; }
+    if (f == NULL) {
+        fprintf(stderr, "fts5_yardstick: cannot read %s\n", argv[1]);
+        return 74;
+    }
     int64_t from = kluis_monotonic_us(), n = 0;
     need(sqlite3_open(argv[2], &db), db, "open");
     run(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536");
     run(db, "CREATE TABLE msg(id INTEGER PRIMARY KEY, conv INTEGER, sender INTEGER, ts INTEGER, text TEXT); CREATE INDEX by_conv ON msg(conv, id);"
             "CREATE VIRTUAL TABLE fts USING fts5(text, content='msg', content_rowid='id', tokenize='unicode61');"
             "INSERT INTO fts(fts, rank) VALUES('hashsize', 67108864); BEGIN");
-    sqlite3_stmt *row = prepare(db, "INSERT INTO msg(id, ts, conv, sender, text) VALUES(?1, ?2, ?3, ?4, ?5)"), *words = prepare(db, "INSERT INTO fts(rowid, text) VALUES(?1, ?2)");
+    sqlite3_stmt *row = prepare(db, "INSERT INTO msg(id, ts, conv, sender, text) VALUES(?1, ?2, ?3, ?4, ?5)"),
+                 *words = prepare(db, "INSERT INTO fts(rowid, text) VALUES(?1, ?2)");
     while (fgets(line, sizeof line, f) != NULL) {
         char *p = line;
         need(sqlite3_bind_int64(row, 1, ++n), db, "bind");
         for (int i = 2; i <= 4; i++) {
             need(sqlite3_bind_int64(row, i, strtoll(p, &p, 10)), db, "bind");
-            if (*p++ != '\t') { fprintf(stderr, "fts5_yardstick: line %lld is malformed\n", (long long)n); return 1; }
+            if (*p++ != '\t') {
+                fprintf(stderr, "fts5_yardstick: line %lld is malformed\n", (long long)n);
+                return 1;
+            }
         }
         int len = (int)strcspn(p, "\n");
         need(sqlite3_bind_text(row, 5, p, len, SQLITE_STATIC), db, "bind");
@@ -59,7 +69,10 @@ int main(int argc, char **argv)
         need(sqlite3_reset(words), db, "insert");
         if (n % BATCH == 0) { run(db, "COMMIT; BEGIN"); }
     }
-    if (ferror(f) || fclose(f) != 0) { fprintf(stderr, "fts5_yardstick: cannot read %s\n", argv[1]); return 74; }
+    if (ferror(f) || fclose(f) != 0) {
+        fprintf(stderr, "fts5_yardstick: cannot read %s\n", argv[1]);
+        return 74;
+    }
     run(db, "COMMIT");
     (void)sqlite3_finalize(row);
     (void)sqlite3_finalize(words);

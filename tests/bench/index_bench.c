@@ -1,8 +1,8 @@
 /* tests/bench/index_bench.c - records a second into the index against bare SQLite+FTS5 (variant B), and search latencies.
  *
- * index_bench DIRECTORY [RECORDS] [ROUNDS] [ORDER: time | conversation | reverse | random].  Own workload: words of a Zipf vocabulary with successors, 2,000 conversations,
- * five years, packages of one conversation and month of at most 500.  Variant B: plain file, external content, hash of 64 MB, batches of
- * 50,000 in time order, the same tokenizer, an index on (conversation, id).  Medians of alternating rounds.
+ * index_bench DIRECTORY [RECORDS] [ROUNDS] [ORDER: time | conversation | reverse | random].  Own workload: words of a Zipf vocabulary with
+ * successors, 2,000 conversations, five years, packages of one conversation and month of at most 500.  Variant B: plain file, external content, hash
+ * of 64 MB, batches of 50,000 in time order, the same tokenizer, an index on (conversation, id).  Medians of alternating rounds.
  */
 #include "server/index/internal.h"
 
@@ -38,14 +38,20 @@ static unsigned zipf(void)
     unsigned lo = 0, hi = WORDS - 1;
     while (lo < hi) {
         unsigned mid = (lo + hi) / 2;
-        if (cdf[mid] < u) { lo = mid + 1; } else { hi = mid; }
+        if (cdf[mid] < u) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
     }
     return lo;
 }
 
 static void vocabulary(void)
 {
-    static const char *const syllables[] = { "be", "ge", "ver", "de", "ka", "lo", "mi", "ster", "dam", "huis", "ren", "ting", "op", "aan", "zo", "wij", "kel", "den", "broek", "land", "pad", "na", "te", "ri", "sen", "vo", "el", "ik", "ur", "oom" };
+    static const char *const syllables[] = { "be",  "ge",   "ver", "de",  "ka",  "lo",  "mi",  "ster", "dam",   "huis",
+                                             "ren", "ting", "op",  "aan", "zo",  "wij", "kel", "den",  "broek", "land",
+                                             "pad", "na",   "te",  "ri",  "sen", "vo",  "el",  "ik",   "ur",    "oom" };
     uint64_t seed = 20260101;
     for (int i = 0; i < 4; i++) {
         seed += UINT64_C(0x9e3779b97f4a7c15);
@@ -60,10 +66,15 @@ static void vocabulary(void)
         sum += pow(i + 2.7, -1.05);
         cdf[i] = sum;
     }
-    for (unsigned i = 0; i < WORDS; i++) { for (int k = 0; k < 4; k++) { follow[i][k] = zipf(); } }
+    for (unsigned i = 0; i < WORDS; i++) {
+        for (int k = 0; k < 4; k++) { follow[i][k] = zipf(); }
+    }
 }
 
-struct message { int64_t at; uint32_t conv, text, len; };
+struct message {
+    int64_t at;
+    uint32_t conv, text, len;
+};
 static struct message *msg;
 static char *texts;
 
@@ -118,7 +129,9 @@ static double cpu(void)
     return (double)u.ru_utime.tv_sec + (double)u.ru_stime.tv_sec + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-struct cost { double wall, cpu; };
+struct cost {
+    double wall, cpu;
+};
 
 static void clear_dir(const char *dir)
 {
@@ -134,13 +147,19 @@ static struct cost variant_b(const char *dir, size_t n)
     (void)snprintf(path, sizeof path, "%s/b.db", dir);
     sqlite3 *db = NULL;
     if (sqlite3_open(path, &db) != SQLITE_OK || itoken_register(db) != SQLITE_OK) { exit(74); }
-    if (sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536;"
-                         "CREATE TABLE m(id INTEGER PRIMARY KEY, conv INTEGER, sent INTEGER, author INTEGER, text TEXT); CREATE INDEX mc ON m(conv, id);"
-                         "CREATE VIRTUAL TABLE f USING fts5(text, content='m', content_rowid='id', tokenize='kluis'); INSERT INTO f(f, rank) VALUES('hashsize', 67108864);",
-                     NULL, NULL, NULL) != SQLITE_OK) { exit(74); }
+    if (sqlite3_exec(db,
+                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536;"
+                     "CREATE TABLE m(id INTEGER PRIMARY KEY, conv INTEGER, sent INTEGER, author INTEGER, text TEXT); CREATE INDEX mc ON m(conv, id);"
+                     "CREATE VIRTUAL TABLE f USING fts5(text, content='m', content_rowid='id', tokenize='kluis'); INSERT INTO f(f, rank) "
+                     "VALUES('hashsize', 67108864);",
+                     NULL, NULL, NULL) != SQLITE_OK) {
+        exit(74);
+    }
     sqlite3_stmt *a = NULL, *b = NULL;
     if (sqlite3_prepare_v2(db, "INSERT INTO m VALUES(?1, ?2, ?3, ?4, ?5)", -1, &a, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v2(db, "INSERT INTO f(rowid, text) VALUES(?1, ?2)", -1, &b, NULL) != SQLITE_OK) { exit(74); }
+        sqlite3_prepare_v2(db, "INSERT INTO f(rowid, text) VALUES(?1, ?2)", -1, &b, NULL) != SQLITE_OK) {
+        exit(74);
+    }
     struct cost c = { (double)kluis_monotonic_us(), cpu() };
     for (size_t i = 0; i < n; i++) {
         if (i % 50000 == 0) { (void)sqlite3_exec(db, "BEGIN", NULL, NULL, NULL); }
@@ -155,7 +174,9 @@ static struct cost variant_b(const char *dir, size_t n)
         if (sqlite3_step(a) != SQLITE_DONE || sqlite3_step(b) != SQLITE_DONE) { exit(74); }
         (void)sqlite3_reset(a);
         (void)sqlite3_reset(b);
-        if (i % 50000 == 49999 || i + 1 == n) { if (sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) { exit(74); } }
+        if (i % 50000 == 49999 || i + 1 == n) {
+            if (sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) { exit(74); }
+        }
     }
     c = (struct cost){ ((double)kluis_monotonic_us() - c.wall) / 1e6, cpu() - c.cpu };
     (void)sqlite3_finalize(a);
@@ -165,7 +186,10 @@ static struct cost variant_b(const char *dir, size_t n)
 }
 
 /* Packages: one conversation, one month, at most 500. */
-struct slice { size_t first, n; int64_t closed; };
+struct slice {
+    size_t first, n;
+    int64_t closed;
+};
 static uint32_t *order_of;
 static struct slice *slices;
 static size_t n_slices;
@@ -192,7 +216,9 @@ static void slice_up(size_t n, const char *order)
     const int64_t month = INT64_C(30) * 86400000000;
     for (size_t i = 0; i < n;) {
         size_t k = i + 1;
-        while (k < n && k - i < 500 && msg[order_of[k]].conv == msg[order_of[i]].conv && msg[order_of[k]].at / month == msg[order_of[i]].at / month) { k++; }
+        while (k < n && k - i < 500 && msg[order_of[k]].conv == msg[order_of[i]].conv && msg[order_of[k]].at / month == msg[order_of[i]].at / month) {
+            k++;
+        }
         slices[n_slices++] = (struct slice){ i, k - i, msg[order_of[k - 1]].at };
         i = k;
     }
@@ -215,8 +241,9 @@ static struct cost ours(const char *dir, struct index **out)
 {
     static struct index_row rows[500];
     static const uint8_t master[32] = { 1 };
-    static const struct kluis_party people[7] = { { .name = { "Een", 3 } }, { .name = { "Twee", 4 } }, { .name = { "Drie", 4 } }, { .name = { "Vier", 4 } }, { .name = { "Vijf", 4 } },
-                                                  { .name = { "Zes", 3 } }, { .name = { "Zeven", 5 } } };
+    static const struct kluis_party people[7] = { { .name = { "Een", 3 } },  { .name = { "Twee", 4 } }, { .name = { "Drie", 4 } },
+                                                  { .name = { "Vier", 4 } }, { .name = { "Vijf", 4 } }, { .name = { "Zes", 3 } },
+                                                  { .name = { "Zeven", 5 } } };
     struct kluis_err err = { 0 };
     clear_dir(dir);
     must(index_open(out, dir, master, &err), &err);
@@ -229,12 +256,24 @@ static struct cost ours(const char *dir, struct index **out)
         (void)snprintf(official, sizeof official, "ambtenaar-%u", m->conv % 20);
         for (size_t i = 0; i < slices[s].n; i++) {
             m = &msg[order_of[slices[s].first + i]];
-            rows[i] = (struct index_row){ .ordinal = i + 1, .kind = KLUIS_MESSAGE, .author = (uint32_t)(i % 7), .sent_us = m->at, .text = text_of(m) };
+            rows[i] =
+                (struct index_row){ .ordinal = i + 1, .kind = KLUIS_MESSAGE, .author = (uint32_t)(i % 7), .sent_us = m->at, .text = text_of(m) };
         }
-        struct index_package p = { .sequence = s + 1, .official = kluis_str_of(official), .device = kluis_str_of(official), .platform = KLUIS_STR_LIT("whatsapp"),
-                                   .conversation_id = kluis_str_of(id), .conversation_name = kluis_str_of(id), .conversation_type = KLUIS_GROUP, .precision = KLUIS_PRECISION_SECOND,
-                                   .provenance = KLUIS_STR_LIT("whatsapp-text"), .verdict = KLUIS_STR_LIT("valid"), .parties = people, .n_parties = 7, .self = KLUIS_NO_PARTY,
-                                   .rows = rows, .n_rows = slices[s].n };
+        struct index_package p = { .sequence = s + 1,
+                                   .official = kluis_str_of(official),
+                                   .device = kluis_str_of(official),
+                                   .platform = KLUIS_STR_LIT("whatsapp"),
+                                   .conversation_id = kluis_str_of(id),
+                                   .conversation_name = kluis_str_of(id),
+                                   .conversation_type = KLUIS_GROUP,
+                                   .precision = KLUIS_PRECISION_SECOND,
+                                   .provenance = KLUIS_STR_LIT("whatsapp-text"),
+                                   .verdict = KLUIS_STR_LIT("valid"),
+                                   .parties = people,
+                                   .n_parties = 7,
+                                   .self = KLUIS_NO_PARTY,
+                                   .rows = rows,
+                                   .n_rows = slices[s].n };
         kluis_sha256_of(&s, sizeof s, p.id);
         must(index_add(*out, &p, &err), &err);
         batch += slices[s].n;
@@ -261,7 +300,9 @@ static int by_double(const void *a, const void *b)
 
 static void latencies(struct index *ix, const char *when, size_t n)
 {
-    static const char *const classes[] = { "rare", "common", "two common", "common + conversation", "phrase", "prefix of 4", "count of common", "relevance of common", "around 20" };
+    static const char *const classes[] = { "rare",     "common",      "two common",      "common + conversation",
+                                           "phrase",   "prefix of 4", "count of common", "relevance of common",
+                                           "around 20" };
     for (size_t k = 0; k < sizeof classes / sizeof classes[0]; k++) {
         double ms[200];
         size_t found = 0, times = k == 7 ? 40 : 200;
@@ -311,7 +352,8 @@ int main(int argc, char **argv)
     vocabulary();
     messages(n);
     slice_up(n, order);
-    (void)printf("%zu records in %zu packages, %.1f bytes of text each, order: %s\n", n, n_slices, (double)(msg[n - 1].text + msg[n - 1].len) / (double)n, order);
+    (void)printf("%zu records in %zu packages, %.1f bytes of text each, order: %s\n", n, n_slices,
+                 (double)(msg[n - 1].text + msg[n - 1].len) / (double)n, order);
     double wall[20], proc[20];
     struct index *ix = NULL;
     for (size_t r = 0; r < rounds; r++) {
@@ -321,8 +363,8 @@ int main(int argc, char **argv)
         (void)snprintf(dir, sizeof dir, "%s/index", argv[1]);
         index_close(ix);
         struct cost o = ours(dir, &ix);
-        (void)printf("variant B %.2f us/record (cpu %.2f)   index %.2f us/record (cpu %.2f)   rate %.2f of B (cpu %.2f)\n", b.wall * 1e6 / (double)n, b.cpu * 1e6 / (double)n,
-                     o.wall * 1e6 / (double)n, o.cpu * 1e6 / (double)n, b.wall / o.wall, b.cpu / o.cpu);
+        (void)printf("variant B %.2f us/record (cpu %.2f)   index %.2f us/record (cpu %.2f)   rate %.2f of B (cpu %.2f)\n", b.wall * 1e6 / (double)n,
+                     b.cpu * 1e6 / (double)n, o.wall * 1e6 / (double)n, o.cpu * 1e6 / (double)n, b.wall / o.wall, b.cpu / o.cpu);
         wall[r] = b.wall / o.wall;
         proc[r] = b.cpu / o.cpu;
     }
@@ -338,10 +380,12 @@ int main(int argc, char **argv)
         double ms = (double)(kluis_monotonic_us() - t) / 1000;
         longest = ms > longest ? ms : longest;
     }
-    (void)printf("moved to closed periods: %.2f us/record (cpu %.2f), longest call %.0f ms\n", ((double)kluis_monotonic_us() - m.wall) / (double)n, (cpu() - m.cpu) * 1e6 / (double)n, longest);
+    (void)printf("moved to closed periods: %.2f us/record (cpu %.2f), longest call %.0f ms\n", ((double)kluis_monotonic_us() - m.wall) / (double)n,
+                 (cpu() - m.cpu) * 1e6 / (double)n, longest);
     struct index_stats st;
     must(index_statistics(ix, &st, &err), &err);
-    (void)printf("%.0f bytes a record on disk, %llu records, %llu sightings\n", (double)st.bytes / (double)n, (unsigned long long)st.records, (unsigned long long)st.sightings);
+    (void)printf("%.0f bytes a record on disk, %llu records, %llu sightings\n", (double)st.bytes / (double)n, (unsigned long long)st.records,
+                 (unsigned long long)st.sightings);
     latencies(ix, "periods", n);
     index_close(ix);
     return 0;

@@ -13,8 +13,17 @@
 
 enum { LINES = 4096, CLASSES = 32, ANSWER = 8 << 20, ROUNDS_MAX = 1000 };
 
-struct line { int class; char target[2048]; };
-struct class { char name[64]; double *ms; size_t n, cap; uint64_t hits, empty; };
+struct line {
+    int class;
+    char target[2048];
+};
+struct class
+{
+    char name[64];
+    double *ms;
+    size_t n, cap;
+    uint64_t hits, empty;
+};
 
 static struct line lines[LINES];
 static struct class classes[CLASSES];
@@ -30,7 +39,9 @@ static void fail(const char *what)
 
 static int class_of(const char *name)
 {
-    for (int i = 0; i < n_classes; i++) { if (strcmp(classes[i].name, name) == 0) { return i; } }
+    for (int i = 0; i < n_classes; i++) {
+        if (strcmp(classes[i].name, name) == 0) { return i; }
+    }
     if (n_classes == CLASSES) { fail("too many classes"); }
     if (strlen(name) >= sizeof classes[0].name) { fail("a class with too long a name"); }
     memcpy(classes[n_classes].name, name, strlen(name) + 1);
@@ -47,7 +58,9 @@ static int dial(const char *where)
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10)) };
     int s = socket(AF_INET, SOCK_STREAM, 0), one = 1;
     if (s < 0 || inet_pton(AF_INET, host, &a.sin_addr) != 1 || connect(s, (struct sockaddr *)&a, sizeof a) != 0 ||
-        setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) != 0) { fail("cannot connect"); }
+        setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) != 0) {
+        fail("cannot connect");
+    }
     return s;
 }
 
@@ -147,7 +160,10 @@ int main(int argc, char **argv)
     char text[2200];
     struct kluis_err err = { 0 };
     size_t rounds = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
-    if (argc != 4 || rounds == 0 || rounds > ROUNDS_MAX || kluis_base_init(&err) != KLUIS_OK) { fprintf(stderr, "usage: search_client ADDR:PORT KEY ROUNDS <lines\n"); return 64; }
+    if (argc != 4 || rounds == 0 || rounds > ROUNDS_MAX || kluis_base_init(&err) != KLUIS_OK) {
+        fprintf(stderr, "usage: search_client ADDR:PORT KEY ROUNDS <lines\n");
+        return 64;
+    }
     if ((answer = kluis_malloc(ANSWER)) == NULL) { fail("out of memory"); }
     while (n_lines < LINES && fgets(text, sizeof text, stdin) != NULL) {
         text[strcspn(text, "\n")] = '\0';
@@ -166,8 +182,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < n_classes; i++) {
         struct class *c = &classes[i];
         qsort(c->ms, c->n, sizeof *c->ms, by_value);
-        printf("%s %zu %.3f %.3f %.3f %.3f %.1f %llu\n", c->name, c->n, at(c, 0.5), at(c, 0.95), at(c, 0.99), c->ms[c->n - 1], (double)c->hits / (double)c->n,
-               (unsigned long long)c->empty);
+        printf("%s %zu %.3f %.3f %.3f %.3f %.1f %llu\n", c->name, c->n, at(c, 0.5), at(c, 0.95), at(c, 0.99), c->ms[c->n - 1],
+               (double)c->hits / (double)c->n, (unsigned long long)c->empty);
     }
     return 0;
 }

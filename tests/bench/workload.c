@@ -52,19 +52,26 @@ static double normal(void)
     return sqrt(-2.0 * log(u > 0 ? u : 0x1p-53)) * cos(6.283185307179586 * uniform());
 }
 
-static const char *const frequent[FREQUENT] = {
-    "ik", "je", "het", "de", "dat", "is", "een", "en", "niet", "van", "we", "in", "op", "te", "maar", "met", "voor", "er", "zijn", "die", "wel", "ook", "als", "om", "nog",
-    "aan", "dan", "naar", "kan", "al", "heb", "wat", "goed", "even", "hebben", "moet", "nu", "bij", "dit", "of", "uit", "gaan", "morgen", "vandaag", "graag", "dank", "over",
-    "weer", "zo", "hij", "ze", "akkoord", "nota", "besluit", "overleg", "stuk", "kamer", "minister", "brief", "vergunning", "dossier", "planning", "budget", "vraag", "antwoord",
-    "stuurgroep", "agenda", "beleid", "gemeente", "provincie", "waterschap", "advies", "concept", "verslag", "termijn", "procedure", "bezwaar", "motie", "archief", "bijlage"
-};
+static const char *const frequent[FREQUENT] = { "ik",       "je",         "het",     "de",         "dat",      "is",        "een",        "en",
+                                                "niet",     "van",        "we",      "in",         "op",       "te",        "maar",       "met",
+                                                "voor",     "er",         "zijn",    "die",        "wel",      "ook",       "als",        "om",
+                                                "nog",      "aan",        "dan",     "naar",       "kan",      "al",        "heb",        "wat",
+                                                "goed",     "even",       "hebben",  "moet",       "nu",       "bij",       "dit",        "of",
+                                                "uit",      "gaan",       "morgen",  "vandaag",    "graag",    "dank",      "over",       "weer",
+                                                "zo",       "hij",        "ze",      "akkoord",    "nota",     "besluit",   "overleg",    "stuk",
+                                                "kamer",    "minister",   "brief",   "vergunning", "dossier",  "planning",  "budget",     "vraag",
+                                                "antwoord", "stuurgroep", "agenda",  "beleid",     "gemeente", "provincie", "waterschap", "advies",
+                                                "concept",  "verslag",    "termijn", "procedure",  "bezwaar",  "motie",     "archief",    "bijlage" };
 
 static char *words[WORDS_MAX];
 static size_t n_words;
 static double *alias_p;
 static uint32_t *alias_to, *successor;
 
-struct weighted { double key; char *word; };
+struct weighted {
+    double key;
+    char *word;
+};
 
 static int by_key(const void *a, const void *b)
 {
@@ -88,7 +95,10 @@ static bool usable(const char *w)
 
 static void need(const void *p)
 {
-    if (p == NULL) { fprintf(stderr, "workload: out of memory\n"); exit(75); }
+    if (p == NULL) {
+        fprintf(stderr, "workload: out of memory\n");
+        exit(75);
+    }
 }
 
 /* Walker's alias table over P(rank i) ~ (i + 2.7)^-1.05. */
@@ -107,14 +117,21 @@ static void make_alias(void)
     size_t ns = 0, nl = 0;
     for (size_t i = 0; i < n_words; i++) {
         p[i] *= (double)n_words / sum;
-        if (p[i] < 1) { small[ns++] = (uint32_t)i; } else { large[nl++] = (uint32_t)i; }
+        if (p[i] < 1) {
+            small[ns++] = (uint32_t)i;
+        } else {
+            large[nl++] = (uint32_t)i;
+        }
     }
     while (ns > 0 && nl > 0) {
         uint32_t s = small[--ns], l = large[nl - 1];
         alias_p[s] = p[s];
         alias_to[s] = l;
         p[l] -= 1 - p[s];
-        if (p[l] < 1) { nl--; small[ns++] = l; }
+        if (p[l] < 1) {
+            nl--;
+            small[ns++] = l;
+        }
     }
     while (nl > 0) { alias_p[large[--nl]] = 1; }
     while (ns > 0) { alias_p[small[--ns]] = 1; }
@@ -134,7 +151,10 @@ static void load_words(const char *path)
     FILE *f = fopen(path, "r");
     struct weighted *w = kluis_malloc(WORDS_MAX * sizeof *w);
     need(w);
-    if (f == NULL) { fprintf(stderr, "workload: no word list at %s: install the package wdutch\n", path); exit(74); }
+    if (f == NULL) {
+        fprintf(stderr, "workload: no word list at %s: install the package wdutch\n", path);
+        exit(74);
+    }
     size_t n = 0;
     char line[256];
     while (fgets(line, sizeof line, f) != NULL && n < WORDS_MAX - FREQUENT) {
@@ -145,7 +165,10 @@ static void load_words(const char *path)
         w[n].key = (double)strlen(line) + 9 * uniform();
         n++;
     }
-    if (ferror(f) || fclose(f) != 0) { fprintf(stderr, "workload: cannot read %s\n", path); exit(74); }
+    if (ferror(f) || fclose(f) != 0) {
+        fprintf(stderr, "workload: cannot read %s\n", path);
+        exit(74);
+    }
     qsort(w, n, sizeof *w, by_key);
     for (size_t i = 0; i < FREQUENT; i++) {
         words[n_words] = kluis_strdup(frequent[i]);
@@ -196,10 +219,17 @@ static size_t message(char out[TEXT])
     }
     if (out[0] >= 'a' && out[0] <= 'z') { out[0] = (char)(out[0] - 32); }
     double e = uniform();
-    if (e < 0.35) { at = put(out, at, "."); }
-    else if (e < 0.45) { at = put(out, at, "?"); }
-    else if (e < 0.55) { at = put(out, at, " "); at = put(out, at, emoji[below(6)]); }
-    else if (e < 0.56) { at = put(out, at, "\n"); at = put(out, at, words[zipf()]); }
+    if (e < 0.35) {
+        at = put(out, at, ".");
+    } else if (e < 0.45) {
+        at = put(out, at, "?");
+    } else if (e < 0.55) {
+        at = put(out, at, " ");
+        at = put(out, at, emoji[below(6)]);
+    } else if (e < 0.56) {
+        at = put(out, at, "\n");
+        at = put(out, at, words[zipf()]);
+    }
     out[at] = '\0';
     return at;
 }
@@ -209,22 +239,34 @@ static FILE *create(const char *dir, const char *name)
     char path[KLUIS_PATH_MAX];
     (void)snprintf(path, sizeof path, "%s/%s", dir, name);
     FILE *f = fopen(path, "w");
-    if (f == NULL) { fprintf(stderr, "workload: cannot create %s: %s\n", path, strerror(errno)); exit(74); }
+    if (f == NULL) {
+        fprintf(stderr, "workload: cannot create %s: %s\n", path, strerror(errno));
+        exit(74);
+    }
     return f;
 }
 
 static void finish(FILE *f)
 {
-    if (ferror(f) || fclose(f) != 0) { fprintf(stderr, "workload: cannot write\n"); exit(74); }
+    if (ferror(f) || fclose(f) != 0) {
+        fprintf(stderr, "workload: cannot write\n");
+        exit(74);
+    }
 }
 
 static FILE *create_in(const char *dir, const char *sub, unsigned number)
 {
     char path[KLUIS_PATH_MAX], name[64];
     (void)snprintf(path, sizeof path, "%s/%s", dir, sub);
-    if (mkdir(path, 0755) != 0 && errno != EEXIST) { fprintf(stderr, "workload: cannot create %s\n", path); exit(74); }
+    if (mkdir(path, 0755) != 0 && errno != EEXIST) {
+        fprintf(stderr, "workload: cannot create %s\n", path);
+        exit(74);
+    }
     (void)snprintf(path, sizeof path, "%s/%s/%04u", dir, sub, number);
-    if (mkdir(path, 0755) != 0 && errno != EEXIST) { fprintf(stderr, "workload: cannot create %s\n", path); exit(74); }
+    if (mkdir(path, 0755) != 0 && errno != EEXIST) {
+        fprintf(stderr, "workload: cannot create %s\n", path);
+        exit(74);
+    }
     (void)snprintf(name, sizeof name, "WhatsApp-chat met chat-%04u.txt", number);
     return create(path, name);
 }
@@ -241,7 +283,10 @@ static void header(FILE *f, int64_t s, uint32_t sender)
 int main(int argc, char **argv)
 {
     struct kluis_err err = { 0 };
-    if (argc < 3 || kluis_base_init(&err) != KLUIS_OK) { fprintf(stderr, "usage: workload MESSAGES DIR [WORDLIST]\n"); return 64; }
+    if (argc < 3 || kluis_base_init(&err) != KLUIS_OK) {
+        fprintf(stderr, "usage: workload MESSAGES DIR [WORDLIST]\n");
+        return 64;
+    }
     uint64_t n = strtoull(argv[1], NULL, 10), seed = SEED;
     const char *dir = argv[2];
     for (int i = 0; i < 4; i++) { state[i] = splitmix(&seed); }
@@ -256,7 +301,10 @@ int main(int argc, char **argv)
         members[i] = uniform() < 0.7 ? 2 : 3 + below(38);
         first_member[i] = below(SENDERS);
     }
-    if (mkdir(dir, 0755) != 0 && errno != EEXIST) { fprintf(stderr, "workload: cannot create %s\n", dir); return 74; }
+    if (mkdir(dir, 0755) != 0 && errno != EEXIST) {
+        fprintf(stderr, "workload: cannot create %s\n", dir);
+        return 74;
+    }
     char path[KLUIS_PATH_MAX], text[TEXT];
     (void)snprintf(path, sizeof path, "%s/chats", dir);
     if (mkdir(path, 0755) != 0 && errno != EEXIST) { return 74; }
@@ -275,7 +323,14 @@ int main(int argc, char **argv)
         t += -log(1 - uniform()) * step;
         double u = uniform() * sum;
         int lo = 0, hi = CONVERSATIONS - 1;
-        while (lo < hi) { int mid = (lo + hi) / 2; if (cumulative[mid] < u) { lo = mid + 1; } else { hi = mid; } }
+        while (lo < hi) {
+            int mid = (lo + hi) / 2;
+            if (cumulative[mid] < u) {
+                lo = mid + 1;
+            } else {
+                hi = mid;
+            }
+        }
         uint32_t sender = (first_member[lo] + below(members[lo]) * 7) % SENDERS;
         size_t len = message(text);
         int64_t s = (int64_t)t;
@@ -313,14 +368,18 @@ int main(int argc, char **argv)
             header(into[i], s, (first_member[c] + sender % members[c] * 7) % SENDERS);
             fprintf(into[i], "%s\n", text);
         }
-        for (size_t i = 0; i < len; i++) { if (text[i] == '\n') { text[i] = ' '; } }
+        for (size_t i = 0; i < len; i++) {
+            if (text[i] == '\n') { text[i] = ' '; }
+        }
         fprintf(tsv, "%lld\t%d\t%u\t%s\n", (long long)s, lo, sender, text);
     }
     finish(tsv);
     finish(one);
     for (int i = 0; i < CONVERSATIONS; i++) {
         FILE *const all[4] = { chat[i], m500[i], m12[i], back[i] };
-        for (size_t j = 0; j < 4; j++) { if (all[j] != NULL) { finish(all[j]); } }
+        for (size_t j = 0; j < 4; j++) {
+            if (all[j] != NULL) { finish(all[j]); }
+        }
     }
     return 0;
 }

@@ -15,7 +15,15 @@
 #include "agent/source/source.h"
 
 enum { MAX = 4096 };
-struct one { enum kluis_kind kind; uint32_t author; int64_t us; char text[600]; size_t n_attachments; char event[40]; bool flagged; };
+struct one {
+    enum kluis_kind kind;
+    uint32_t author;
+    int64_t us;
+    char text[600];
+    size_t n_attachments;
+    char event[40];
+    bool flagged;
+};
 struct chat {
     kluis_status rc;
     struct kluis_err err;
@@ -63,8 +71,19 @@ static kluis_status on_record(void *ctx, const struct kluis_record *r, struct kl
     assert_memory_equal(again.data, x->line.data, again.len);
     return rc;
 }
-static kluis_status on_end(void *ctx, struct kluis_err *err) { (void)ctx; (void)err; return KLUIS_OK; }
-static kluis_status on_skipped(void *ctx, const struct source_skip *s, struct kluis_err *err) { (void)ctx; (void)s; (void)err; return KLUIS_OK; }
+static kluis_status on_end(void *ctx, struct kluis_err *err)
+{
+    (void)ctx;
+    (void)err;
+    return KLUIS_OK;
+}
+static kluis_status on_skipped(void *ctx, const struct source_skip *s, struct kluis_err *err)
+{
+    (void)ctx;
+    (void)s;
+    (void)err;
+    return KLUIS_OK;
+}
 
 static void read_path(struct chat *x, const char *path)
 {
@@ -90,7 +109,7 @@ static void read_file(struct chat *x, const char *name)
     assert_int_equal(x->conversations, 1);
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
-    if (strstr(name, ".zip") == NULL) { assert_int_equal(x->raw, (size_t)st.st_size); }   /* every byte is some record's */
+    if (strstr(name, ".zip") == NULL) { assert_int_equal(x->raw, (size_t)st.st_size); } /* every byte is some record's */
 }
 
 static int64_t local(int y, int m, int day, int h, int min, int s, int offset)
@@ -103,14 +122,18 @@ static int64_t local(int y, int m, int day, int h, int min, int s, int offset)
 static size_t by(const struct chat *x, const char *name)
 {
     size_t n = 0;
-    for (size_t i = 0; i < x->n; i++) { n += x->r[i].kind == KLUIS_MESSAGE && x->r[i].author != KLUIS_NO_PARTY && strcmp(x->people[x->r[i].author], name) == 0; }
+    for (size_t i = 0; i < x->n; i++) {
+        n += x->r[i].kind == KLUIS_MESSAGE && x->r[i].author != KLUIS_NO_PARTY && strcmp(x->people[x->r[i].author], name) == 0;
+    }
     return n;
 }
 
 static void sodascience_files_have_nine_messages_of_four_people(void **state)
 {
     (void)state;
-    static const char *const files[] = { "_chat.txt", "_chat_file1.txt", "_chat_file2.txt", "_chat_file3.txt", "_chat_file4.txt", "whatsapp_chat.zip" };
+    static const char *const files[] = {
+        "_chat.txt", "_chat_file1.txt", "_chat_file2.txt", "_chat_file3.txt", "_chat_file4.txt", "whatsapp_chat.zip"
+    };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char name[128];
         snprintf(name, sizeof name, "sodascience/%s", files[i]);
@@ -126,8 +149,9 @@ static void sodascience_files_have_nine_messages_of_four_people(void **state)
         bool second = c->h.precision == KLUIS_PRECISION_SECOND;
         assert_int_equal(c->r[1].us, local(2022, 3, 16, 15, 20, second ? 25 : 0, 1));
         assert_int_equal(c->r[9].us, local(2020, 7, 14, 22, 5, second ? 54 : 0, 2));
-        assert_true(c->r[9].flagged);                  /* the last line goes back two years */
-        assert_string_equal(c->r[9].text, "\xF0\x9F\x91\x8D" "Bedankt");
+        assert_true(c->r[9].flagged); /* the last line goes back two years */
+        assert_string_equal(c->r[9].text, "\xF0\x9F\x91\x8D"
+                                          "Bedankt");
         assert_string_equal(c->r[5].text, "Location: https://maps.google.com/?q=52.089451,5.108469");
         assert_string_equal(c->r[1].text, i >= 2 && i <= 4 ? "Hi \n\nshiva!" : "Hi shiva!");
     }
@@ -136,14 +160,17 @@ static void sodascience_files_have_nine_messages_of_four_people(void **state)
 static void chat_miner_layouts_give_the_target(void **state)
 {
     (void)state;
-    static const char *const files[] = { "test_[mmddyy]_24hrs.txt", "test_ddmmyy_24hrs.txt", "test_mmddyy_24hrs.txt", "test_mmddyyyy_12hrs.txt", "test_yyyymmdd_24hrs.txt" };
-    const struct { int64_t us; const char *author, *text; } target[] = {
-        { local(2019, 1, 1, 11, 25, 0, 1), "John Doe", "Lorem ipsum dolor sit amet." },
-        { local(2019, 1, 30, 20, 49, 0, 1), "Jahn Doe", "Lorem ipsum dolor sit amet,\nconsectetur adipiscing elit. Duis libero." },
-        { local(2020, 6, 10, 15, 55, 0, 2), "John-John Doe", "Lorem ipsum : dolor sit amet." },
-        { local(2021, 12, 10, 10, 10, 0, 1), "John Doe \xF0\x9F\xA4\x93", "Lorem ipsum \xF0\x9F\xA4\x93" },
-        { local(2021, 12, 20, 12, 10, 0, 1), "\xF0\x9F\xA4\x93", "Lorem ipsum \xF0\x9F\xA4\x93" },
-        { local(2021, 12, 30, 22, 1, 0, 1), "John Doe", "Lorem ipsum dolor sit amet,\nconsectetur adipiscing elit. Duis libero." } };
+    static const char *const files[] = { "test_[mmddyy]_24hrs.txt", "test_ddmmyy_24hrs.txt", "test_mmddyy_24hrs.txt", "test_mmddyyyy_12hrs.txt",
+                                         "test_yyyymmdd_24hrs.txt" };
+    const struct {
+        int64_t us;
+        const char *author, *text;
+    } target[] = { { local(2019, 1, 1, 11, 25, 0, 1), "John Doe", "Lorem ipsum dolor sit amet." },
+                   { local(2019, 1, 30, 20, 49, 0, 1), "Jahn Doe", "Lorem ipsum dolor sit amet,\nconsectetur adipiscing elit. Duis libero." },
+                   { local(2020, 6, 10, 15, 55, 0, 2), "John-John Doe", "Lorem ipsum : dolor sit amet." },
+                   { local(2021, 12, 10, 10, 10, 0, 1), "John Doe \xF0\x9F\xA4\x93", "Lorem ipsum \xF0\x9F\xA4\x93" },
+                   { local(2021, 12, 20, 12, 10, 0, 1), "\xF0\x9F\xA4\x93", "Lorem ipsum \xF0\x9F\xA4\x93" },
+                   { local(2021, 12, 30, 22, 1, 0, 1), "John Doe", "Lorem ipsum dolor sit amet,\nconsectetur adipiscing elit. Duis libero." } };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char name[128];
         snprintf(name, sizeof name, "chat-miner/%s", files[i]);
@@ -190,7 +217,10 @@ static void chat_analytics_files_have_their_messages(void **state)
 static void whatstk_files_have_their_lines(void **state)
 {
     (void)state;
-    static const struct { const char *name; size_t n; } files[] = { { "lorem.txt", 500 }, { "lorem-2000.txt", 2000 }, { "lorem-merge-part1.txt", 300 }, { "lorem-merge-part2.txt", 300 } };
+    static const struct {
+        const char *name;
+        size_t n;
+    } files[] = { { "lorem.txt", 500 }, { "lorem-2000.txt", 2000 }, { "lorem-merge-part1.txt", 300 }, { "lorem-merge-part2.txt", 300 } };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char name[128];
         snprintf(name, sizeof name, "whatstk/%s", files[i].name);
@@ -209,7 +239,11 @@ static void whatstk_files_have_their_lines(void **state)
     assert_int_equal(c->h.n_parties, 8);
 }
 
-static bool ends_in(const char *s, const char *e) { size_t n = strlen(s), k = strlen(e); return n >= k && strcmp(s + n - k, e) == 0; }
+static bool ends_in(const char *s, const char *e)
+{
+    size_t n = strlen(s), k = strlen(e);
+    return n >= k && strcmp(s + n - k, e) == 0;
+}
 
 /* The same chat exported under many regions and languages: same sequence, times within a second, texts of people equal. */
 static void the_same_chat_in_every_language_is_the_same_chat(void **state)
@@ -240,10 +274,15 @@ static void the_same_chat_in_every_language_is_the_same_chat(void **state)
             int64_t apart = c->r[i].us - d->r[i].us;
             assert_true(apart >= -1000000 && apart <= 1000000);
             if (d->r[i].kind == KLUIS_EVENT) { continue; }
-            assert_int_equal(c->r[i].author, d->r[i].author);   /* by order of appearance: names follow the language */
-            if (strstr(d->r[i].text, "foursquare") != NULL) { assert_non_null(strstr(c->r[i].text, "https://foursquare.com/v/")); }   /* another place in some */
-            else if (strstr(d->r[i].text, "maps.google") == NULL) { assert_string_equal(c->r[i].text, d->r[i].text); }
-            else { assert_non_null(strstr(c->r[i].text, "https://maps.google.com/?q=")); }
+            assert_int_equal(c->r[i].author, d->r[i].author); /* by order of appearance: names follow the language */
+            if (strstr(d->r[i].text, "foursquare") != NULL) {
+                assert_non_null(strstr(c->r[i].text, "https://foursquare.com/v/"));
+            } /* another place in some */
+            else if (strstr(d->r[i].text, "maps.google") == NULL) {
+                assert_string_equal(c->r[i].text, d->r[i].text);
+            } else {
+                assert_non_null(strstr(c->r[i].text, "https://maps.google.com/?q="));
+            }
         }
     }
     (void)closedir(dir);
@@ -254,7 +293,7 @@ static void android_exports_of_one_chat_agree(void **state)
 {
     (void)state;
     read_file(d, "whats_json/android/WhatsApp Chat with Dmitry S EN Android.txt");
-    assert_int_equal(d->n, 60);                           /* 62 lines: one message has three */
+    assert_int_equal(d->n, 60); /* 62 lines: one message has three */
     assert_int_equal(d->kinds[KLUIS_DELETION], 8);
     assert_int_equal(d->kinds[KLUIS_CALL], 2);
     assert_int_equal(d->kinds[KLUIS_EVENT], 1);
@@ -284,8 +323,10 @@ static void android_exports_of_one_chat_agree(void **state)
     assert_int_equal(c->n, 20);
     assert_int_equal(c->kinds[KLUIS_EVENT], 16);
     assert_int_equal(c->kinds[KLUIS_DELETION], 1);
-    static const char *const events[] = { "encryption-notice", "group-created", "member-added", "settings-changed", "description-changed", "settings-changed", "admin-changed", "settings-changed", "subject-changed",
-                                          "timer-changed", "timer-changed", "timer-changed", "timer-changed", "description-changed", "joined-by-link", "member-removed" };
+    static const char *const events[] = { "encryption-notice",   "group-created",       "member-added",   "settings-changed",
+                                          "description-changed", "settings-changed",    "admin-changed",  "settings-changed",
+                                          "subject-changed",     "timer-changed",       "timer-changed",  "timer-changed",
+                                          "timer-changed",       "description-changed", "joined-by-link", "member-removed" };
     for (size_t i = 0; i < 16; i++) { assert_string_equal(c->r[i].event, events[i]); }
 }
 
@@ -303,7 +344,7 @@ static void zips_that_are_no_chat_export_are_refused(void **state)
         char file[5000];
         snprintf(file, sizeof file, "%s/%s", path, e->d_name);
         read_path(c, file);
-        assert_int_equal(c->rc, KLUIS_E_REJECT);      /* phone databases, some with absolute paths */
+        assert_int_equal(c->rc, KLUIS_E_REJECT); /* phone databases, some with absolute paths */
         assert_int_equal(c->n, 0);
         found++;
     }
@@ -343,9 +384,13 @@ int main(void)
     kluis_buf_init(&d->line, 8 << 20);
     kluis_buf_init(&c->head, 1 << 20);
     kluis_buf_init(&d->head, 1 << 20);
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sodascience_files_have_nine_messages_of_four_people), cmocka_unit_test(chat_miner_layouts_give_the_target), cmocka_unit_test(chat_analytics_files_have_their_messages),
-        cmocka_unit_test(whatstk_files_have_their_lines), cmocka_unit_test(the_same_chat_in_every_language_is_the_same_chat), cmocka_unit_test(android_exports_of_one_chat_agree),
-        cmocka_unit_test(zips_that_are_no_chat_export_are_refused), cmocka_unit_test(other_chats_are_no_whatsapp_chats) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(sodascience_files_have_nine_messages_of_four_people),
+                                        cmocka_unit_test(chat_miner_layouts_give_the_target),
+                                        cmocka_unit_test(chat_analytics_files_have_their_messages),
+                                        cmocka_unit_test(whatstk_files_have_their_lines),
+                                        cmocka_unit_test(the_same_chat_in_every_language_is_the_same_chat),
+                                        cmocka_unit_test(android_exports_of_one_chat_agree),
+                                        cmocka_unit_test(zips_that_are_no_chat_export_are_refused),
+                                        cmocka_unit_test(other_chats_are_no_whatsapp_chats) };
     return cmocka_run_group_tests_name("whatsapp-text, real exports", tests, NULL, NULL);
 }

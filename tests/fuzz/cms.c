@@ -27,7 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     MUST(v.time != KLUIS_VALID || (v.has_token && v.proven_us != KLUIS_TIME_ABSENT));
     MUST(kluis_seal_judge_known(p7s, content, anchors, 2, NULL, 0, FUZZ_NOW, FUZZ_NOW, &known, &err) == KLUIS_OK);
     MUST(known.time != KLUIS_VALID && known.signature == v.signature);
-    if (kluis_seal_signer(p7s, &cert, NULL) == KLUIS_OK) { fuzz_any(kluis_cert_name(kluis_buf_bytes(&cert), &name, NULL)); } else { MUST(v.signature != KLUIS_VALID); }
+    if (kluis_seal_signer(p7s, &cert, NULL) == KLUIS_OK) {
+        fuzz_any(kluis_cert_name(kluis_buf_bytes(&cert), &name, NULL));
+    } else {
+        MUST(v.signature != KLUIS_VALID);
+    }
     bool has = kluis_seal_imprint(p7s, imprint, NULL) == KLUIS_OK;
     MUST(has || v.signature != KLUIS_VALID);
     kluis_status rc = kluis_seal_add_token(p7s, token, &stamped, NULL);

@@ -10,7 +10,9 @@ void fuzz_setup(void)
     MUST(kluis_seal_warm(NULL) == KLUIS_OK);
     MUST(kluis_key_generate(&keys.device_ca, NULL) == KLUIS_OK && kluis_key_public(keys.device_ca, &spki, NULL) == KLUIS_OK);
     kluis_buf_init(&keys.device_ca_cert, KLUIS_CERT_MAX);
-    const struct kluis_cert_request q = { .role = KLUIS_CERT_ROOT, .common_name = "root", .spki_der = kluis_buf_bytes(&spki), .from_us = FUZZ_NOW, .to_us = FUZZ_NOW + 1000000000 };
+    const struct kluis_cert_request q = {
+        .role = KLUIS_CERT_ROOT, .common_name = "root", .spki_der = kluis_buf_bytes(&spki), .from_us = FUZZ_NOW, .to_us = FUZZ_NOW + 1000000000
+    };
     MUST(kluis_cert_issue(&q, keys.device_ca, (struct kluis_bytes){ NULL, 0 }, &keys.device_ca_cert, NULL) == KLUIS_OK);
 }
 
@@ -24,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     for (size_t i = 0; i < 2; i++) {
         KLUIS_AUTO_BUF(cert, KLUIS_CERT_MAX);
         struct kluis_err err = { 0 };
-        kluis_status rc = issue(&keys, i == 0 ? KLUIS_CERT_DEVICE : KLUIS_CERT_LOGIN, "00112233445566778899aabbccddeeff", spki[i], FUZZ_NOW, &cert, &err);
+        kluis_status rc =
+            issue(&keys, i == 0 ? KLUIS_CERT_DEVICE : KLUIS_CERT_LOGIN, "00112233445566778899aabbccddeeff", spki[i], FUZZ_NOW, &cert, &err);
         MUST(rc == KLUIS_OK || rc == KLUIS_E_REJECT);
         MUST(rc != KLUIS_OK || same_key(kluis_buf_bytes(&cert), spki[i]));
         if (rc != KLUIS_OK) { break; }

@@ -22,7 +22,7 @@ struct kluis_bytes fuzz_world(const char *name);
 /* A fresh directory in memory where there is one, gone at exit. */
 const char *fuzz_dir(void);
 /* Any status will do. */
-static inline void fuzz_any(KLUIS_UNUSED kluis_status rc) { }
+static inline void fuzz_any(KLUIS_UNUSED kluis_status rc) {}
 static inline struct kluis_str fuzz_str(const uint8_t *p, size_t n) { return (struct kluis_str){ (const char *)p, n }; }
 /* Takes one byte off the front: which of several readers. */
 static inline unsigned fuzz_which(const uint8_t **p, size_t *n, unsigned of)

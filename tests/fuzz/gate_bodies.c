@@ -5,8 +5,9 @@
 enum { FRESH_EVERY = 4096 };
 static struct gate_store *store;
 static char path[KLUIS_PATH_MAX];
-static const struct gate_limits LIMITS = { .queue = 1000, .queue_per_device = 1000, .outbox = 1000, .enrol_waiting = 16, .uploads_per_device = 8, .upload_days = 7,
-                                           .upload_bytes = 1 << 20 };
+static const struct gate_limits LIMITS = {
+    .queue = 1000, .queue_per_device = 1000, .outbox = 1000, .enrol_waiting = 16, .uploads_per_device = 8, .upload_days = 7, .upload_bytes = 1 << 20
+};
 
 static void fresh(void)
 {
@@ -38,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     uint64_t count = 0;
     bool lower = false;
     KLUIS_AUTO_BUF(out, 8 << 20);
-    kluis_status rc = which == 0 ? gate_store_done(store, body, &out, &err)
+    kluis_status rc = which == 0   ? gate_store_done(store, body, &out, &err)
                       : which == 1 ? gate_store_bundle_put(store, body, &count, &lower, &err)
                       : which == 2 ? gate_store_outbox_put(store, body, &out, &err)
                                    : gate_mirror_append(store, body, &count, &out, &err);

@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     signature[kluis_base64url(l.signature, l.signature_len, signature)] = 0;
     kluis_hex(l.body_sha256, 32, body);
     KLUIS_AUTO_BUF(again, 4096);
-    kluis_buf_fmt(&again, "Chatkluis-Login id=\"%s\", nonce=\"%s\", time=\"%lld\", body=\"%s\", signature=\"%s\"", l.id, l.nonce, (long long)l.time_s, body, signature);
+    kluis_buf_fmt(&again, "Chatkluis-Login id=\"%s\", nonce=\"%s\", time=\"%lld\", body=\"%s\", signature=\"%s\"", l.id, l.nonce, (long long)l.time_s,
+                  body, signature);
     MUST(again.len == n && memcmp(again.data, p, n) == 0);
     MUST(kluis_login_check(&l, kluis_buf_bytes(&spki), "gate.test:8443", "GET", "/v1/bundle", &err) != KLUIS_OK);
     return 0;

@@ -5,8 +5,8 @@
 static struct kluis_bytes said, anchor;
 static struct zygote *const NOBODY = NULL;
 
-kluis_status zygote_run(KLUIS_UNUSED struct zygote *z, KLUIS_UNUSED enum zygote_job job, KLUIS_UNUSED int input, KLUIS_UNUSED struct kluis_bytes request,
-                        struct kluis_buf *result, struct kluis_err *err)
+kluis_status zygote_run(KLUIS_UNUSED struct zygote *z, KLUIS_UNUSED enum zygote_job job, KLUIS_UNUSED int input,
+                        KLUIS_UNUSED struct kluis_bytes request, struct kluis_buf *result, struct kluis_err *err)
 {
     kluis_buf_add(result, said.ptr, said.len);
     return result->status == KLUIS_OK ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_LIMIT, "too much");
@@ -39,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         if (rc == KLUIS_OK) { MUST(o.n_records <= KLUIS_PACKAGE_RECORDS_MAX && o.index.len <= n && o.manifest.len <= n && o.signature.len <= n); }
     } else {
         struct kluis_seal_verdict v;
-        kluis_status rc = judge_run(NOBODY, (struct kluis_bytes){ key, 32 }, (struct kluis_bytes){ key, 32 }, &anchor, 1, &anchor, 1, FUZZ_NOW, &v, &err);
+        kluis_status rc =
+            judge_run(NOBODY, (struct kluis_bytes){ key, 32 }, (struct kluis_bytes){ key, 32 }, &anchor, 1, &anchor, 1, FUZZ_NOW, &v, &err);
         MUST(rc == KLUIS_OK || rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT);
         MUST(plain(v.reason, sizeof v.reason));
         if (rc != KLUIS_OK) { MUST(v.signature == KLUIS_INVALID && v.certificate == KLUIS_INVALID && v.time == KLUIS_INVALID); }

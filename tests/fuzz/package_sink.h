@@ -5,7 +5,9 @@
 #include "kluis/package.h"
 #include "tests/fuzz/fuzz.h"
 
-struct package_seen { uint64_t records, entries, open; };
+struct package_seen {
+    uint64_t records, entries, open;
+};
 
 static kluis_status on_header(void *ctx, const struct kluis_header *h, struct kluis_str line, KLUIS_UNUSED struct kluis_err *err)
 {
@@ -31,7 +33,8 @@ static kluis_status on_data(KLUIS_UNUSED void *ctx, const void *p, size_t n, KLU
     (void)sink;
     return KLUIS_OK;
 }
-static kluis_status on_entry_end(void *ctx, KLUIS_UNUSED const char *name, KLUIS_UNUSED uint64_t size, KLUIS_UNUSED const uint8_t sha256[32], KLUIS_UNUSED struct kluis_err *err)
+static kluis_status on_entry_end(void *ctx, KLUIS_UNUSED const char *name, KLUIS_UNUSED uint64_t size, KLUIS_UNUSED const uint8_t sha256[32],
+                                 KLUIS_UNUSED struct kluis_err *err)
 {
     struct package_seen *s = ctx;
     s->entries++;

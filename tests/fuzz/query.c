@@ -10,8 +10,10 @@ static sqlite3_stmt *match;
 void fuzz_setup(void)
 {
     MUST(sqlite3_open(":memory:", &db) == SQLITE_OK && itoken_register(db) == SQLITE_OK);
-    MUST(sqlite3_exec(db, "CREATE VIRTUAL TABLE fts USING fts5(text, side, meta, content='', columnsize=0, tokenize='kluis')", NULL, NULL, NULL) == SQLITE_OK);
-    MUST(sqlite3_exec(db, "INSERT INTO fts(rowid, text, side, meta) VALUES(1, 'De nota over de dijk ligt klaar', 'foto.jpg', 'p1 c1')", NULL, NULL, NULL) == SQLITE_OK);
+    MUST(sqlite3_exec(db, "CREATE VIRTUAL TABLE fts USING fts5(text, side, meta, content='', columnsize=0, tokenize='kluis')", NULL, NULL, NULL) ==
+         SQLITE_OK);
+    MUST(sqlite3_exec(db, "INSERT INTO fts(rowid, text, side, meta) VALUES(1, 'De nota over de dijk ligt klaar', 'foto.jpg', 'p1 c1')", NULL, NULL,
+                      NULL) == SQLITE_OK);
     MUST(sqlite3_prepare_v2(db, "SELECT rowid FROM fts WHERE fts MATCH ?1", -1, &match, NULL) == SQLITE_OK);
 }
 

@@ -12,7 +12,10 @@ static struct kluis_str line_of(struct kluis_str *rest)
     return line;
 }
 
-static void same(struct kluis_str line, const struct kluis_buf *b) { MUST(b->len == line.len + 1 && memcmp(b->data, line.ptr, line.len) == 0 && b->data[line.len] == '\n'); }
+static void same(struct kluis_str line, const struct kluis_buf *b)
+{
+    MUST(b->len == line.len + 1 && memcmp(b->data, line.ptr, line.len) == 0 && b->data[line.len] == '\n');
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {

@@ -66,7 +66,11 @@ int main(int argc, char **argv)
     (void)LLVMFuzzerInitialize(&argc, &argv);
     for (int i = 1; i < argc; i++) {
         struct stat st;
-        if (stat(argv[i], &st) == 0 && S_ISDIR(st.st_mode)) { folder(argv[i]); } else { file(argv[i]); }
+        if (stat(argv[i], &st) == 0 && S_ISDIR(st.st_mode)) {
+            folder(argv[i]);
+        } else {
+            file(argv[i]);
+        }
     }
     if (files == 0) {
         (void)fprintf(stderr, "no corpus: nothing was replayed\n");

@@ -12,7 +12,10 @@
 #include "tests/support/sealed.h"
 #include "tests/unit/package_forge.h"
 
-#define T(text) { (text), sizeof(text) - 1 } /* in initialisers */
+#define T(text)                                                                                                                                      \
+    {                                                                                                                                                \
+        (text), sizeof(text) - 1                                                                                                                     \
+    } /* in initialisers */
 
 static const char *base;
 static struct pki *pki;
@@ -50,10 +53,10 @@ static void texts(const char *folder, const char *const *list, size_t n)
         save(folder, name, list[i], strlen(list[i]));
     }
 }
-#define TEXTS(folder, ...)                                                                          \
-    do {                                                                                           \
-        static const char *const list_[] = { __VA_ARGS__ };                                        \
-        texts("corpus/" folder, list_, sizeof list_ / sizeof *list_);                              \
+#define TEXTS(folder, ...)                                                                                                                           \
+    do {                                                                                                                                             \
+        static const char *const list_[] = { __VA_ARGS__ };                                                                                          \
+        texts("corpus/" folder, list_, sizeof list_ / sizeof *list_);                                                                                \
     } while (0)
 
 static void records(void)
@@ -62,10 +65,21 @@ static void records(void)
                                                  { .name = T("Samira \xf0\x9f\x8c\x8a") } };
     static const uint32_t members[] = { 0, 1 };
     static const struct kluis_str loss[] = { T("edits"), T("reactions") };
-    struct kluis_header h = { .platform = T("signal"), .conversation_id = T("c-1"), .conversation_name = T("Dijk \"3\"\\"), .type = KLUIS_GROUP,
-                              .parties = people, .n_parties = 2, .participants = members, .n_participants = 2, .self = 0,
+    struct kluis_header h = { .platform = T("signal"),
+                              .conversation_id = T("c-1"),
+                              .conversation_name = T("Dijk \"3\"\\"),
+                              .type = KLUIS_GROUP,
+                              .parties = people,
+                              .n_parties = 2,
+                              .participants = members,
+                              .n_participants = 2,
+                              .self = 0,
                               .provenance = { T("signal-export"), T("app"), T("7.1"), T("os"), T("dev"), T("chatkluis") },
-                              .zone = KLUIS_ZONE_STATED, .zone_name = T("Europe/Amsterdam"), .precision = KLUIS_PRECISION_MILLISECOND, .loss = loss, .n_loss = 2 };
+                              .zone = KLUIS_ZONE_STATED,
+                              .zone_name = T("Europe/Amsterdam"),
+                              .precision = KLUIS_PRECISION_MILLISECOND,
+                              .loss = loss,
+                              .n_loss = 2 };
     memset(h.salt, 7, sizeof h.salt);
     KLUIS_AUTO_BUF(b, 1 << 20);
     MUST(kluis_header_write(&h, &b, NULL) == KLUIS_OK);
@@ -76,20 +90,63 @@ static void records(void)
     static const struct kluis_str choices[] = { T("dinsdag"), T("woensdag") };
     const struct kluis_when sent = { 1740830700123000, 60 }, never = { KLUIS_TIME_ABSENT, 0 };
     const struct kluis_record all[] = {
-        { .kind = KLUIS_MESSAGE, .id = T("m1"), .author = 0, .sent = sent, .times = times, .n_times = 1, .text = T("Hallo \"dijk\"\n\\ \xc3\xa9"),
-          .attachments = files, .n_attachments = 2, .target_author = KLUIS_NO_PARTY, .target_sent = never, .fields = fields, .n_fields = 2, .evidence = 9 },
-        { .kind = KLUIS_MESSAGE, .author = 1, .sent = sent, .zone = KLUIS_ZONE_ASSUMED, .text = T("k\xef\xbf\xbd"), .text_raw = { (const uint8_t *)"k\xff", 2 },
-          .target_author = KLUIS_NO_PARTY, .target_sent = never, .loss = loss, .n_loss = 1 },
-        { .kind = KLUIS_REACTION, .author = 1, .sent = sent, .target = T("m1"), .target_author = 0, .target_sent = sent, .value = T("\xf0\x9f\x91\x8d"),
+        { .kind = KLUIS_MESSAGE,
+          .id = T("m1"),
+          .author = 0,
+          .sent = sent,
+          .times = times,
+          .n_times = 1,
+          .text = T("Hallo \"dijk\"\n\\ \xc3\xa9"),
+          .attachments = files,
+          .n_attachments = 2,
+          .target_author = KLUIS_NO_PARTY,
+          .target_sent = never,
+          .fields = fields,
+          .n_fields = 2,
+          .evidence = 9 },
+        { .kind = KLUIS_MESSAGE,
+          .author = 1,
+          .sent = sent,
+          .zone = KLUIS_ZONE_ASSUMED,
+          .text = T("k\xef\xbf\xbd"),
+          .text_raw = { (const uint8_t *)"k\xff", 2 },
+          .target_author = KLUIS_NO_PARTY,
+          .target_sent = never,
+          .loss = loss,
+          .n_loss = 1 },
+        { .kind = KLUIS_REACTION,
+          .author = 1,
+          .sent = sent,
+          .target = T("m1"),
+          .target_author = 0,
+          .target_sent = sent,
+          .value = T("\xf0\x9f\x91\x8d"),
           .quote = T("Hallo") },
-        { .kind = KLUIS_POLL, .author = 0, .sent = sent, .text = T("Wanneer?"), .options = choices, .n_options = 2, .target_author = KLUIS_NO_PARTY, .target_sent = never },
-        { .kind = KLUIS_CALL, .author = 0, .sent = sent, .value = T("audio"), .event = T("missed"), .target_author = KLUIS_NO_PARTY, .target_sent = never },
+        { .kind = KLUIS_POLL,
+          .author = 0,
+          .sent = sent,
+          .text = T("Wanneer?"),
+          .options = choices,
+          .n_options = 2,
+          .target_author = KLUIS_NO_PARTY,
+          .target_sent = never },
+        { .kind = KLUIS_CALL,
+          .author = 0,
+          .sent = sent,
+          .value = T("audio"),
+          .event = T("missed"),
+          .target_author = KLUIS_NO_PARTY,
+          .target_sent = never },
         { .kind = KLUIS_GAP, .author = KLUIS_NO_PARTY, .sent = never, .event = T("timer"), .target_author = KLUIS_NO_PARTY, .target_sent = never },
     };
     size_t written = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         struct kluis_err err = { 0 };
-        if (kluis_record_write(&all[i], &h, &b, &err) == KLUIS_OK) { written++; } else { (void)fprintf(stderr, "record %zu: %s\n", i, err.msg); }
+        if (kluis_record_write(&all[i], &h, &b, &err) == KLUIS_OK) {
+            written++;
+        } else {
+            (void)fprintf(stderr, "record %zu: %s\n", i, err.msg);
+        }
     }
     MUST(written == sizeof all / sizeof *all);
     save_buf("corpus/record", "seed-01", &b);
@@ -183,7 +240,8 @@ static void sealed(void)
                 struct kluis_checkpoint c;
                 uint64_t index;
                 struct kluis_str note;
-                MUST(kluis_tlog_proof_check(r.proof, (struct kluis_bytes){ (const uint8_t *)r.leaf.ptr, r.leaf.len }, pki->log_vkey, &c, &index, &note, NULL) == KLUIS_OK);
+                MUST(kluis_tlog_proof_check(r.proof, (struct kluis_bytes){ (const uint8_t *)r.leaf.ptr, r.leaf.len }, pki->log_vkey, &c, &index,
+                                            &note, NULL) == KLUIS_OK);
                 save_choice("corpus/ledger", "seed-checkpoint", 1, note.ptr, note.len);
                 KLUIS_AUTO_BUF(keyed, 4096);
                 kluis_buf_cstr(&keyed, pki->log_vkey);
@@ -219,10 +277,12 @@ static void login(void)
     KLUIS_AUTO_BUF(b, 4096);
     char nonce[44];
     kluis_nonce_new(nonce);
-    MUST(kluis_login_header_write(PKI_DEVICE, pki->login.key, "gate.test:8443", "GET", "/v1/bundle", NULL, nonce, FUZZ_NOW / 1000000, &b, NULL) == KLUIS_OK);
+    MUST(kluis_login_header_write(PKI_DEVICE, pki->login.key, "gate.test:8443", "GET", "/v1/bundle", NULL, nonce, FUZZ_NOW / 1000000, &b, NULL) ==
+         KLUIS_OK);
     save_buf("corpus/login", "seed-device", &b);
     kluis_buf_clear(&b);
-    MUST(kluis_login_header_write(KLUIS_LOGIN_VAULT, pki->login.key, "gate.test:8443", "POST", "/vault/v1/done", NULL, nonce, 1, &b, NULL) == KLUIS_OK);
+    MUST(kluis_login_header_write(KLUIS_LOGIN_VAULT, pki->login.key, "gate.test:8443", "POST", "/vault/v1/done", NULL, nonce, 1, &b, NULL) ==
+         KLUIS_OK);
     save_buf("corpus/login", "seed-vault", &b);
 }
 
@@ -251,7 +311,8 @@ static void enrolment(void)
     kluis_hex(session_world.them.public_key, 33, text + n);
     n += 66;
     text[n++] = '\n';
-    MUST(kluis_seal_sign(pki->seal.key, (struct kluis_bytes){ (const uint8_t *)text, n }, kluis_buf_bytes(&pki->seal.cert), NULL, 0, FUZZ_NOW, &seal, NULL) == KLUIS_OK);
+    MUST(kluis_seal_sign(pki->seal.key, (struct kluis_bytes){ (const uint8_t *)text, n }, kluis_buf_bytes(&pki->seal.cert), NULL, 0, FUZZ_NOW, &seal,
+                         NULL) == KLUIS_OK);
     kluis_wire_label(&b, "chatkluis-enrol-reply-v1");
     kluis_wire_str(&b, KLUIS_STR_LIT(PKI_DEVICE));
     kluis_wire_field(&b, pki->device.cert.data, pki->device.cert.len);
@@ -284,7 +345,9 @@ static void sessions(void)
     MUST(kluis_answer_write(&a, &b, NULL) == KLUIS_OK);
     save_choice("corpus/messages", "seed-answer", 1, b.data, b.len);
     kluis_buf_clear(&b);
-    struct kluis_bundle u = { .identity = { 5 }, .registration_id = 7, .signed_prekey = { .id = 1, .public_key = { 5 } }, .epoch = 5, .expires_us = FUZZ_NOW };
+    struct kluis_bundle u = {
+        .identity = { 5 }, .registration_id = 7, .signed_prekey = { .id = 1, .public_key = { 5 } }, .epoch = 5, .expires_us = FUZZ_NOW
+    };
     MUST(kluis_bundle_write(&u, &b, NULL) == KLUIS_OK);
     save_choice("corpus/messages", "seed-bundle", 2, b.data, b.len);
     KLUIS_AUTO_BUF(put, 64 << 10);
@@ -324,11 +387,37 @@ static void vault(void)
     static const struct kluis_party people[] = { { .id = T("aci-1"), .name = T("Anna") }, { .number = T("+31600000002") } };
     const struct index_row rows[] = {
         { .ordinal = 1, .kind = KLUIS_MESSAGE, .author = 0, .sent_us = 1700000000000000, .offset_min = 60, .text = T("goedemorgen") },
-        { .ordinal = 7, .kind = KLUIS_REACTION, .author = 1, .sent_us = KLUIS_TIME_ABSENT, .zone_assumed = 1, .id = T("i"), .text = T(""),
-          .target = T("t"), .value = T("v"), .event = T("e"), .quote = T("q"), .attachments = T("a.pdf\nb.jpg"), .loss = T("l") } };
-    const struct index_package p = { .id = { 9, 8 }, .sequence = 3, .official = T("jansen"), .device = T("d1"), .platform = T("signal"),
-                                     .conversation_id = T("c"), .conversation_name = T("Dijk"), .conversation_type = KLUIS_GROUP, .precision = KLUIS_PRECISION_MILLISECOND,
-                                     .provenance = T("p"), .verdict = T("valid"), .received_us = 12, .parties = people, .n_parties = 2, .self = 1, .rows = rows, .n_rows = 2 };
+        { .ordinal = 7,
+          .kind = KLUIS_REACTION,
+          .author = 1,
+          .sent_us = KLUIS_TIME_ABSENT,
+          .zone_assumed = 1,
+          .id = T("i"),
+          .text = T(""),
+          .target = T("t"),
+          .value = T("v"),
+          .event = T("e"),
+          .quote = T("q"),
+          .attachments = T("a.pdf\nb.jpg"),
+          .loss = T("l") }
+    };
+    const struct index_package p = { .id = { 9, 8 },
+                                     .sequence = 3,
+                                     .official = T("jansen"),
+                                     .device = T("d1"),
+                                     .platform = T("signal"),
+                                     .conversation_id = T("c"),
+                                     .conversation_name = T("Dijk"),
+                                     .conversation_type = KLUIS_GROUP,
+                                     .precision = KLUIS_PRECISION_MILLISECOND,
+                                     .provenance = T("p"),
+                                     .verdict = T("valid"),
+                                     .received_us = 12,
+                                     .parties = people,
+                                     .n_parties = 2,
+                                     .self = 1,
+                                     .rows = rows,
+                                     .n_rows = 2 };
     uint8_t zero[32] = { 0 }, sha[32];
     KLUIS_AUTO_BUF(index, 64 << 10);
     MUST(index_package_write(&p, &index, NULL) == KLUIS_OK);
@@ -412,33 +501,61 @@ static void gate(void)
     for (unsigned i = 0; i < 3; i++) { kluis_wire_str(&b, KLUIS_STR_LIT("leaf")); }
     save_choice("corpus/gate_bodies", "seed-mirror", 3, b.data, b.len);
     TEXTS("route", "GET\n/v1/nonce\n", "PUT\n/v1/upload/00112233445566778899aabbccddeeff?offset=0&length=8388608\n",
-          "POST\n/v1/message/00112233445566778899aabbccddeeff?upload=00112233445566778899aabbccddeeff\n", "GET\n/v1/inbox?wait=25\n", "GET\n/tile/0/x001/067.p/3\n",
-          "GET\n/tile/entries/000\n", "GET\n/vault/v1/next?after=0&wait=9\n", "GET\n/vault/v1/upload/00112233445566778899aabbccddeeff\nbytes=10-999",
-          "DELETE\n/v1/inbox/00112233445566778899aabbccddeeff\n", "PUT\n/vault/v1/device/00112233445566778899aabbccddeeff\n", "GET\n/vault/v1/mirror?from=7\nbytes=5-");
-    TEXTS("gate_config",
-          "{\"listen\":\"127.0.0.1:8443\",\"name\":\"gate.test:8443\",\"tls_certificate\":\"tls.pem\",\"tls_key\":\"tls.pem\",\"vault_key\":\"AAECAw==\",\"log_vkey\":\"log+00+AA\","
-          "\"time_authorities\":[\"http:x\",\"https:y\"],\"disk_reserve\":268435456,\"limits\":{\"threads\":2,\"queue\":100,\"upload_bytes\":1000000}}",
-          "{\"tls_certificate\":\"tls.pem\",\"tls_key\":\"tls.pem\",\"vault_key\":\"AAEC\"}", "{\"limits\":{\"threads\":-1}}", "[]");
+          "POST\n/v1/message/00112233445566778899aabbccddeeff?upload=00112233445566778899aabbccddeeff\n", "GET\n/v1/inbox?wait=25\n",
+          "GET\n/tile/0/x001/067.p/3\n", "GET\n/tile/entries/000\n", "GET\n/vault/v1/next?after=0&wait=9\n",
+          "GET\n/vault/v1/upload/00112233445566778899aabbccddeeff\nbytes=10-999", "DELETE\n/v1/inbox/00112233445566778899aabbccddeeff\n",
+          "PUT\n/vault/v1/device/00112233445566778899aabbccddeeff\n", "GET\n/vault/v1/mirror?from=7\nbytes=5-");
+    TEXTS(
+        "gate_config",
+        "{\"listen\":\"127.0.0.1:8443\",\"name\":\"gate.test:8443\",\"tls_certificate\":\"tls.pem\",\"tls_key\":\"tls.pem\",\"vault_key\":\"AAECAw=="
+        "\",\"log_vkey\":\"log+00+AA\","
+        "\"time_authorities\":[\"http:x\",\"https:y\"],\"disk_reserve\":268435456,\"limits\":{\"threads\":2,\"queue\":100,\"upload_bytes\":1000000}}",
+        "{\"tls_certificate\":\"tls.pem\",\"tls_key\":\"tls.pem\",\"vault_key\":\"AAEC\"}", "{\"limits\":{\"threads\":-1}}", "[]");
 }
 
 static void people(void)
 {
-    TEXTS("text", "\x00", "Aabcdefg", "\x01" "2025-03-01T12:05:00.123+01:00", "\x01" "2025-03-01T12:05:00Z", "\x01" "0001-01-01T00:00:00.000001-23:59", "\x02" "YWJjZA==", "\x03" "YWJjZA",
-          "\x03" "AAAAAGkNqYAAAQIDBAUGBwABAgMEBQYHCAkKCwwNDg8", "\x04" "mfrggzdf", "\x05" "00ff10ab", "\x05" "Dijk \xc3\xa9\xe2\x82\xac\xf0\x9f\x8c\x8a");
+    TEXTS("text", "\x00", "Aabcdefg",
+          "\x01"
+          "2025-03-01T12:05:00.123+01:00",
+          "\x01"
+          "2025-03-01T12:05:00Z",
+          "\x01"
+          "0001-01-01T00:00:00.000001-23:59",
+          "\x02"
+          "YWJjZA==",
+          "\x03"
+          "YWJjZA",
+          "\x03"
+          "AAAAAGkNqYAAAQIDBAUGBwABAgMEBQYHCAkKCwwNDg8",
+          "\x04"
+          "mfrggzdf",
+          "\x05"
+          "00ff10ab",
+          "\x05"
+          "Dijk \xc3\xa9\xe2\x82\xac\xf0\x9f\x8c\x8a");
     char code[KLUIS_CODE_TEXT];
     const struct kluis_code c = { { 1, 2, 3 }, { 4, 5, 6 } };
     kluis_code_write(&c, code);
     save_choice("corpus/text", "seed-code", 0, code, strlen(code));
-    TEXTS("query", "dijk", "nota over*", "\"de nota\" -klaar", "(dijk OR rivier) nota", "-(foto OR \"x y\")\nDe dijk en de nota", "\xe2\x80\x9e" "de nota\xe2\x80\x9d NOT OR AND NEAR(a b)\nx",
+    TEXTS("query", "dijk", "nota over*", "\"de nota\" -klaar", "(dijk OR rivier) nota", "-(foto OR \"x y\")\nDe dijk en de nota",
+          "\xe2\x80\x9e"
+          "de nota\xe2\x80\x9d NOT OR AND NEAR(a b)\nx",
           "a:b ^c \"d\"\"e\" f*g\n\xc3\x89\xc3\xa9n dijk");
     TEXTS("whatsapp",
-          "01-03-2025 12:05 - Berichten en oproepen worden end-to-end versleuteld.\n01-03-2025 12:05 - Anna: Goedemorgen\nTweede regel\n01-03-2025 12:06 - Bram: <Media weggelaten>\n"
+          "01-03-2025 12:05 - Berichten en oproepen worden end-to-end versleuteld.\n01-03-2025 12:05 - Anna: Goedemorgen\nTweede regel\n01-03-2025 "
+          "12:06 - Bram: <Media weggelaten>\n"
           "01-03-2025 12:07 - Anna: IMG-20250301-WA0001.jpg (bestand bijgevoegd)\nbijschrift\n01-03-2025 12:08 - Bram heeft Carla toegevoegd\n",
-          "[01-03-2025 12:05:09] Anna: Hallo\r\n[01-03-2025 12:06:10] Bram: \xe2\x80\x8e<bijgevoegd: 00000002-PHOTO.jpg>\r\n[01-03-2025 12:07:11] Anna: \xe2\x80\x8e" "Dit bericht is verwijderd.\r\n",
-          "3/1/25, 2:05\xe2\x80\xaf" "AM - Anna: one\n3/14/25, 2:06\xe2\x80\xaf" "PM - Bram: two <This message was edited>\n3/14/25, 14:06 - not a header: here\n",
+          "[01-03-2025 12:05:09] Anna: Hallo\r\n[01-03-2025 12:06:10] Bram: \xe2\x80\x8e<bijgevoegd: 00000002-PHOTO.jpg>\r\n[01-03-2025 12:07:11] "
+          "Anna: \xe2\x80\x8e"
+          "Dit bericht is verwijderd.\r\n",
+          "3/1/25, 2:05\xe2\x80\xaf"
+          "AM - Anna: one\n3/14/25, 2:06\xe2\x80\xaf"
+          "PM - Bram: two <This message was edited>\n3/14/25, 14:06 - not a header: here\n",
           "2025/03/01, 02:30 - Anna: nul\n2025/10/26, 02:30 - Bram: null\n2025/10/26, 02:15 - Anna: POLL:\nWanneer?\nOPTION: di (1 vote)\n",
           "[12:05, 01/03/2025] Anna: geplakt\n[12:06, 01/03/2025] Bram: ook\n", "\xef\xbb\xbf[2568/3/1 09:00:00] Anna: \xff\xfe kapot\n");
-    TEXTS("signal_json", "{\"a\":[1,-2,\"x\\u00e9\\ud83c\\udf0a\\ud800\",true,false,null,{}],\"id\":\"18446744073709551615\"}", "[]", "{\"name\":\"\",\"id\":1.5e3}");
+    TEXTS("signal_json", "{\"a\":[1,-2,\"x\\u00e9\\ud83c\\udf0a\\ud800\",true,false,null,{}],\"id\":\"18446744073709551615\"}", "[]",
+          "{\"name\":\"\",\"id\":1.5e3}");
     save("corpus/text", "seed-01", "\0", 1);
 }
 

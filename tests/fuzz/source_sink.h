@@ -5,7 +5,11 @@
 #include "agent/source/source.h"
 #include "tests/fuzz/fuzz.h"
 
-struct source_seen { const struct kluis_header *h; struct kluis_buf lines; bool open; };
+struct source_seen {
+    const struct kluis_header *h;
+    struct kluis_buf lines;
+    bool open;
+};
 
 static kluis_status on_begin(void *ctx, const struct kluis_header *h, KLUIS_UNUSED struct kluis_err *err)
 {
@@ -49,6 +53,9 @@ static kluis_status on_skipped(void *ctx, const struct source_skip *k, KLUIS_UNU
     kluis_buf_fmt(&s->lines, "%s %s %s", k->what, k->where, k->why);
     return KLUIS_OK;
 }
-#define SOURCE_SINK(seen) { (seen), on_begin, on_record, on_end, on_skipped }
+#define SOURCE_SINK(seen)                                                                                                                            \
+    {                                                                                                                                                \
+        (seen), on_begin, on_record, on_end, on_skipped                                                                                              \
+    }
 
 #endif

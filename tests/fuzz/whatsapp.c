@@ -2,7 +2,10 @@
 #include "agent/source/whatsapp_text/wa.h"
 #include "tests/fuzz/source_sink.h"
 
-struct memory { const uint8_t *p; size_t n, at, step; };
+struct memory {
+    const uint8_t *p;
+    size_t n, at, step;
+};
 
 static ssize_t memory_read(void *ctx, void *to, size_t n, KLUIS_UNUSED struct kluis_err *err)
 {
@@ -20,7 +23,7 @@ static kluis_status memory_open(void *ctx, struct kluis_input *in, KLUIS_UNUSED 
     *in = (struct kluis_input){ ctx, memory_read };
     return KLUIS_OK;
 }
-static void memory_close(KLUIS_UNUSED void *ctx) { }
+static void memory_close(KLUIS_UNUSED void *ctx) {}
 
 static struct wa_settings settings;
 static struct wa_place none;

@@ -17,8 +17,17 @@ static void what_is_no_route_gets_one_line(void **state)
     assert_int_equal(r.body.len, 3);
     assert_memory_equal(r.body.data, "ok\n", 3);
     gate_reply_free(&r);
-    static const struct { const char *method, *path; long status; } BAD[] = { { "GET", "/", 404 }, { "GET", "/v1/healthy", 404 }, { "POST", "/v1/health", 405 },
-        { "GET", "/v1/health?x=1", 400 }, { "GET", "/v1/../v1/health", 404 }, { "GET", "/checkpoint", 404 }, { "GET", "/tile/0/000", 404 }, { "OPTIONS", "/v1/health", 405 } };
+    static const struct {
+        const char *method, *path;
+        long status;
+    } BAD[] = { { "GET", "/", 404 },
+                { "GET", "/v1/healthy", 404 },
+                { "POST", "/v1/health", 405 },
+                { "GET", "/v1/health?x=1", 400 },
+                { "GET", "/v1/../v1/health", 404 },
+                { "GET", "/checkpoint", 404 },
+                { "GET", "/tile/0/000", 404 },
+                { "OPTIONS", "/v1/health", 405 } };
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
         gate_client_ask(w->anyone, BAD[i].method, BAD[i].path, none(), NULL, &r);
         assert_int_equal(r.status, BAD[i].status);
@@ -144,7 +153,8 @@ static void chunks_go_on_where_the_last_counted(void **state)
     assert_true(create < chunk && chunk < row);
     assert_int_equal(offset_of(w, PATH1), 100000);
     /* Not where it stands: told where. */
-    static const char *const WRONG[] = { PATH1 "?offset=0&length=300000", PATH1 "?offset=100001&length=300001", PATH1 "?offset=99999&length=300000", PATH1 "?offset=100000&length=300001" };
+    static const char *const WRONG[] = { PATH1 "?offset=0&length=300000", PATH1 "?offset=100001&length=300001", PATH1 "?offset=99999&length=300000",
+                                         PATH1 "?offset=100000&length=300001" };
     for (size_t i = 0; i < 4; i++) {
         gate_client_ask(w->device, "PUT", WRONG[i], first, NULL, &r);
         assert_int_equal(r.status, 409);
@@ -200,7 +210,8 @@ static void a_chunk_counts_only_whole_and_as_signed(void **state)
     gate_client_ask(w->device, "PUT", PATH1 "?offset=1000&length=200000", all, &(struct gate_lie){ .body_sha256 = sha }, &r);
     assert_true(r.status == 413);
     gate_reply_free(&r);
-    gate_client_ask(w->device, "PUT", PATH1 "?offset=1000&length=200000", (struct kluis_bytes){ all.ptr + 1000, 1000 }, &(struct gate_lie){ .body_sha256 = sha }, &r);
+    gate_client_ask(w->device, "PUT", PATH1 "?offset=1000&length=200000", (struct kluis_bytes){ all.ptr + 1000, 1000 },
+                    &(struct gate_lie){ .body_sha256 = sha }, &r);
     assert_int_equal(r.status, 400);
     gate_reply_free(&r);
     assert_int_equal(offset_of(w, PATH1), 1000);
@@ -209,7 +220,8 @@ static void a_chunk_counts_only_whole_and_as_signed(void **state)
     KLUIS_AUTO_BUF(request, 1 << 20);
     kluis_sha256_of(all.ptr + 1000, 199000, sha);
     gate_client_sign(w->device, "PUT", PATH1 "?offset=1000&length=200000", sha, &login);
-    kluis_buf_fmt(&request, "PUT " PATH1 "?offset=1000&length=200000 HTTP/1.1\r\nHost: %s\r\nContent-Length: 199000\r\nAuthorization: %s\r\n\r\n", w->address, (const char *)login.data);
+    kluis_buf_fmt(&request, "PUT " PATH1 "?offset=1000&length=200000 HTTP/1.1\r\nHost: %s\r\nContent-Length: 199000\r\nAuthorization: %s\r\n\r\n",
+                  w->address, (const char *)login.data);
     kluis_buf_add(&request, all.ptr + 1000, 100000);
     gate_client_raw(w->device, request.data, request.len, NULL);
     assert_int_equal(offset_of(w, PATH1), 1000);
@@ -309,7 +321,11 @@ static void a_full_disk_says_507_and_loses_nothing(void **state)
     assert_true(r.retry_after > 0);
     gate_reply_free(&r);
     ASK(w->device, "POST", "/v1/message/" MSG1, bytes_of("m"), 507);
-    ASK(w->anyone, "POST", "/v1/enrol", part("\0\0\0\x1a" "chatkluis-enrol-request-v1", 30), 507);
+    ASK(w->anyone, "POST", "/v1/enrol",
+        part("\0\0\0\x1a"
+             "chatkluis-enrol-request-v1",
+             30),
+        507);
     assert_int_equal(offset_of(w, PATH1), 2);
     world_stop(w);
     w->config.disk_reserve = 1 << 20;
@@ -361,12 +377,21 @@ static void hostile_requests_are_refused_and_the_gate_goes_on(void **state)
     (void)state;
     struct world *w = world_new(NULL);
     static const char *const BAD[] = {
-        "GARBAGE\r\n\r\n", "GET\r\n\r\n", "GET /v1/health\r\n\r\n", "GET http://a/v1/health HTTP/1.1\r\nHost: a\r\n\r\n", "GET /v1/health HTTP/9.9\r\nHost: a\r\n\r\n",
-        "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-        "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n", "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nContent-Length: 5x\r\n\r\nhello",
-        "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", "GET /v1/health%00 HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /v1/inbox HTTP/1.1\r\nHost: a\r\nAuthorization: Chatkluis-Login id=\"\r\n\r\n", "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nContent-Length: 17000\r\n\r\n",
-        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GARBAGE\r\n\r\n",
+        "GET\r\n\r\n",
+        "GET /v1/health\r\n\r\n",
+        "GET http://a/v1/health HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /v1/health HTTP/9.9\r\nHost: a\r\n\r\n",
+        "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nContent-Length: 5x\r\n\r\nhello",
+        "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        "GET /v1/health%00 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /v1/inbox HTTP/1.1\r\nHost: a\r\nAuthorization: Chatkluis-Login id=\"\r\n\r\n",
+        "POST /v1/enrol HTTP/1.1\r\nHost: a\r\nContent-Length: 17000\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
         KLUIS_AUTO_BUF(out, 1 << 20);
@@ -392,7 +417,12 @@ static void hostile_requests_are_refused_and_the_gate_goes_on(void **state)
 }
 
 /* One request in a thread of its own. */
-struct asking { struct gate_client *client; const char *path; struct gate_reply reply; int64_t took_us; };
+struct asking {
+    struct gate_client *client;
+    const char *path;
+    struct gate_reply reply;
+    int64_t took_us;
+};
 static void *ask_in_thread(void *ctx)
 {
     struct asking *a = ctx;

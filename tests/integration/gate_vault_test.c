@@ -257,7 +257,7 @@ static void a_one_time_prekey_is_handed_out_once(void **state)
     publish(w, 6, 999, 10, 1, 409, 0);
     assert_int_equal(taken(w, w->device), 0);
     publish(w, 5, 1001, 20, 2, 204, 2);
-    publish(w, 6, 1001, 1, 1, 204, 1);  /* a new epoch: the old ones' private halves are lost */
+    publish(w, 6, 1001, 1, 1, 204, 1); /* a new epoch: the old ones' private halves are lost */
     assert_int_equal(taken(w, w->device), 1);
     assert_int_equal(taken(w, w->device), 0);
     struct gate_reply r;
@@ -314,7 +314,7 @@ static void the_mirror_grows_only_at_its_end_and_under_its_checkpoint(void **sta
     assert_int_equal(size, 3);
     assert_int_equal(mirror(w, 3, leaves, 3, 3, &size), 204); /* the same tree under a newer seal */
     assert_int_equal(mirror(w, 3, wrong, 5, 5, &size), 400);  /* head over other leaves */
-    assert_int_equal(mirror(w, 3, leaves, 5, 4, &size), 400);  /* checkpoint of a smaller tree */
+    assert_int_equal(mirror(w, 3, leaves, 5, 4, &size), 400); /* checkpoint of a smaller tree */
     /* In pieces: not handed out before the checkpoint covers them. */
     assert_int_equal(mirror(w, 3, leaves, 600, n, &size), 204);
     assert_int_equal(size, 600);
@@ -452,7 +452,11 @@ static size_t inbox_of(struct gate_client *by, const char *path, char first[64])
     return n;
 }
 
-struct waiting { struct gate_client *client; char first[64]; size_t n; };
+struct waiting {
+    struct gate_client *client;
+    char first[64];
+    size_t n;
+};
 static void *wait_for_inbox(void *ctx)
 {
     struct waiting *a = ctx;
@@ -513,7 +517,10 @@ static void an_answer_is_handed_out_only_when_the_mirror_holds_its_leaf(void **s
 static uint16_t dead_port(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct { uint16_t family, port; uint8_t rest[12]; } a = { .family = AF_INET, .rest = { 127, 0, 0, 1 } };
+    struct {
+        uint16_t family, port;
+        uint8_t rest[12];
+    } a = { .family = AF_INET, .rest = { 127, 0, 0, 1 } };
     socklen_t len = sizeof a;
     assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);

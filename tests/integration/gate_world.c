@@ -44,20 +44,11 @@ void steps_reset(void)
     (void)pthread_mutex_unlock(&step_lock);
 }
 
-const char *steps_seen(void)
-{
-    return steps;
-}
+const char *steps_seen(void) { return steps; }
 
-size_t steps_distinct(void)
-{
-    return n_distinct;
-}
+size_t steps_distinct(void) { return n_distinct; }
 
-void clock_shift(int64_t us)
-{
-    atomic_store(&shift_us, us);
-}
+void clock_shift(int64_t us) { atomic_store(&shift_us, us); }
 
 /* ---- the world ---- */
 
@@ -150,20 +141,11 @@ void world_free(struct world *w)
 
 /* ---- small things ---- */
 
-struct kluis_bytes bytes_of(const char *text)
-{
-    return (struct kluis_bytes){ (const uint8_t *)text, strlen(text) };
-}
+struct kluis_bytes bytes_of(const char *text) { return (struct kluis_bytes){ (const uint8_t *)text, strlen(text) }; }
 
-struct kluis_bytes part(const void *p, size_t n)
-{
-    return (struct kluis_bytes){ p, n };
-}
+struct kluis_bytes part(const void *p, size_t n) { return (struct kluis_bytes){ p, n }; }
 
-struct kluis_bytes none(void)
-{
-    return (struct kluis_bytes){ (const uint8_t *)"", 0 };
-}
+struct kluis_bytes none(void) { return (struct kluis_bytes){ (const uint8_t *)"", 0 }; }
 
 struct kluis_bytes pattern(struct kluis_buf *b, size_t n, uint32_t seed)
 {

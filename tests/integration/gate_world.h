@@ -35,7 +35,7 @@ struct world {
 struct world *world_new(const struct gate_config *with);
 void world_free(struct world *w);
 void world_stop(struct world *w);
-void world_start(struct world *w);   /* with w->config, at the same address as before */
+void world_start(struct world *w); /* with w->config, at the same address as before */
 void world_device(struct world *w, const char *id, const struct kluis_key *key, uint32_t state);
 
 struct kluis_bytes bytes_of(const char *text);
@@ -43,7 +43,7 @@ struct kluis_bytes part(const void *p, size_t n);
 struct kluis_bytes none(void);
 /* n bytes that differ from place to place. */
 struct kluis_bytes pattern(struct kluis_buf *b, size_t n, uint32_t seed);
-size_t files_in(const struct world *w);   /* upload files on disk */
+size_t files_in(const struct world *w); /* upload files on disk */
 /* Signs a checkpoint over the first n of the leaves. */
 void checkpoint_of(const struct world *w, const struct kluis_str *leaves, size_t n, struct kluis_buf *out);
 void mirror_body(const struct world *w, uint64_t from, const struct kluis_str *leaves, size_t to, size_t covered, struct kluis_buf *out);
@@ -51,12 +51,11 @@ void mirror_body(const struct world *w, uint64_t from, const struct kluis_str *l
 /* Names of durable steps since the last reset, "a b c ". */
 void steps_reset(void);
 const char *steps_seen(void);
-size_t steps_distinct(void);           /* in the whole run */
+size_t steps_distinct(void); /* in the whole run */
 /* Moves every clock of the tests. */
 void clock_shift(int64_t us);
 
-#define ASK(client, method, path, body, status_)                                                   \
-    assert_int_equal(gate_client_status((client), (method), (path), (body)), (status_))
+#define ASK(client, method, path, body, status_) assert_int_equal(gate_client_status((client), (method), (path), (body)), (status_))
 
 int world_run_device_tests(void);
 int world_run_vault_tests(void);

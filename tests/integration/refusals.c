@@ -146,7 +146,9 @@ static void every_truncation_is_refused(void **state)
         if (!near[n] && n % 37 != 0 && n + 64 < package.len) { continue; }
         cuts++;
         for (int with = 0; with < 2; with++) {
-            if (judge((struct kluis_bytes){ package.data, n }, with ? str_of(&receipt) : no_receipt, &trust, &layer) != KLUIS_INVALID) { fail_msg("cut at %zu is not refused", n); }
+            if (judge((struct kluis_bytes){ package.data, n }, with ? str_of(&receipt) : no_receipt, &trust, &layer) != KLUIS_INVALID) {
+                fail_msg("cut at %zu is not refused", n);
+            }
             if (layer != KLUIS_V_CONTAINER) { fail_msg("cut at %zu is refused by %s", n, kluis_layer_name(layer)); }
         }
     }
@@ -233,7 +235,9 @@ static void what_was_added_renamed_or_swapped_is_refused_by_its_layer(void **sta
     forge_open(&f, kluis_buf_bytes(&package)); /* all lists agree again: only the signature is left to tell */
     forge_replace(&f, "bag-info.txt", "Source-Organization: Provincie", "Source-Organization: Gemeentee");
     forge_relist(&f);
-    if (judge(closed(&f, &out), no_receipt, &trust, &layer) != KLUIS_INVALID) { fail_msg("a changed bag-info with its lists made to agree is not refused"); }
+    if (judge(closed(&f, &out), no_receipt, &trust, &layer) != KLUIS_INVALID) {
+        fail_msg("a changed bag-info with its lists made to agree is not refused");
+    }
     assert_true(layer == KLUIS_V_METADATA || layer == KLUIS_V_SIGNATURE);
     forge_free(&f);
 
@@ -293,8 +297,8 @@ static void a_stranger_and_a_foreign_receipt_are_refused_by_their_layer(void **s
     memcpy(proof, mine.proof.ptr, mine.proof.len);
     char *empty = memmem(proof, mine.proof.len, "\n\n", 2);
     assert_non_null(empty);
-    char *head = memchr(empty + 2, '\n', 200);          /* origin */
-    head = memchr(head + 1, '\n', 200);                   /* size   */
+    char *head = memchr(empty + 2, '\n', 200); /* origin */
+    head = memchr(head + 1, '\n', 200);        /* size   */
     head[5] = head[5] == 'A' ? 'B' : 'A';
     m = mine;
     m.proof.ptr = proof;
@@ -308,7 +312,10 @@ static void load(const char *path, struct kluis_buf *b)
 {
     struct kluis_err err = { 0 };
     kluis_buf_init(b, PACKAGE_MAX);
-    if (kluis_read_file(path, PACKAGE_MAX, b, &err) != KLUIS_OK) { (void)fprintf(stderr, "refusals: %s\n", err.msg); exit(74); }
+    if (kluis_read_file(path, PACKAGE_MAX, b, &err) != KLUIS_OK) {
+        (void)fprintf(stderr, "refusals: %s\n", err.msg);
+        exit(74);
+    }
 }
 
 int main(int argc, char **argv)
@@ -321,7 +328,9 @@ int main(int argc, char **argv)
     load(argv[4], &other_receipt);
     load(argv[5], &mine);
     load(argv[6], &theirs);
-    if (kluis_trust_read(str_of(&mine), arena, &trust, NULL) != KLUIS_OK || kluis_trust_read(str_of(&theirs), arena, &stranger, NULL) != KLUIS_OK) { return 64; }
+    if (kluis_trust_read(str_of(&mine), arena, &trust, NULL) != KLUIS_OK || kluis_trust_read(str_of(&theirs), arena, &stranger, NULL) != KLUIS_OK) {
+        return 64;
+    }
     now = kluis_now_us();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_archived_it_is_valid),

@@ -13,12 +13,16 @@
 #include "tests/integration/vault_world.h"
 
 enum { NAME = 48 };
-static const char *const steps[] = {
-    "vault.bundle", "vault.t1.storage.file", "vault.t1.storage.directory", "vault.t1.commit", "vault.t2.commit",
-    "vault.checkpoint.stamped", "vault.answer.commit", "vault.mirrored", "vault.outbox.posted", "vault.index.commit"
+static const char *const steps[] = { "vault.bundle",        "vault.t1.storage.file",    "vault.t1.storage.directory", "vault.t1.commit",
+                                     "vault.t2.commit",     "vault.checkpoint.stamped", "vault.answer.commit",        "vault.mirrored",
+                                     "vault.outbox.posted", "vault.index.commit" };
+struct order {
+    char die_at[NAME], home[64], url[128];
+}; /* die_at "": never */
+struct result {
+    bool died;
+    char step[NAME];
 };
-struct order { char die_at[NAME], home[64], url[128]; }; /* die_at "": never */
-struct result { bool died; char step[NAME]; };
 
 static int to_spawner = -1, from_spawner = -1;
 
@@ -33,13 +37,9 @@ static void maybe_die(const char *name)
     if (strcmp(name, die_at) == 0 && !atomic_flag_test_and_set(&dying)) {
         char step[NAME] = { 0 };
         (void)snprintf(step, sizeof step, "%s", name);
-        if (write(tell, step, sizeof step) != (ssize_t)sizeof step) {
-            _exit(3);
-        }
+        if (write(tell, step, sizeof step) != (ssize_t)sizeof step) { _exit(3); }
         (void)kill(getpid(), SIGKILL);
-        for (;;) {
-            (void)pause();
-        }
+        for (;;) { (void)pause(); }
     }
 }
 
@@ -140,9 +140,7 @@ static void a_kill_at_any_durable_step_loses_nothing_and_takes_nothing_twice(voi
             struct kluis_answer a;
             answered = device_any_answer(&d, 1, &a, &body) && memcmp(a.package, s.s.id, 32) == 0 && a.kind == KLUIS_ANSWER_RECEIPT;
         }
-        if (!answered) {
-            print_error("no receipt after a stop at %s\n", steps[n]);
-        }
+        if (!answered) { print_error("no receipt after a stop at %s\n", steps[n]); }
         (void)kill(pid, SIGTERM);
         r = vault_result();
         assert_false(r.died);
@@ -157,16 +155,12 @@ static void a_kill_at_any_durable_step_loses_nothing_and_takes_nothing_twice(voi
         struct index *ix = vault_index_hold(w.vault);
         uint64_t mark = index_watermark(ix);
         vault_index_release(w.vault);
-        if (mark >= sent) {
-            break;
-        }
+        if (mark >= sent) { break; }
         kluis_sleep_us(50000);
     }
     vault_stop(w.vault);
     kluis_status rc = vault_check(w.vault, true, NULL, &c, &err);
-    if (rc != KLUIS_OK) {
-        print_error("%s\n", err.msg);
-    }
+    if (rc != KLUIS_OK) { print_error("%s\n", err.msg); }
     assert_int_equal(rc, KLUIS_OK);
     assert_int_equal(c.packages, sent);
     assert_int_equal(c.leaves, sent);
@@ -179,9 +173,7 @@ int main(void)
 {
     int a[2], b[2];
     struct kluis_err err = { 0 };
-    if (kluis_base_init(&err) != KLUIS_OK || pipe(a) != 0 || pipe(b) != 0) {
-        return 1;
-    }
+    if (kluis_base_init(&err) != KLUIS_OK || pipe(a) != 0 || pipe(b) != 0) { return 1; }
     pid_t pid = fork();
     if (pid == 0) {
         (void)close(a[1]);

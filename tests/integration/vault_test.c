@@ -37,9 +37,7 @@ static void receipt_holds(const struct device *d, const struct sealed *s, const 
     assert_int_equal(r.stamped, stamped);
     kluis_sha256_of(d->pki.device.cert.data, d->pki.device.cert.len, cert);
     kluis_status rc = kluis_receipt_check(&r, &w.trust, s->id, s->root, cert, kluis_now_us(), &layer, &err);
-    if (rc != KLUIS_OK) {
-        print_error("%s\n", err.msg);
-    }
+    if (rc != KLUIS_OK) { print_error("%s\n", err.msg); }
     assert_int_equal(rc, KLUIS_OK);
     /* The control: a receipt of another package is refused. */
     uint8_t other[32];
@@ -63,9 +61,7 @@ static uint64_t number_in_status(const char *key)
 static void until_indexed(uint64_t packages)
 {
     for (int i = 0; i < 100; i++) {
-        if (number_in_status("\"watermark\":") >= packages) {
-            return;
-        }
+        if (number_in_status("\"watermark\":") >= packages) { return; }
         kluis_sleep_us(50000);
     }
     fail_msg("not indexed within 5 s");
@@ -89,9 +85,7 @@ static int hits(const char *words)
     struct index *ix = vault_index_hold(w.vault);
     kluis_status rc = index_search(ix, &q, &sink, &r, &err);
     vault_index_release(w.vault);
-    if (rc != KLUIS_OK) {
-        print_error("%s\n", err.msg);
-    }
+    if (rc != KLUIS_OK) { print_error("%s\n", err.msg); }
     assert_int_equal(rc, KLUIS_OK);
     return n;
 }
@@ -108,9 +102,7 @@ static void check_finds_nothing(bool read_data)
     struct vault_check_result r;
     const struct vault_report report = { NULL, say_line };
     kluis_status rc = vault_check(w.vault, read_data, &report, &r, &err);
-    if (rc != KLUIS_OK) {
-        print_error("%s\n", err.msg);
-    }
+    if (rc != KLUIS_OK) { print_error("%s\n", err.msg); }
     assert_int_equal(rc, KLUIS_OK);
     assert_int_equal(r.packages, number_in_status("\"packages\":"));
 }
@@ -281,9 +273,7 @@ static void what_was_sent_while_the_vault_was_down_is_taken_when_it_is_back(void
     unsigned answered = 0;
     for (int64_t until = kluis_monotonic_us() + 20000000; answered != 15 && kluis_monotonic_us() < until;) {
         struct kluis_answer a;
-        if (!device_any_answer(&d, 2, &a, &body)) {
-            continue;
-        }
+        if (!device_any_answer(&d, 2, &a, &body)) { continue; }
         assert_int_equal(a.kind, KLUIS_ANSWER_RECEIPT);
         for (int i = 0; i < 4; i++) {
             if (memcmp(a.package, s[i].s.id, 32) == 0) {
@@ -293,9 +283,7 @@ static void what_was_sent_while_the_vault_was_down_is_taken_when_it_is_back(void
         }
     }
     assert_int_equal(answered, 15);
-    for (int i = 0; i < 4; i++) {
-        sending_close(&s[i]);
-    }
+    for (int i = 0; i < 4; i++) { sending_close(&s[i]); }
     assert_int_equal(number_in_status("\"packages\":"), before + 4);
     device_close(&d);
 }
@@ -339,9 +327,7 @@ static void a_rebuilt_index_says_the_same(void **state)
     assert_int_equal(index_groups_digest(vault_index_hold(w.vault), before, &err), KLUIS_OK);
     vault_index_release(w.vault);
     kluis_status rc = vault_rebuild_index(w.vault, NULL, &err);
-    if (rc != KLUIS_OK) {
-        print_error("%s\n", err.msg);
-    }
+    if (rc != KLUIS_OK) { print_error("%s\n", err.msg); }
     assert_int_equal(rc, KLUIS_OK);
     assert_int_equal(index_groups_digest(vault_index_hold(w.vault), after, &err), KLUIS_OK);
     vault_index_release(w.vault);
@@ -358,7 +344,8 @@ static void check_names_a_changed_ciphertext(void **state)
     struct vault_check_result r;
     char command[256];
     check_finds_nothing(false);
-    (void)snprintf(command, sizeof command, "f=$(ls %s/vault/storage/[0-9a-f]*/*.ckc | head -1); printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>/dev/null", w.home);
+    (void)snprintf(command, sizeof command,
+                   "f=$(ls %s/vault/storage/[0-9a-f]*/*.ckc | head -1); printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>/dev/null", w.home);
     assert_int_equal(system(command), 0);
     assert_int_equal(vault_check(w.vault, false, NULL, &r, &err), KLUIS_E_CORRUPT);
     assert_int_equal(r.problems, 1);

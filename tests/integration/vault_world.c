@@ -13,9 +13,7 @@
 
 static void world_ok(kluis_status rc, const struct kluis_err *err, const char *what)
 {
-    if (rc != KLUIS_OK) {
-        print_error("%s: %s\n", what, err->msg);
-    }
+    if (rc != KLUIS_OK) { print_error("%s: %s\n", what, err->msg); }
     assert_int_equal(rc, KLUIS_OK);
 }
 
@@ -106,9 +104,7 @@ void world_close(struct world *w)
 static struct row *find(struct device *d, enum kluis_store_table t, const char *key)
 {
     for (size_t i = 0; i < d->rows; i++) {
-        if (d->row[i].table == t && strcmp(d->row[i].key, key) == 0) {
-            return &d->row[i];
-        }
+        if (d->row[i].table == t && strcmp(d->row[i].key, key) == 0) { return &d->row[i]; }
     }
     return NULL;
 }
@@ -116,9 +112,7 @@ static struct row *find(struct device *d, enum kluis_store_table t, const char *
 static kluis_status get(void *ctx, enum kluis_store_table t, const char *key, struct kluis_buf *out, struct kluis_err *err)
 {
     const struct row *r = find(ctx, t, key);
-    if (r == NULL || r->value.len == 0) {
-        return KLUIS_E_NOTFOUND;
-    }
+    if (r == NULL || r->value.len == 0) { return KLUIS_E_NOTFOUND; }
     kluis_buf_add(out, r->value.data, r->value.len);
     return kluis_buf_ok(out, err);
 }
@@ -143,9 +137,7 @@ static kluis_status del(void *ctx, enum kluis_store_table t, const char *key, st
 {
     struct row *r = find(ctx, t, key);
     (void)err;
-    if (r != NULL) {
-        kluis_buf_clear(&r->value);
-    }
+    if (r != NULL) { kluis_buf_clear(&r->value); }
     return KLUIS_OK;
 }
 
@@ -168,7 +160,8 @@ static void make_request(struct device *d, const struct kluis_code_keys *keys, s
     kluis_wire_field(out, mac, 32);
 }
 
-static void take_reply(struct device *d, const struct kluis_code_keys *keys, const struct kluis_buf *request, struct kluis_bytes reply, char refusal[16])
+static void take_reply(struct device *d, const struct kluis_code_keys *keys, const struct kluis_buf *request, struct kluis_bytes reply,
+                       char refusal[16])
 {
     struct kluis_err err = { 0 };
     uint8_t mac[32], theirs[32], digest[32];
@@ -251,9 +244,7 @@ void device_enrol(struct device *d, struct world *w, const char *official, char 
         assert_int_equal(r.status, 200);
         take_reply(d, &keys, &request, kluis_buf_bytes(&r.body), refusal);
         gate_reply_free(&r);
-        if (refusal[0] != 0) {
-            break;
-        }
+        if (refusal[0] != 0) { break; }
     }
     gate_client_free(c);
     d->client = gate_client_new(w->address, kluis_buf_bytes(&w->root_der), d->id, d->login);
@@ -296,9 +287,7 @@ void device_close(struct device *d)
     kluis_key_free(d->login);
     kluis_buf_free(&d->pki.device.cert);
     kluis_buf_free(&d->pki.device_ca.cert);
-    for (size_t i = 0; i < d->rows; i++) {
-        kluis_buf_free(&d->row[i].value);
-    }
+    for (size_t i = 0; i < d->rows; i++) { kluis_buf_free(&d->row[i].value); }
 }
 
 static kluis_status to_buf(void *ctx, const void *p, size_t n, struct kluis_err *err)
@@ -348,9 +337,7 @@ long device_send(struct device *d, struct sending *s)
     kluis_hex(s->message, 16, message);
     (void)snprintf(path, sizeof path, "/v1/upload/%s?offset=0&length=%zu", upload, s->cipher.len);
     long status = gate_client_status(d->client, "PUT", path, kluis_buf_bytes(&s->cipher));
-    if (status != 204 && status != 409) {
-        return status;
-    }
+    if (status != 204 && status != 409) { return status; }
     (void)snprintf(path, sizeof path, "/v1/message/%s?upload=%s", message, upload);
     return gate_client_status(d->client, "POST", path, kluis_buf_bytes(&s->body));
 }
@@ -401,13 +388,9 @@ uint32_t device_answer(struct device *d, const uint8_t package[32], int seconds,
     int64_t until = kluis_monotonic_us() + (int64_t)seconds * 1000000;
     while (kluis_monotonic_us() < until) {
         struct kluis_answer a;
-        if (device_any_answer(d, 2, &a, body) && memcmp(a.package, package, 32) == 0) {
-            return a.kind;
-        }
+        if (device_any_answer(d, 2, &a, body) && memcmp(a.package, package, 32) == 0) { return a.kind; }
         const char *why = d->w->vault == NULL ? NULL : vault_halted(d->w->vault);
-        if (why != NULL) {
-            print_error("%s\n", why);
-        }
+        if (why != NULL) { print_error("%s\n", why); }
         assert_null(why);
     }
     fail_msg("no answer within %d s", seconds);

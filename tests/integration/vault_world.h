@@ -14,39 +14,50 @@
 struct world {
     char home[64], address[GATE_ADDRESS_MAX], url[128], tsa_url[64];
     struct vault *vault;
-    struct tsa_server *tsa; struct gate *gate;
+    struct tsa_server *tsa;
+    struct gate *gate;
     struct kluis_buf root_pem, root_der, trust_json;
     struct kluis_arena *arena;
     struct kluis_trust trust;
 };
-void world_open(struct world *w);                  /* init, vault opened, gate and time authority up; the vault not started */
-void world_start(struct world *w);                 /* the vault pulls */
-void world_restart_vault(struct world *w);         /* stops, closes, opens and starts it again */
+void world_open(struct world *w);          /* init, vault opened, gate and time authority up; the vault not started */
+void world_start(struct world *w);         /* the vault pulls */
+void world_restart_vault(struct world *w); /* stops, closes, opens and starts it again */
 void world_stop_gate(struct world *w);
-void world_start_gate(struct world *w);            /* on the same address */
+void world_start_gate(struct world *w); /* on the same address */
 void world_close(struct world *w);
 
 enum { ROWS = 512 };
-struct row { enum kluis_store_table table; char key[64]; struct kluis_buf value; };
+struct row {
+    enum kluis_store_table table;
+    char key[64];
+    struct kluis_buf value;
+};
 struct device {
     struct world *w;
-    struct pki pki;                                /* device key and certificate, as sealed_package wants them */
+    struct pki pki; /* device key and certificate, as sealed_package wants them */
     struct kluis_key *login;
     struct kluis_identity identity;
     char id[33];
     uint8_t vault_identity[33];
-    struct row row[ROWS]; size_t rows;
+    struct row row[ROWS];
+    size_t rows;
     struct kluis_session_store store;
     struct kluis_session *session;
     struct gate_client *client;
-    uint64_t sequence; uint8_t previous[32];
+    uint64_t sequence;
+    uint8_t previous[32];
 };
 /* Asks for a code and enrols with it.  The reply's word when it is refused ("" when enrolled). */
 void device_enrol(struct device *d, struct world *w, const char *official, char refusal[16]);
 void device_close(struct device *d);
-void device_session(struct device *d);             /* X3DH with a fresh bundle */
+void device_session(struct device *d); /* X3DH with a fresh bundle */
 
-struct sending { struct sealed s; uint8_t key[32], upload[16], message[16]; struct kluis_buf cipher, body; };
+struct sending {
+    struct sealed s;
+    uint8_t key[32], upload[16], message[16];
+    struct kluis_buf cipher, body;
+};
 /* A package with the next number; nothing is sent yet. */
 void device_pack(struct device *d, struct sending *s, const struct sealed_options *o);
 /* Uploads and posts; gives the last status of the gate. */

@@ -1,8 +1,8 @@
 /* tests/support/find_bytes.c - counts where words stand: find_bytes WORD… -- PLACE…
  *
  * A place is a file, a folder (all of it) or pid:N (the process' whole memory).  A word is looked for as it is, in UTF-16LE, in hexadecimal (both
- * cases) and in base64 at each of its three alignments; 0xHEX are bytes, looked for in the same ways.  One line a place with a hit: count, form, place.
- * Exit: 0 found, 1 found nowhere, 2 a place could not be read (nothing is proven then). */
+ * cases) and in base64 at each of its three alignments; 0xHEX are bytes, looked for in the same ways.  One line a place with a hit: count, form,
+ * place. Exit: 0 found, 1 found nowhere, 2 a place could not be read (nothing is proven then). */
 #include <ctype.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -12,7 +12,11 @@
 #include <unistd.h>
 
 enum { WORDS = 32, FORMS = 7, NEEDLE = 512, CHUNK = 4 << 20 };
-struct needle { unsigned char b[NEEDLE]; size_t n; const char *form, *word; };
+struct needle {
+    unsigned char b[NEEDLE];
+    size_t n;
+    const char *form, *word;
+};
 static struct needle needles[WORDS * FORMS];
 static size_t n_needles;
 static long found, unread, bytes_read;
@@ -20,7 +24,10 @@ static unsigned char window[CHUNK + NEEDLE];
 
 static void add(const char *word, const char *form, const unsigned char *b, size_t n)
 {
-    if (n < 6 || n > NEEDLE || n_needles == WORDS * FORMS) { (void)fprintf(stderr, "find_bytes: '%s' as %s cannot be looked for\n", word, form); exit(64); }
+    if (n < 6 || n > NEEDLE || n_needles == WORDS * FORMS) {
+        (void)fprintf(stderr, "find_bytes: '%s' as %s cannot be looked for\n", word, form);
+        exit(64);
+    }
     struct needle *k = &needles[n_needles++];
     memcpy(k->b, b, n);
     k->n = n;
@@ -44,7 +51,10 @@ static void add_word(const char *word)
         memcpy(raw, word, n);
     }
     add(word, "plain", raw, n);
-    for (size_t i = 0; i < n; i++) { out[2 * i] = raw[i]; out[2 * i + 1] = 0; }
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = raw[i];
+        out[2 * i + 1] = 0;
+    }
     add(word, "utf-16", out, 2 * n - 1);
     for (int upper = 0; upper < 2; upper++) {
         for (size_t i = 0; i < n; i++) {
@@ -76,7 +86,10 @@ static void search(int fd, off_t from, off_t to, const char *where)
             const unsigned char *p = window, *end = window + have;
             while ((p = memmem(p, (size_t)(end - p), needles[k].b, needles[k].n)) != NULL) {
                 /* what lay wholly in the part seen before was counted then */
-                if (p + needles[k].n > window + keep) { (void)printf("%s as %s in %s\n", needles[k].word, needles[k].form, where); found++; }
+                if (p + needles[k].n > window + keep) {
+                    (void)printf("%s as %s in %s\n", needles[k].word, needles[k].form, where);
+                    found++;
+                }
                 p++;
             }
         }
@@ -89,14 +102,24 @@ static void search(int fd, off_t from, off_t to, const char *where)
 static int visit(const char *path, const struct stat *st, int type, struct FTW *f)
 {
     (void)f;
-    if (type == FTW_DNR || type == FTW_NS) { (void)fprintf(stderr, "find_bytes: cannot read %s\n", path); unread++; }
+    if (type == FTW_DNR || type == FTW_NS) {
+        (void)fprintf(stderr, "find_bytes: cannot read %s\n", path);
+        unread++;
+    }
     if (type != FTW_F || !S_ISREG(st->st_mode)) { return 0; }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) { (void)fprintf(stderr, "find_bytes: cannot read %s\n", path); unread++; return 0; }
+    if (fd < 0) {
+        (void)fprintf(stderr, "find_bytes: cannot read %s\n", path);
+        unread++;
+        return 0;
+    }
     search(fd, 0, st->st_size, path);
     (void)close(fd);
     for (size_t k = 0; k < n_needles; k++) { /* names tell too */
-        if (memmem(path, strlen(path), needles[k].b, needles[k].n) != NULL) { (void)printf("%s in the name %s\n", needles[k].word, path); found++; }
+        if (memmem(path, strlen(path), needles[k].b, needles[k].n) != NULL) {
+            (void)printf("%s in the name %s\n", needles[k].word, path);
+            found++;
+        }
     }
     return 0;
 }
@@ -112,11 +135,17 @@ static void process(const char *pid)
     while (fd >= 0 && maps != NULL && fgets(line, sizeof line, maps) != NULL) {
         unsigned long long a, b;
         char rights[8];
-        if (sscanf(line, "%llx-%llx %7s", &a, &b, rights) != 3 || rights[0] != 'r' || strstr(line, "[vvar]") != NULL || strstr(line, "[vsyscall]") != NULL) { continue; }
+        if (sscanf(line, "%llx-%llx %7s", &a, &b, rights) != 3 || rights[0] != 'r' || strstr(line, "[vvar]") != NULL ||
+            strstr(line, "[vsyscall]") != NULL) {
+            continue;
+        }
         (void)snprintf(path, sizeof path, "memory of %.20s", pid);
         search(fd, (off_t)a, (off_t)b, path);
     }
-    if (fd < 0 || maps == NULL || bytes_read - before < 1 << 16) { (void)fprintf(stderr, "find_bytes: cannot read the memory of %s\n", pid); unread++; }
+    if (fd < 0 || maps == NULL || bytes_read - before < 1 << 16) {
+        (void)fprintf(stderr, "find_bytes: cannot read the memory of %s\n", pid);
+        unread++;
+    }
     if (maps != NULL) { (void)fclose(maps); }
     if (fd >= 0) { (void)close(fd); }
 }
@@ -127,8 +156,12 @@ int main(int argc, char **argv)
     for (; i < argc && strcmp(argv[i], "--") != 0; i++) { add_word(argv[i]); }
     if (i + 1 >= argc || n_needles == 0) { return 64; }
     for (i++; i < argc; i++) {
-        if (strncmp(argv[i], "pid:", 4) == 0) { process(argv[i] + 4); }
-        else if (nftw(argv[i], visit, 32, FTW_PHYS) != 0) { (void)fprintf(stderr, "find_bytes: cannot read %s\n", argv[i]); unread++; }
+        if (strncmp(argv[i], "pid:", 4) == 0) {
+            process(argv[i] + 4);
+        } else if (nftw(argv[i], visit, 32, FTW_PHYS) != 0) {
+            (void)fprintf(stderr, "find_bytes: cannot read %s\n", argv[i]);
+            unread++;
+        }
     }
     (void)fprintf(stderr, "find_bytes: %ld hits in %ld bytes\n", found, bytes_read);
     return unread > 0 ? 2 : found > 0 ? 0 : 1;

@@ -19,7 +19,10 @@ struct gate_client {
     char nonce[64];
 };
 
-struct sending { struct kluis_bytes body; size_t at; };
+struct sending {
+    struct kluis_bytes body;
+    size_t at;
+};
 
 struct gate_client *gate_client_new(const char *address, struct kluis_bytes ca, const char *id, const struct kluis_key *key)
 {
@@ -78,8 +81,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
-static void perform(struct gate_client *c, const char *method, const char *path, struct kluis_bytes body, const char *authorization, const char *range,
-                    struct gate_reply *r)
+static void perform(struct gate_client *c, const char *method, const char *path, struct kluis_bytes body, const char *authorization,
+                    const char *range, struct gate_reply *r)
 {
     char url[768];
     (void)snprintf(url, sizeof url, "https://%s%s", c->gate, path);
@@ -134,14 +137,17 @@ static void need_nonce(struct gate_client *c)
     gate_reply_free(&r);
 }
 
-static void sign(struct gate_client *c, const char *method, const char *path, const uint8_t sha[32], const struct gate_lie *lie, struct kluis_buf *out)
+static void sign(struct gate_client *c, const char *method, const char *path, const uint8_t sha[32], const struct gate_lie *lie,
+                 struct kluis_buf *out)
 {
     static const struct gate_lie none;
     if (lie == NULL) { lie = &none; }
     if (lie->nonce == NULL) { need_nonce(c); }
-    assert_int_equal(kluis_login_header_write(lie->id != NULL ? lie->id : c->id, lie->key != NULL ? lie->key : c->key, lie->gate != NULL ? lie->gate : c->gate,
-        method, lie->path != NULL ? lie->path : path, lie->body_sha256 != NULL ? lie->body_sha256 : sha, lie->nonce != NULL ? lie->nonce : c->nonce,
-        kluis_now_us() / 1000000 + lie->time_shift_s, out, NULL), KLUIS_OK);
+    assert_int_equal(kluis_login_header_write(lie->id != NULL ? lie->id : c->id, lie->key != NULL ? lie->key : c->key,
+                                              lie->gate != NULL ? lie->gate : c->gate, method, lie->path != NULL ? lie->path : path,
+                                              lie->body_sha256 != NULL ? lie->body_sha256 : sha, lie->nonce != NULL ? lie->nonce : c->nonce,
+                                              kluis_now_us() / 1000000 + lie->time_shift_s, out, NULL),
+                     KLUIS_OK);
     if (lie->nonce == NULL) { c->nonce[0] = '\0'; }
     kluis_buf_byte(out, 0);
 }
@@ -151,7 +157,8 @@ void gate_client_sign(struct gate_client *c, const char *method, const char *pat
     sign(c, method, path, sha256, NULL, out);
 }
 
-void gate_client_ask(struct gate_client *c, const char *method, const char *path, struct kluis_bytes body, const struct gate_lie *lie, struct gate_reply *reply)
+void gate_client_ask(struct gate_client *c, const char *method, const char *path, struct kluis_bytes body, const struct gate_lie *lie,
+                     struct gate_reply *reply)
 {
     uint8_t sha[32];
     kluis_sha256_of(body.ptr != NULL ? body.ptr : (const uint8_t *)"", body.len, sha);
@@ -170,10 +177,7 @@ void gate_client_ask(struct gate_client *c, const char *method, const char *path
     }
 }
 
-void gate_reply_free(struct gate_reply *r)
-{
-    kluis_buf_free(&r->body);
-}
+void gate_reply_free(struct gate_reply *r) { kluis_buf_free(&r->body); }
 
 long gate_client_status(struct gate_client *c, const char *method, const char *path, struct kluis_bytes body)
 {

@@ -7,22 +7,22 @@
 
 struct gate_client;
 struct gate_reply {
-    long status;                  /* 0: no answer (the connection broke) */
+    long status; /* 0: no answer (the connection broke) */
     struct kluis_buf body;
-    char nonce[64];               /* Chatkluis-Nonce, or "" */
+    char nonce[64];                             /* Chatkluis-Nonce, or "" */
     int64_t offset, size, prekeys, retry_after; /* headers, -1 when absent */
     char content_range[96];
 };
 /* What a request lies about; NULL and 0: the truth. */
 struct gate_lie {
-    const char *nonce;            /* this one instead of a fresh one  */
+    const char *nonce; /* this one instead of a fresh one  */
     int64_t time_shift_s;
-    const char *gate;             /* name signed                      */
-    const char *path;             /* path signed                      */
-    const uint8_t *body_sha256;   /* hash signed                      */
-    const struct kluis_key *key;  /* key that signs                   */
-    const char *authorization;    /* this header instead, as it is    */
-    const char *range;            /* Range header                     */
+    const char *gate;            /* name signed                      */
+    const char *path;            /* path signed                      */
+    const uint8_t *body_sha256;  /* hash signed                      */
+    const struct kluis_key *key; /* key that signs                   */
+    const char *authorization;   /* this header instead, as it is    */
+    const char *range;           /* Range header                     */
     const char *id;
 };
 
@@ -30,7 +30,8 @@ struct gate_lie {
 struct gate_client *gate_client_new(const char *address, struct kluis_bytes ca, const char *id, const struct kluis_key *key);
 void gate_client_free(struct gate_client *c);
 /* One request; fetches a nonce when it has none.  reply is initialised here and freed by the caller. */
-void gate_client_ask(struct gate_client *c, const char *method, const char *path, struct kluis_bytes body, const struct gate_lie *lie, struct gate_reply *reply);
+void gate_client_ask(struct gate_client *c, const char *method, const char *path, struct kluis_bytes body, const struct gate_lie *lie,
+                     struct gate_reply *reply);
 void gate_reply_free(struct gate_reply *r);
 /* Status alone. */
 long gate_client_status(struct gate_client *c, const char *method, const char *path, struct kluis_bytes body);

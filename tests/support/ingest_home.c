@@ -47,8 +47,12 @@ void ingest_home_open(struct ingest_home *h, const struct pki *p, struct zygote 
     OK(reg_code_add(h->in.c.reg, "jansen", code, secret, kluis_now_us() + 1000000000, &err));
     KLUIS_AUTO_BUF(spki, 4096);
     OK(kluis_key_public(p->login.key, &spki, &err));
-    struct reg_device d = { .id = PKI_DEVICE, .official = "jansen", .state = REG_DEVICE_ACTIVE, .cert = kluis_buf_bytes(&p->device.cert),
-                            .login_spki = kluis_buf_bytes(&spki), .enrolled_us = kluis_now_us() };
+    struct reg_device d = { .id = PKI_DEVICE,
+                            .official = "jansen",
+                            .state = REG_DEVICE_ACTIVE,
+                            .cert = kluis_buf_bytes(&p->device.cert),
+                            .login_spki = kluis_buf_bytes(&spki),
+                            .enrolled_us = kluis_now_us() };
     OK(reg_enrol(h->in.c.reg, code, &d, (struct kluis_bytes){ (const uint8_t *)"reply", 5 }, &err));
 }
 

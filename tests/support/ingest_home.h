@@ -9,7 +9,12 @@
 void ingest_encrypt(const struct sealed *s, const uint8_t key[32], struct kluis_buf *out);
 /* A fresh temporary directory, an ingest that is not running with its store and register in it, and PKI_DEVICE enrolled
  * with p->device's certificate for official "jansen".  zygote is borrowed. */
-struct ingest_home { char dir[64]; struct ingest in; struct vault_keys keys; pthread_mutex_t reg_lock; };
+struct ingest_home {
+    char dir[64];
+    struct ingest in;
+    struct vault_keys keys;
+    pthread_mutex_t reg_lock;
+};
 void ingest_home_open(struct ingest_home *h, const struct pki *p, struct zygote *z);
 void ingest_home_close(struct ingest_home *h);
 /* Stores the ciphertext and fills a delivery as T1 leaves it. */

@@ -15,8 +15,14 @@ void pki_issue(struct pki_party *to, enum kluis_cert_role role, const struct pki
     if (!to->key) { OK(kluis_key_generate(&to->key, NULL)); }
     OK(kluis_key_public(to->key, &spki, NULL));
     kluis_buf_init(&to->cert, KLUIS_CERT_MAX);
-    struct kluis_cert_request q = { .role = role, .common_name = "test", .organisation = "Testministerie", .spki_der = kluis_buf_bytes(&spki),
-                                    .from_us = from_us, .to_us = to_us, .hosts = tls ? hosts : NULL, .n_hosts = tls ? 2 : 0 };
+    struct kluis_cert_request q = { .role = role,
+                                    .common_name = "test",
+                                    .organisation = "Testministerie",
+                                    .spki_der = kluis_buf_bytes(&spki),
+                                    .from_us = from_us,
+                                    .to_us = to_us,
+                                    .hosts = tls ? hosts : NULL,
+                                    .n_hosts = tls ? 2 : 0 };
     static const char *const names[] = { "root", "device authority", PKI_DEVICE, "login 1", "seal", "time", "gate" };
     q.common_name = names[role];
     struct kluis_bytes none = { NULL, 0 };
@@ -48,8 +54,14 @@ struct pki *pki_new(int tsa_years)
     OK(kluis_vkey_write("log.test/2026", pub, p->log_vkey, NULL));
     p->device_anchor = kluis_buf_bytes(&p->device_ca.cert);
     p->root_anchor = kluis_buf_bytes(&p->root.cert);
-    p->trust = (struct kluis_trust){ .device_cas = &p->device_anchor, .n_device_cas = 1, .seal_cas = &p->root_anchor, .n_seal_cas = 1,
-                                     .tsa_cas = &p->root_anchor, .n_tsa_cas = 1, .log_vkey = p->log_vkey, .organisation = KLUIS_STR_LIT("Testministerie") };
+    p->trust = (struct kluis_trust){ .device_cas = &p->device_anchor,
+                                     .n_device_cas = 1,
+                                     .seal_cas = &p->root_anchor,
+                                     .n_seal_cas = 1,
+                                     .tsa_cas = &p->root_anchor,
+                                     .n_tsa_cas = 1,
+                                     .log_vkey = p->log_vkey,
+                                     .organisation = KLUIS_STR_LIT("Testministerie") };
     return p;
 }
 
@@ -71,7 +83,8 @@ void pki_token(struct kluis_tsa *t, const struct kluis_bytes *anchor, const uint
     OK(kluis_time_accept(kluis_buf_bytes(&response), imprint, 0x8123456789abcdef, anchor, 1, token, &when, NULL));
 }
 
-void pki_sign(const struct pki *p, const struct pki_party *by, const struct pki_party *issuer, struct kluis_bytes content, bool stamped, struct kluis_buf *p7s)
+void pki_sign(const struct pki *p, const struct pki_party *by, const struct pki_party *issuer, struct kluis_bytes content, bool stamped,
+              struct kluis_buf *p7s)
 {
     KLUIS_AUTO_BUF(plain, KLUIS_P7S_MAX);
     KLUIS_AUTO_BUF(token, KLUIS_TOKEN_MAX);

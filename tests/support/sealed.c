@@ -10,7 +10,10 @@
 #define OK(expr) assert_int_equal((expr), KLUIS_OK)
 #define S(text) KLUIS_STR_LIT(text)
 
-struct noise { uint64_t seed; size_t left; };
+struct noise {
+    uint64_t seed;
+    size_t left;
+};
 
 static ssize_t noise_read(void *ctx, void *p, size_t n, struct kluis_err *err)
 {
@@ -31,7 +34,8 @@ static ssize_t noise_read(void *ctx, void *p, size_t n, struct kluis_err *err)
 /* Text that compresses as chats do: words drawn from a small list. */
 static size_t babble(char *out, size_t n, uint64_t *seed)
 {
-    static const char *const words[] = { "de ", "nota ", "ligt ", "morgen ", "bij ", "het ", "overleg ", "dijk ", "graag ", "akkoord ", "vergadering ", "stuk " };
+    static const char *const words[] = { "de ",      "nota ", "ligt ",  "morgen ",  "bij ",         "het ",
+                                         "overleg ", "dijk ", "graag ", "akkoord ", "vergadering ", "stuk " };
     size_t at = 0;
     while (at < n) {
         *seed ^= *seed << 13;
@@ -49,13 +53,29 @@ struct sealed sealed_package(const struct pki *p, const struct sealed_options *o
 {
     static const struct kluis_party parties[] = { { .name = { "J. de Vries", 11 }, .number = { "+31600000001", 12 } }, { .name = { "Samira", 6 } } };
     static const uint32_t members[] = { 0, 1 };
-    struct kluis_header h = { .platform = S("whatsapp"), .conversation_id = S("c-1"), .conversation_name = S("Dijkoverleg"), .type = KLUIS_GROUP,
-                              .parties = parties, .n_parties = 2, .participants = members, .n_participants = 2, .self = 0,
-                              .provenance = { .source = S("whatsapp-text"), .reader = S("chatkluis test") }, .zone = KLUIS_ZONE_ASSUMED,
-                              .zone_name = S("Europe/Amsterdam"), .precision = KLUIS_PRECISION_MINUTE };
+    struct kluis_header h = { .platform = S("whatsapp"),
+                              .conversation_id = S("c-1"),
+                              .conversation_name = S("Dijkoverleg"),
+                              .type = KLUIS_GROUP,
+                              .parties = parties,
+                              .n_parties = 2,
+                              .participants = members,
+                              .n_participants = 2,
+                              .self = 0,
+                              .provenance = { .source = S("whatsapp-text"), .reader = S("chatkluis test") },
+                              .zone = KLUIS_ZONE_ASSUMED,
+                              .zone_name = S("Europe/Amsterdam"),
+                              .precision = KLUIS_PRECISION_MINUTE };
     memset(h.salt, o->salt ? o->salt : 0x5a, sizeof h.salt);
-    struct kluis_package_meta m = { .header = &h, .organisation = S("Testministerie"), .device = kluis_str_of(o->device ? o->device : PKI_DEVICE), .sequence = o->sequence ? o->sequence : 1,
-                                    .waardering = 'N', .first_us = 1740830700000000, .last_us = 1740830700000000, .closed_us = 1743458401000000, .part = 1 };
+    struct kluis_package_meta m = { .header = &h,
+                                    .organisation = S("Testministerie"),
+                                    .device = kluis_str_of(o->device ? o->device : PKI_DEVICE),
+                                    .sequence = o->sequence ? o->sequence : 1,
+                                    .waardering = 'N',
+                                    .first_us = 1740830700000000,
+                                    .last_us = 1740830700000000,
+                                    .closed_us = 1743458401000000,
+                                    .part = 1 };
     if (o->previous) { memcpy(m.previous, o->previous, sizeof m.previous); }
     char name[] = "/tmp/kluis-sealed-XXXXXX";
     struct sealed s = { .fd = mkstemp(name) };
@@ -78,8 +98,12 @@ struct sealed sealed_package(const struct pki *p, const struct sealed_options *o
     uint64_t seed = 362436069;
     for (unsigned i = 0; i < (o->records ? o->records : 5); i++) {
         size_t len = o->text ? babble(text, o->text, &seed) : (size_t)snprintf(text, 80, "Bericht %u over de dijk", i);
-        struct kluis_record r = { .author = i % 2, .sent = { 1740830700000000 + (int64_t)i * 60000000, 60 }, .zone = KLUIS_ZONE_ASSUMED, .text = { text, len },
-                                  .target_author = KLUIS_NO_PARTY, .target_sent = { KLUIS_TIME_ABSENT, 0 } };
+        struct kluis_record r = { .author = i % 2,
+                                  .sent = { 1740830700000000 + (int64_t)i * 60000000, 60 },
+                                  .zone = KLUIS_ZONE_ASSUMED,
+                                  .text = { text, len },
+                                  .target_author = KLUIS_NO_PARTY,
+                                  .target_sent = { KLUIS_TIME_ABSENT, 0 } };
         if (i == 1 && o->attachment) {
             r.attachments = &file;
             r.n_attachments = 1;
@@ -110,7 +134,10 @@ void sealed_bytes(const struct sealed *s, struct kluis_buf *out)
 }
 
 enum { LEAVES = 100, OURS = 42 };
-struct log { struct kluis_tree tree; kluis_hash node[8][LEAVES]; };
+struct log {
+    struct kluis_tree tree;
+    kluis_hash node[8][LEAVES];
+};
 
 static void keep(void *ctx, unsigned level, uint64_t index, const kluis_hash *h)
 {
@@ -172,7 +199,9 @@ void sealed_receipt(const struct pki *p, const struct sealed *s, const struct re
         pki_token(p->authority, &p->root_anchor, imprint, &token);
         OK(kluis_seal_add_token(kluis_buf_bytes(&plain), kluis_buf_bytes(&token), &stamped, NULL));
     }
-    struct kluis_receipt r = { .leaf = { (const char *)text.data, text.len }, .proof = { (const char *)proof.data, proof.len },
-                               .checkpoint_seal = kluis_buf_bytes(o->stamped ? &stamped : &plain), .stamped = o->stamped != o->say_otherwise };
+    struct kluis_receipt r = { .leaf = { (const char *)text.data, text.len },
+                               .proof = { (const char *)proof.data, proof.len },
+                               .checkpoint_seal = kluis_buf_bytes(o->stamped ? &stamped : &plain),
+                               .stamped = o->stamped != o->say_otherwise };
     OK(kluis_receipt_write(&r, json, NULL));
 }

@@ -7,18 +7,23 @@
 #include "tests/support/pki.h"
 
 struct sealed_options {
-    unsigned records;                   /* 0: 5 */
-    size_t attachment;                  /* bytes of one incompressible attachment; 0: none */
-    size_t text;                        /* letters a message has; 0: a short sentence */
+    unsigned records;  /* 0: 5 */
+    size_t attachment; /* bytes of one incompressible attachment; 0: none */
+    size_t text;       /* letters a message has; 0: a short sentence */
     bool stamped;
-    const char *device;                 /* NULL: PKI_DEVICE */
-    struct kluis_bytes signature;       /* instead of the device's own */
-    struct kluis_bytes sign_instead;    /* content to sign in the manifest's place */
+    const char *device;              /* NULL: PKI_DEVICE */
+    struct kluis_bytes signature;    /* instead of the device's own */
+    struct kluis_bytes sign_instead; /* content to sign in the manifest's place */
     int level;
-    uint64_t sequence; const uint8_t *previous; /* 0: 1; NULL: none */
-    uint8_t salt;                       /* 0: 0x5a; other salt, other package */
+    uint64_t sequence;
+    const uint8_t *previous; /* 0: 1; NULL: none */
+    uint8_t salt;            /* 0: 0x5a; other salt, other package */
 };
-struct sealed { int fd; uint8_t id[32], root[32], device[32]; uint64_t size; };
+struct sealed {
+    int fd;
+    uint8_t id[32], root[32], device[32];
+    uint64_t size;
+};
 /* An unlinked temporary file; the caller closes fd. */
 struct sealed sealed_package(const struct pki *p, const struct sealed_options *o);
 void sealed_bytes(const struct sealed *s, struct kluis_buf *out);

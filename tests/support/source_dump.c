@@ -6,7 +6,12 @@
 
 enum { OPTIONS_MAX = 16 };
 
-struct dump { struct kluis_header header; uint64_t counts[KLUIS_KINDS], conversations, raw; bool headers; struct kluis_buf line; };
+struct dump {
+    struct kluis_header header;
+    uint64_t counts[KLUIS_KINDS], conversations, raw;
+    bool headers;
+    struct kluis_buf line;
+};
 
 static kluis_status print(struct dump *d)
 {
@@ -71,22 +76,25 @@ static kluis_status summary(struct dump *d)
 
 int main(int argc, char **argv)
 {
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     struct source_option options[OPTIONS_MAX];
-    struct source_request q = {.path = argc > 2 ? argv[2] : NULL, .options = options};
+    struct source_request q = { .path = argc > 2 ? argv[2] : NULL, .options = options };
     const struct source_kind *kind = NULL;
-    struct dump d = {.headers = getenv("SOURCE_DUMP_HEADERS") != NULL}; /* NOLINT(concurrency-mt-unsafe) */
+    struct dump d = { .headers = getenv("SOURCE_DUMP_HEADERS") != NULL }; /* NOLINT(concurrency-mt-unsafe) */
     kluis_buf_init(&d.line, 64 << 20);
     kluis_status rc = kluis_base_init(&err);
     if (argc > 2) { kind = source_find(argv[1]); }
     if (rc == KLUIS_OK && kind == NULL) { rc = KLUIS_FAIL(&err, KLUIS_E_USAGE, "usage: source_dump KIND PATH [KEY=VALUE]..."); }
     for (int i = 3; rc == KLUIS_OK && i < argc; i++) {
         char *equals = strchr(argv[i], '=');
-        if (equals == NULL || q.n_options == OPTIONS_MAX) { rc = KLUIS_FAIL(&err, KLUIS_E_USAGE, "an option is KEY=VALUE"); break; }
+        if (equals == NULL || q.n_options == OPTIONS_MAX) {
+            rc = KLUIS_FAIL(&err, KLUIS_E_USAGE, "an option is KEY=VALUE");
+            break;
+        }
         *equals = '\0';
-        options[q.n_options++] = (struct source_option){.key = argv[i], .value = equals + 1};
+        options[q.n_options++] = (struct source_option){ .key = argv[i], .value = equals + 1 };
     }
-    const struct source_sink sink = {.ctx = &d, .begin = begin, .record = record, .end = end, .skipped = skipped};
+    const struct source_sink sink = { .ctx = &d, .begin = begin, .record = record, .end = end, .skipped = skipped };
     if (rc == KLUIS_OK) { rc = kind->read(&q, &sink, &err); }
     if (rc == KLUIS_OK) { rc = summary(&d); }
     kluis_buf_free(&d.line);

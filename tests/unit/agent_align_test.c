@@ -17,7 +17,14 @@ static uint32_t rnd(uint32_t n)
     return (uint32_t)((seed >> 33) % n);
 }
 
-struct store { struct align_entry *e; struct align_span spans[64]; size_t n_spans; size_t chunk; uint32_t tags[16]; size_t n_tags; };
+struct store {
+    struct align_entry *e;
+    struct align_span spans[64];
+    size_t n_spans;
+    size_t chunk;
+    uint32_t tags[16];
+    size_t n_tags;
+};
 
 static kluis_status load(void *ctx, int64_t id, uint32_t n, struct align_entry *out, struct kluis_err *err)
 {
@@ -48,7 +55,10 @@ static void store_of(struct store *s, struct align_entry *e, size_t n, size_t ch
         for (size_t k = 0; k < s->n_tags; k++) { have = have || s->tags[k] == e[i].tag; }
         if (have) { continue; }
         size_t at = s->n_tags++;
-        while (at > 0 && s->tags[at - 1] > e[i].tag) { s->tags[at] = s->tags[at - 1]; at--; }
+        while (at > 0 && s->tags[at - 1] > e[i].tag) {
+            s->tags[at] = s->tags[at - 1];
+            at--;
+        }
         s->tags[at] = e[i].tag;
     }
 }
@@ -61,7 +71,9 @@ static size_t fresh(struct store *s, const struct align_entry *e, size_t n, int 
     struct align_store store = { s, s->spans, s->n_spans, load, s->tags, s->n_tags };
     size_t count = 0;
     assert_int_equal(align_new(&a, &store, precision, may_shift, &err), KLUIS_OK);
-    for (size_t at = 0; at < n; at += ALIGN_WINDOW) { assert_int_equal(align_learn(a, e + at, n - at < ALIGN_WINDOW ? n - at : ALIGN_WINDOW, &err), KLUIS_OK); }
+    for (size_t at = 0; at < n; at += ALIGN_WINDOW) {
+        assert_int_equal(align_learn(a, e + at, n - at < ALIGN_WINDOW ? n - at : ALIGN_WINDOW, &err), KLUIS_OK);
+    }
     align_learned(a);
     for (size_t at = 0; at < n; at += ALIGN_WINDOW) {
         assert_int_equal(align_match(a, e + at, n - at < ALIGN_WINDOW ? n - at : ALIGN_WINDOW, known + at, &err), KLUIS_OK);
@@ -77,7 +89,8 @@ static size_t chat(struct align_entry *e, size_t n, int precision)
     int64_t t = 1700000000;
     for (size_t i = 0; i < n; i++) {
         t += rnd(10) == 0 ? rnd(40000) : rnd(50);
-        e[i] = (struct align_entry){ .t = precision == KLUIS_PRECISION_MINUTE ? t - t % 60 : t, .tag = 100 + rnd(4),
+        e[i] = (struct align_entry){ .t = precision == KLUIS_PRECISION_MINUTE ? t - t % 60 : t,
+                                     .tag = 100 + rnd(4),
                                      .fp = rnd(5) == 0 ? 7 + rnd(6) : 1000 + i };
     }
     return n;
@@ -150,7 +163,7 @@ static void equal_lines_of_one_minute_count_by_ordinal(void **state)
     store_of(&s, old, 3, 1000, KLUIS_PRECISION_MINUTE);
     assert_int_equal(fresh(&s, new, 5, KLUIS_PRECISION_MINUTE, true, known), 2);
     assert_int_equal(fresh(&s, new, 2, KLUIS_PRECISION_MINUTE, true, known), 0);
-    new[1].tag = 2; /* another author says the same */
+    new[1].tag = 2;  /* another author says the same */
     new[2].t += 120; /* the same author says it two minutes later */
     assert_int_equal(fresh(&s, new, 3, KLUIS_PRECISION_MINUTE, true, known), 2);
     assert_true(known[0] && !known[1] && !known[2]);
@@ -168,7 +181,11 @@ static void times_that_differ_by_a_second_still_align(void **state)
         }
         store_of(&s, old, n, 999, KLUIS_PRECISION_SECOND);
         size_t got = fresh(&s, new, n, KLUIS_PRECISION_SECOND, false, known);
-        if (delta == 0) { assert_true(got <= 8); } else { assert_int_equal(got, 0); } /* jitter may cross two equal lines of a second */
+        if (delta == 0) {
+            assert_true(got <= 8);
+        } else {
+            assert_int_equal(got, 0);
+        } /* jitter may cross two equal lines of a second */
     }
     /* Two seconds are another time. */
     for (size_t i = 0; i < 100; i++) {

@@ -78,7 +78,10 @@ static size_t files_with(const char *dir, const char *needle, size_t *seen)
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) { continue; }
         assert_int_equal(kluis_path(path, sizeof path, dir, e->d_name, &err), KLUIS_OK);
         assert_int_equal(lstat(path, &st), 0);
-        if (S_ISDIR(st.st_mode)) { n += files_with(path, needle, seen); continue; }
+        if (S_ISDIR(st.st_mode)) {
+            n += files_with(path, needle, seen);
+            continue;
+        }
         KLUIS_AUTO_BUF(b, 64 << 20);
         assert_int_equal(kluis_read_file(path, 64 << 20, &b, &err), KLUIS_OK);
         (*seen)++;
@@ -91,7 +94,13 @@ static size_t files_with(const char *dir, const char *needle, size_t *seen)
 /* ---- what the packages hold ---- */
 
 enum { TEXTS_MAX = 64 };
-struct content { char texts[TEXTS_MAX][128]; size_t n; size_t packages; uint8_t last[32]; uint64_t sequence; };
+struct content {
+    char texts[TEXTS_MAX][128];
+    size_t n;
+    size_t packages;
+    uint8_t last[32];
+    uint64_t sequence;
+};
 
 static kluis_status on_record(void *ctx, const struct kluis_record *r, uint64_t ordinal, struct kluis_str line, struct kluis_err *err)
 {
@@ -137,7 +146,9 @@ static void read_one(struct home *h, const struct stock_package *p, struct conte
     c->sequence = f.sequence;
     c->packages++;
     const struct kluis_trust *t = &pki->trust;
-    assert_int_equal(kluis_seal_judge(kluis_buf_bytes(&f.signature), kluis_buf_bytes(&f.manifest), t->device_cas, t->n_device_cas, t->tsa_cas, t->n_tsa_cas, kluis_now_us(), &v, &err), KLUIS_OK);
+    assert_int_equal(kluis_seal_judge(kluis_buf_bytes(&f.signature), kluis_buf_bytes(&f.manifest), t->device_cas, t->n_device_cas, t->tsa_cas,
+                                      t->n_tsa_cas, kluis_now_us(), &v, &err),
+                     KLUIS_OK);
     assert_int_equal(v.signature, KLUIS_VALID);
     assert_int_equal(v.certificate, KLUIS_VALID);
     kluis_package_facts_clear(&f);
@@ -163,11 +174,11 @@ static size_t times(const struct content *c, const char *text)
 
 /* ---- the tests ---- */
 
-#define FIRST                                                                                      \
-    "12-01-2025 10:00 - Anna: kanarievogel een\n"                                                  \
-    "12-01-2025 10:00 - Bram: ok\n"                                                                \
-    "12-01-2025 10:00 - Bram: ok\n"                                                                \
-    "28-01-2025 23:59 - Anna: laatste van januari\n"                                               \
+#define FIRST                                                                                                                                        \
+    "12-01-2025 10:00 - Anna: kanarievogel een\n"                                                                                                    \
+    "12-01-2025 10:00 - Bram: ok\n"                                                                                                                  \
+    "12-01-2025 10:00 - Bram: ok\n"                                                                                                                  \
+    "28-01-2025 23:59 - Anna: laatste van januari\n"                                                                                                 \
     "03-02-2025 09:15 - Bram: kanarievogel twee\n"
 
 static void archive_packs_what_is_new_once_and_leaves_nothing_readable(void **state)
@@ -208,8 +219,9 @@ static void archive_packs_what_is_new_once_and_leaves_nothing_readable(void **st
     assert_int_equal(c.packages, 2);
 
     /* A longer export without its head, beside the first: only the tail is new. */
-    put_file("chats/WhatsApp Chat with Anna.txt",
-             "28-01-2025 23:59 - Anna: laatste van januari\n03-02-2025 09:15 - Bram: kanarievogel twee\n03-02-2025 09:16 - Anna: kanarievogel drie\n");
+    put_file(
+        "chats/WhatsApp Chat with Anna.txt",
+        "28-01-2025 23:59 - Anna: laatste van januari\n03-02-2025 09:15 - Bram: kanarievogel twee\n03-02-2025 09:16 - Anna: kanarievogel drie\n");
     assert_int_equal(agent(archive), 75);
     read_all(home, &c);
     assert_int_equal(c.packages, 3);

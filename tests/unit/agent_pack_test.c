@@ -23,19 +23,26 @@ static struct pki *pki;
 
 /* ---- a source made for the test: attachments by name ---- */
 
-struct pattern { size_t left; bool breaks; };
+struct pattern {
+    size_t left;
+    bool breaks;
+};
 
 static ssize_t pattern_read(void *ctx, void *p, size_t n, struct kluis_err *err)
 {
     struct pattern *s = ctx;
-    if (s->breaks && s->left < 500) { (void)KLUIS_FAIL(err, KLUIS_E_REJECT, "damaged"); return -1; }
+    if (s->breaks && s->left < 500) {
+        (void)KLUIS_FAIL(err, KLUIS_E_REJECT, "damaged");
+        return -1;
+    }
     if (n > s->left) { n = s->left; }
     for (size_t i = 0; i < n; i++) { ((uint8_t *)p)[i] = (uint8_t)(s->left - i); }
     s->left -= n;
     return (ssize_t)n;
 }
 
-static kluis_status attachments(const struct source_request *q, struct kluis_str id, const struct kluis_str *wanted, size_t n, const struct source_attachment_sink *sink, struct kluis_err *err)
+static kluis_status attachments(const struct source_request *q, struct kluis_str id, const struct kluis_str *wanted, size_t n,
+                                const struct source_attachment_sink *sink, struct kluis_err *err)
 {
     (void)q;
     (void)id;
@@ -62,13 +69,28 @@ static const struct source_request request = { .path = "/" };
 
 /* ---- feeding and looking ---- */
 
-struct fixture { struct home *h; struct pack_identity id; struct pack *p; struct journal_out out; int64_t conversation; uint64_t made; };
+struct fixture {
+    struct home *h;
+    struct pack_identity id;
+    struct pack *p;
+    struct journal_out out;
+    int64_t conversation;
+    uint64_t made;
+};
 
 static const struct kluis_party people[] = { { .name = { "Anna", 4 } }, { .name = { "Bram", 4 } } };
 static const uint32_t members[] = { 0, 1 };
-static const struct kluis_header header = { .platform = { "test", 4 }, .conversation_id = { "c1", 2 }, .type = KLUIS_DIRECT, .parties = people, .n_parties = 2,
-                                            .participants = members, .n_participants = 2, .self = KLUIS_NO_PARTY,
-                                            .provenance = { .source = { "test", 4 }, .reader = { "test", 4 } }, .zone = KLUIS_ZONE_STATED, .precision = KLUIS_PRECISION_SECOND };
+static const struct kluis_header header = { .platform = { "test", 4 },
+                                            .conversation_id = { "c1", 2 },
+                                            .type = KLUIS_DIRECT,
+                                            .parties = people,
+                                            .n_parties = 2,
+                                            .participants = members,
+                                            .n_participants = 2,
+                                            .self = KLUIS_NO_PARTY,
+                                            .provenance = { .source = { "test", 4 }, .reader = { "test", 4 } },
+                                            .zone = KLUIS_ZONE_STATED,
+                                            .precision = KLUIS_PRECISION_SECOND };
 
 static void start(struct fixture *f, const char *name, uint64_t part_bytes)
 {
@@ -83,7 +105,9 @@ static void start(struct fixture *f, const char *name, uint64_t part_bytes)
     struct pack_setup s = { .home = f->h, .identity = &f->id, .kind = &kind, .request = &request, .part_bytes = part_bytes };
     assert_int_equal(pack_new(&f->p, &s, &err), KLUIS_OK);
     f->out = pack_sink(f->p);
-    assert_int_equal(kluis_db_run(f->h->db, NULL, &err, "INSERT INTO conversation(key) VALUES(?1)", "b", (struct kluis_bytes){ (const uint8_t *)name, strlen(name) }), KLUIS_OK);
+    assert_int_equal(kluis_db_run(f->h->db, NULL, &err, "INSERT INTO conversation(key) VALUES(?1)", "b",
+                                  (struct kluis_bytes){ (const uint8_t *)name, strlen(name) }),
+                     KLUIS_OK);
     assert_int_equal(kluis_db_query(f->h->db, &st, &err, "SELECT max(id) FROM conversation", ""), KLUIS_OK);
     assert_int_equal(kluis_db_step(f->h->db, st, &err), KLUIS_OK);
     f->conversation = kluis_db_int(st, 0);
@@ -96,8 +120,13 @@ static void feed_file(struct fixture *f, const char *when, const char *text, con
     struct kluis_err err = { 0 };
     struct align_entry e;
     struct kluis_attachment file = { .name = { "bijlage.bin", 11 }, .size = size, .source_ref = kluis_str_of(ref) };
-    struct kluis_record r = { .kind = KLUIS_MESSAGE, .author = 0, .target_author = KLUIS_NO_PARTY, .target_sent = { KLUIS_TIME_ABSENT, 0 }, .text = kluis_str_of(text),
-                              .attachments = ref == NULL ? NULL : &file, .n_attachments = ref == NULL ? 0 : 1 };
+    struct kluis_record r = { .kind = KLUIS_MESSAGE,
+                              .author = 0,
+                              .target_author = KLUIS_NO_PARTY,
+                              .target_sent = { KLUIS_TIME_ABSENT, 0 },
+                              .text = kluis_str_of(text),
+                              .attachments = ref == NULL ? NULL : &file,
+                              .n_attachments = ref == NULL ? 0 : 1 };
     int offset = 0, digits = 0;
     assert_true(kluis_time_parse(kluis_str_of(when), &r.sent.us, &offset, &digits));
     r.sent.offset_min = (int16_t)offset;
@@ -125,7 +154,12 @@ static void stop(struct fixture *f)
     home_free(f->h);
 }
 
-struct seen { size_t messages, parts, with_digest; uint64_t bytes; char loss[64]; struct kluis_package_facts facts; };
+struct seen {
+    size_t messages, parts, with_digest;
+    uint64_t bytes;
+    char loss[64];
+    struct kluis_package_facts facts;
+};
 
 static kluis_status on_record(void *ctx, const struct kluis_record *r, uint64_t ordinal, struct kluis_str line, struct kluis_err *err)
 {
@@ -138,7 +172,9 @@ static kluis_status on_record(void *ctx, const struct kluis_record *r, uint64_t 
     for (size_t i = 0; i < r->n_attachments; i++) {
         s->with_digest += r->attachments[i].has_sha256;
         if (r->attachments[i].has_sha256) { s->bytes += (uint64_t)r->attachments[i].size; }
-        if (r->attachments[i].loss.ptr != NULL) { (void)snprintf(s->loss, sizeof s->loss, "%.*s", (int)r->attachments[i].loss.len, r->attachments[i].loss.ptr); }
+        if (r->attachments[i].loss.ptr != NULL) {
+            (void)snprintf(s->loss, sizeof s->loss, "%.*s", (int)r->attachments[i].loss.len, r->attachments[i].loss.ptr);
+        }
     }
     return KLUIS_OK;
 }
@@ -180,7 +216,7 @@ static void a_slice_ends_with_the_calendar_month_also_when_records_are_out_of_or
     (void)state;
     start(&f, "months", 0);
     feed(&f, "2025-01-10T10:00:00+01:00", "een");
-    feed(&f, "2025-02-01T00:30:00+01:00", "twee");   /* still January in UTC: the writer's calendar counts */
+    feed(&f, "2025-02-01T00:30:00+01:00", "twee"); /* still January in UTC: the writer's calendar counts */
     feed(&f, "2025-01-11T10:00:00+01:00", "te laat");
     feed(&f, "2025-02-03T10:00:00+01:00", "drie");
     finish(&f);
@@ -220,7 +256,10 @@ static void a_slice_ends_before_it_outgrows_its_memory(void **state)
     finish(&f);
     assert_true(f.made >= 2);
     size_t all = 0;
-    for (uint64_t i = 0; i < f.made; i++) { look(&f, i, &s); all += s.messages; }
+    for (uint64_t i = 0; i < f.made; i++) {
+        look(&f, i, &s);
+        all += s.messages;
+    }
     assert_int_equal(all, 40);
     stop(&f);
 }

@@ -73,7 +73,8 @@ static void dates_of_no_calendar_are_refused_and_all_days_round_trip(KLUIS_UNUSE
     }
     assert_true(seen > 280000);
     assert_true(kluis_days_from_civil(1970, 1, 1, &days) && days == 0);
-    static const int bad[][3] = { { 2023, 2, 29 }, { 1900, 2, 29 }, { 2024, 13, 1 }, { 2024, 0, 1 }, { 2024, 4, 31 }, { 0, 1, 1 }, { 10000, 1, 1 }, { 2024, 1, 0 } };
+    static const int bad[][3] = { { 2023, 2, 29 }, { 1900, 2, 29 }, { 2024, 13, 1 }, { 2024, 0, 1 },
+                                  { 2024, 4, 31 }, { 0, 1, 1 },     { 10000, 1, 1 }, { 2024, 1, 0 } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) { assert_false(kluis_days_from_civil(bad[i][0], bad[i][1], bad[i][2], &days)); }
 }
 
@@ -82,14 +83,17 @@ static void times_have_one_text_each(KLUIS_UNUSED void **state)
     char t[KLUIS_TIME_TEXT];
     int64_t us;
     int off, frac;
-    static const char *const good[] = { "2026-03-12T14:31:05+01:00", "1969-12-31T23:59:59.999Z", "2026-03-12T14:31:05.123456-11:30", "0001-01-01T00:00:00Z" };
+    static const char *const good[] = { "2026-03-12T14:31:05+01:00", "1969-12-31T23:59:59.999Z", "2026-03-12T14:31:05.123456-11:30",
+                                        "0001-01-01T00:00:00Z" };
     for (size_t i = 0; i < 4; i++) {
         assert_true(kluis_time_parse(kluis_str_of(good[i]), &us, &off, &frac));
         assert_int_equal(kluis_time_text(t, us, off, frac), strlen(good[i]));
         assert_string_equal(t, good[i]);
     }
-    static const char *const bad[] = { "2026-03-12 14:31:05Z", "2026-03-12T14:31:05z", "2026-02-30T00:00:00Z", "2026-03-12T24:00:00Z", "2026-03-12T14:31:60Z",
-                                       "2026-03-12T14:31:05+00:00", "2026-03-12T14:31:05.1Z", "2026-03-12T14:31:05", "2026-03-12T14:31:05Zx", "" };
+    static const char *const bad[] = {
+        "2026-03-12 14:31:05Z",      "2026-03-12T14:31:05z",   "2026-02-30T00:00:00Z", "2026-03-12T24:00:00Z",  "2026-03-12T14:31:60Z",
+        "2026-03-12T14:31:05+00:00", "2026-03-12T14:31:05.1Z", "2026-03-12T14:31:05",  "2026-03-12T14:31:05Zx", ""
+    };
     for (size_t i = 0; i < 10; i++) { assert_false(kluis_time_parse(kluis_str_of(bad[i]), &us, &off, &frac)); }
 }
 
@@ -108,7 +112,9 @@ static void digests_give_the_published_answers(KLUIS_UNUSED void **state)
     memset(ikm, 0x0b, sizeof ikm);
     for (uint8_t i = 0; i < 13; i++) { salt[i] = i; }
     for (uint8_t i = 0; i < 10; i++) { info[i] = (uint8_t)(0xf0 + i); }
-    assert_int_equal(kluis_hkdf_sha256((struct kluis_bytes){ ikm, 22 }, (struct kluis_bytes){ salt, 13 }, (struct kluis_bytes){ info, 10 }, h, 42, &err), KLUIS_OK);
+    assert_int_equal(
+        kluis_hkdf_sha256((struct kluis_bytes){ ikm, 22 }, (struct kluis_bytes){ salt, 13 }, (struct kluis_bytes){ info, 10 }, h, 42, &err),
+        KLUIS_OK);
     kluis_hex(h, 42, hex);
     assert_string_equal(hex, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
     KLUIS_AUTO(kluis_sha256) s = kluis_sha256_new();
@@ -149,7 +155,8 @@ static void codings_round_trip_and_refuse_every_second_form(KLUIS_UNUSED void **
 static void utf8_follows_unicode_table_3_7(KLUIS_UNUSED void **state)
 {
     static const char *const good[] = { "gewoon ASCII dat langer is", "vóór", "😬", "\xf4\x8f\xbf\xbf", "\xed\x9f\xbf" };
-    static const char *const bad[] = { "\xc0\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\x80", "\xc3", "abcdefgh\xff" };
+    static const char *const bad[] = { "\xc0\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80",
+                                       "\x80",     "\xc3",         "abcdefgh\xff" };
     for (size_t i = 0; i < 5; i++) { assert_int_equal(kluis_utf8_valid(good[i], strlen(good[i])), strlen(good[i])); }
     for (size_t i = 0; i < 8; i++) { assert_true(kluis_utf8_valid(bad[i], strlen(bad[i])) < strlen(bad[i])); }
     assert_int_equal(kluis_utf8_valid("abcdefgh\xff", 9), 8);
@@ -208,7 +215,11 @@ static void durable_write_is_before_or_after_at_every_failing_call(KLUIS_UNUSED 
         kluis_hooks_set(NULL);
         KLUIS_AUTO_BUF(b, 100);
         assert_int_equal(kluis_read_file(path, 100, &b, NULL), KLUIS_OK);
-        if (calls <= fail_at) { assert_int_equal(rc, KLUIS_OK); assert_int_equal(b.len, 4); break; }
+        if (calls <= fail_at) {
+            assert_int_equal(rc, KLUIS_OK);
+            assert_int_equal(b.len, 4);
+            break;
+        }
         points++;
         assert_int_equal(rc, KLUIS_E_IO);
         assert_true((b.len == 3 && memcmp(b.data, "old", 3) == 0) || (b.len == 4 && memcmp(b.data, "new!", 4) == 0));

@@ -25,9 +25,7 @@ static struct custody *open_it(void)
     struct kluis_err err = { 0 };
     struct custody *c = NULL;
     kluis_status rc = custody_open(&c, dir, &err);
-    if (rc != KLUIS_OK) {
-        print_error("%s\n", err.msg);
-    }
+    if (rc != KLUIS_OK) { print_error("%s\n", err.msg); }
     assert_int_equal(rc, KLUIS_OK);
     return c;
 }
@@ -151,9 +149,7 @@ static void a_delivery_is_decided_once_and_packages_are_numbered_densely(void **
 static kluis_status count_refusal(void *ctx, const struct custody_refusal *r, struct kluis_err *err)
 {
     (void)err;
-    if (strcmp(r->layer, "records") == 0 && r->statement.len == 3) {
-        ++*(int *)ctx;
-    }
+    if (strcmp(r->layer, "records") == 0 && r->statement.len == 3) { ++*(int *)ctx; }
     return KLUIS_OK;
 }
 

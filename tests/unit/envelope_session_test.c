@@ -13,12 +13,25 @@ enum { ROWS = 64, MESSAGE_MAX = 2 << 20 };
 
 /* ---- a store that can be copied, as a backup is -------------------------------------------------- */
 
-struct row { bool used; enum kluis_store_table table; char key[160]; uint8_t *value; size_t len; };
-struct store { struct row rows[ROWS]; unsigned puts, dels; kluis_status fail_put, fail_get; struct kluis_session_store api; };
+struct row {
+    bool used;
+    enum kluis_store_table table;
+    char key[160];
+    uint8_t *value;
+    size_t len;
+};
+struct store {
+    struct row rows[ROWS];
+    unsigned puts, dels;
+    kluis_status fail_put, fail_get;
+    struct kluis_session_store api;
+};
 
 static struct row *find(struct store *s, enum kluis_store_table t, const char *key)
 {
-    for (size_t i = 0; i < ROWS; i++) { if (s->rows[i].used && s->rows[i].table == t && strcmp(s->rows[i].key, key) == 0) { return &s->rows[i]; } }
+    for (size_t i = 0; i < ROWS; i++) {
+        if (s->rows[i].used && s->rows[i].table == t && strcmp(s->rows[i].key, key) == 0) { return &s->rows[i]; }
+    }
     return NULL;
 }
 
@@ -37,7 +50,9 @@ static kluis_status put(void *ctx, enum kluis_store_table t, const char *key, st
     struct store *s = ctx;
     if (s->fail_put != KLUIS_OK) { return KLUIS_FAIL(err, s->fail_put, "store: simulated"); }
     struct row *r = find(s, t, key);
-    for (size_t i = 0; r == NULL && i < ROWS; i++) { if (!s->rows[i].used) { r = &s->rows[i]; } }
+    for (size_t i = 0; r == NULL && i < ROWS; i++) {
+        if (!s->rows[i].used) { r = &s->rows[i]; }
+    }
     if (r == NULL) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "store: full"); }
     kluis_free(r->value);
     r->value = kluis_malloc(value.len);
@@ -62,11 +77,15 @@ static kluis_status del(void *ctx, enum kluis_store_table t, const char *key, st
     return KLUIS_OK;
 }
 
-static void store_clear(struct store *s) { for (size_t i = 0; i < ROWS; i++) { kluis_free(s->rows[i].value); } memset(s, 0, sizeof *s); }
+static void store_clear(struct store *s)
+{
+    for (size_t i = 0; i < ROWS; i++) { kluis_free(s->rows[i].value); }
+    memset(s, 0, sizeof *s);
+}
 static void store_open(struct store *s)
 {
     memset(s, 0, sizeof *s);
-    s->api = (struct kluis_session_store){.ctx = s, .get = get, .put = put, .del = del};
+    s->api = (struct kluis_session_store){ .ctx = s, .get = get, .put = put, .del = del };
 }
 static void store_copy(struct store *to, const struct store *from)
 {
@@ -83,14 +102,22 @@ static void store_copy(struct store *to, const struct store *from)
 
 /* ---- device and vault ---------------------------------------------------------------------------- */
 
-struct side { struct store store; struct kluis_identity me; struct kluis_session *session; };
-struct pair { struct side device, vault; struct kluis_prekey prekeys[4]; struct kluis_bundle bundle; };
+struct side {
+    struct store store;
+    struct kluis_identity me;
+    struct kluis_session *session;
+};
+struct pair {
+    struct side device, vault;
+    struct kluis_prekey prekeys[4];
+    struct kluis_bundle bundle;
+};
 
 static const char DEVICE_NAME[] = "00112233445566778899aabbccddeeff";
 
 static void make(struct pair *p)
 {
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     memset(p, 0, sizeof *p);
     store_open(&p->device.store);
     store_open(&p->vault.store);
@@ -117,20 +144,20 @@ static void unmake(struct pair *p)
 
 static void begin(struct pair *p)
 {
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     assert_int_equal(kluis_session_start(p->device.session, &p->bundle, &err), KLUIS_OK);
 }
 
 static void send(struct side *from, const char *text, struct kluis_buf *out)
 {
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     kluis_buf_clear(out);
-    assert_int_equal(kluis_session_encrypt(from->session, (struct kluis_bytes){(const uint8_t *)text, strlen(text)}, out, &err), KLUIS_OK);
+    assert_int_equal(kluis_session_encrypt(from->session, (struct kluis_bytes){ (const uint8_t *)text, strlen(text) }, out, &err), KLUIS_OK);
 }
 
 static kluis_status receive(struct side *to, const struct kluis_buf *m, const char *want, uint32_t *prekey)
 {
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     uint32_t used = 99;
     KLUIS_AUTO_BUF(plain, MESSAGE_MAX);
     kluis_status rc = kluis_session_decrypt(to->session, kluis_buf_bytes(m), &plain, &used, &err);
@@ -184,7 +211,7 @@ static void messages_go_both_ways_and_the_first_consumes_its_prekey(KLUIS_UNUSED
 static void a_session_outlives_the_process(KLUIS_UNUSED void **state)
 {
     struct pair p;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     KLUIS_AUTO_BUF(m, MESSAGE_MAX);
     make(&p);
     begin(&p);
@@ -221,8 +248,8 @@ static void messages_out_of_order_open_and_replays_are_named(KLUIS_UNUSED void *
     struct pair p;
     struct kluis_buf m[6];
     KLUIS_AUTO_BUF(a, MESSAGE_MAX);
-    static const char *const text[6] = {"0", "1", "2", "3", "4", "5"};
-    static const size_t order[6] = {3, 0, 5, 1, 2, 4};
+    static const char *const text[6] = { "0", "1", "2", "3", "4", "5" };
+    static const size_t order[6] = { 3, 0, 5, 1, 2, 4 };
     make(&p);
     begin(&p);
     for (size_t i = 0; i < 6; i++) { kluis_buf_init(&m[i], MESSAGE_MAX); }
@@ -248,7 +275,7 @@ static void messages_out_of_order_open_and_replays_are_named(KLUIS_UNUSED void *
 static void a_forged_signed_prekey_or_another_identity_starts_nothing(KLUIS_UNUSED void **state)
 {
     struct pair p;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     struct kluis_identity stranger;
     make(&p);
     struct kluis_bundle forged = p.bundle;
@@ -276,7 +303,7 @@ static void a_forged_signed_prekey_or_another_identity_starts_nothing(KLUIS_UNUS
 static void a_device_with_another_identity_than_enrolled_is_refused(KLUIS_UNUSED void **state)
 {
     struct pair p, q;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     KLUIS_AUTO_BUF(m, MESSAGE_MAX);
     make(&p);
     begin(&p);
@@ -290,7 +317,7 @@ static void a_device_with_another_identity_than_enrolled_is_refused(KLUIS_UNUSED
     send(&p.device, "twee", &m);
     assert_int_equal(receive(&p.vault, &m, "twee", NULL), KLUIS_E_REJECT);
     KLUIS_AUTO_BUF(out, MESSAGE_MAX);
-    assert_int_equal(kluis_session_encrypt(p.vault.session, (struct kluis_bytes){(const uint8_t *)"x", 1}, &out, &err), KLUIS_E_REJECT);
+    assert_int_equal(kluis_session_encrypt(p.vault.session, (struct kluis_bytes){ (const uint8_t *)"x", 1 }, &out, &err), KLUIS_E_REJECT);
     assert_int_equal(out.len, 0);
     assert_int_equal(p.vault.store.puts, puts);
     unmake(&q);
@@ -316,11 +343,12 @@ static void cut_and_changed_messages_are_refused_and_leave_the_session_whole(KLU
             unsigned puts = p.vault.store.puts;
             kluis_status rc = receive(&p.vault, &m, "tekst", NULL);
             if (rc == KLUIS_OK) {
-                struct kluis_err err = {0};
+                struct kluis_err err = { 0 };
                 taken++;
                 kluis_session_free(p.vault.session);
                 store_copy(&p.vault.store, &before);
-                assert_int_equal(kluis_session_open(&p.vault.session, &p.vault.store.api, &p.vault.me, DEVICE_NAME, p.device.me.public_key, &err), KLUIS_OK);
+                assert_int_equal(kluis_session_open(&p.vault.session, &p.vault.store.api, &p.vault.me, DEVICE_NAME, p.device.me.public_key, &err),
+                                 KLUIS_OK);
             } else {
                 assert_int_equal(rc, KLUIS_E_REJECT);
                 assert_int_equal(p.vault.store.puts, puts);
@@ -329,8 +357,11 @@ static void cut_and_changed_messages_are_refused_and_leave_the_session_whole(KLU
             m.data[bit / 8] = (uint8_t)(m.data[bit / 8] ^ 1U << bit % 8);
         }
         /* Around the ratchet message a first message carries the sender's registration id, which nothing authenticates and nothing uses. */
-        if (round == 0) { assert_true(taken > 0 && taken <= 24); }
-        else { assert_int_equal(taken, 0); }
+        if (round == 0) {
+            assert_true(taken > 0 && taken <= 24);
+        } else {
+            assert_int_equal(taken, 0);
+        }
         assert_int_equal(refused + taken, n * 8);
         assert_int_equal(receive(&p.vault, &m, "tekst", NULL), KLUIS_OK);
         send(&p.vault, "ok", &m);
@@ -359,7 +390,7 @@ static void a_vault_set_back_cannot_read_until_a_new_session(KLUIS_UNUSED void *
     kluis_session_free(p.vault.session);
     store_copy(&p.vault.store, &backup);
     store_clear(&backup);
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     assert_int_equal(kluis_session_open(&p.vault.session, &p.vault.store.api, &p.vault.me, DEVICE_NAME, p.device.me.public_key, &err), KLUIS_OK);
     for (int i = 0; i < 3; i++) {
         send(&p.device, "heen", &m);
@@ -379,7 +410,7 @@ static void a_device_set_back_is_recognised_and_never_revives_the_older_session(
 {
     struct pair p;
     struct store backup;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     KLUIS_AUTO_BUF(m, MESSAGE_MAX);
     KLUIS_AUTO_BUF(late, MESSAGE_MAX);
     make(&p);
@@ -390,18 +421,18 @@ static void a_device_set_back_is_recognised_and_never_revives_the_older_session(
     send(&p.vault, "terug", &m);
     assert_int_equal(receive(&p.device, &m, "terug", NULL), KLUIS_OK);
     store_copy(&backup, &p.device.store);
-    send(&p.device, "laat", &late);                   /* of the first session, delivered after the second began */
+    send(&p.device, "laat", &late); /* of the first session, delivered after the second began */
     p.bundle.prekey = p.prekeys[1];
     begin(&p);
     send(&p.device, "twee", &m);
     assert_int_equal(receive(&p.vault, &m, "twee", NULL), KLUIS_OK);
     assert_int_equal(receive(&p.vault, &late, "laat", NULL), KLUIS_E_REJECT);
     assert_true(kluis_session_was_older(p.vault.session));
-    send(&p.device, "drie", &m);                      /* and the newer one goes on */
+    send(&p.device, "drie", &m); /* and the newer one goes on */
     assert_int_equal(receive(&p.vault, &m, "drie", NULL), KLUIS_OK);
     assert_false(kluis_session_was_older(p.vault.session));
 
-    kluis_session_free(p.device.session);             /* the device comes back from a copy made before the second session */
+    kluis_session_free(p.device.session); /* the device comes back from a copy made before the second session */
     store_copy(&p.device.store, &backup);
     assert_int_equal(kluis_session_open(&p.device.session, &p.device.store.api, &p.device.me, "vault", p.vault.me.public_key, &err), KLUIS_OK);
     send(&p.device, "oud", &m);
@@ -435,7 +466,7 @@ static void a_replayed_first_message_does_not_push_the_newer_session_aside(KLUIS
 static void a_used_or_unknown_prekey_is_refused(KLUIS_UNUSED void **state)
 {
     struct pair p, q;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     KLUIS_AUTO_BUF(m, MESSAGE_MAX);
     make(&p);
     make(&q);
@@ -456,7 +487,7 @@ static void a_used_or_unknown_prekey_is_refused(KLUIS_UNUSED void **state)
 static void a_failing_store_fails_the_call_with_its_own_error(KLUIS_UNUSED void **state)
 {
     struct pair p;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     KLUIS_AUTO_BUF(m, MESSAGE_MAX);
     make(&p);
     p.device.store.fail_put = KLUIS_E_IO;
@@ -474,7 +505,7 @@ static void a_failing_store_fails_the_call_with_its_own_error(KLUIS_UNUSED void 
     kluis_buf_clear(&m);
     p.device.store.fail_put = KLUIS_E_IO;
     kluis_err_clear(&err);
-    assert_int_equal(kluis_session_encrypt(p.device.session, (struct kluis_bytes){(const uint8_t *)"x", 1}, &m, &err), KLUIS_E_IO);
+    assert_int_equal(kluis_session_encrypt(p.device.session, (struct kluis_bytes){ (const uint8_t *)"x", 1 }, &m, &err), KLUIS_E_IO);
     assert_int_equal(m.len, 0); /* no ciphertext leaves whose state was not kept */
     unmake(&p);
 }
@@ -498,11 +529,11 @@ static void a_damaged_session_record_is_named_as_ours(KLUIS_UNUSED void **state)
 static void without_a_session_nothing_is_sent_or_read(KLUIS_UNUSED void **state)
 {
     struct pair p, q;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     KLUIS_AUTO_BUF(m, MESSAGE_MAX);
     make(&p);
     make(&q);
-    assert_int_equal(kluis_session_encrypt(p.device.session, (struct kluis_bytes){(const uint8_t *)"x", 1}, &m, &err), KLUIS_E_NOTFOUND);
+    assert_int_equal(kluis_session_encrypt(p.device.session, (struct kluis_bytes){ (const uint8_t *)"x", 1 }, &m, &err), KLUIS_E_NOTFOUND);
     begin(&q);
     send(&q.device, "een", &m);
     assert_int_equal(receive(&q.vault, &m, "een", NULL), KLUIS_OK);
@@ -511,8 +542,8 @@ static void without_a_session_nothing_is_sent_or_read(KLUIS_UNUSED void **state)
     static uint8_t large[KLUIS_SESSION_PLAIN_MAX + 1];
     kluis_err_clear(&err);
     kluis_buf_clear(&m);
-    assert_int_equal(kluis_session_encrypt(q.device.session, (struct kluis_bytes){large, sizeof large}, &m, &err), KLUIS_E_LIMIT);
-    assert_int_equal(kluis_session_encrypt(q.device.session, (struct kluis_bytes){large, sizeof large - 1}, &m, &err), KLUIS_OK);
+    assert_int_equal(kluis_session_encrypt(q.device.session, (struct kluis_bytes){ large, sizeof large }, &m, &err), KLUIS_E_LIMIT);
+    assert_int_equal(kluis_session_encrypt(q.device.session, (struct kluis_bytes){ large, sizeof large - 1 }, &m, &err), KLUIS_OK);
     uint32_t used;
     KLUIS_AUTO_BUF(plain, MESSAGE_MAX);
     assert_int_equal(kluis_session_decrypt(q.vault.session, kluis_buf_bytes(&m), &plain, &used, &err), KLUIS_OK);
@@ -523,7 +554,7 @@ static void without_a_session_nothing_is_sent_or_read(KLUIS_UNUSED void **state)
 
 static int start(KLUIS_UNUSED void **state)
 {
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     return kluis_base_init(&err) == KLUIS_OK ? 0 : -1;
 }
 

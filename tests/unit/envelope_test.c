@@ -33,15 +33,18 @@ static uint8_t *pattern(size_t n)
 
 static kluis_status encrypt(const uint8_t *p, size_t n, size_t stated, struct kluis_buf *out, uint8_t sha[32])
 {
-    struct kluis_err err = {0};
-    struct kluis_input_mem mem = {.data = {p, n}};
+    struct kluis_err err = { 0 };
+    struct kluis_input_mem mem = { .data = { p, n } };
     struct kluis_input in = kluis_input_from_mem(&mem);
-    struct kluis_output to = {.ctx = out, .write = to_buf};
+    struct kluis_output to = { .ctx = out, .write = to_buf };
     return kluis_content_encrypt(KEY, &in, stated, &to, sha, &err);
 }
 
 /* An input that gives at most `most` bytes at a time. */
-struct drip { struct kluis_bytes data; size_t at, most; };
+struct drip {
+    struct kluis_bytes data;
+    size_t at, most;
+};
 static ssize_t drip_read(void *ctx, void *p, size_t n, KLUIS_UNUSED struct kluis_err *err)
 {
     struct drip *d = ctx;
@@ -56,9 +59,9 @@ static ssize_t drip_read(void *ctx, void *p, size_t n, KLUIS_UNUSED struct kluis
 /* Everything readable, in pieces of `piece`; how it ended. */
 static kluis_status decrypt(const uint8_t key[32], const uint8_t *p, size_t n, size_t most, size_t piece, struct kluis_buf *out, uint64_t *length)
 {
-    struct kluis_err err = {0};
-    struct drip d = {.data = {p, n}, .most = most};
-    struct kluis_input in = {.ctx = &d, .read = drip_read};
+    struct kluis_err err = { 0 };
+    struct drip d = { .data = { p, n }, .most = most };
+    struct kluis_input in = { .ctx = &d, .read = drip_read };
     struct kluis_content_reader *r = NULL;
     uint8_t *part = kluis_malloc(piece);
     assert_non_null(part);
@@ -68,7 +71,11 @@ static kluis_status decrypt(const uint8_t key[32], const uint8_t *p, size_t n, s
         struct kluis_input plain = kluis_content_input(r);
         for (;;) {
             ssize_t got = plain.read(plain.ctx, part, piece, &err);
-            if (got < 0) { rc = err.code; assert_int_equal(plain.read(plain.ctx, part, piece, &err), -1); break; }
+            if (got < 0) {
+                rc = err.code;
+                assert_int_equal(plain.read(plain.ctx, part, piece, &err), -1);
+                break;
+            }
             if (got == 0) { break; }
             kluis_buf_add(out, part, (size_t)got);
         }
@@ -83,7 +90,7 @@ static kluis_status decrypt(const uint8_t key[32], const uint8_t *p, size_t n, s
 static void content_comes_back_for_every_awkward_length(KLUIS_UNUSED void **state)
 {
     const size_t C = KLUIS_CONTENT_CHUNK;
-    const size_t lengths[] = {0, 1, 7, 8, 9, 100, C - 9, C - 8, C - 7, C, C + 1, 2 * C - 8, 2 * C, 16 * C - 8, 17 * C, 33 * C + 5};
+    const size_t lengths[] = { 0, 1, 7, 8, 9, 100, C - 9, C - 8, C - 7, C, C + 1, 2 * C - 8, 2 * C, 16 * C - 8, 17 * C, 33 * C + 5 };
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         size_t n = lengths[i];
         uint8_t *p = pattern(n), sha[32], want[32];
@@ -108,9 +115,20 @@ static void content_comes_back_for_every_awkward_length(KLUIS_UNUSED void **stat
 static void padded_lengths_follow_padme(KLUIS_UNUSED void **state)
 {
     /* Computed by hand from the definition: L = 8 + n, E = floor(log2 L), S = floor(log2 E) + 1, low E-S bits up. */
-    static const struct { uint64_t n, want; } t[] = {
-        {0, 8}, {1, 10}, {2, 10}, {8, 16}, {9, 18}, {92, 104}, {1000, 1024}, {16376, 16384}, {16377, 17408}, {999992, 1015808},
-        {(UINT64_C(1) << 30) - 8, UINT64_C(1) << 30}, {(UINT64_C(1) << 30) - 7, (UINT64_C(1) << 30) + (UINT64_C(1) << 25)}};
+    static const struct {
+        uint64_t n, want;
+    } t[] = { { 0, 8 },
+              { 1, 10 },
+              { 2, 10 },
+              { 8, 16 },
+              { 9, 18 },
+              { 92, 104 },
+              { 1000, 1024 },
+              { 16376, 16384 },
+              { 16377, 17408 },
+              { 999992, 1015808 },
+              { (UINT64_C(1) << 30) - 8, UINT64_C(1) << 30 },
+              { (UINT64_C(1) << 30) - 7, (UINT64_C(1) << 30) + (UINT64_C(1) << 25) } };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) { assert_int_equal(kluis_content_padded(t[i].n), t[i].want); }
     assert_int_equal(kluis_content_padded((UINT64_C(1) << 50) + 1), 0);
     assert_int_equal(kluis_content_cipher_length(UINT64_MAX), 0);
@@ -126,10 +144,16 @@ static void ciphertext_is_what_the_c2sp_specification_says(KLUIS_UNUSED void **s
     assert_int_equal(encrypt(p, 40000, 40000, &sealed, sha), KLUIS_OK);
     for (uint8_t i = 0; i < 3; i++) {
         size_t n = 0;
-        if (i > 0) { memcpy(block, okm + 32 * (i - 1), 32); n = 32; }
-        memcpy(block + n, info, sizeof info); n += sizeof info;
-        memcpy(block + n, sealed.data, 24); n += 24;
-        memcpy(block + n, context, sizeof context - 1); n += sizeof context - 1;
+        if (i > 0) {
+            memcpy(block, okm + 32 * (i - 1), 32);
+            n = 32;
+        }
+        memcpy(block + n, info, sizeof info);
+        n += sizeof info;
+        memcpy(block + n, sealed.data, 24);
+        n += 24;
+        memcpy(block + n, context, sizeof context - 1);
+        n += sizeof context - 1;
         block[n++] = (uint8_t)(i + 1);
         gcry_mac_hd_t mac;
         size_t len = 32;
@@ -157,7 +181,7 @@ static void ciphertext_is_what_the_c2sp_specification_says(KLUIS_UNUSED void **s
         at += n + 16;
         plain_at += n;
     }
-    static const uint8_t length[8] = {0, 0, 0, 0, 0, 0, 0x9c, 0x40};
+    static const uint8_t length[8] = { 0, 0, 0, 0, 0, 0, 0x9c, 0x40 };
     assert_int_equal(plain_at, kluis_content_padded(40000));
     assert_memory_equal(whole, length, 8);
     assert_memory_equal(whole + 8, p, 40000);
@@ -242,13 +266,19 @@ static void extension_reordering_and_another_key_are_refused(KLUIS_UNUSED void *
 /* Seals a chosen plaintext under the right key, as a sender who cheats with length or padding could. */
 static void forge(const uint8_t *plain, size_t n, struct kluis_buf *out)
 {
-    static const char info[] = "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" "000000000000000000000000" "chatkluis-content-v1";
+    static const char info[] = "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
+                               "000000000000000000000000"
+                               "chatkluis-content-v1";
     uint8_t okm[96], block[200];
     for (uint8_t i = 0; i < 3; i++) {
-        struct kluis_err err = {0};
+        struct kluis_err err = { 0 };
         size_t k = 0;
-        if (i > 0) { memcpy(block, okm + 32 * (i - 1), 32); k = 32; }
-        memcpy(block + k, info, sizeof info - 1); k += sizeof info - 1;
+        if (i > 0) {
+            memcpy(block, okm + 32 * (i - 1), 32);
+            k = 32;
+        }
+        memcpy(block + k, info, sizeof info - 1);
+        k += sizeof info - 1;
         block[k++] = (uint8_t)(i + 1);
         assert_int_equal(kluis_hmac_sha256(KEY, 32, block, k, okm + 32 * i, &err), KLUIS_OK);
     }
@@ -272,27 +302,27 @@ static void a_sender_with_the_key_cannot_lie_about_length_or_padding(KLUIS_UNUSE
 {
     KLUIS_AUTO_BUF(sealed, BIG);
     KLUIS_AUTO_BUF(back, BIG);
-    uint8_t plain[64] = {0, 0, 0, 0, 0, 0, 0, 3, 'a', 'b', 'c'};
+    uint8_t plain[64] = { 0, 0, 0, 0, 0, 0, 0, 3, 'a', 'b', 'c' };
     size_t right = (size_t)kluis_content_padded(3);
     forge(plain, right, &sealed);
     assert_int_equal(decrypt(KEY, sealed.data, sealed.len, BIG, 64, &back, NULL), KLUIS_OK); /* the control */
     assert_memory_equal(back.data, "abc", 3);
     kluis_buf_clear(&back);
-    forge(plain, right + 1, &sealed);                       /* too much padding */
+    forge(plain, right + 1, &sealed); /* too much padding */
     assert_int_equal(decrypt(KEY, sealed.data, sealed.len, BIG, 64, &back, NULL), KLUIS_E_REJECT);
-    forge(plain, right - 1, &sealed);                       /* too little */
+    forge(plain, right - 1, &sealed); /* too little */
     assert_int_equal(decrypt(KEY, sealed.data, sealed.len, BIG, 64, &back, NULL), KLUIS_E_REJECT);
-    plain[right - 1] = 1;                                   /* padding that carries something */
+    plain[right - 1] = 1; /* padding that carries something */
     forge(plain, right, &sealed);
     assert_int_equal(decrypt(KEY, sealed.data, sealed.len, BIG, 64, &back, NULL), KLUIS_E_REJECT);
     plain[right - 1] = 0;
-    plain[7] = 60;                                          /* more than there is */
+    plain[7] = 60; /* more than there is */
     forge(plain, right, &sealed);
     assert_int_equal(decrypt(KEY, sealed.data, sealed.len, BIG, 64, &back, NULL), KLUIS_E_REJECT);
-    plain[0] = 0xff;                                        /* absurd */
+    plain[0] = 0xff; /* absurd */
     forge(plain, right, &sealed);
     assert_int_equal(decrypt(KEY, sealed.data, sealed.len, BIG, 64, &back, NULL), KLUIS_E_REJECT);
-    forge(plain, 5, &sealed);                               /* no length at all */
+    forge(plain, 5, &sealed); /* no length at all */
     assert_int_equal(decrypt(KEY, sealed.data, sealed.len, BIG, 64, &back, NULL), KLUIS_E_REJECT);
     forge(plain, 0, &sealed);
     assert_int_equal(decrypt(KEY, sealed.data, sealed.len, BIG, 64, &back, NULL), KLUIS_E_REJECT);
@@ -324,8 +354,11 @@ static void two_encryptions_of_the_same_share_nothing(KLUIS_UNUSED void **state)
 
 static struct kluis_code sample_code(void)
 {
-    struct kluis_code c = {{0}, {0}};
-    for (uint8_t i = 0; i < 16; i++) { c.secret[i] = (uint8_t)(i * 17); c.root[i] = (uint8_t)(255 - i * 3); }
+    struct kluis_code c = { { 0 }, { 0 } };
+    for (uint8_t i = 0; i < 16; i++) {
+        c.secret[i] = (uint8_t)(i * 17);
+        c.root[i] = (uint8_t)(255 - i * 3);
+    }
     return c;
 }
 
@@ -333,7 +366,7 @@ static void code_is_written_in_eight_groups_and_read_back(KLUIS_UNUSED void **st
 {
     struct kluis_code c = sample_code(), back;
     char text[KLUIS_CODE_TEXT];
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     kluis_code_write(&c, text);
     assert_int_equal(strlen(text), 63);
     for (size_t i = 0; i < 63; i++) { assert_int_equal(text[i] == '-', i % 8 == 7); }
@@ -346,7 +379,7 @@ static void code_is_written_in_eight_groups_and_read_back(KLUIS_UNUSED void **st
         loose[n++] = ch == '-' ? ' ' : ch >= 'a' ? (char)(ch - 32) : ch;
     }
     loose[n++] = '\n';
-    assert_int_equal(kluis_code_read((struct kluis_str){loose, n}, &back, &err), KLUIS_OK);
+    assert_int_equal(kluis_code_read((struct kluis_str){ loose, n }, &back, &err), KLUIS_OK);
     assert_memory_equal(&back, &c, sizeof c);
 }
 
@@ -363,7 +396,7 @@ static void every_single_wrong_letter_of_a_code_is_refused(KLUIS_UNUSED void **s
         for (const char *a = alphabet; *a != '\0'; a++) {
             if (*a == right) { continue; }
             text[i] = *a;
-            struct kluis_err err = {0};
+            struct kluis_err err = { 0 };
             assert_int_equal(kluis_code_read(kluis_str_of(text), &back, &err), KLUIS_E_REJECT);
             for (size_t k = 0; k < sizeof back; k++) { assert_int_equal(((uint8_t *)&back)[k], 0); }
             tried++;
@@ -379,34 +412,35 @@ static void codes_of_other_length_or_letters_are_refused(KLUIS_UNUSED void **sta
     char text[KLUIS_CODE_TEXT + 2];
     kluis_code_write(&c, text);
     for (size_t n = 0; n < 63; n++) {
-        struct kluis_err err = {0};
-        assert_int_equal(kluis_code_read((struct kluis_str){text, n}, &back, &err), KLUIS_E_REJECT);
+        struct kluis_err err = { 0 };
+        assert_int_equal(kluis_code_read((struct kluis_str){ text, n }, &back, &err), KLUIS_E_REJECT);
     }
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     text[63] = 'a';
-    assert_int_equal(kluis_code_read((struct kluis_str){text, 64}, &back, &err), KLUIS_E_REJECT);
+    assert_int_equal(kluis_code_read((struct kluis_str){ text, 64 }, &back, &err), KLUIS_E_REJECT);
     static const char wrong[] = "0189=+_/.\xc3";
     for (size_t i = 0; i < sizeof wrong - 1; i++) {
-        struct kluis_err e = {0};
+        struct kluis_err e = { 0 };
         text[5] = wrong[i];
-        assert_int_equal(kluis_code_read((struct kluis_str){text, 63}, &back, &e), KLUIS_E_REJECT);
+        assert_int_equal(kluis_code_read((struct kluis_str){ text, 63 }, &back, &e), KLUIS_E_REJECT);
     }
-    assert_int_equal(kluis_code_read((struct kluis_str){NULL, 0}, &back, &err), KLUIS_E_REJECT);
+    assert_int_equal(kluis_code_read((struct kluis_str){ NULL, 0 }, &back, &err), KLUIS_E_REJECT);
 }
 
 static void keys_of_a_code_are_three_different_hkdf_outputs(KLUIS_UNUSED void **state)
 {
     struct kluis_code c = sample_code();
     struct kluis_code_keys k, again;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     assert_int_equal(kluis_code_derive(c.secret, &k, &err), KLUIS_OK);
     assert_int_equal(kluis_code_derive(c.secret, &again, &err), KLUIS_OK);
     assert_memory_equal(&k, &again, sizeof k);
     assert_memory_not_equal(k.request, k.reply, 32);
     assert_memory_not_equal(k.request, k.id, 16);
     uint8_t want[32];
-    assert_int_equal(kluis_hkdf_sha256((struct kluis_bytes){c.secret, 16}, (struct kluis_bytes){NULL, 0},
-                                       (struct kluis_bytes){(const uint8_t *)"chatkluis-code-reply-v1", 23}, want, 32, &err), KLUIS_OK);
+    assert_int_equal(kluis_hkdf_sha256((struct kluis_bytes){ c.secret, 16 }, (struct kluis_bytes){ NULL, 0 },
+                                       (struct kluis_bytes){ (const uint8_t *)"chatkluis-code-reply-v1", 23 }, want, 32, &err),
+                     KLUIS_OK);
     assert_memory_equal(k.reply, want, 32);
     c.secret[0] ^= 1;
     assert_int_equal(kluis_code_derive(c.secret, &again, &err), KLUIS_OK);
@@ -419,12 +453,24 @@ static void nonce_text(const uint8_t bytes[32], char out[44]) { (void)kluis_base
 
 static void nonces_that_could_be_signed_attributes_are_refused(KLUIS_UNUSED void **state)
 {
-    uint8_t b[32] = {0x31, 30};
+    uint8_t b[32] = { 0x31, 30 };
     char text[44];
-    static const struct { uint8_t head[5]; bool ok; } t[] = {
-        {{0x31, 30}, false}, {{0x30, 30}, false}, {{0x31, 0x81, 29}, false}, {{0x31, 0x82, 0, 28}, false}, {{0x31, 0x83, 0, 0, 27}, false},
-        {{0x31, 0x80}, false}, {{0x31, 29}, true}, {{0x31, 31}, true}, {{0x31, 0x81, 30}, true}, {{0x31, 0x82, 1, 28}, true}, {{0x31, 0xff}, true},
-        {{0x32, 30}, true}, {{0x00, 30}, true}};
+    static const struct {
+        uint8_t head[5];
+        bool ok;
+    } t[] = { { { 0x31, 30 }, false },
+              { { 0x30, 30 }, false },
+              { { 0x31, 0x81, 29 }, false },
+              { { 0x31, 0x82, 0, 28 }, false },
+              { { 0x31, 0x83, 0, 0, 27 }, false },
+              { { 0x31, 0x80 }, false },
+              { { 0x31, 29 }, true },
+              { { 0x31, 31 }, true },
+              { { 0x31, 0x81, 30 }, true },
+              { { 0x31, 0x82, 1, 28 }, true },
+              { { 0x31, 0xff }, true },
+              { { 0x32, 30 }, true },
+              { { 0x00, 30 }, true } };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         memset(b, 0, sizeof b);
         memcpy(b, t[i].head, 5);
@@ -435,8 +481,8 @@ static void nonces_that_could_be_signed_attributes_are_refused(KLUIS_UNUSED void
     nonce_text(b, text);
     assert_int_equal(strlen(text), 43);
     assert_true(kluis_nonce_ok(kluis_str_of(text)));
-    assert_false(kluis_nonce_ok((struct kluis_str){text, 42}));
-    assert_false(kluis_nonce_ok((struct kluis_str){NULL, 0}));
+    assert_false(kluis_nonce_ok((struct kluis_str){ text, 42 }));
+    assert_false(kluis_nonce_ok((struct kluis_str){ NULL, 0 }));
     text[42] = '_'; /* stray bits in the last letter */
     assert_false(kluis_nonce_ok(kluis_str_of(text)));
     text[42] = '=';
@@ -451,14 +497,14 @@ static void nonces_that_could_be_signed_attributes_are_refused(KLUIS_UNUSED void
 static void login_message_is_prefix_and_wire_fields(KLUIS_UNUSED void **state)
 {
     KLUIS_AUTO_BUF(m, 4096);
-    struct kluis_err err = {0};
-    uint8_t body[32], bytes[32] = {1}, seen[32];
+    struct kluis_err err = { 0 };
+    uint8_t body[32], bytes[32] = { 1 }, seen[32];
     char nonce[44];
     memset(body, 0xbb, 32);
     nonce_text(bytes, nonce);
     assert_int_equal(kluis_login_message("poort.example:8443", "PUT", "/v1/upload/00?offset=0", body, nonce, 1700000000, &m, &err), KLUIS_OK);
     assert_memory_equal(m.data, "chatkluis-login-v1", 19);
-    struct kluis_wire w = kluis_wire_open((struct kluis_bytes){m.data + 19, m.len - 19});
+    struct kluis_wire w = kluis_wire_open((struct kluis_bytes){ m.data + 19, m.len - 19 });
     struct kluis_bytes f = kluis_wire_get(&w, 100);
     assert_int_equal(f.len, 18);
     assert_memory_equal(f.ptr, "poort.example:8443", 18);
@@ -484,7 +530,7 @@ static void login_message_is_prefix_and_wire_fields(KLUIS_UNUSED void **state)
 
 static struct kluis_delivery sample_delivery(void)
 {
-    struct kluis_delivery d = {.sequence = 7, .length = 123456};
+    struct kluis_delivery d = { .sequence = 7, .length = 123456 };
     memset(d.package, 1, 32);
     memset(d.previous, 2, 32);
     memset(d.key, 3, 32);
@@ -496,21 +542,23 @@ static struct kluis_delivery sample_delivery(void)
 static kluis_status read_as_delivery(struct kluis_bytes b)
 {
     struct kluis_delivery d;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     kluis_status rc = kluis_delivery_read(b, &d, &err);
-    if (rc != KLUIS_OK) { for (size_t i = 0; i < sizeof d; i++) { assert_int_equal(((uint8_t *)&d)[i], 0); } }
+    if (rc != KLUIS_OK) {
+        for (size_t i = 0; i < sizeof d; i++) { assert_int_equal(((uint8_t *)&d)[i], 0); }
+    }
     return rc;
 }
 static kluis_status read_as_answer(struct kluis_bytes b)
 {
     struct kluis_answer a;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     return kluis_answer_read(b, &a, &err);
 }
 static kluis_status read_as_bundle(struct kluis_bytes b)
 {
     struct kluis_bundle u;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     return kluis_bundle_read(b, &u, &err);
 }
 
@@ -518,7 +566,7 @@ static kluis_status read_as_bundle(struct kluis_bytes b)
 static void strict(struct kluis_buf *m, kluis_status (*read)(struct kluis_bytes))
 {
     assert_int_equal(read(kluis_buf_bytes(m)), KLUIS_OK);
-    for (size_t n = 0; n < m->len; n++) { assert_int_equal(read((struct kluis_bytes){m->data, n}), KLUIS_E_REJECT); }
+    for (size_t n = 0; n < m->len; n++) { assert_int_equal(read((struct kluis_bytes){ m->data, n }), KLUIS_E_REJECT); }
     size_t at = 0, fields = 0;
     while (at < m->len) {
         size_t len = (size_t)m->data[at] << 24 | (size_t)m->data[at + 1] << 16 | (size_t)m->data[at + 2] << 8 | m->data[at + 3];
@@ -540,7 +588,7 @@ static void strict(struct kluis_buf *m, kluis_status (*read)(struct kluis_bytes)
 static void delivery_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
 {
     KLUIS_AUTO_BUF(m, 4096);
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     struct kluis_delivery d = sample_delivery(), back;
     assert_int_equal(kluis_delivery_write(&d, &m, &err), KLUIS_OK);
     assert_int_equal(kluis_delivery_read(kluis_buf_bytes(&m), &back, &err), KLUIS_OK);
@@ -564,8 +612,8 @@ static void answer_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
 {
     for (int kind = KLUIS_ANSWER_RECEIPT; kind <= KLUIS_ANSWER_REGIME; kind++) {
         KLUIS_AUTO_BUF(m, 4096);
-        struct kluis_err err = {0};
-        struct kluis_answer a = {.kind = (enum kluis_answer_kind)kind, .body = {(const uint8_t *)"body", 4}}, back;
+        struct kluis_err err = { 0 };
+        struct kluis_answer a = { .kind = (enum kluis_answer_kind)kind, .body = { (const uint8_t *)"body", 4 } }, back;
         memset(a.package, 9, 32);
         assert_int_equal(kluis_answer_write(&a, &m, &err), KLUIS_OK);
         assert_int_equal(kluis_answer_read(kluis_buf_bytes(&m), &back, &err), KLUIS_OK);
@@ -576,22 +624,22 @@ static void answer_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
         strict(&m, read_as_answer);
     }
     KLUIS_AUTO_BUF(m, 4096);
-    struct kluis_err err = {0};
-    uint8_t zero[32] = {0};
+    struct kluis_err err = { 0 };
+    uint8_t zero[32] = { 0 };
     kluis_wire_label(&m, "chatkluis-answer-v1");
     kluis_wire_u32(&m, 7);
     kluis_wire_field(&m, zero, 32);
     kluis_wire_field(&m, zero, 0);
     assert_int_equal(read_as_answer(kluis_buf_bytes(&m)), KLUIS_E_REJECT);
-    struct kluis_answer wrong = {.kind = (enum kluis_answer_kind)0};
+    struct kluis_answer wrong = { .kind = (enum kluis_answer_kind)0 };
     assert_int_equal(kluis_answer_write(&wrong, &m, &err), KLUIS_E_BUG);
 }
 
 static void bundle_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
 {
     KLUIS_AUTO_BUF(m, 4096);
-    struct kluis_err err = {0};
-    struct kluis_bundle b = {.registration_id = 77, .epoch = 3, .expires_us = 1800000000LL * 1000000, .signed_prekey = {.id = 12}}, back;
+    struct kluis_err err = { 0 };
+    struct kluis_bundle b = { .registration_id = 77, .epoch = 3, .expires_us = 1800000000LL * 1000000, .signed_prekey = { .id = 12 } }, back;
     memset(b.identity, 1, 33);
     memset(b.signed_prekey.public_key, 2, 33);
     memset(b.signed_prekey.signature, 3, 64);
@@ -614,7 +662,7 @@ static void bundle_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
 
 static int start(KLUIS_UNUSED void **state)
 {
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     return kluis_base_init(&err) == KLUIS_OK ? 0 : -1;
 }
 

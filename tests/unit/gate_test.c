@@ -19,7 +19,11 @@
 static void every_route_of_the_protocol_is_known(void **state)
 {
     (void)state;
-    static const struct { const char *method, *uri; enum gate_action action; enum gate_who who; } GOOD[] = {
+    static const struct {
+        const char *method, *uri;
+        enum gate_action action;
+        enum gate_who who;
+    } GOOD[] = {
         { "GET", "/v1/nonce", GATE_NONCE, GATE_ANYONE },
         { "GET", "/v1/health", GATE_HEALTH, GATE_ANYONE },
         { "POST", "/v1/enrol", GATE_ENROL, GATE_ANYONE },
@@ -91,23 +95,64 @@ static void ids_and_numbers_come_out_as_they_went_in(void **state)
 static void whatever_is_not_exactly_a_route_is_refused(void **state)
 {
     (void)state;
-    static const struct { const char *method, *uri; int status; } BAD[] = {
-        { "GET", "", 404 }, { "GET", "/", 404 }, { "GET", "v1/nonce", 404 }, { "GET", "/v1/nonce/", 404 }, { "GET", "//v1/nonce", 404 },
-        { "GET", "/v1/../v1/nonce", 404 }, { "GET", "/v1/%6eonce", 404 }, { "GET", "/V1/nonce", 404 }, { "GET", "http://x/v1/nonce", 404 },
-        { "GET", "/v1/nonce#a", 404 }, { "GET", "/v1/nonce?", 400 }, { "GET", "/v1/nonce?a=b", 400 }, { "POST", "/v1/nonce", 405 }, { "get", "/v1/nonce", 405 },
-        { "GET", "/v1/upload/" ID "0", 404 }, { "GET", "/v1/upload/0011", 404 }, { "GET", "/v1/upload/00112233445566778899AABBCCDDEEFF", 404 },
-        { "GET", "/v1/upload/" ID "/", 404 }, { "PUT", "/v1/upload/" ID, 400 }, { "PUT", "/v1/upload/" ID "?offset=0", 400 },
-        { "PUT", "/v1/upload/" ID "?offset=0&length=0", 400 }, { "PUT", "/v1/upload/" ID "?offset=00&length=1", 400 },
-        { "PUT", "/v1/upload/" ID "?offset=+0&length=1", 400 }, { "PUT", "/v1/upload/" ID "?offset=-1&length=1", 400 },
-        { "PUT", "/v1/upload/" ID "?offset=0&length=9223372036854775808", 400 }, { "PUT", "/v1/upload/" ID "?offset=0&length=99999999999999999999", 400 },
-        { "PUT", "/v1/upload/" ID "?offset=0&length=1&offset=0", 400 }, { "PUT", "/v1/upload/" ID "?offset=0&length=1&", 400 },
-        { "PUT", "/v1/upload/" ID "?offset=0&&length=1", 400 }, { "PUT", "/v1/upload/" ID "?offset=0&length=1&x=1", 400 },
-        { "PUT", "/v1/upload/" ID "?offset&length=1", 400 }, { "PUT", "/v1/upload/" ID "?offset=&length=1", 400 },
-        { "GET", "/v1/inbox?wait=26", 400 }, { "GET", "/v1/inbox?wait=1?wait=1", 400 }, { "DELETE", "/v1/inbox/", 404 }, { "POST", "/v1/message/" ID "?upload=12", 400 },
-        { "GET", "/tile/8/000", 404 }, { "GET", "/tile/00/000", 404 }, { "GET", "/tile/0/0", 404 }, { "GET", "/tile/0/x000/001", 404 }, { "GET", "/tile/0/001/002", 404 },
-        { "GET", "/tile/0/x001", 404 }, { "GET", "/tile/0/000.p/256", 404 }, { "GET", "/tile/0/000.p/0", 404 }, { "GET", "/tile/0/000.p/", 404 },
-        { "GET", "/tile/0/000.p/1.p/1", 404 }, { "GET", "/tile/0/000/", 404 }, { "GET", "/tile/0", 404 }, { "GET", "/tile/0/", 404 }, { "GET", "/tile/entries/", 404 },
-        { "GET", "/tile/0/x001/x001/x001/x001/x001/x001/001", 404 }, { "GET", "/vault/v1/next", 400 }, { "GET", "/vault/v1/device/" ID, 405 }, { "PUT", "/vault/v1/device/vault", 404 },
+    static const struct {
+        const char *method, *uri;
+        int status;
+    } BAD[] = {
+        { "GET", "", 404 },
+        { "GET", "/", 404 },
+        { "GET", "v1/nonce", 404 },
+        { "GET", "/v1/nonce/", 404 },
+        { "GET", "//v1/nonce", 404 },
+        { "GET", "/v1/../v1/nonce", 404 },
+        { "GET", "/v1/%6eonce", 404 },
+        { "GET", "/V1/nonce", 404 },
+        { "GET", "http://x/v1/nonce", 404 },
+        { "GET", "/v1/nonce#a", 404 },
+        { "GET", "/v1/nonce?", 400 },
+        { "GET", "/v1/nonce?a=b", 400 },
+        { "POST", "/v1/nonce", 405 },
+        { "get", "/v1/nonce", 405 },
+        { "GET", "/v1/upload/" ID "0", 404 },
+        { "GET", "/v1/upload/0011", 404 },
+        { "GET", "/v1/upload/00112233445566778899AABBCCDDEEFF", 404 },
+        { "GET", "/v1/upload/" ID "/", 404 },
+        { "PUT", "/v1/upload/" ID, 400 },
+        { "PUT", "/v1/upload/" ID "?offset=0", 400 },
+        { "PUT", "/v1/upload/" ID "?offset=0&length=0", 400 },
+        { "PUT", "/v1/upload/" ID "?offset=00&length=1", 400 },
+        { "PUT", "/v1/upload/" ID "?offset=+0&length=1", 400 },
+        { "PUT", "/v1/upload/" ID "?offset=-1&length=1", 400 },
+        { "PUT", "/v1/upload/" ID "?offset=0&length=9223372036854775808", 400 },
+        { "PUT", "/v1/upload/" ID "?offset=0&length=99999999999999999999", 400 },
+        { "PUT", "/v1/upload/" ID "?offset=0&length=1&offset=0", 400 },
+        { "PUT", "/v1/upload/" ID "?offset=0&length=1&", 400 },
+        { "PUT", "/v1/upload/" ID "?offset=0&&length=1", 400 },
+        { "PUT", "/v1/upload/" ID "?offset=0&length=1&x=1", 400 },
+        { "PUT", "/v1/upload/" ID "?offset&length=1", 400 },
+        { "PUT", "/v1/upload/" ID "?offset=&length=1", 400 },
+        { "GET", "/v1/inbox?wait=26", 400 },
+        { "GET", "/v1/inbox?wait=1?wait=1", 400 },
+        { "DELETE", "/v1/inbox/", 404 },
+        { "POST", "/v1/message/" ID "?upload=12", 400 },
+        { "GET", "/tile/8/000", 404 },
+        { "GET", "/tile/00/000", 404 },
+        { "GET", "/tile/0/0", 404 },
+        { "GET", "/tile/0/x000/001", 404 },
+        { "GET", "/tile/0/001/002", 404 },
+        { "GET", "/tile/0/x001", 404 },
+        { "GET", "/tile/0/000.p/256", 404 },
+        { "GET", "/tile/0/000.p/0", 404 },
+        { "GET", "/tile/0/000.p/", 404 },
+        { "GET", "/tile/0/000.p/1.p/1", 404 },
+        { "GET", "/tile/0/000/", 404 },
+        { "GET", "/tile/0", 404 },
+        { "GET", "/tile/0/", 404 },
+        { "GET", "/tile/entries/", 404 },
+        { "GET", "/tile/0/x001/x001/x001/x001/x001/x001/001", 404 },
+        { "GET", "/vault/v1/next", 400 },
+        { "GET", "/vault/v1/device/" ID, 405 },
+        { "PUT", "/vault/v1/device/vault", 404 },
     };
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
         struct gate_route r;
@@ -125,8 +170,8 @@ static void whatever_is_not_exactly_a_route_is_refused(void **state)
 static void no_truncation_and_no_changed_byte_reads_past_the_line(void **state)
 {
     (void)state;
-    static const char *const LINES[] = { "/v1/upload/" ID "?offset=12&length=345", "/tile/0/x001/x234/067.p/8", "/tile/entries/x001/067.p/200", "/v1/message/" ID "?upload=" ID2,
-        "/vault/v1/next?after=1&wait=2" };
+    static const char *const LINES[] = { "/v1/upload/" ID "?offset=12&length=345", "/tile/0/x001/x234/067.p/8", "/tile/entries/x001/067.p/200",
+                                         "/v1/message/" ID "?upload=" ID2, "/vault/v1/next?after=1&wait=2" };
     size_t tried = 0;
     for (size_t l = 0; l < sizeof LINES / sizeof LINES[0]; l++) {
         size_t n = strlen(LINES[l]);
@@ -161,7 +206,8 @@ static void a_range_lies_within_the_upload(void **state)
     assert_true(from == 3 && count == 1);
     assert_true(gate_range_read("bytes=0-99", 10, &from, &count));
     assert_true(from == 0 && count == 10);
-    static const char *const BAD[] = { "", "bytes", "bytes=", "bytes=-", "bytes=-5", "bytes=10-", "bytes=5-4", "bytes=0-1,3-4", "bytes=a-b", "bytes=1", "items=0-1", "bytes= 0-1", "bytes=0-1 " };
+    static const char *const BAD[] = { "",          "bytes",   "bytes=",    "bytes=-",    "bytes=-5",  "bytes=10-", "bytes=5-4", "bytes=0-1,3-4",
+                                       "bytes=a-b", "bytes=1", "items=0-1", "bytes= 0-1", "bytes=0-1 " };
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) { assert_false(gate_range_read(BAD[i], 10, &from, &count)); }
     assert_false(gate_range_read("bytes=0-", 0, &from, &count));
 }
@@ -290,7 +336,9 @@ static void a_der_sequence_is_whole_and_alone(void **state)
             kluis_free(exact);
         }
     }
-    static const uint8_t bad[][4] = { { 0x30, 0x80, 0, 0 }, { 0x30, 0x81, 0x01, 0 }, { 0x30, 0x82, 0, 0 }, { 0x30, 0x85, 1, 1 }, { 0x31, 0x02, 0, 0 } };
+    static const uint8_t bad[][4] = {
+        { 0x30, 0x80, 0, 0 }, { 0x30, 0x81, 0x01, 0 }, { 0x30, 0x82, 0, 0 }, { 0x30, 0x85, 1, 1 }, { 0x31, 0x02, 0, 0 }
+    };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) { assert_false(gate_der_sequence((struct kluis_bytes){ bad[i], 4 })); }
 }
 
@@ -318,8 +366,11 @@ static void gate_json_is_read_strictly(void **state)
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
     struct gate_config c;
     struct kluis_err err = { 0 };
-    assert_int_equal(config_of("{" MUST ",\"listen\":\"127.0.0.1:1\",\"name\":\"gate:1\",\"time_authorities\":[\"http://a/\",\"https://b/\"],\"disk_reserve\":5,"
-                               "\"limits\":{\"queue\":7,\"upload_bytes\":8589934592}}\n", arena, &c, &err), KLUIS_OK);
+    assert_int_equal(
+        config_of("{" MUST ",\"listen\":\"127.0.0.1:1\",\"name\":\"gate:1\",\"time_authorities\":[\"http://a/\",\"https://b/\"],\"disk_reserve\":5,"
+                  "\"limits\":{\"queue\":7,\"upload_bytes\":8589934592}}\n",
+                  arena, &c, &err),
+        KLUIS_OK);
     assert_string_equal(c.listen, "127.0.0.1:1");
     assert_string_equal(c.name, "gate:1");
     assert_int_equal(c.n_tsa, 2);
@@ -332,9 +383,23 @@ static void gate_json_is_read_strictly(void **state)
     assert_int_equal(c.vault_spki.len, 3);
     assert_int_equal(config_of("{" MUST "}", arena, &c, &err), KLUIS_OK);
     assert_null(c.listen);
-    static const char *const BAD[] = { "", "{", "[]", "7", "{}", "{" MUST "} x", "{" MUST ",\"what\":1}", "{" MUST ",\"listen\":1}", "{" MUST ",\"listen\":\"\"}", "{" MUST ",\"disk_reserve\":-1}",
-        "{" MUST ",\"disk_reserve\":\"1\"}", "{" MUST ",\"limits\":{\"what\":1}}", "{" MUST ",\"limits\":{\"queue\":0}}", "{" MUST ",\"limits\":[]}", "{" MUST ",\"time_authorities\":\"http://a/\"}",
-        "{\"tls_certificate\":\"c.pem\",\"tls_key\":\"k.pem\",\"vault_key\":\"!\"}", "{\"tls_certificate\":\"c.pem\",\"tls_key\":\"k.pem\"}" };
+    static const char *const BAD[] = { "",
+                                       "{",
+                                       "[]",
+                                       "7",
+                                       "{}",
+                                       "{" MUST "} x",
+                                       "{" MUST ",\"what\":1}",
+                                       "{" MUST ",\"listen\":1}",
+                                       "{" MUST ",\"listen\":\"\"}",
+                                       "{" MUST ",\"disk_reserve\":-1}",
+                                       "{" MUST ",\"disk_reserve\":\"1\"}",
+                                       "{" MUST ",\"limits\":{\"what\":1}}",
+                                       "{" MUST ",\"limits\":{\"queue\":0}}",
+                                       "{" MUST ",\"limits\":[]}",
+                                       "{" MUST ",\"time_authorities\":\"http://a/\"}",
+                                       "{\"tls_certificate\":\"c.pem\",\"tls_key\":\"k.pem\",\"vault_key\":\"!\"}",
+                                       "{\"tls_certificate\":\"c.pem\",\"tls_key\":\"k.pem\"}" };
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
         kluis_err_clear(&err);
         if (config_of(BAD[i], arena, &c, &err) != KLUIS_E_USAGE) { fail_msg("taken: %s", BAD[i]); }
@@ -346,9 +411,11 @@ static void gate_json_is_read_strictly(void **state)
 static void every_address_needs_a_name_and_a_name_is_an_authority(void **state)
 {
     (void)state;
-    static const char *const EVERY[] = { "0.0.0.0:443", "[::]:443", "0:443" }, *const ONE[] = { "127.0.0.1:0", "[::1]:443", "192.0.2.7:8443", "localhost:0" };
+    static const char *const EVERY[] = { "0.0.0.0:443", "[::]:443", "0:443" }, *const ONE[] = { "127.0.0.1:0", "[::1]:443", "192.0.2.7:8443",
+                                                                                                "localhost:0" };
     static const char *const GOOD[] = { "kluis.example.nl", "kluis.example.nl:8443", "192.0.2.7:443", "[2001:db8::1]:443" };
-    static const char *const BAD[] = { "", ":443", "https://kluis.example.nl", "kluis.example.nl/", "kluis example.nl", "a@b", "kluis\n", "kl\xc3\xbcis.example" };
+    static const char *const BAD[] = { "",    ":443",    "https://kluis.example.nl", "kluis.example.nl/", "kluis example.nl",
+                                       "a@b", "kluis\n", "kl\xc3\xbcis.example" };
     struct kluis_err err = { 0 };
     for (size_t i = 0; i < sizeof EVERY / sizeof *EVERY; i++) {
         kluis_err_clear(&err);

@@ -15,7 +15,8 @@ static void overlapping(void)
             static char ids[8][8];
             (void)snprintf(ids[i], sizeof ids[i], "id-%u", (unsigned)i);
             if (k == 3 && i > 4) { continue; }
-            rows[k][n] = line(n + 1, (uint32_t)(i % 3), (int64_t)(i + 1) * MIN + (k == 4 ? 2500000 : 0), k == 2 && i == 3 ? "iets anders" : "met een id");
+            rows[k][n] =
+                line(n + 1, (uint32_t)(i % 3), (int64_t)(i + 1) * MIN + (k == 4 ? 2500000 : 0), k == 2 && i == 3 ? "iets anders" : "met een id");
             rows[k][n].id = kluis_str_of(ids[i]);
             n++;
         }
@@ -82,7 +83,8 @@ static void the_same_message_of_two_phones_is_one_hit_with_two_sightings(KLUIS_U
 {
     struct index *ix = fresh();
     struct index_row a[] = { line(1, 0, 10 * MIN, "ja"), line(2, 0, 10 * MIN + 1, "ja"), line(3, 1, 11 * MIN, "het  besluit") };
-    struct index_row b[] = { line(1, 0, 10 * MIN + 500000, "ja"), line(2, 1, 11 * MIN + 900000, " het besluit\xe2\x80\x8e"), line(3, 1, 12 * MIN, "het besluit") };
+    struct index_row b[] = { line(1, 0, 10 * MIN + 500000, "ja"), line(2, 1, 11 * MIN + 900000, " het besluit\xe2\x80\x8e"),
+                             line(3, 1, 12 * MIN, "het besluit") };
     add(ix, pack(1, "anna", a, 3));
     add(ix, pack(2, "bram", b, 3));
     commit(ix);
@@ -105,7 +107,8 @@ static void the_same_message_of_two_phones_is_one_hit_with_two_sightings(KLUIS_U
 static void the_same_id_with_other_content_is_a_conflict_and_both_are_shown(KLUIS_UNUSED void **state)
 {
     struct index *ix = fresh();
-    struct index_row a[] = { line(1, 0, 10 * MIN, "akkoord") }, b[] = { line(1, 0, 10 * MIN, "niet akkoord") }, c[] = { line(5, 0, 10 * MIN, "akkoord") };
+    struct index_row a[] = { line(1, 0, 10 * MIN, "akkoord") }, b[] = { line(1, 0, 10 * MIN, "niet akkoord") },
+                     c[] = { line(5, 0, 10 * MIN, "akkoord") };
     a[0].id = b[0].id = c[0].id = KLUIS_STR_LIT("x1");
     add(ix, pack(1, "anna", a, 1));
     commit(ix);

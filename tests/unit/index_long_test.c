@@ -89,7 +89,9 @@ static void a_run_that_becomes_long_or_short_is_the_same_in_any_order(KLUIS_UNUS
         uint8_t first[32] = { 0 }, d[32];
         struct kluis_err err = { 0 };
         struct index_package p[4];
-        for (uint8_t k = 0; k < 4; k++) { p[k] = pack((uint8_t)(200 - 40 * k), officials[k], lines(k, k == 3 ? 800 : 600, at[k], MIN, id), k == 3 ? 800 : 600); }
+        for (uint8_t k = 0; k < 4; k++) {
+            p[k] = pack((uint8_t)(200 - 40 * k), officials[k], lines(k, k == 3 ? 800 : 600, at[k], MIN, id), k == 3 ? 800 : 600);
+        }
         for (int code = 0; code < 24; code += 5) {
             int left[4] = { 0, 1, 2, 3 }, rest = code;
             struct index *ix = fresh();

@@ -8,12 +8,20 @@ enum { COMMITS = 50, EACH = 150, READERS = 2 };
 static atomic_uint committed, offered, searches, wrong;
 static atomic_bool over;
 
-struct page { struct { uint8_t package; uint64_t ordinal; } seen[INDEX_PAGE_MAX]; size_t n; };
+struct page {
+    struct {
+        uint8_t package;
+        uint64_t ordinal;
+    } seen[INDEX_PAGE_MAX];
+    size_t n;
+};
 
 static kluis_status note(void *ctx, const struct index_hit *h, KLUIS_UNUSED struct kluis_err *err)
 {
     struct page *p = ctx;
-    for (size_t i = 0; i < p->n; i++) { if (p->seen[i].package == h->package[0] && p->seen[i].ordinal == h->ordinal) { atomic_fetch_add(&wrong, 1); } }
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->seen[i].package == h->package[0] && p->seen[i].ordinal == h->ordinal) { atomic_fetch_add(&wrong, 1); }
+    }
     p->seen[p->n].package = h->package[0];
     p->seen[p->n++].ordinal = h->ordinal;
     return KLUIS_OK;

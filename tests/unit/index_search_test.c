@@ -5,16 +5,52 @@ static void words_phrases_prefixes_and_exclusions_find_what_they_say(KLUIS_UNUSE
 {
     struct index *ix = fresh();
     const struct index_row rows[] = {
-        line(1, 0, 1000000, "De nota over de dijk bij Ré ligt klaar"), line(2, 1, 2000000, "het besluit over de brug"), line(3, 2, 3000000, "De brug en de dijk 👍🏽 東京タワー"),
-        { .ordinal = 4, .kind = KLUIS_MESSAGE, .author = 0, .sent_us = 4000000, .attachments = KLUIS_STR_LIT("rapport-dijken.pdf"), .quote = KLUIS_STR_LIT("oude zin") },
+        line(1, 0, 1000000, "De nota over de dijk bij Ré ligt klaar"),
+        line(2, 1, 2000000, "het besluit over de brug"),
+        line(3, 2, 3000000, "De brug en de dijk 👍🏽 東京タワー"),
+        { .ordinal = 4,
+          .kind = KLUIS_MESSAGE,
+          .author = 0,
+          .sent_us = 4000000,
+          .attachments = KLUIS_STR_LIT("rapport-dijken.pdf"),
+          .quote = KLUIS_STR_LIT("oude zin") },
     };
     add(ix, pack(1, "jansen", rows, 4));
     commit(ix);
-    static const struct { const char *query; size_t n; } cases[] = {
-        { "dijk", 2 }, { "DIJK", 2 }, { "dijk brug", 1 }, { "dijk OR brug", 3 }, { "\"over de\"", 2 }, { "\"over de brug\"", 1 }, { "\"de over\"", 0 }, { "dijk*", 3 },
-        { "brug -dijk", 1 }, { "-dijk", 2 }, { "-(dijk OR brug)", 1 }, { "re", 1 }, { "r\xc3\xa9", 1 }, { "re\xcc\x81", 1 }, { "de", 3 }, { "\xf0\x9f\x91\x8d", 1 }, { "\xf0\x9f\x91\x8e", 0 },
-        { "東京", 1 }, { "京東", 0 }, { "タ", 1 }, { "rapport", 1 }, { "oude zin", 1 }, { "", 4 }, { "  ", 4 }, { "(dijk)", 2 }, { "dijk OR (besluit brug)", 3 }, { "“over de”", 2 },
-        { "c1", 0 }, { "meta:c1", 0 }, { "p1", 0 },
+    static const struct {
+        const char *query;
+        size_t n;
+    } cases[] = {
+        { "dijk", 2 },
+        { "DIJK", 2 },
+        { "dijk brug", 1 },
+        { "dijk OR brug", 3 },
+        { "\"over de\"", 2 },
+        { "\"over de brug\"", 1 },
+        { "\"de over\"", 0 },
+        { "dijk*", 3 },
+        { "brug -dijk", 1 },
+        { "-dijk", 2 },
+        { "-(dijk OR brug)", 1 },
+        { "re", 1 },
+        { "r\xc3\xa9", 1 },
+        { "re\xcc\x81", 1 },
+        { "de", 3 },
+        { "\xf0\x9f\x91\x8d", 1 },
+        { "\xf0\x9f\x91\x8e", 0 },
+        { "東京", 1 },
+        { "京東", 0 },
+        { "タ", 1 },
+        { "rapport", 1 },
+        { "oude zin", 1 },
+        { "", 4 },
+        { "  ", 4 },
+        { "(dijk)", 2 },
+        { "dijk OR (besluit brug)", 3 },
+        { "“over de”", 2 },
+        { "c1", 0 },
+        { "meta:c1", 0 },
+        { "p1", 0 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         size_t n = find(ix, cases[i].query);
@@ -38,9 +74,13 @@ static void a_query_that_cannot_be_understood_is_refused_with_its_place(KLUIS_UN
     const struct index_row rows[] = { line(1, 0, 1000000, "AND OR NOT NEAR(a b) \" ' ; DROP TABLE rec {text} : ^a + *") };
     add(ix, pack(1, "jansen", rows, 1));
     commit(ix);
-    static const struct { const char *query, *says; } bad[] = {
-        { "\"open", "position 1" }, { "a (b", "position 3" }, { "a)", "position 2" }, { "OR a", "position 1" }, { "a OR", "position 5" }, { "a OR OR b", "position 5" }, { "...", "no word" },
-        { "a*", "at least 2" }, { "((((((((((a))))))))))", "deeper" }, { "\xff", "not text" },
+    static const struct {
+        const char *query, *says;
+    } bad[] = {
+        { "\"open", "position 1" }, { "a (b", "position 3" }, { "a)", "position 2" },
+        { "OR a", "position 1" },   { "a OR", "position 5" }, { "a OR OR b", "position 5" },
+        { "...", "no word" },       { "a*", "at least 2" },   { "((((((((((a))))))))))", "deeper" },
+        { "\xff", "not text" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct index_query q = query(bad[i].query);
@@ -54,7 +94,9 @@ static void a_query_that_cannot_be_understood_is_refused_with_its_place(KLUIS_UN
         assert_int_equal(n_hits, 0);
     }
     /* FTS5 syntax typed by a person is only words. */
-    static const char *const words[] = { "AND", "NOT", "NEAR(a b)", "text : a", "{text} : a", "^a", "a + b", "a AND b", "drop table", "'", "a\"b\"", "a'; DROP TABLE rec; --", "text:drop", "-\"x y\"" };
+    static const char *const words[] = { "AND",       "NOT",     "NEAR(a b)",  "text : a", "{text} : a", "^a",
+                                         "a + b",     "a AND b", "drop table", "'",        "a\"b\"",     "a'; DROP TABLE rec; --",
+                                         "text:drop", "-\"x y\"" };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         struct index_query q = query(words[i]);
         struct index_result r;
@@ -83,7 +125,9 @@ static void no_query_reaches_fts5_as_syntax(KLUIS_UNUSED void **state)
     const struct index_row rows[] = { line(1, 0, 1000000, "ab cd") };
     add(ix, pack(1, "jansen", rows, 1));
     commit(ix);
-    static const char *const bits[] = { "\"", "(", ")", "*", "-", " ", "OR", "ab", "cd", ":", "{", "}", "^", "+", "'", "NOT", "AND", "NEAR", "\xe2\x80\x9c", ",", "\\", "%", ";", "c1", "meta" };
+    static const char *const bits[] = { "\"", "(", ")", "*",  "-",   " ",   "OR",  "ab",   "cd",           ":",
+                                        "{",  "}", "^", "+",  "'",   "NOT", "AND", "NEAR", "\xe2\x80\x9c", ",",
+                                        "\\", "%", ";", "c1", "meta" };
     uint64_t seed = 42;
     size_t understood = 0;
     for (int i = 0; i < 4000; i++) {

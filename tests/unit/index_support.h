@@ -69,10 +69,20 @@ static KLUIS_UNUSED struct index_row line(uint64_t ordinal, uint32_t author, int
 /* A package of the group chat "g" on a platform, by an official who is also the device. */
 static KLUIS_UNUSED struct index_package pack(uint8_t id, const char *official, const struct index_row *rows, size_t n)
 {
-    struct index_package p = { .official = kluis_str_of(official), .device = kluis_str_of(official), .platform = KLUIS_STR_LIT("signal"), .conversation_id = KLUIS_STR_LIT("g"),
-                               .conversation_name = KLUIS_STR_LIT("Overleg"), .conversation_type = KLUIS_GROUP, .precision = KLUIS_PRECISION_MILLISECOND,
-                               .provenance = KLUIS_STR_LIT("test"), .verdict = KLUIS_STR_LIT("valid"), .parties = PEOPLE, .n_parties = 3, .self = KLUIS_NO_PARTY,
-                               .rows = rows, .n_rows = n };
+    struct index_package p = { .official = kluis_str_of(official),
+                               .device = kluis_str_of(official),
+                               .platform = KLUIS_STR_LIT("signal"),
+                               .conversation_id = KLUIS_STR_LIT("g"),
+                               .conversation_name = KLUIS_STR_LIT("Overleg"),
+                               .conversation_type = KLUIS_GROUP,
+                               .precision = KLUIS_PRECISION_MILLISECOND,
+                               .provenance = KLUIS_STR_LIT("test"),
+                               .verdict = KLUIS_STR_LIT("valid"),
+                               .parties = PEOPLE,
+                               .n_parties = 3,
+                               .self = KLUIS_NO_PARTY,
+                               .rows = rows,
+                               .n_rows = n };
     p.id[0] = id;
     p.id[31] = 7;
     return p;
@@ -99,7 +109,16 @@ static KLUIS_UNUSED void commit(struct index *ix)
 
 /* Hits, copied as far as the tests look at them. */
 enum { HITS = 4000 };
-struct seen { char text[160], id[64], official[32]; int64_t sent; uint64_t group, ordinal; size_t sightings, differing, marks; uint32_t mark[8]; bool conflict; enum kluis_kind kind; uint8_t package; };
+struct seen {
+    char text[160], id[64], official[32];
+    int64_t sent;
+    uint64_t group, ordinal;
+    size_t sightings, differing, marks;
+    uint32_t mark[8];
+    bool conflict;
+    enum kluis_kind kind;
+    uint8_t package;
+};
 static struct seen hits[HITS];
 static size_t n_hits;
 
@@ -107,7 +126,14 @@ static kluis_status see(KLUIS_UNUSED void *ctx, const struct index_hit *h, KLUIS
 {
     assert_true(n_hits < HITS);
     struct seen *s = &hits[n_hits++];
-    *s = (struct seen){ .sent = h->sent_us, .group = h->group, .ordinal = h->ordinal, .sightings = h->n_sightings, .marks = h->n_marks, .conflict = h->conflict, .kind = h->kind, .package = h->package[0] };
+    *s = (struct seen){ .sent = h->sent_us,
+                        .group = h->group,
+                        .ordinal = h->ordinal,
+                        .sightings = h->n_sightings,
+                        .marks = h->n_marks,
+                        .conflict = h->conflict,
+                        .kind = h->kind,
+                        .package = h->package[0] };
     (void)snprintf(s->text, sizeof s->text, "%.*s", (int)h->text.len, h->text.ptr == NULL ? "" : h->text.ptr);
     (void)snprintf(s->id, sizeof s->id, "%.*s", (int)h->id.len, h->id.ptr);
     (void)snprintf(s->official, sizeof s->official, "%.*s", (int)h->sightings[0].official.len, h->sightings[0].official.ptr);

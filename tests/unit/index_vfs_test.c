@@ -233,11 +233,27 @@ static void the_hash_of_fts5_is_as_large_as_we_ask(KLUIS_UNUSED void **state)
     /* And that it means something: 3,000 texts in one transaction are one segment with it, several with a small one. */
     int64_t segments[2];
     for (int small = 0; small < 2; small++) {
-        ok(kluis_db_exec(ix->w.hot, "DROP TABLE IF EXISTS temp.t; CREATE VIRTUAL TABLE temp.t USING fts5(a, content='', columnsize=0, tokenize='kluis')", &err), &err);
-        ok(kluis_db_exec(ix->w.hot, small != 0 ? "INSERT INTO temp.t(t, rank) VALUES('hashsize', 20000)" : "INSERT INTO temp.t(t, rank) VALUES('hashsize', 67108864)", &err), &err);
-        ok(kluis_db_exec(ix->w.hot, "INSERT INTO temp.t(t, rank) VALUES('automerge', 0); INSERT INTO temp.t(t, rank) VALUES('crisismerge', 1999)", &err), &err);
-        ok(kluis_db_exec(ix->w.hot, "BEGIN; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000) INSERT INTO temp.t(rowid, a) SELECT i, 'woord' || i || ' en nog ' || (i*7) FROM n; COMMIT", &err), &err);
-        ok(kluis_db_query(ix->w.hot, &q, &err, small != 0 ? "SELECT count(DISTINCT id >> 37), 1 FROM temp.t_data WHERE id > 1000" : "SELECT count(DISTINCT id >> 37) FROM temp.t_data WHERE id > 1000", ""), &err);
+        ok(kluis_db_exec(ix->w.hot,
+                         "DROP TABLE IF EXISTS temp.t; CREATE VIRTUAL TABLE temp.t USING fts5(a, content='', columnsize=0, tokenize='kluis')", &err),
+           &err);
+        ok(kluis_db_exec(ix->w.hot,
+                         small != 0 ? "INSERT INTO temp.t(t, rank) VALUES('hashsize', 20000)"
+                                    : "INSERT INTO temp.t(t, rank) VALUES('hashsize', 67108864)",
+                         &err),
+           &err);
+        ok(kluis_db_exec(ix->w.hot, "INSERT INTO temp.t(t, rank) VALUES('automerge', 0); INSERT INTO temp.t(t, rank) VALUES('crisismerge', 1999)",
+                         &err),
+           &err);
+        ok(kluis_db_exec(ix->w.hot,
+                         "BEGIN; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000) INSERT INTO temp.t(rowid, a) SELECT i, "
+                         "'woord' || i || ' en nog ' || (i*7) FROM n; COMMIT",
+                         &err),
+           &err);
+        ok(kluis_db_query(ix->w.hot, &q, &err,
+                          small != 0 ? "SELECT count(DISTINCT id >> 37), 1 FROM temp.t_data WHERE id > 1000"
+                                     : "SELECT count(DISTINCT id >> 37) FROM temp.t_data WHERE id > 1000",
+                          ""),
+           &err);
         ok(kluis_db_step(ix->w.hot, q, &err), &err);
         segments[small] = kluis_db_int(q, 0);
         kluis_db_done(q);
@@ -271,7 +287,9 @@ static void what_is_at_or_below_the_watermark_is_not_added_again(KLUIS_UNUSED vo
     index_close(ix);
 }
 
-struct words { char text[400]; };
+struct words {
+    char text[400];
+};
 static int join(void *ctx, const char *word, int n, KLUIS_UNUSED int start, KLUIS_UNUSED int end)
 {
     struct words *w = ctx;
@@ -282,13 +300,32 @@ static int join(void *ctx, const char *word, int n, KLUIS_UNUSED int start, KLUI
 
 static void text_is_cut_and_folded_into_words(KLUIS_UNUSED void **state)
 {
-    static const struct { const char *text, *words; } cases[] = {
-        { "De Wet open overheid", "de|wet|open|overheid" }, { "Caf\xc3\xa9 cafe\xcc\x81", "cafe|cafe" }, { "Stra\xc3\x9f" "e \xc3\x86sir \xc5\x93uvre \xc3\x98re", "strasse|aesir|oeuvre|ore" },
-        { "\xce\x91\xce\xb8\xce\xae\xce\xbd\xce\xb1 \xce\x9f\xce\x94\xce\x9f\xce\xa3", "\xce\xb1\xce\xb8\xce\xb7\xce\xbd\xce\xb1|\xce\xbf\xce\xb4\xce\xbf\xcf\x83" },
-        { "\xd0\x81\xd0\xbb\xd0\xba\xd0\xb0 \xd0\xb9", "\xd0\xb5\xd0\xbb\xd0\xba\xd0\xb0|\xd0\xb8" }, { "\xd0\xb8\xcc\x86", "\xd0\xb8" }, { "foto's e-mail", "foto|s|e|mail" },
-        { "\xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd!", "\xf0\x9f\x91\x8d" }, { "\xf0\x9f\x87\xb3\xf0\x9f\x87\xb1\xf0\x9f\x87\xa7\xf0\x9f\x87\xaa", "\xf0\x9f\x87\xb3\xf0\x9f\x87\xb1|\xf0\x9f\x87\xa7\xf0\x9f\x87\xaa" },
-        { "\xe6\x9d\xb1\xe4\xba\xac", "\xe6\x9d\xb1|\xe4\xba\xac" }, { "\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab", "\xed\x95\x9c" }, { "\xed\x95\x9c", "\xed\x95\x9c" },
-        { "\xef\xbc\xa1\xef\xbc\xa2\xef\xbc\xa3", "abc" }, { "12,5 \xd9\xa1\xd9\xa2", "12|5|12" }, { "\xe2\x80\x8e+31 6", "31|6" }, { "a\xff" "b", "a|b" }, { "", "" }, { "...", "" },
+    static const struct {
+        const char *text, *words;
+    } cases[] = {
+        { "De Wet open overheid", "de|wet|open|overheid" },
+        { "Caf\xc3\xa9 cafe\xcc\x81", "cafe|cafe" },
+        { "Stra\xc3\x9f"
+          "e \xc3\x86sir \xc5\x93uvre \xc3\x98re",
+          "strasse|aesir|oeuvre|ore" },
+        { "\xce\x91\xce\xb8\xce\xae\xce\xbd\xce\xb1 \xce\x9f\xce\x94\xce\x9f\xce\xa3",
+          "\xce\xb1\xce\xb8\xce\xb7\xce\xbd\xce\xb1|\xce\xbf\xce\xb4\xce\xbf\xcf\x83" },
+        { "\xd0\x81\xd0\xbb\xd0\xba\xd0\xb0 \xd0\xb9", "\xd0\xb5\xd0\xbb\xd0\xba\xd0\xb0|\xd0\xb8" },
+        { "\xd0\xb8\xcc\x86", "\xd0\xb8" },
+        { "foto's e-mail", "foto|s|e|mail" },
+        { "\xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd!", "\xf0\x9f\x91\x8d" },
+        { "\xf0\x9f\x87\xb3\xf0\x9f\x87\xb1\xf0\x9f\x87\xa7\xf0\x9f\x87\xaa", "\xf0\x9f\x87\xb3\xf0\x9f\x87\xb1|\xf0\x9f\x87\xa7\xf0\x9f\x87\xaa" },
+        { "\xe6\x9d\xb1\xe4\xba\xac", "\xe6\x9d\xb1|\xe4\xba\xac" },
+        { "\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab", "\xed\x95\x9c" },
+        { "\xed\x95\x9c", "\xed\x95\x9c" },
+        { "\xef\xbc\xa1\xef\xbc\xa2\xef\xbc\xa3", "abc" },
+        { "12,5 \xd9\xa1\xd9\xa2", "12|5|12" },
+        { "\xe2\x80\x8e+31 6", "31|6" },
+        { "a\xff"
+          "b",
+          "a|b" },
+        { "", "" },
+        { "...", "" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct words w = { "" };

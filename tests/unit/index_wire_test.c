@@ -17,15 +17,41 @@ static const struct kluis_party PARTIES[] = {
 };
 static struct index_package sample(struct index_row rows[3])
 {
-    rows[0] = (struct index_row){ .ordinal = 1, .kind = KLUIS_MESSAGE, .author = 0, .sent_us = 1700000000000000, .offset_min = 60, .text = KLUIS_STR_LIT("goedemorgen") };
-    rows[1] = (struct index_row){ .ordinal = 2, .kind = KLUIS_GAP, .author = KLUIS_NO_PARTY, .sent_us = KLUIS_TIME_ABSENT, .event = KLUIS_STR_LIT("timer") };
-    rows[2] = (struct index_row){ .ordinal = 7, .kind = KLUIS_REACTION, .author = 1, .sent_us = -5, .offset_min = -60, .zone_assumed = 1,
-                                  .id = KLUIS_STR_LIT("i"), .text = KLUIS_STR_LIT(""), .target = KLUIS_STR_LIT("t"), .value = KLUIS_STR_LIT("v"),
-                                  .quote = KLUIS_STR_LIT("q"), .attachments = KLUIS_STR_LIT("a.pdf\nb.jpg"), .loss = KLUIS_STR_LIT("l") };
-    return (struct index_package){ .id = { 9, 8 }, .sequence = 3, .official = KLUIS_STR_LIT("jansen"), .device = KLUIS_STR_LIT("d1"),
-                                   .platform = KLUIS_STR_LIT("signal"), .conversation_id = KLUIS_STR_LIT("c"), .conversation_type = KLUIS_GROUP,
-                                   .precision = KLUIS_PRECISION_MILLISECOND, .provenance = KLUIS_STR_LIT("p"), .verdict = KLUIS_STR_LIT("valid"),
-                                   .received_us = 12, .parties = PARTIES, .n_parties = 2, .self = 1, .rows = rows, .n_rows = 3 };
+    rows[0] = (struct index_row){
+        .ordinal = 1, .kind = KLUIS_MESSAGE, .author = 0, .sent_us = 1700000000000000, .offset_min = 60, .text = KLUIS_STR_LIT("goedemorgen")
+    };
+    rows[1] = (struct index_row){
+        .ordinal = 2, .kind = KLUIS_GAP, .author = KLUIS_NO_PARTY, .sent_us = KLUIS_TIME_ABSENT, .event = KLUIS_STR_LIT("timer")
+    };
+    rows[2] = (struct index_row){ .ordinal = 7,
+                                  .kind = KLUIS_REACTION,
+                                  .author = 1,
+                                  .sent_us = -5,
+                                  .offset_min = -60,
+                                  .zone_assumed = 1,
+                                  .id = KLUIS_STR_LIT("i"),
+                                  .text = KLUIS_STR_LIT(""),
+                                  .target = KLUIS_STR_LIT("t"),
+                                  .value = KLUIS_STR_LIT("v"),
+                                  .quote = KLUIS_STR_LIT("q"),
+                                  .attachments = KLUIS_STR_LIT("a.pdf\nb.jpg"),
+                                  .loss = KLUIS_STR_LIT("l") };
+    return (struct index_package){ .id = { 9, 8 },
+                                   .sequence = 3,
+                                   .official = KLUIS_STR_LIT("jansen"),
+                                   .device = KLUIS_STR_LIT("d1"),
+                                   .platform = KLUIS_STR_LIT("signal"),
+                                   .conversation_id = KLUIS_STR_LIT("c"),
+                                   .conversation_type = KLUIS_GROUP,
+                                   .precision = KLUIS_PRECISION_MILLISECOND,
+                                   .provenance = KLUIS_STR_LIT("p"),
+                                   .verdict = KLUIS_STR_LIT("valid"),
+                                   .received_us = 12,
+                                   .parties = PARTIES,
+                                   .n_parties = 2,
+                                   .self = 1,
+                                   .rows = rows,
+                                   .n_rows = 3 };
 }
 
 static kluis_status read_into(struct kluis_bytes b, struct kluis_arena *arena, struct index_package *out)
@@ -111,7 +137,7 @@ static void values_that_cannot_be_are_refused(KLUIS_UNUSED void **state)
     for (int i = 0; i < 14; i++) {
         struct index_package p = sample(rows), q;
         switch (i) {
-        case 0: rows[1].ordinal = 1; break;                          /* does not rise */
+        case 0: rows[1].ordinal = 1; break; /* does not rise */
         case 1: rows[0].ordinal = 0; break;
         case 2: rows[2].ordinal = INDEX_ORDINAL_MAX + 1; break;
         case 3: rows[0].kind = KLUIS_KINDS; break;

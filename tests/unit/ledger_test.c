@@ -18,7 +18,8 @@ static const char *const head_hex[8] = {
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d", "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
     "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77", "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
     "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4", "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
-    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c", "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328" };
+    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c", "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"
+};
 
 enum { LEAVES = 131 };
 
@@ -186,11 +187,14 @@ static bool vector_accepted(json_object *o, bool inclusion)
     if (!b64_hash(v, &a)) { return false; }
     json_object_object_get_ex(o, "root2", &v);
     if (!b64_hash(v, &b)) { return false; }
-    return kluis_check_consistency(json_object_get_uint64(json_object_object_get(o, "size1")), json_object_get_uint64(json_object_object_get(o, "size2")),
-                                   &a, &b, p, n, NULL) == KLUIS_OK;
+    return kluis_check_consistency(json_object_get_uint64(json_object_object_get(o, "size1")),
+                                   json_object_get_uint64(json_object_object_get(o, "size2")), &a, &b, p, n, NULL) == KLUIS_OK;
 }
 
-struct tally { size_t agree, differ; char last[KLUIS_PATH_MAX]; };
+struct tally {
+    size_t agree, differ;
+    char last[KLUIS_PATH_MAX];
+};
 
 static void run_vectors(const char *dir, bool inclusion, struct tally *t)
 {
@@ -271,7 +275,8 @@ static void shared_proof_of_the_prototype_is_accepted(void **state)
 /* ---- keys, checkpoints, witnesses ---- */
 
 static const char known_vkey[] = "safeguard.example.nl/log1+b907ec2f+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4";
-static const char known_checkpoint[] = "safeguard.example.nl/log1\n100500\nUOxVU37E/mMLZIPOiOxxtJ7cbLClc0vcyC8oyt+Y6eE=\n\n"
+static const char known_checkpoint[] =
+    "safeguard.example.nl/log1\n100500\nUOxVU37E/mMLZIPOiOxxtJ7cbLClc0vcyC8oyt+Y6eE=\n\n"
     "\xe2\x80\x94 safeguard.example.nl/log1 uQfsL1WWdyOmae+YutWqjLoKfgSuZCjso9AP/Ebmd68fQMbfntHTbfnzwdVMymoxRAZuPYRfQZtjeryNf5GHqur8fwQ=\n";
 
 static void known_seed(uint8_t seed[32])
@@ -401,7 +406,7 @@ static void witnesses_are_counted_once_each_and_only_when_they_verify(void **sta
     assert_int_equal(kluis_checkpoint_witnesses(t, keys, 4, &n, NULL), KLUIS_OK);
     assert_int_equal(n, 2);
     struct kluis_checkpoint c;
-    assert_int_equal(kluis_checkpoint_open(t, known_vkey, &c, NULL), KLUIS_OK); /* unknown signatures are passed over */
+    assert_int_equal(kluis_checkpoint_open(t, known_vkey, &c, NULL), KLUIS_OK);  /* unknown signatures are passed over */
     assert_int_equal(kluis_checkpoint_own(t, known_vkey, &own, NULL), KLUIS_OK); /* and what the log signed comes out alone */
     assert_int_equal(own.len, sizeof known_checkpoint - 1);
     assert_memory_equal(own.data, known_checkpoint, own.len);
@@ -441,7 +446,8 @@ static void tlog_proof_round_trip_and_refusals(void **state)
         text.data[i] ^= 0x01;
         assert_int_equal(kluis_tlog_proof_check(t, (struct kluis_bytes){ leaf, 2 }, vkey, &got, &index, &cp, NULL), KLUIS_E_REJECT);
         text.data[i] ^= 0x01;
-        assert_int_equal(kluis_tlog_proof_check((struct kluis_str){ t.ptr, i }, (struct kluis_bytes){ leaf, 2 }, vkey, &got, &index, &cp, NULL), KLUIS_E_REJECT);
+        assert_int_equal(kluis_tlog_proof_check((struct kluis_str){ t.ptr, i }, (struct kluis_bytes){ leaf, 2 }, vkey, &got, &index, &cp, NULL),
+                         KLUIS_E_REJECT);
     }
     /* A proof against another head of the same log. */
     c.head = s->head[99];

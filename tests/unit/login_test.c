@@ -29,7 +29,8 @@ static void begin(struct fixture *f)
     assert_int_equal(kluis_key_generate(&f->key, &err), KLUIS_OK);
     assert_int_equal(kluis_key_public(f->key, &f->spki, &err), KLUIS_OK);
     kluis_nonce_new(f->nonce);
-    assert_int_equal(kluis_login_header_write(ID, f->key, GATE, "PUT", "/v1/upload/x?offset=0", NULL, f->nonce, 1700000000, &f->header, &err), KLUIS_OK);
+    assert_int_equal(kluis_login_header_write(ID, f->key, GATE, "PUT", "/v1/upload/x?offset=0", NULL, f->nonce, 1700000000, &f->header, &err),
+                     KLUIS_OK);
 }
 
 static void end(struct fixture *f)
@@ -39,10 +40,7 @@ static void end(struct fixture *f)
     kluis_buf_free(&f->header);
 }
 
-static struct kluis_str text_of(const struct kluis_buf *b)
-{
-    return (struct kluis_str){ (const char *)b->data, b->len };
-}
+static struct kluis_str text_of(const struct kluis_buf *b) { return (struct kluis_str){ (const char *)b->data, b->len }; }
 
 static void a_written_header_is_read_back_and_its_signature_holds(void **state)
 {

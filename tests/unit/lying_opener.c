@@ -115,7 +115,6 @@ void opener_child(int cipher, int request, int result)
         break;
     case LIE_DIE:
     case LIES:
-    default:
-        __builtin_trap();
+    default: __builtin_trap();
     }
 }

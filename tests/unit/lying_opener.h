@@ -4,8 +4,27 @@
 
 #include "server/ingest/opener.h"
 
-enum lie { LIE_OTHER_SIGNATURE = 1, LIE_OTHER_ID, LIE_DIE, LIE_HALF, LIE_FLOOD, LIE_ROWS, LIE_OPEN, LIE_SOCKET, LIE_FORK, LIE_EXEC_PAGE, LIE_MEMORY, LIE_DESCRIPTORS, LIE_KILL, LIE_NOT, LIES };
+enum lie {
+    LIE_OTHER_SIGNATURE = 1,
+    LIE_OTHER_ID,
+    LIE_DIE,
+    LIE_HALF,
+    LIE_FLOOD,
+    LIE_ROWS,
+    LIE_OPEN,
+    LIE_SOCKET,
+    LIE_FORK,
+    LIE_EXEC_PAGE,
+    LIE_MEMORY,
+    LIE_DESCRIPTORS,
+    LIE_KILL,
+    LIE_NOT,
+    LIES
+};
 /* What it says instead of the truth; set before the zygote starts. */
-extern struct { struct opened truth; struct kluis_bytes manifest, signature; } lie;
+extern struct {
+    struct opened truth;
+    struct kluis_bytes manifest, signature;
+} lie;
 
 #endif

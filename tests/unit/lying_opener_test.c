@@ -34,9 +34,18 @@ static int setup(void **state)
     pki_party_clear(&other);
     static const struct kluis_party party = { .name = { "A", 1 } };
     static const struct index_row row = { .ordinal = 1, .kind = KLUIS_MESSAGE, .author = 0, .sent_us = 1740830700000000, .text = { "x", 1 } };
-    const struct index_package ip = { .sequence = 1, .official = KLUIS_STR_LIT("-"), .device = KLUIS_STR_LIT("-"), .platform = KLUIS_STR_LIT("whatsapp"),
-                                      .conversation_id = KLUIS_STR_LIT("c"), .verdict = KLUIS_STR_LIT("valid"), .parties = &party, .n_parties = 1,
-                                      .self = KLUIS_NO_PARTY, .rows = &row, .n_rows = 1, .provenance = KLUIS_STR_LIT("test") };
+    const struct index_package ip = { .sequence = 1,
+                                      .official = KLUIS_STR_LIT("-"),
+                                      .device = KLUIS_STR_LIT("-"),
+                                      .platform = KLUIS_STR_LIT("whatsapp"),
+                                      .conversation_id = KLUIS_STR_LIT("c"),
+                                      .verdict = KLUIS_STR_LIT("valid"),
+                                      .parties = &party,
+                                      .n_parties = 1,
+                                      .self = KLUIS_NO_PARTY,
+                                      .rows = &row,
+                                      .n_rows = 1,
+                                      .provenance = KLUIS_STR_LIT("test") };
     OK(index_package_write(&ip, &rows, &err));
     memcpy(lie.truth.id, s.id, 32);
     lie.truth.size = s.size;
@@ -74,13 +83,9 @@ static void decide(enum lie how, bool accepted, const char *layer, char reason[K
     ingest_home_deliver(&h, &s, &o);
     OK(storage_wrap(h.keys.wrapping, o.d.package, key, o.d.wrapped, &err));
     kluis_status rc = ingest_decide(&h.in, &o, &err);
-    if (rc != KLUIS_OK) {
-        print_error("%s\n", err.msg);
-    }
+    if (rc != KLUIS_OK) { print_error("%s\n", err.msg); }
     assert_int_equal(rc, KLUIS_OK);
-    if (o.accepted != accepted) {
-        print_error("%s: %s\n", o.layer, o.reason);
-    }
+    if (o.accepted != accepted) { print_error("%s: %s\n", o.layer, o.reason); }
     assert_int_equal(o.accepted, accepted);
     assert_string_equal(o.layer, layer);
     (void)snprintf(reason, KLUIS_ERR_MSG, "%s", o.reason);
@@ -110,9 +115,7 @@ static void half_an_answer_malformed_rows_a_flood_and_death_are_refused(void **s
     (void)state;
     char reason[KLUIS_ERR_MSG];
     const enum lie lies[] = { LIE_HALF, LIE_ROWS, LIE_FLOOD, LIE_DIE };
-    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
-        decide(lies[i], false, LAYER_OPENER, reason);
-    }
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) { decide(lies[i], false, LAYER_OPENER, reason); }
 }
 
 static void the_walls_hold_against_files_sockets_processes_code_and_memory(void **state)

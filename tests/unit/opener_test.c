@@ -64,9 +64,7 @@ static void a_sealed_package_is_opened_and_its_facts_and_rows_come_out(void **st
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(64 << 20);
     ingest_encrypt(&s, key, &cipher);
     kluis_status rc = open_bytes(kluis_buf_bytes(&cipher), key, &result, &f);
-    if (rc != KLUIS_OK) {
-        print_error("%s: %s\n", f.layer, f.reason);
-    }
+    if (rc != KLUIS_OK) { print_error("%s: %s\n", f.layer, f.reason); }
     assert_int_equal(rc, KLUIS_OK);
     assert_memory_equal(f.id, s.id, 32);
     assert_memory_equal(f.records_root, s.root, 32);
@@ -170,9 +168,7 @@ static void decide(const struct sealed *s, const char *layer)
     ingest_home_open(&h, p, z);
     ingest_home_deliver(&h, s, &o);
     kluis_status rc = ingest_decide(&h.in, &o, &err);
-    if (rc != KLUIS_OK) {
-        print_error("%s\n", err.msg);
-    }
+    if (rc != KLUIS_OK) { print_error("%s\n", err.msg); }
     assert_int_equal(rc, KLUIS_OK);
     assert_string_equal(o.layer, layer);
     assert_int_equal(o.accepted, layer[0] == 0);

@@ -31,7 +31,10 @@ void forge_open(struct forge *f, struct kluis_bytes b)
         } else {
             z_stream z = { .zalloc = NULL };
             assert_int_equal(inflateInit2(&z, -15), Z_OK);
-            union { const uint8_t *in; uint8_t *z; } c = { .in = h + 30 + name };
+            union {
+                const uint8_t *in;
+                uint8_t *z;
+            } c = { .in = h + 30 + name };
             z.next_in = c.z;
             z.avail_in = (unsigned)packed;
             z.next_out = e->data;

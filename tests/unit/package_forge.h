@@ -5,12 +5,21 @@
 #include "lib/package/form.h"
 
 enum { FORGE_FILES = 64 };
-struct forge_file { char name[256]; uint8_t *data; size_t n; bool stored; };
-struct forge { struct forge_file file[FORGE_FILES]; size_t n; struct form_clock clock; };
+struct forge_file {
+    char name[256];
+    uint8_t *data;
+    size_t n;
+    bool stored;
+};
+struct forge {
+    struct forge_file file[FORGE_FILES];
+    size_t n;
+    struct form_clock clock;
+};
 
 void forge_open(struct forge *f, struct kluis_bytes package);
 void forge_free(struct forge *f);
-struct forge_file *forge_find(struct forge *f, const char *suffix);        /* fails the test when missing */
+struct forge_file *forge_find(struct forge *f, const char *suffix);                          /* fails the test when missing */
 void forge_replace(struct forge *f, const char *suffix, const char *find, const char *with); /* first occurrence, must exist */
 void forge_insert(struct forge *f, size_t at, const char *name, const void *data, size_t n);
 void forge_remove(struct forge *f, const char *suffix);

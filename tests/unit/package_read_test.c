@@ -9,7 +9,10 @@
 
 static const struct sample_options FULL = { .attachments = true, .evidence = true, .waardering = 'V' };
 
-struct seen { uint64_t headers, records, begins, ends, bytes; struct kluis_sha256 *all; };
+struct seen {
+    uint64_t headers, records, begins, ends, bytes;
+    struct kluis_sha256 *all;
+};
 
 static kluis_status on_header(void *ctx, const struct kluis_header *h, struct kluis_str line, struct kluis_err *err)
 {
@@ -225,7 +228,11 @@ static void bit_flips_of_a_large_slice_are_refused(void **state)
 }
 
 /* One change, put together again with honest headers; relist: with honest manifests too. */
-struct change { const char *file, *find, *with; bool relist; enum kluis_package_layer layer; };
+struct change {
+    const char *file, *find, *with;
+    bool relist;
+    enum kluis_package_layer layer;
+};
 
 static void every_tampering_names_its_layer(void **state)
 {
@@ -235,7 +242,7 @@ static void every_tampering_names_its_layer(void **state)
         { "a2-verslag.txt", "verslag", "vervals", false, KLUIS_LAYER_MANIFESTS },
         { "a2-verslag.txt", "verslag", "vervals", true, KLUIS_LAYER_RECORDS },
         { "records.jsonl", "Bericht", "bericht", false, KLUIS_LAYER_MANIFESTS },
-        { "records.jsonl", "Bericht", "bericht", true, KLUIS_LAYER_METADATA },      /* sidecar, records root */
+        { "records.jsonl", "Bericht", "bericht", true, KLUIS_LAYER_METADATA }, /* sidecar, records root */
         { "records.jsonl", "\"author\":0", "\"author\":9", true, KLUIS_LAYER_RECORDS },
         { "records.jsonl", "{\"author\"", "{ \"author\"", false, KLUIS_LAYER_MANIFESTS },
         { "records.jsonl", "{\"author\"", "{ \"author\"", true, KLUIS_LAYER_RECORDS },
@@ -280,7 +287,8 @@ static void every_tampering_names_its_layer(void **state)
     forge_relist(&f);
     forge_close(&f, &forged);
     forge_free(&f);
-    assert_int_equal(read_bytes(forged.data, forged.len, &facts, NULL, &err), KLUIS_OK); /* without a change the forger's is as good as the writer's */
+    assert_int_equal(read_bytes(forged.data, forged.len, &facts, NULL, &err),
+                     KLUIS_OK); /* without a change the forger's is as good as the writer's */
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         const struct change *c = &changes[i];
         forge_open(&f, kluis_buf_bytes(&b));
@@ -290,7 +298,9 @@ static void every_tampering_names_its_layer(void **state)
         forge_free(&f);
         kluis_status rc = read_bytes(forged.data, forged.len, &facts, NULL, &err);
         if (rc != KLUIS_E_REJECT) { fail_msg("%s: '%s' was taken (%s)", c->file, c->with, kluis_status_name(rc)); }
-        if (facts.failed != c->layer) { fail_msg("%s: '%s' was refused by layer %d, not %d: %s", c->file, c->with, (int)facts.failed, (int)c->layer, err.msg); }
+        if (facts.failed != c->layer) {
+            fail_msg("%s: '%s' was refused by layer %d, not %d: %s", c->file, c->with, (int)facts.failed, (int)c->layer, err.msg);
+        }
     }
     kluis_package_facts_clear(&facts);
 }
@@ -298,7 +308,11 @@ static void every_tampering_names_its_layer(void **state)
 static void files_that_do_not_belong_are_refused(void **state)
 {
     (void)state;
-    static const struct { const char *before, *name; bool relist; enum kluis_package_layer layer; } added[] = {
+    static const struct {
+        const char *before, *name;
+        bool relist;
+        enum kluis_package_layer layer;
+    } added[] = {
         { "records.jsonl", "data/x.txt", true, KLUIS_LAYER_MANIFESTS },
         { "loss.json", "data/gesprek-beea960c0602/deel-7/extra.txt", true, KLUIS_LAYER_MANIFESTS },
         { "bagit.txt", "fetch.txt", true, KLUIS_LAYER_MANIFESTS },
@@ -316,8 +330,15 @@ static void files_that_do_not_belong_are_refused(void **state)
         { "bagit.txt", "C:x", false, KLUIS_LAYER_CONTAINER },
         { "bagit.txt", "x\xc3\xa9", false, KLUIS_LAYER_CONTAINER },
     };
-    static const char *const removed[] = { "a1-foto_dijk.jpg", "evidence.bin", "loss.json", "records.jsonl.bestand.mdto.xml", "deel-7.mdto.xml", "bag-info.txt",
-                                           "tagmanifest-sha256.txt", "META-INF/signature001.p7s", "mimetype" };
+    static const char *const removed[] = { "a1-foto_dijk.jpg",
+                                           "evidence.bin",
+                                           "loss.json",
+                                           "records.jsonl.bestand.mdto.xml",
+                                           "deel-7.mdto.xml",
+                                           "bag-info.txt",
+                                           "tagmanifest-sha256.txt",
+                                           "META-INF/signature001.p7s",
+                                           "mimetype" };
     uint8_t id[32], root[32];
     struct kluis_err err = { 0 };
     struct kluis_package_facts facts;

@@ -30,16 +30,34 @@ int sample_package(const struct sample_options *o, uint8_t id[32], uint8_t root[
     static const uint32_t members[] = { 0, 1 };
     static const struct kluis_str losses[] = { { "edits", 5 }, { "reactions", 9 } };
     static const struct kluis_str own_loss[] = { { "view-once", 9 } };
-    struct kluis_header h = { .platform = S("whatsapp"), .conversation_id = S("c-1"), .conversation_name = S("Dijkoverleg <noord>"),
-                              .type = KLUIS_GROUP, .parties = parties, .n_parties = 2, .participants = members, .n_participants = 2,
-                              .self = 0, .provenance = { .source = S("whatsapp-text"), .reader = S("chatkluis test") },
-                              .zone = KLUIS_ZONE_ASSUMED, .zone_name = S("Europe/Amsterdam"), .precision = KLUIS_PRECISION_MINUTE,
-                              .loss = losses, .n_loss = 2 };
+    struct kluis_header h = { .platform = S("whatsapp"),
+                              .conversation_id = S("c-1"),
+                              .conversation_name = S("Dijkoverleg <noord>"),
+                              .type = KLUIS_GROUP,
+                              .parties = parties,
+                              .n_parties = 2,
+                              .participants = members,
+                              .n_participants = 2,
+                              .self = 0,
+                              .provenance = { .source = S("whatsapp-text"), .reader = S("chatkluis test") },
+                              .zone = KLUIS_ZONE_ASSUMED,
+                              .zone_name = S("Europe/Amsterdam"),
+                              .precision = KLUIS_PRECISION_MINUTE,
+                              .loss = losses,
+                              .n_loss = 2 };
     memset(h.salt, 0x5a, sizeof h.salt);
-    struct kluis_package_meta m = { .header = &h, .organisation = S("Ministerie van Voorbeelden & Proeven"), .organisation_id = S("OIN-00000001"),
-                                    .device = S("00112233445566778899aabbccddeeff"), .sequence = 7, .retention_class = S("4.2"),
-                                    .retention_label = S("Overleg"), .waardering = o->waardering != 0 ? o->waardering : 'N',
-                                    .first_us = 1740830700000000, .last_us = 1740830700000000, .closed_us = 1743458401000000, .part = 2 };
+    struct kluis_package_meta m = { .header = &h,
+                                    .organisation = S("Ministerie van Voorbeelden & Proeven"),
+                                    .organisation_id = S("OIN-00000001"),
+                                    .device = S("00112233445566778899aabbccddeeff"),
+                                    .sequence = 7,
+                                    .retention_class = S("4.2"),
+                                    .retention_label = S("Overleg"),
+                                    .waardering = o->waardering != 0 ? o->waardering : 'N',
+                                    .first_us = 1740830700000000,
+                                    .last_us = 1740830700000000,
+                                    .closed_us = 1743458401000000,
+                                    .part = 2 };
     memset(m.previous, 0x11, sizeof m.previous);
     if (m.waardering == 'V') { m.bewaartermijn = S("P10Y"); }
     struct kluis_err err = { 0 };
@@ -83,15 +101,21 @@ int sample_package(const struct sample_options *o, uint8_t id[32], uint8_t root[
         char text[80], raw[128];
         int len = snprintf(text, sizeof text, "Bericht nummer %u over de dijk \xf0\x9f\x91\x8d", i * 7919 % 1000);
         int raw_len = snprintf(raw, sizeof raw, "01-03-2025 13:%02u - Samira: %s\n", i % 60, text);
-        struct kluis_record r = { .author = i % 2, .sent = { 1740830700000000 + (int64_t)i * 60000000, 60 }, .zone = KLUIS_ZONE_ASSUMED,
-                                  .text = { text, (size_t)len }, .target_author = KLUIS_NO_PARTY, .target_sent = { KLUIS_TIME_ABSENT, 0 } };
+        struct kluis_record r = { .author = i % 2,
+                                  .sent = { 1740830700000000 + (int64_t)i * 60000000, 60 },
+                                  .zone = KLUIS_ZONE_ASSUMED,
+                                  .text = { text, (size_t)len },
+                                  .target_author = KLUIS_NO_PARTY,
+                                  .target_sent = { KLUIS_TIME_ABSENT, 0 } };
         if (i == 1) {
             r.attachments = files;
             r.n_attachments = 3;
             r.loss = own_loss;
             r.n_loss = 1;
         }
-        ok(kluis_package_record(w, &r, o->evidence ? (struct kluis_bytes){ (const uint8_t *)raw, (size_t)raw_len } : (struct kluis_bytes){ NULL, 0 }, &err), &err);
+        ok(kluis_package_record(w, &r, o->evidence ? (struct kluis_bytes){ (const uint8_t *)raw, (size_t)raw_len } : (struct kluis_bytes){ NULL, 0 },
+                                &err),
+           &err);
     }
     ok(kluis_package_records_end(w, root, &err), &err);
     KLUIS_AUTO_BUF(manifest, KLUIS_MANIFEST_MAX);

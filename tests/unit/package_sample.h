@@ -5,15 +5,15 @@
 #include "kluis/package.h"
 
 struct sample_options {
-    unsigned records;             /* 0: 5                                    */
+    unsigned records; /* 0: 5                                    */
     bool attachments, evidence;
-    bool attachment_twice;        /* the same bytes under another name        */
-    char waardering;              /* 0: 'N'                                   */
-    const char *p7s;              /* NULL: some bytes                         */
-    int level;                    /* 0: 6                                     */
+    bool attachment_twice; /* the same bytes under another name        */
+    char waardering;       /* 0: 'N'                                   */
+    const char *p7s;       /* NULL: some bytes                         */
+    int level;             /* 0: 6                                     */
 };
 /* Writes a package into a fresh temporary file and returns its descriptor; *bytes (if not NULL) gets its content. */
 int sample_package(const struct sample_options *o, uint8_t id[32], uint8_t root[32], struct kluis_buf *bytes);
-int sample_file(void);            /* an unlinked temporary file */
+int sample_file(void); /* an unlinked temporary file */
 
 #endif

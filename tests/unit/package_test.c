@@ -71,7 +71,9 @@ static void other_tools_agree_about_a_package(void **state)
         assert_int_equal(run(dir, "mkdir x && cd x && unzip -q ../p.asice"), 0);
         assert_int_equal(run(dir, "cd x && sha256sum --strict -c manifest-sha256.txt && sha256sum --strict -c tagmanifest-sha256.txt"), 0);
         assert_int_equal(run(dir, "cd x && test \"$(find data -type f | wc -l)\" = \"$(wc -l <manifest-sha256.txt)\""), 0);
-        assert_int_equal(run(dir, "cd x && test \"$(sed -n 's/^Payload-Oxum: //p' bag-info.txt)\" = \"$(find data -type f -printf '%s\\n' | awk '{s+=$1;n++} END{print s\".\"n}')\""), 0);
+        assert_int_equal(run(dir, "cd x && test \"$(sed -n 's/^Payload-Oxum: //p' bag-info.txt)\" = \"$(find data -type f -printf '%s\\n' | awk "
+                                  "'{s+=$1;n++} END{print s\".\"n}')\""),
+                         0);
         assert_int_equal(run(dir, "cd x && echo tampered >>bagit.txt && ! sha256sum --strict -c tagmanifest-sha256.txt"), 0);
     }
     if (run(dir, "command -v file") == 0) {
@@ -83,7 +85,9 @@ static void other_tools_agree_about_a_package(void **state)
     char *schema = realpath(xsd, NULL);
     if (schema != NULL && run(dir, "command -v xmllint") == 0) {
         char command[1024];
-        (void)snprintf(command, sizeof command, "test $(find x -name '*.mdto.xml' | wc -l) = 7 && find x -name '*.mdto.xml' -exec xmllint --nonet --noout --schema '%s' {} +", schema);
+        (void)snprintf(command, sizeof command,
+                       "test $(find x -name '*.mdto.xml' | wc -l) = 7 && find x -name '*.mdto.xml' -exec xmllint --nonet --noout --schema '%s' {} +",
+                       schema);
         assert_int_equal(run(dir, command), 0);
         assert_int_equal(run(dir, "xmllint --nonet --noout x/META-INF/ASiCManifest001.xml"), 0);
     } else {
@@ -115,13 +119,26 @@ static int one_write_fails(const char *op, const char *path, int fd)
 
 static kluis_status write_small(int fd, uint8_t id[32], struct kluis_err *err)
 {
-    static const struct kluis_header h = { .platform = { "whatsapp", 8 }, .conversation_id = { "c-1", 3 }, .self = KLUIS_NO_PARTY,
-                                           .provenance = { .source = { "whatsapp-text", 13 } } };
-    struct kluis_package_meta m = { .header = &h, .organisation = KLUIS_STR_LIT("Proef"), .device = KLUIS_STR_LIT("d1"), .sequence = 1, .waardering = 'N',
-                                    .first_us = KLUIS_TIME_ABSENT, .last_us = KLUIS_TIME_ABSENT, .closed_us = 1743458400000000, .part = 1 };
+    static const struct kluis_header h = {
+        .platform = { "whatsapp", 8 }, .conversation_id = { "c-1", 3 }, .self = KLUIS_NO_PARTY, .provenance = { .source = { "whatsapp-text", 13 } }
+    };
+    struct kluis_package_meta m = { .header = &h,
+                                    .organisation = KLUIS_STR_LIT("Proef"),
+                                    .device = KLUIS_STR_LIT("d1"),
+                                    .sequence = 1,
+                                    .waardering = 'N',
+                                    .first_us = KLUIS_TIME_ABSENT,
+                                    .last_us = KLUIS_TIME_ABSENT,
+                                    .closed_us = 1743458400000000,
+                                    .part = 1 };
     struct kluis_attachment a = { .name = KLUIS_STR_LIT("a.txt"), .size = 5, .has_sha256 = true };
-    struct kluis_record r = { .author = KLUIS_NO_PARTY, .sent = { KLUIS_TIME_ABSENT, 0 }, .text = KLUIS_STR_LIT("hoi"), .attachments = &a, .n_attachments = 1,
-                              .target_author = KLUIS_NO_PARTY, .target_sent = { KLUIS_TIME_ABSENT, 0 } };
+    struct kluis_record r = { .author = KLUIS_NO_PARTY,
+                              .sent = { KLUIS_TIME_ABSENT, 0 },
+                              .text = KLUIS_STR_LIT("hoi"),
+                              .attachments = &a,
+                              .n_attachments = 1,
+                              .target_author = KLUIS_NO_PARTY,
+                              .target_sent = { KLUIS_TIME_ABSENT, 0 } };
     struct kluis_input_mem mem = { { (const uint8_t *)"bytes", 5 }, 0 };
     struct kluis_input in = kluis_input_from_mem(&mem);
     KLUIS_AUTO(kluis_package_writer) w = NULL;
@@ -179,11 +196,18 @@ static void a_failed_allocation_or_write_is_an_error_and_leaks_nothing(void **st
 static void a_slice_that_cannot_be_described_is_not_begun(void **state)
 {
     (void)state;
-    static const struct kluis_header h = { .platform = { "whatsapp", 8 }, .conversation_id = { "c-1", 3 }, .self = KLUIS_NO_PARTY,
-                                           .provenance = { .source = { "whatsapp-text", 13 } } };
-    const struct kluis_package_meta good = { .header = &h, .organisation = KLUIS_STR_LIT("Proef"), .device = KLUIS_STR_LIT("d1"), .sequence = 1,
-                                             .waardering = 'N', .first_us = KLUIS_TIME_ABSENT, .last_us = KLUIS_TIME_ABSENT,
-                                             .closed_us = 1743458400000000, .part = 1 };
+    static const struct kluis_header h = {
+        .platform = { "whatsapp", 8 }, .conversation_id = { "c-1", 3 }, .self = KLUIS_NO_PARTY, .provenance = { .source = { "whatsapp-text", 13 } }
+    };
+    const struct kluis_package_meta good = { .header = &h,
+                                             .organisation = KLUIS_STR_LIT("Proef"),
+                                             .device = KLUIS_STR_LIT("d1"),
+                                             .sequence = 1,
+                                             .waardering = 'N',
+                                             .first_us = KLUIS_TIME_ABSENT,
+                                             .last_us = KLUIS_TIME_ABSENT,
+                                             .closed_us = 1743458400000000,
+                                             .part = 1 };
     struct kluis_package_meta bad[12];
     for (size_t i = 0; i < 12; i++) { bad[i] = good; }
     bad[0].organisation = KLUIS_STR_LIT("");
@@ -191,7 +215,7 @@ static void a_slice_that_cannot_be_described_is_not_begun(void **state)
     bad[2].device = KLUIS_STR_LIT("Jan de Vries");
     bad[3].sequence = 0;
     bad[4].waardering = 'X';
-    bad[5].bewaartermijn = KLUIS_STR_LIT("P10Y");           /* without V */
+    bad[5].bewaartermijn = KLUIS_STR_LIT("P10Y"); /* without V */
     bad[6].closed_us++;
     bad[7].closed_us = 0;
     bad[8].first_us = 1;

@@ -73,7 +73,8 @@ static struct kluis_record full_record(void)
     r.zone = KLUIS_ZONE_STATED;
     r.times = other_times;
     r.n_times = 2;
-    r.text = S("a\xef\xbf\xbd" "b\n\t\"\\\x1f/");
+    r.text = S("a\xef\xbf\xbd"
+               "b\n\t\"\\\x1f/");
     r.text_raw = (struct kluis_bytes){ raw, sizeof raw };
     r.attachments = files;
     r.n_attachments = 2;
@@ -104,7 +105,8 @@ static const char header_line[] =
 static const char full_line[] =
     "{\"kind\":\"poll\",\"id\":\"m-1\",\"author\":1,\"sent\":\"2025-03-01T13:05+01:00\",\"zone\":\"stated\","
     "\"times\":{\"received\":\"2025-03-01T12:05:00.123Z\",\"server\":\"2025-03-01T10:35:00.123456-01:30\"},"
-    "\"text\":\"a\xef\xbf\xbd" "b\\n\\t\\\"\\\\\\u001f/\",\"text_raw\":\"Yf9i\","
+    "\"text\":\"a\xef\xbf\xbd"
+    "b\\n\\t\\\"\\\\\\u001f/\",\"text_raw\":\"Yf9i\","
     "\"attachments\":[{\"name\":\"IMG-1.jpg\",\"type\":\"image/jpeg\",\"size\":12345,"
     "\"sha256\":\"0102030000000000000000000000000000000000000000000000000000000000\"},{\"loss\":\"omitted\"}],"
     "\"target\":\"m-0\",\"target_author\":2,\"target_sent\":\"2025-03-01T12:04:00Z\",\"quote\":\"\",\"value\":\"\xf0\x9f\x91\x8d\","
@@ -172,44 +174,121 @@ static void records_of_another_form_are_refused(void **state)
 {
     (void)state;
     static const char *const refused[] = {
-        "", "{", "}", "[]", "null", "{}x", " {}", "{} ", "{ }", "{}\n",
-        "{\"text\":\"a\",\"text\":\"a\"}",                       /* repeated              */
-        "{\"text\":\"a\",\"id\":\"b\"}",                         /* order                 */
-        "{\"txt\":\"a\"}", "{\"text\":\"a\",\"x\":1}",           /* unknown               */
-        "{,\"text\":\"a\"}", "{\"text\":\"a\",}", "{\"text\" :\"a\"}", "{\"text\": \"a\"}",
-        "{\"text\":null}", "{\"text\":1}", "{\"text\":[\"a\"]}", "{\"text\":true}", "{'text':'a'}",
-        "{\"text\":\"a\xff\"}", "{\"text\":\"\xc0\xaf\"}", "{\"text\":\"\xed\xa0\x80\"}", "{\"text\":\"\xf4\x90\x80\x80\"}",
-        "{\"text\":\"a\tb\"}", "{\"text\":\"a", "{\"text\":\"a\\", "{\"text\":\"a\\\"}",
-        "{\"text\":\"\\u0041\"}", "{\"text\":\"\\u000a\"}", "{\"text\":\"\\u001F\"}", "{\"text\":\"\\/\"}", "{\"text\":\"\\u007f\"}",
-        "{\"text\":\"\\ud83d\\udc4d\"}", "{\"text\":\"\\x41\"}", "{\"text\":\"\\u00\"}",
-        "{\"author\":3}", "{\"author\":-1}", "{\"author\":01}", "{\"author\":1.0}", "{\"author\":1e0}", "{\"author\":\"1\"}",
-        "{\"author\":4294967295}", "{\"author\":}",
-        "{\"evidence\":9007199254740992}", "{\"evidence\":0}", "{\"evidence\":99999999999999999999}",
-        "{\"kind\":\"message\"}", "{\"kind\":\"Poll\"}", "{\"kind\":\"\"}",
-        "{\"sent\":\"2025-02-30T10:00Z\"}", "{\"sent\":\"2025-13-01T10:00Z\"}", "{\"sent\":\"2025-03-01T24:00Z\"}",
-        "{\"sent\":\"2025-03-01T10:00:00Z\"}", "{\"sent\":\"2025-03-01t10:00Z\"}", "{\"sent\":\"2025-03-01T10:00z\"}",
-        "{\"sent\":\"2025-03-01T10:00+00:00\"}", "{\"sent\":\"2025-03-01T10:00-00:00\"}", "{\"sent\":\"2025-03-01T10:00+24:00\"}",
-        "{\"sent\":\"2025-03-01T10:00\"}", "{\"sent\":\"0000-03-01T10:00Z\"}", "{\"sent\":\"2025-03-01T10:00Z", "{\"sent\":\"\"}",
-        "{\"zone\":\"assumed\"}", "{\"zone\":\"x\"}",
-        "{\"times\":{}}", "{\"times\":{\"b\":\"2025-03-01T10:00:00Z\",\"a\":\"2025-03-01T10:00:00Z\"}}",
-        "{\"times\":{\"a\":\"2025-03-01T10:00:00Z\",\"a\":\"2025-03-01T10:00:00Z\"}}", "{\"times\":{\"a\":\"2025-03-01T10:00Z\"}}",
-        "{\"times\":{\"a\":\"2025-03-01T10:00:00.000Z\"}}", "{\"times\":{\"a\":\"2025-03-01T10:00:00.120000Z\"}}",
-        "{\"times\":{\"a\":\"2025-03-01T10:00:00.12Z\"}}", "{\"times\":{\"\":\"2025-03-01T10:00:00Z\"}}",
-        "{\"text_raw\":\"Yf9i\"}", "{\"text\":\"a\",\"text_raw\":\"\"}", "{\"text\":\"a\",\"text_raw\":\"Yf9\"}",
-        "{\"text\":\"a\",\"text_raw\":\"YR==\"}", "{\"text\":\"a\",\"text_raw\":\"YQ\"}",
-        "{\"attachments\":[]}", "{\"attachments\":[{}", "{\"attachments\":[{},]}", "{\"attachments\":[{\"size\":-1}]}",
-        "{\"attachments\":[{\"size\":1,\"sha256\":\"00\"}]}", "{\"attachments\":[{\"loss\":\"a b\"}]}",
+        "",
+        "{",
+        "}",
+        "[]",
+        "null",
+        "{}x",
+        " {}",
+        "{} ",
+        "{ }",
+        "{}\n",
+        "{\"text\":\"a\",\"text\":\"a\"}", /* repeated              */
+        "{\"text\":\"a\",\"id\":\"b\"}",   /* order                 */
+        "{\"txt\":\"a\"}",
+        "{\"text\":\"a\",\"x\":1}", /* unknown               */
+        "{,\"text\":\"a\"}",
+        "{\"text\":\"a\",}",
+        "{\"text\" :\"a\"}",
+        "{\"text\": \"a\"}",
+        "{\"text\":null}",
+        "{\"text\":1}",
+        "{\"text\":[\"a\"]}",
+        "{\"text\":true}",
+        "{'text':'a'}",
+        "{\"text\":\"a\xff\"}",
+        "{\"text\":\"\xc0\xaf\"}",
+        "{\"text\":\"\xed\xa0\x80\"}",
+        "{\"text\":\"\xf4\x90\x80\x80\"}",
+        "{\"text\":\"a\tb\"}",
+        "{\"text\":\"a",
+        "{\"text\":\"a\\",
+        "{\"text\":\"a\\\"}",
+        "{\"text\":\"\\u0041\"}",
+        "{\"text\":\"\\u000a\"}",
+        "{\"text\":\"\\u001F\"}",
+        "{\"text\":\"\\/\"}",
+        "{\"text\":\"\\u007f\"}",
+        "{\"text\":\"\\ud83d\\udc4d\"}",
+        "{\"text\":\"\\x41\"}",
+        "{\"text\":\"\\u00\"}",
+        "{\"author\":3}",
+        "{\"author\":-1}",
+        "{\"author\":01}",
+        "{\"author\":1.0}",
+        "{\"author\":1e0}",
+        "{\"author\":\"1\"}",
+        "{\"author\":4294967295}",
+        "{\"author\":}",
+        "{\"evidence\":9007199254740992}",
+        "{\"evidence\":0}",
+        "{\"evidence\":99999999999999999999}",
+        "{\"kind\":\"message\"}",
+        "{\"kind\":\"Poll\"}",
+        "{\"kind\":\"\"}",
+        "{\"sent\":\"2025-02-30T10:00Z\"}",
+        "{\"sent\":\"2025-13-01T10:00Z\"}",
+        "{\"sent\":\"2025-03-01T24:00Z\"}",
+        "{\"sent\":\"2025-03-01T10:00:00Z\"}",
+        "{\"sent\":\"2025-03-01t10:00Z\"}",
+        "{\"sent\":\"2025-03-01T10:00z\"}",
+        "{\"sent\":\"2025-03-01T10:00+00:00\"}",
+        "{\"sent\":\"2025-03-01T10:00-00:00\"}",
+        "{\"sent\":\"2025-03-01T10:00+24:00\"}",
+        "{\"sent\":\"2025-03-01T10:00\"}",
+        "{\"sent\":\"0000-03-01T10:00Z\"}",
+        "{\"sent\":\"2025-03-01T10:00Z",
+        "{\"sent\":\"\"}",
+        "{\"zone\":\"assumed\"}",
+        "{\"zone\":\"x\"}",
+        "{\"times\":{}}",
+        "{\"times\":{\"b\":\"2025-03-01T10:00:00Z\",\"a\":\"2025-03-01T10:00:00Z\"}}",
+        "{\"times\":{\"a\":\"2025-03-01T10:00:00Z\",\"a\":\"2025-03-01T10:00:00Z\"}}",
+        "{\"times\":{\"a\":\"2025-03-01T10:00Z\"}}",
+        "{\"times\":{\"a\":\"2025-03-01T10:00:00.000Z\"}}",
+        "{\"times\":{\"a\":\"2025-03-01T10:00:00.120000Z\"}}",
+        "{\"times\":{\"a\":\"2025-03-01T10:00:00.12Z\"}}",
+        "{\"times\":{\"\":\"2025-03-01T10:00:00Z\"}}",
+        "{\"text_raw\":\"Yf9i\"}",
+        "{\"text\":\"a\",\"text_raw\":\"\"}",
+        "{\"text\":\"a\",\"text_raw\":\"Yf9\"}",
+        "{\"text\":\"a\",\"text_raw\":\"YR==\"}",
+        "{\"text\":\"a\",\"text_raw\":\"YQ\"}",
+        "{\"attachments\":[]}",
+        "{\"attachments\":[{}",
+        "{\"attachments\":[{},]}",
+        "{\"attachments\":[{\"size\":-1}]}",
+        "{\"attachments\":[{\"size\":1,\"sha256\":\"00\"}]}",
+        "{\"attachments\":[{\"loss\":\"a b\"}]}",
         "{\"attachments\":[{\"sha256\":\"0102030000000000000000000000000000000000000000000000000000000000\"}]}",
         "{\"attachments\":[{\"size\":1,\"sha256\":\"AB02030000000000000000000000000000000000000000000000000000000000\"}]}",
-        "{\"options\":[]}", "{\"options\":[1]}", "{\"options\":\"a\"}",
-        "{\"fields\":{}}", "{\"fields\":{\"a\":-0}}", "{\"fields\":{\"a\":1.5}}", "{\"fields\":{\"a\":true}}", "{\"fields\":{\"a\":{}}}",
-        "{\"fields\":{\"b\":1,\"a\":1}}", "{\"fields\":{\"a\":1,\"a\":2}}", "{\"fields\":{\"a\":-9007199254740992}}", "{\"fields\":{\"ab\":1,\"a\":2}}",
-        "{\"loss\":[\"\"]}", "{\"loss\":[\"a b\"]}", "{\"loss\":[]}",
-        "{\"target_author\":9}", "{\"target_sent\":\"2025-03-01T10:00Z\"}",
+        "{\"options\":[]}",
+        "{\"options\":[1]}",
+        "{\"options\":\"a\"}",
+        "{\"fields\":{}}",
+        "{\"fields\":{\"a\":-0}}",
+        "{\"fields\":{\"a\":1.5}}",
+        "{\"fields\":{\"a\":true}}",
+        "{\"fields\":{\"a\":{}}}",
+        "{\"fields\":{\"b\":1,\"a\":1}}",
+        "{\"fields\":{\"a\":1,\"a\":2}}",
+        "{\"fields\":{\"a\":-9007199254740992}}",
+        "{\"fields\":{\"ab\":1,\"a\":2}}",
+        "{\"loss\":[\"\"]}",
+        "{\"loss\":[\"a b\"]}",
+        "{\"loss\":[]}",
+        "{\"target_author\":9}",
+        "{\"target_sent\":\"2025-03-01T10:00Z\"}",
     };
-    static const char *const good[] = { "{}", "{\"author\":2}", "{\"fields\":{\"a\":9007199254740991,\"ab\":-9007199254740991}}",
-                                        "{\"sent\":\"2024-02-29T23:59+14:00\"}", "{\"text\":\"\\u0000\"}", "{\"attachments\":[{}]}",
-                                        "{\"evidence\":9007199254740991}", "{\"sent\":\"0001-01-01T00:00Z\"}" };
+    static const char *const good[] = { "{}",
+                                        "{\"author\":2}",
+                                        "{\"fields\":{\"a\":9007199254740991,\"ab\":-9007199254740991}}",
+                                        "{\"sent\":\"2024-02-29T23:59+14:00\"}",
+                                        "{\"text\":\"\\u0000\"}",
+                                        "{\"attachments\":[{}]}",
+                                        "{\"evidence\":9007199254740991}",
+                                        "{\"sent\":\"0001-01-01T00:00Z\"}" };
     struct kluis_header h = sample_header();
     KLUIS_AUTO(kluis_arena) a = kluis_arena_new(1 << 20);
     struct kluis_record r;
@@ -234,10 +313,22 @@ static void headers_of_another_form_are_refused(void **state)
 {
     (void)state;
     static const char *const change[][2] = {
-        { "\"schema\":1", "\"schema\":2" }, { "\"schema\":1,", "" }, { "\"whatsapp\"", "\"what sapp\"" }, { "\"c-1\"", "\"\"" },
-        { "\"type\":\"group\"", "\"type\":\"Group\"" }, { "[0,1]", "[1,0]" }, { "[0,1]", "[0,3]" }, { "[0,1]", "[0,0]" }, { "[0,1]", "[]" },
-        { "\"self\":0", "\"self\":3" }, { "\"zone\":\"assumed\",", "" }, { "minute", "hour" }, { "abab", "ABAB" },
-        { "{\"number\":\"+31600000003\"}", "{}" }, { "\"precision\"", "\"Precision\"" }, { "\"salt\"", "\"x\":1,\"salt\"" },
+        { "\"schema\":1", "\"schema\":2" },
+        { "\"schema\":1,", "" },
+        { "\"whatsapp\"", "\"what sapp\"" },
+        { "\"c-1\"", "\"\"" },
+        { "\"type\":\"group\"", "\"type\":\"Group\"" },
+        { "[0,1]", "[1,0]" },
+        { "[0,1]", "[0,3]" },
+        { "[0,1]", "[0,0]" },
+        { "[0,1]", "[]" },
+        { "\"self\":0", "\"self\":3" },
+        { "\"zone\":\"assumed\",", "" },
+        { "minute", "hour" },
+        { "abab", "ABAB" },
+        { "{\"number\":\"+31600000003\"}", "{}" },
+        { "\"precision\"", "\"Precision\"" },
+        { "\"salt\"", "\"x\":1,\"salt\"" },
     };
     KLUIS_AUTO(kluis_arena) a = kluis_arena_new(1 << 20);
     struct kluis_header h;
@@ -332,7 +423,8 @@ static void the_expanded_form_names_people_and_conversation(void **state)
     KLUIS_AUTO_BUF(b, 1 << 16);
     assert_int_equal(kluis_record_write_expanded(&r, &h, &b, &err), KLUIS_OK);
     kluis_buf_byte(&b, 0);
-    assert_string_equal((const char *)b.data,
+    assert_string_equal(
+        (const char *)b.data,
         "{\"kind\":\"message\",\"platform\":\"whatsapp\",\"conversation\":{\"id\":\"c-1\",\"name\":\"Overleg \\\"dijk\\\"\",\"type\":\"group\","
         "\"participants\":[{\"id\":\"aci-1\",\"name\":\"J. de Vries\",\"number\":\"+31600000001\"},{\"name\":\"Samira \xe2\x80\x9cS\xe2\x80\x9d\"}]},"
         "\"author\":{\"id\":\"aci-1\",\"name\":\"J. de Vries\",\"number\":\"+31600000001\"},\"sent\":\"2025-03-01T13:05:00+01:00\","
@@ -379,7 +471,7 @@ static void the_root_is_the_rfc_6962_head_over_salted_leaves(void **state)
         assert_memory_equal(leaves[i], want, 32);
         assert_int_equal(kluis_root_add(r, s, &err), KLUIS_OK);
         kluis_root_end(r, got);
-        head_of((const uint8_t (*)[32])leaves, (size_t)i + 1, want);
+        head_of((const uint8_t(*)[32])leaves, (size_t)i + 1, want);
         assert_memory_equal(got, want, 32);
     }
 }
@@ -387,7 +479,7 @@ static void the_root_is_the_rfc_6962_head_over_salted_leaves(void **state)
 /* An extract keeps line 5 of 13 and proves it without showing the others. */
 static kluis_status node_of(void *ctx, unsigned level, uint64_t index, kluis_hash *out, struct kluis_err *err)
 {
-    const uint8_t (*leaves)[32] = ctx;
+    const uint8_t(*leaves)[32] = ctx;
     (void)err;
     head_of(leaves + (index << level), (size_t)1 << level, out->b);
     return KLUIS_OK;

@@ -24,7 +24,9 @@ static struct reg *open_reg(void)
     return r;
 }
 
-static const struct reg_official JANSEN = { .id = "jansen", .name = "A. Jansen", .function = "DG-01", .from = "2024-02-29", .to = "", .grace_days = -1 };
+static const struct reg_official JANSEN = {
+    .id = "jansen", .name = "A. Jansen", .function = "DG-01", .from = "2024-02-29", .to = "", .grace_days = -1
+};
 
 static void official_is_added_once_and_bad_dates_are_refused(KLUIS_UNUSED void **state)
 {
@@ -63,8 +65,13 @@ static void code_works_once_and_only_before_it_expires(KLUIS_UNUSED void **state
     assert_int_equal(reg_code_find(r, secret, now, official, got, NULL), KLUIS_E_NOTFOUND);
     assert_int_equal(reg_code_find(r, id, now, official, got, &err), KLUIS_OK);
     assert_memory_equal(got, secret, 16);
-    struct reg_device d = { .id = "00112233445566778899aabbccddeeff", .official = "jansen", .state = REG_DEVICE_ACTIVE, .identity = { 5 },
-                            .cert = { (const uint8_t *)"c", 1 }, .login_spki = { (const uint8_t *)"k", 1 }, .enrolled_us = now };
+    struct reg_device d = { .id = "00112233445566778899aabbccddeeff",
+                            .official = "jansen",
+                            .state = REG_DEVICE_ACTIVE,
+                            .identity = { 5 },
+                            .cert = { (const uint8_t *)"c", 1 },
+                            .login_spki = { (const uint8_t *)"k", 1 },
+                            .enrolled_us = now };
     struct kluis_bytes reply = { (const uint8_t *)"reply", 5 };
     uint64_t entries = 0;
     assert_int_equal(reg_enrol(r, id, &d, reply, &err), KLUIS_OK);

@@ -102,7 +102,8 @@ static void openssl_signs(X509 *cert, EVP_PKEY *key, X509 *ca, const EVP_MD *md,
 {
     BIO *in = BIO_new_mem_buf(content.ptr, (int)content.len);
     unsigned flags = CMS_BINARY | CMS_PARTIAL | ((how & ATTACHED) ? 0 : CMS_DETACHED);
-    unsigned signer = CMS_BINARY | ((how & WITH_CAPABILITIES) ? 0 : CMS_NOSMIMECAP) | ((how & WITHOUT_ESS) ? 0 : CMS_CADES) | ((how & BY_KEY_ID) ? CMS_USE_KEYID : 0);
+    unsigned signer = CMS_BINARY | ((how & WITH_CAPABILITIES) ? 0 : CMS_NOSMIMECAP) | ((how & WITHOUT_ESS) ? 0 : CMS_CADES) |
+                      ((how & BY_KEY_ID) ? CMS_USE_KEYID : 0);
     CMS_ContentInfo *cms = CMS_sign(NULL, NULL, NULL, in, flags);
     assert_non_null(cms);
     assert_non_null(CMS_add1_signer(cms, cert, key, md, signer));
@@ -188,8 +189,11 @@ static void weak_keys_and_digests_are_refused(void **state)
     EVP_PKEY *rsa = EVP_RSA_gen(2048), *k1 = EVP_EC_gen("secp256k1"), *good = EVP_EC_gen("P-256");
     X509 *weak = odd_cert(rsa, &pki->device_ca, NULL, EVP_sha256()), *other = odd_cert(k1, &pki->device_ca, NULL, EVP_sha256());
     X509 *fine = odd_cert(good, &pki->device_ca, NULL, EVP_sha256()), *old = odd_cert(good, &pki->device_ca, NULL, EVP_sha1());
-    const struct { X509 *x; EVP_PKEY *key; const EVP_MD *md; } bad[] = { { weak, rsa, EVP_sha256() }, { other, k1, EVP_sha256() }, { fine, good, EVP_sha1() },
-                                                                         { fine, good, EVP_sha224() } };
+    const struct {
+        X509 *x;
+        EVP_PKEY *key;
+        const EVP_MD *md;
+    } bad[] = { { weak, rsa, EVP_sha256() }, { other, k1, EVP_sha256() }, { fine, good, EVP_sha1() }, { fine, good, EVP_sha224() } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         KLUIS_AUTO_BUF(p7s, KLUIS_P7S_MAX);
         openssl_signs(bad[i].x, bad[i].key, ca, bad[i].md, 0, &p7s);
@@ -261,8 +265,14 @@ static void token_by(X509 *cert, EVP_PKEY *key, const uint8_t imprint[32], struc
 static void only_critical_time_stamping_makes_a_time_authority(void **state)
 {
     (void)state;
-    static const struct { const char *eku; enum kluis_outcome want; } cases[] = { { "critical,timeStamping", KLUIS_VALID }, { "timeStamping", KLUIS_INVALID },
-        { "critical,timeStamping,serverAuth", KLUIS_INVALID }, { "critical,emailProtection", KLUIS_INVALID }, { NULL, KLUIS_INVALID } };
+    static const struct {
+        const char *eku;
+        enum kluis_outcome want;
+    } cases[] = { { "critical,timeStamping", KLUIS_VALID },
+                  { "timeStamping", KLUIS_INVALID },
+                  { "critical,timeStamping,serverAuth", KLUIS_INVALID },
+                  { "critical,emailProtection", KLUIS_INVALID },
+                  { NULL, KLUIS_INVALID } };
     KLUIS_AUTO_BUF(p7s, KLUIS_P7S_MAX);
     uint8_t imprint[32];
     pki_sign(pki, &pki->device, &pki->device_ca, content, false, &p7s);
@@ -285,9 +295,9 @@ static void only_critical_time_stamping_makes_a_time_authority(void **state)
 /* Everything but arithmetic, memory, the clock and randomness (P-384 blinds its points) is refused with death. */
 static void close_the_sandbox(void)
 {
-    static const int allowed[] = { SCMP_SYS(write), SCMP_SYS(exit_group), SCMP_SYS(exit), SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap),
-                                   SCMP_SYS(mprotect), SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(rt_sigreturn), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
-                                   SCMP_SYS(getpid), SCMP_SYS(getrandom) };
+    static const int allowed[] = { SCMP_SYS(write),        SCMP_SYS(exit_group),    SCMP_SYS(exit),         SCMP_SYS(brk),     SCMP_SYS(mmap),
+                                   SCMP_SYS(munmap),       SCMP_SYS(mremap),        SCMP_SYS(mprotect),     SCMP_SYS(madvise), SCMP_SYS(futex),
+                                   SCMP_SYS(rt_sigreturn), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(getpid),  SCMP_SYS(getrandom) };
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
     int rc = ctx ? 0 : -1;
     for (size_t i = 0; rc == 0 && i < sizeof allowed / sizeof *allowed; i++) { rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0); }

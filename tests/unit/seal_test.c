@@ -175,14 +175,20 @@ static void device_certificate_that_ended_before_the_token_is_invalid(void **sta
 static void no_certificate_stands_in_for_another(void **state)
 {
     (void)state;
-    const struct { const struct pki_party *by, *issuer; } wrong[] = { { &pki->login, &pki->device_ca }, { &pki->tls, &pki->root }, { &pki->tsa, &pki->root },
-                                                                     { &pki->device_ca, &pki->root }, { &pki->root, &pki->root } };
+    const struct {
+        const struct pki_party *by, *issuer;
+    } wrong[] = { { &pki->login, &pki->device_ca },
+                  { &pki->tls, &pki->root },
+                  { &pki->tsa, &pki->root },
+                  { &pki->device_ca, &pki->root },
+                  { &pki->root, &pki->root } };
     struct kluis_seal_verdict v;
     size_t refused = 0;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         KLUIS_AUTO_BUF(p7s, KLUIS_P7S_MAX);
         struct kluis_bytes chain = kluis_buf_bytes(&wrong[i].issuer->cert), anchors[2] = { pki->device_anchor, pki->root_anchor };
-        OK(kluis_seal_sign(wrong[i].by->key, content, kluis_buf_bytes(&wrong[i].by->cert), &chain, wrong[i].by == wrong[i].issuer ? 0 : 1, kluis_now_us(), &p7s, NULL));
+        OK(kluis_seal_sign(wrong[i].by->key, content, kluis_buf_bytes(&wrong[i].by->cert), &chain, wrong[i].by == wrong[i].issuer ? 0 : 1,
+                           kluis_now_us(), &p7s, NULL));
         OK(kluis_seal_judge(kluis_buf_bytes(&p7s), content, anchors, 2, &pki->root_anchor, 1, kluis_now_us(), &v, NULL));
         assert_int_equal(v.signature, KLUIS_VALID);
         refused += v.certificate == KLUIS_INVALID;
@@ -240,9 +246,7 @@ static void every_flipped_bit_of_a_stamped_signature_is_refused(void **state)
         p7s.data[i / 8] ^= (uint8_t)(1 << (i % 8));
     }
     assert_int_equal(passed, 0);
-    for (size_t n = 0; n < p7s.len; n += 3) {
-        assert_int_equal(judged((struct kluis_bytes){ p7s.data, n }, content, now).signature, KLUIS_INVALID);
-    }
+    for (size_t n = 0; n < p7s.len; n += 3) { assert_int_equal(judged((struct kluis_bytes){ p7s.data, n }, content, now).signature, KLUIS_INVALID); }
 }
 
 static void answers_of_an_authority_are_checked_before_they_are_taken(void **state)
@@ -298,11 +302,14 @@ static void authority_refuses_bad_requests_and_a_key_that_is_not_for_time(void *
 static void certificates_are_checked_against_role_issuer_and_dates(void **state)
 {
     (void)state;
-    const struct { const struct pki_party *p; enum kluis_cert_role role; const struct kluis_bytes *anchor; } all[] = {
-        { &pki->root, KLUIS_CERT_ROOT, &pki->root_anchor },     { &pki->device_ca, KLUIS_CERT_DEVICE_CA, &pki->root_anchor },
-        { &pki->device, KLUIS_CERT_DEVICE, &pki->device_anchor }, { &pki->login, KLUIS_CERT_LOGIN, &pki->device_anchor },
-        { &pki->seal, KLUIS_CERT_SEAL, &pki->root_anchor },     { &pki->tsa, KLUIS_CERT_TSA, &pki->root_anchor },
-        { &pki->tls, KLUIS_CERT_TLS, &pki->root_anchor } };
+    const struct {
+        const struct pki_party *p;
+        enum kluis_cert_role role;
+        const struct kluis_bytes *anchor;
+    } all[] = { { &pki->root, KLUIS_CERT_ROOT, &pki->root_anchor },       { &pki->device_ca, KLUIS_CERT_DEVICE_CA, &pki->root_anchor },
+                { &pki->device, KLUIS_CERT_DEVICE, &pki->device_anchor }, { &pki->login, KLUIS_CERT_LOGIN, &pki->device_anchor },
+                { &pki->seal, KLUIS_CERT_SEAL, &pki->root_anchor },       { &pki->tsa, KLUIS_CERT_TSA, &pki->root_anchor },
+                { &pki->tls, KLUIS_CERT_TLS, &pki->root_anchor } };
     int64_t now = kluis_now_us();
     size_t good = 0;
     for (size_t i = 0; i < 7; i++) {
@@ -313,7 +320,8 @@ static void certificates_are_checked_against_role_issuer_and_dates(void **state)
             good += st == KLUIS_OK;
         }
         assert_int_equal(kluis_cert_check(kluis_buf_bytes(&all[i].p->cert), all[i].role, all[i].anchor, 1, now - PKI_YEAR, NULL), KLUIS_E_REJECT);
-        assert_int_equal(kluis_cert_check(kluis_buf_bytes(&all[i].p->cert), all[i].role, all[i].anchor, 1, now + 40 * PKI_YEAR, NULL), KLUIS_E_REJECT);
+        assert_int_equal(kluis_cert_check(kluis_buf_bytes(&all[i].p->cert), all[i].role, all[i].anchor, 1, now + 40 * PKI_YEAR, NULL),
+                         KLUIS_E_REJECT);
     }
     assert_true(good >= 7);
     KLUIS_AUTO_BUF(pem, KLUIS_CERT_MAX * 2);
@@ -335,7 +343,10 @@ static void a_key_whose_point_is_on_no_curve_gets_no_certificate(void **state)
     KLUIS_AUTO_BUF(spki, KLUIS_CERT_MAX);
     KLUIS_AUTO_BUF(cert, KLUIS_CERT_MAX);
     OK(kluis_key_public(pki->device.key, &spki, NULL));
-    struct kluis_cert_request q = { .role = KLUIS_CERT_DEVICE, .common_name = PKI_DEVICE, .spki_der = kluis_buf_bytes(&spki), .from_us = kluis_now_us(),
+    struct kluis_cert_request q = { .role = KLUIS_CERT_DEVICE,
+                                    .common_name = PKI_DEVICE,
+                                    .spki_der = kluis_buf_bytes(&spki),
+                                    .from_us = kluis_now_us(),
                                     .to_us = kluis_now_us() + PKI_YEAR };
     struct kluis_err err = { 0 };
     OK(kluis_cert_issue(&q, pki->device_ca.key, pki->device_anchor, &cert, &err));
@@ -416,16 +427,23 @@ static void trust_file_reads_back_as_written_and_refuses_what_it_does_not_know(v
     OK(kluis_trust_write(&got, &again, NULL));
     assert_int_equal(again.len, text.len);
     assert_memory_equal(again.data, text.data, text.len);
-    static const char *const bad[] = { "", "{", "[]", "{}", "{\"version\":\"chatkluis-trust-v2\"}",
+    static const char *const bad[] = {
+        "",
+        "{",
+        "[]",
+        "{}",
+        "{\"version\":\"chatkluis-trust-v2\"}",
         "{\"version\":\"chatkluis-trust-v1\",\"device_cas\":[],\"seal_cas\":[],\"time_authorities\":[],\"extra\":1}",
         "{\"version\":\"chatkluis-trust-v1\",\"device_cas\":[\"AAAA\"],\"seal_cas\":[],\"time_authorities\":[]}",
         "{\"version\":\"chatkluis-trust-v1\",\"device_cas\":[],\"seal_cas\":[]}",
         "{\"version\":\"chatkluis-trust-v1\",\"device_cas\":[],\"seal_cas\":[],\"time_authorities\":[]} x",
-        "{\"version\":\"chatkluis-trust-v1\",\"device_cas\":[],\"seal_cas\":[],\"time_authorities\":[],\"witnesses\":{\"keys\":[],\"threshold\":1}}" };
+        "{\"version\":\"chatkluis-trust-v1\",\"device_cas\":[],\"seal_cas\":[],\"time_authorities\":[],\"witnesses\":{\"keys\":[],\"threshold\":1}}"
+    };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(kluis_trust_read(kluis_str_of(bad[i]), arena, &got, NULL), KLUIS_E_REJECT);
     }
-    OK(kluis_trust_read(KLUIS_STR_LIT("{\"version\":\"chatkluis-trust-v1\",\"device_cas\":[],\"seal_cas\":[],\"time_authorities\":[]}\n"), arena, &got, NULL));
+    OK(kluis_trust_read(KLUIS_STR_LIT("{\"version\":\"chatkluis-trust-v1\",\"device_cas\":[],\"seal_cas\":[],\"time_authorities\":[]}\n"), arena,
+                        &got, NULL));
     assert_int_equal(got.n_device_cas, 0);
 }
 
@@ -480,7 +498,8 @@ static void openssl_and_certtool_accept_what_we_sign_and_refuse_what_is_changed(
     put("sig.p7s", p7s.data, p7s.len);
     put_pem("root.pem", &pki->root.cert);
     put_pem("ca.pem", &pki->device_ca.cert);
-    assert_int_equal(run("openssl cms -verify -cades -binary -inform DER -in sig.p7s -content content -CAfile root.pem -out got && cmp got content"), 0);
+    assert_int_equal(run("openssl cms -verify -cades -binary -inform DER -in sig.p7s -content content -CAfile root.pem -out got && cmp got content"),
+                     0);
     assert_int_not_equal(run("openssl cms -verify -cades -binary -inform DER -in sig.p7s -content other -CAfile root.pem -out got"), 0);
     pki_sign(pki, &pki->device, &pki->device_ca, content, false, &plain);
     OK(kluis_seal_imprint(kluis_buf_bytes(&plain), imprint, NULL));
@@ -495,16 +514,23 @@ static void openssl_and_certtool_accept_what_we_sign_and_refuse_what_is_changed(
     assert_int_not_equal(run(line), 0);
     OK(kluis_time_request(imprint, 99, &request, NULL));
     put("request.tsq", request.data, request.len);
-    assert_int_equal(run("openssl ts -query -in request.tsq -text -out text && grep -q 'Certificate required: yes' text && grep -q 'Nonce: 0x63' text"), 0);
+    assert_int_equal(
+        run("openssl ts -query -in request.tsq -text -out text && grep -q 'Certificate required: yes' text && grep -q 'Nonce: 0x63' text"), 0);
     if (have("certtool")) {
         assert_int_equal(run("certtool --p7-verify --inder --infile sig.p7s --load-data content --load-ca-certificate root.pem"), 0);
         assert_int_not_equal(run("certtool --p7-verify --inder --infile sig.p7s --load-data other --load-ca-certificate root.pem"), 0);
     } else {
         print_message("certtool is not installed: not asked\n");
     }
-    struct { const char *name; const struct pki_party *p; const char *ca; } certs[] = {
-        { "device.pem", &pki->device, "-untrusted ca.pem" }, { "login.pem", &pki->login, "-untrusted ca.pem -purpose sslclient" }, { "seal.pem", &pki->seal, "" },
-        { "tsa.pem", &pki->tsa, "-purpose timestampsign" }, { "tls.pem", &pki->tls, "-purpose sslserver -verify_hostname localhost" } };
+    struct {
+        const char *name;
+        const struct pki_party *p;
+        const char *ca;
+    } certs[] = { { "device.pem", &pki->device, "-untrusted ca.pem" },
+                  { "login.pem", &pki->login, "-untrusted ca.pem -purpose sslclient" },
+                  { "seal.pem", &pki->seal, "" },
+                  { "tsa.pem", &pki->tsa, "-purpose timestampsign" },
+                  { "tls.pem", &pki->tls, "-purpose sslserver -verify_hostname localhost" } };
     for (size_t i = 0; i < 5; i++) {
         put_pem(certs[i].name, &certs[i].p->cert);
         (void)snprintf(line, sizeof line, "openssl verify -x509_strict -CAfile root.pem %s %s", certs[i].ca, certs[i].name);

@@ -21,13 +21,15 @@ enum { LINES = 2000, REFS = 64, TEXT = 4 << 20 };
 struct seen {
     struct kluis_header header;
     struct kluis_arena *arena;
-    const char *line[LINES];                /* canonical records and headers */
+    const char *line[LINES]; /* canonical records and headers */
     struct kluis_bytes raw[LINES];
     size_t n;
     unsigned conversations, ends, skips;
-    struct kluis_str refs[REFS]; size_t n_refs; uint8_t sha[REFS][32];
+    struct kluis_str refs[REFS];
+    size_t n_refs;
+    uint8_t sha[REFS][32];
     struct kluis_buf skipped;
-    kluis_status stop;                      /* what record() answers */
+    kluis_status stop; /* what record() answers */
 };
 
 static kluis_status keep(struct seen *s, struct kluis_buf *b, struct kluis_bytes raw)
@@ -35,7 +37,7 @@ static kluis_status keep(struct seen *s, struct kluis_buf *b, struct kluis_bytes
     if (s->n == LINES) { return KLUIS_E_LIMIT; }
     s->line[s->n] = kluis_arena_strndup(s->arena, (const char *)b->data, b->len - 1);
     const char *copy = kluis_arena_strndup(s->arena, (const char *)raw.ptr, raw.len);
-    s->raw[s->n++] = (struct kluis_bytes){(const uint8_t *)copy, raw.len};
+    s->raw[s->n++] = (struct kluis_bytes){ (const uint8_t *)copy, raw.len };
     return s->line[s->n - 1] != NULL ? KLUIS_OK : KLUIS_E_NOMEM;
 }
 
@@ -46,7 +48,7 @@ static kluis_status begin(void *ctx, const struct kluis_header *h, struct kluis_
     s->header = *h;
     s->conversations++;
     KLUIS_TRY(kluis_header_write(h, &b, err));
-    return keep(s, &b, (struct kluis_bytes){(const uint8_t *)"", 0});
+    return keep(s, &b, (struct kluis_bytes){ (const uint8_t *)"", 0 });
 }
 
 static kluis_status record(void *ctx, const struct kluis_record *r, struct kluis_bytes raw, struct kluis_err *err)
@@ -56,7 +58,7 @@ static kluis_status record(void *ctx, const struct kluis_record *r, struct kluis
     KLUIS_AUTO_BUF(b, TEXT);
     if (s->stop != KLUIS_OK) { return KLUIS_FAIL(err, s->stop, "stopped"); }
     KLUIS_TRY(kluis_record_write(r, &s->header, &b, err));
-    KLUIS_TRY(kluis_record_read((struct kluis_str){(const char *)b.data, b.len - 1}, &s->header, s->arena, &back, err)); /* strict */
+    KLUIS_TRY(kluis_record_read((struct kluis_str){ (const char *)b.data, b.len - 1 }, &s->header, s->arena, &back, err)); /* strict */
     for (size_t i = 0; i < r->n_attachments; i++) {
         if (r->attachments[i].source_ref.ptr == NULL || s->n_refs == REFS) { continue; }
         memcpy(s->sha[s->n_refs], r->attachments[i].sha256, 32);
@@ -90,14 +92,14 @@ static kluis_status read_with(struct seen *s, const char *path, const struct sou
     memset(s, 0, sizeof *s);
     s->arena = kluis_arena_new(64 << 20);
     kluis_buf_init(&s->skipped, 1 << 16);
-    const struct source_request q = {.path = path, .options = o, .n_options = n};
-    const struct source_sink sink = {.ctx = s, .begin = begin, .record = record, .end = end, .skipped = skipped};
+    const struct source_request q = { .path = path, .options = o, .n_options = n };
+    const struct source_sink sink = { .ctx = s, .begin = begin, .record = record, .end = end, .skipped = skipped };
     kluis_status rc = source_signal_export.read(&q, &sink, err);
     kluis_buf_byte(&s->skipped, 0);
     return rc;
 }
 
-static struct seen all;   /* the fixture, read once */
+static struct seen all; /* the fixture, read once */
 
 static size_t with(const struct seen *s, const char *a, const char *b, const char *c)
 {
@@ -110,7 +112,9 @@ static size_t with(const struct seen *s, const char *a, const char *b, const cha
 
 static size_t place(const struct seen *s, const char *a, const char *b)
 {
-    for (size_t i = 0; i < s->n; i++) { if (strstr(s->line[i], a) != NULL && (b == NULL || strstr(s->line[i], b) != NULL)) { return i; } }
+    for (size_t i = 0; i < s->n; i++) {
+        if (strstr(s->line[i], a) != NULL && (b == NULL || strstr(s->line[i], b) != NULL)) { return i; }
+    }
     fail_msg("no line with %s", a);
     return 0;
 }
@@ -128,11 +132,14 @@ static void conversations_come_one_after_the_other_with_their_people(KLUIS_UNUSE
     assert_int_equal(all.n, 5 + 37);
     assert_int_equal(place(&all, "\"schema\":1", "Nota stikstof"), 0);
     /* The group id is the one Signal derives; the key that opens the group is nowhere. */
-    assert_non_null(strstr(all.line[0], "{\"id\":\"5UQMchE4xVco87VHcRlBAKFzj1ilO5wQNhin+iz6TL8=\",\"name\":\"Nota stikstof (proef)\",\"type\":\"group\"}"));
+    assert_non_null(
+        strstr(all.line[0], "{\"id\":\"5UQMchE4xVco87VHcRlBAKFzj1ilO5wQNhin+iz6TL8=\",\"name\":\"Nota stikstof (proef)\",\"type\":\"group\"}"));
     assert_int_equal(with(&all, "bW1tbW1tbW1tbW1t", NULL, NULL), 0);
     /* The owner's account id is the group's one member without a contact; he may also give it. */
-    assert_non_null(strstr(all.line[0], "\"parties\":[{\"id\":\"" SANNE "\",\"name\":\"Sanne de Vries\"},{\"id\":\"" JORIS "\",\"name\":\"J.\",\"number\":\"+31600000003\"},"
-                                        "{\"id\":\"" FATIMA "\",\"name\":\"Fatima el Bedacht\"},{\"name\":\"recipient-99\"}],\"participants\":[0,1,2],\"self\":0"));
+    assert_non_null(strstr(all.line[0], "\"parties\":[{\"id\":\"" SANNE "\",\"name\":\"Sanne de Vries\"},{\"id\":\"" JORIS
+                                        "\",\"name\":\"J.\",\"number\":\"+31600000003\"},"
+                                        "{\"id\":\"" FATIMA
+                                        "\",\"name\":\"Fatima el Bedacht\"},{\"name\":\"recipient-99\"}],\"participants\":[0,1,2],\"self\":0"));
     assert_non_null(strstr(all.line[0], "\"app_version\":\"Verzonnen Signal 8.11\""));
     assert_int_equal(with(&all, "\"schema\":1", "\"type\":\"direct\"", "auto-delete-timer"), 1);
     assert_int_equal(with(&all, "\"schema\":1", "\"note-to-self:" SANNE "\"", "\"type\":\"self\""), 1);
@@ -150,7 +157,8 @@ static void messages_have_text_quote_mentions_and_times(KLUIS_UNUSED void **stat
     assert_non_null(strstr(all.line[i], "\"mentions\":\"4+1 " FATIMA "\""));
     assert_non_null(strstr(all.line[i], "\"styles\":\"9+4 BOLD\""));
     i = place(&all, "\"text\":\"Zie bijlage.\"", NULL);
-    assert_non_null(strstr(all.line[i], "\"target\":\"" JORIS ":1760000001000\",\"target_author\":1,\"target_sent\":\"2025-10-09T08:53:21Z\",\"quote\":\"Kan "));
+    assert_non_null(
+        strstr(all.line[i], "\"target\":\"" JORIS ":1760000001000\",\"target_author\":1,\"target_sent\":\"2025-10-09T08:53:21Z\",\"quote\":\"Kan "));
     assert_non_null(strstr(all.line[i], "\"link.0.url\":\"https://voorbeeld.example/nota\""));
     assert_non_null(strstr(all.line[i], JORIS " read 1760000003500; " FATIMA " delivered 1760000003300"));
 }
@@ -226,7 +234,10 @@ static void evidence_of_a_record_is_its_own_bytes(KLUIS_UNUSED void **state)
     }
 }
 
-struct got { size_t n; struct seen *s; };
+struct got {
+    size_t n;
+    struct seen *s;
+};
 static kluis_status one_attachment(void *ctx, size_t index, const struct kluis_input *in, struct kluis_err *err)
 {
     struct got *g = ctx;
@@ -245,9 +256,12 @@ static kluis_status one_attachment(void *ctx, size_t index, const struct kluis_i
 
 static void attachments_are_found_hashed_and_delivered(KLUIS_UNUSED void **state)
 {
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     size_t i = place(&all, "\"text\":\"Zie bijlage.\"", NULL);
-    assert_non_null(strstr(all.line[i], "{\"name\":\"nota v2.pdf\",\"type\":\"application/pdf\",\"size\":32,\"sha256\":\"f7de19d4fb672c9dcc53f4b04e4b31ecc7c40c820601b6e923af77c684ebe33f\"}"));
+    assert_non_null(
+        strstr(all.line[i],
+               "{\"name\":\"nota "
+               "v2.pdf\",\"type\":\"application/pdf\",\"size\":32,\"sha256\":\"f7de19d4fb672c9dcc53f4b04e4b31ecc7c40c820601b6e923af77c684ebe33f\"}"));
     assert_non_null(strstr(all.line[i], "\"name\":\"foto.jpg\",\"type\":\"image/jpeg\",\"size\":3,"));
     assert_non_null(strstr(all.line[i], "\"loss\":\"missing\""));
     assert_non_null(strstr(all.line[i], "\"loss\":\"not-downloaded\""));
@@ -256,11 +270,15 @@ static void attachments_are_found_hashed_and_delivered(KLUIS_UNUSED void **state
     i = place(&all, "\"attachment.0.role\":\"long-text\"", NULL);
     assert_non_null(strstr(all.line[i], "verzonnen bericht. EINDE\"")); /* the whole text, from its file */
     assert_int_equal(all.n_refs, 3);
-    struct kluis_str wanted[6] = {all.refs[0], all.refs[1], all.refs[2], KLUIS_STR_LIT("files/../main.jsonl"), KLUIS_STR_LIT("/etc/passwd"),
-                                  KLUIS_STR_LIT("files/00/0000000000000000000000000000000000000000000000000000000000000000")};
-    struct got g = {.s = &all};
-    const struct source_request q = {.path = EXPORT "/main.jsonl"}; /* the file inside it does as well */
-    const struct source_attachment_sink sink = {.ctx = &g, .attachment = one_attachment};
+    struct kluis_str wanted[6] = { all.refs[0],
+                                   all.refs[1],
+                                   all.refs[2],
+                                   KLUIS_STR_LIT("files/../main.jsonl"),
+                                   KLUIS_STR_LIT("/etc/passwd"),
+                                   KLUIS_STR_LIT("files/00/0000000000000000000000000000000000000000000000000000000000000000") };
+    struct got g = { .s = &all };
+    const struct source_request q = { .path = EXPORT "/main.jsonl" }; /* the file inside it does as well */
+    const struct source_attachment_sink sink = { .ctx = &g, .attachment = one_attachment };
     assert_int_equal(source_signal_export.attachments(&q, KLUIS_STR_LIT("x"), wanted, 6, &sink, &err), KLUIS_OK);
     assert_int_equal(g.n, 3);
 }
@@ -282,12 +300,12 @@ static void ids_are_unique(KLUIS_UNUSED void **state)
 static void the_owner_may_be_named_by_options(KLUIS_UNUSED void **state)
 {
     struct seen s;
-    struct kluis_err err = {0};
-    const struct source_option good[2] = {{"number", "+31612345678"}, {"account", "aaaaaaaa-0000-4000-8000-000000000009"}};
+    struct kluis_err err = { 0 };
+    const struct source_option good[2] = { { "number", "+31612345678" }, { "account", "aaaaaaaa-0000-4000-8000-000000000009" } };
     assert_int_equal(read_with(&s, EXPORT, good, 2, &err), KLUIS_OK);
     assert_non_null(strstr(s.line[0], "{\"id\":\"aaaaaaaa-0000-4000-8000-000000000009\",\"name\":\"Sanne de Vries\",\"number\":\"+31612345678\"}"));
     seen_free(&s);
-    static const struct source_option bad[] = {{"number", "0612345678"}, {"number", "+"}, {"account", "nobody"}, {"colour", "red"}};
+    static const struct source_option bad[] = { { "number", "0612345678" }, { "number", "+" }, { "account", "nobody" }, { "colour", "red" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         kluis_err_clear(&err);
         assert_int_equal(read_with(&s, EXPORT, &bad[i], 1, &err), KLUIS_E_USAGE);
@@ -298,12 +316,12 @@ static void the_owner_may_be_named_by_options(KLUIS_UNUSED void **state)
 
 static void a_sink_that_stops_stops_the_read(KLUIS_UNUSED void **state)
 {
-    struct seen s = {.stop = KLUIS_E_BUSY};
-    struct kluis_err err = {0};
+    struct seen s = { .stop = KLUIS_E_BUSY };
+    struct kluis_err err = { 0 };
     s.arena = kluis_arena_new(1 << 20);
     kluis_buf_init(&s.skipped, 1 << 10);
-    const struct source_request q = {.path = EXPORT};
-    const struct source_sink sink = {.ctx = &s, .begin = begin, .record = record, .end = end, .skipped = skipped};
+    const struct source_request q = { .path = EXPORT };
+    const struct source_sink sink = { .ctx = &s, .begin = begin, .record = record, .end = end, .skipped = skipped };
     assert_int_equal(source_signal_export.read(&q, &sink, &err), KLUIS_E_BUSY);
     assert_int_equal(s.ends, 0);
     seen_free(&s);
@@ -315,32 +333,69 @@ static char scratch[80];
 
 static void write_input(const char *text, size_t n)
 {
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     assert_int_equal(kluis_write_file(scratch, text, n, 0600, &err), KLUIS_OK);
 }
 
 #define INFO "{\"version\":\"1\",\"backupTimeMs\":\"1760000000000\"}\n"
-#define PEOPLE "{\"recipient\":{\"id\":\"1\",\"self\":{}}}\n{\"recipient\":{\"id\":\"2\",\"contact\":{\"e164\":\"31600000002\"}}}\n{\"chat\":{\"id\":\"1\",\"recipientId\":\"2\"}}\n"
+#define PEOPLE                                                                                                                                       \
+    "{\"recipient\":{\"id\":\"1\",\"self\":{}}}\n{\"recipient\":{\"id\":\"2\",\"contact\":{\"e164\":\"31600000002\"}}}\n{\"chat\":{\"id\":\"1\","    \
+    "\"recipientId\":\"2\"}}\n"
 
 static void input_that_is_no_export_is_refused_with_one_line_and_no_record(KLUIS_UNUSED void **state)
 {
-    static const struct { const char *text; size_t n; kluis_status rc; } bad[] = {
-#define BAD(t) {t, sizeof(t) - 1, KLUIS_E_REJECT}
-        BAD(""), BAD("\n"), BAD("\n\n\n"), BAD("geen uitvoer"), BAD("{}"), BAD("[]"), BAD("null"), BAD("{\"a\":1}"),
+    static const struct {
+        const char *text;
+        size_t n;
+        kluis_status rc;
+    } bad[] = {
+#define BAD(t) { t, sizeof(t) - 1, KLUIS_E_REJECT }
+        BAD(""),
+        BAD("\n"),
+        BAD("\n\n\n"),
+        BAD("geen uitvoer"),
+        BAD("{}"),
+        BAD("[]"),
+        BAD("null"),
+        BAD("{\"a\":1}"),
         BAD("09-10-2025 08:53 - Sanne: hoi\n"),
-        BAD("{\"version\":\"1\"}\n"), BAD("{\"version\":\"2\",\"backupTimeMs\":\"1\"}\n"), BAD("{\"version\":\"1\",\"backupTimeMs\":\"x\"}\n"),
-        BAD(INFO "{"), BAD(INFO "{\"chat\":"), BAD(INFO "{\"chat\":{\"id\":\"1\"}}"), BAD(INFO "{\"recipient\":{}}"), BAD(INFO "[1]"), BAD(INFO "1"),
-        BAD(INFO "{\"a\":1,\"a\":2}"), BAD(INFO "{\"a\":\"\xff\"}"), BAD(INFO "{\"a\":\"\xed\xa0\x80\"}"), BAD(INFO "{\"a\":\"\x01\"}"),
-        BAD(INFO "{\"a\":\"\\x\"}"), BAD(INFO "{\"a\":\"\\u12g4\"}"), BAD(INFO "{\"a\":01}"), BAD(INFO "{\"a\":1.}"), BAD(INFO "{\"a\":+1}"), BAD(INFO "{\"a\":tru}"),
-        BAD(INFO "{\"a\":1}}"), BAD(INFO "{\"a\":1} x"), BAD(INFO "{\"a\" 1}"), BAD(INFO "{a:1}"), BAD(INFO "{\"a\":[1,]}"), BAD(INFO "{\"a\":1,}"), BAD(INFO "{\"a\":\"b"),
-        BAD(INFO "{\"a\":\"b\\"), BAD(INFO "{\"a\":NaN}"), BAD(INFO "{\"chat\":{}}\0"),
-        BAD(INFO PEOPLE "{\"recipient\":{\"id\":\"2\",\"contact\":{}}}"), BAD(INFO PEOPLE "{\"chat\":{\"id\":\"1\",\"recipientId\":\"2\"}}"),
+        BAD("{\"version\":\"1\"}\n"),
+        BAD("{\"version\":\"2\",\"backupTimeMs\":\"1\"}\n"),
+        BAD("{\"version\":\"1\",\"backupTimeMs\":\"x\"}\n"),
+        BAD(INFO "{"),
+        BAD(INFO "{\"chat\":"),
+        BAD(INFO "{\"chat\":{\"id\":\"1\"}}"),
+        BAD(INFO "{\"recipient\":{}}"),
+        BAD(INFO "[1]"),
+        BAD(INFO "1"),
+        BAD(INFO "{\"a\":1,\"a\":2}"),
+        BAD(INFO "{\"a\":\"\xff\"}"),
+        BAD(INFO "{\"a\":\"\xed\xa0\x80\"}"),
+        BAD(INFO "{\"a\":\"\x01\"}"),
+        BAD(INFO "{\"a\":\"\\x\"}"),
+        BAD(INFO "{\"a\":\"\\u12g4\"}"),
+        BAD(INFO "{\"a\":01}"),
+        BAD(INFO "{\"a\":1.}"),
+        BAD(INFO "{\"a\":+1}"),
+        BAD(INFO "{\"a\":tru}"),
+        BAD(INFO "{\"a\":1}}"),
+        BAD(INFO "{\"a\":1} x"),
+        BAD(INFO "{\"a\" 1}"),
+        BAD(INFO "{a:1}"),
+        BAD(INFO "{\"a\":[1,]}"),
+        BAD(INFO "{\"a\":1,}"),
+        BAD(INFO "{\"a\":\"b"),
+        BAD(INFO "{\"a\":\"b\\"),
+        BAD(INFO "{\"a\":NaN}"),
+        BAD(INFO "{\"chat\":{}}\0"),
+        BAD(INFO PEOPLE "{\"recipient\":{\"id\":\"2\",\"contact\":{}}}"),
+        BAD(INFO PEOPLE "{\"chat\":{\"id\":\"1\",\"recipientId\":\"2\"}}"),
         BAD(INFO PEOPLE "{\"chatItem\":{\"authorId\":\"2\"}}"),
         BAD(INFO PEOPLE "{\"chatItem\":{\"chatId\":\"1\",\"authorId\":\"2\",\"dateSent\":\"1\",\"standardMessage\":{\"text\":{\"body\":\"hal"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct seen s;
-        struct kluis_err err = {0};
+        struct kluis_err err = { 0 };
         write_input(bad[i].text, bad[i].n);
         kluis_status rc = read_with(&s, scratch, NULL, 0, &err);
         if (rc != bad[i].rc) { fail_msg("input %zu gave %s: %s", i, kluis_status_name(rc), err.msg); }
@@ -353,10 +408,11 @@ static void input_that_is_no_export_is_refused_with_one_line_and_no_record(KLUIS
 
 static void every_cut_of_an_export_is_refused_or_ends_at_a_line(KLUIS_UNUSED void **state)
 {
-    static const char whole[] = INFO PEOPLE "{\"chatItem\":{\"chatId\":\"1\",\"authorId\":\"2\",\"dateSent\":\"1760000000001\",\"standardMessage\":{\"text\":{\"body\":\"hallo é\"}}}}\n";
+    static const char whole[] = INFO PEOPLE
+        "{\"chatItem\":{\"chatId\":\"1\",\"authorId\":\"2\",\"dateSent\":\"1760000000001\",\"standardMessage\":{\"text\":{\"body\":\"hallo é\"}}}}\n";
     for (size_t n = 0; n < sizeof whole; n++) {
         struct seen s;
-        struct kluis_err err = {0};
+        struct kluis_err err = { 0 };
         write_input(whole, n);
         bool line = n > 0 && (whole[n - 1] == '\n' || whole[n] == '\n');
         assert_int_equal(read_with(&s, scratch, NULL, 0, &err), line ? KLUIS_OK : KLUIS_E_REJECT);
@@ -370,7 +426,7 @@ static void a_line_or_nesting_without_end_is_refused(KLUIS_UNUSED void **state)
     char *p = kluis_malloc(n);
     assert_non_null(p);
     struct seen s;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     memset(p, ' ', n);
     memcpy(p, INFO "{\"a\":\"", sizeof INFO + 5);
     memset(p + sizeof INFO + 5, 'x', n - sizeof INFO - 5);
@@ -405,16 +461,19 @@ static void a_line_or_nesting_without_end_is_refused(KLUIS_UNUSED void **state)
 
 static void odd_but_whole_input_is_read(KLUIS_UNUSED void **state)
 {
-    static const char text[] = INFO "\r\n" PEOPLE "\n"
-        "{\"chatItem\":{\"chatId\":1,\"authorId\":2,\"dateSent\":1760000000001,\"standardMessage\":{\"text\":{\"body\":\"\\ud83d\\ude4f \\ud800 \\u00e9\\n\\/\"}}}}\r\n"
-        "{\"chatItem\":{\"chatId\":\"1\",\"authorId\":\"2\",\"dateSent\":\"18446744073709551615\",\"standardMessage\":{\"text\":{\"body\":\"ooit\"}}}}\n"
+    static const char text[] = INFO
+        "\r\n" PEOPLE "\n"
+        "{\"chatItem\":{\"chatId\":1,\"authorId\":2,\"dateSent\":1760000000001,\"standardMessage\":{\"text\":{\"body\":\"\\ud83d\\ude4f \\ud800 "
+        "\\u00e9\\n\\/\"}}}}\r\n"
+        "{\"chatItem\":{\"chatId\":\"1\",\"authorId\":\"2\",\"dateSent\":\"18446744073709551615\",\"standardMessage\":{\"text\":{\"body\":\"ooit\"}}}"
+        "}\n"
         "{\"chatItem\":{\"chatId\":\"1\",\"authorId\":\"2\",\"dateSent\":\"5\",\"standardMessage\":{\"text\":\"geen object\"}}}\n"
         "{\"chatItem\":{\"chatId\":\"1\",\"authorId\":\"2\",\"dateSent\":\"6\"}}\n"
         "{\"chatItem\":{\"chatId\":\"8\",\"authorId\":\"2\",\"dateSent\":\"7\",\"updateMessage\":{\"simpleUpdate\":{}}}}\n"
         "{\"chatItem\":{\"chatId\":\"8\",\"authorId\":\"2\",\"dateSent\":\"8\",\"updateMessage\":{\"simpleUpdate\":{\"type\":\"NIEUW_SOORT\"}}}}\n"
         "{\"chatItem\":{\"chatId\":\"8\",\"authorId\":\"2\",\"dateSent\":\"9\",\"updateMessage\":{}}}\n{}\n";
     struct seen s;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     write_input(text, sizeof text - 1);
     assert_int_equal(read_with(&s, scratch, NULL, 0, &err), KLUIS_OK);
     assert_int_equal(s.n, 2 + 7);
@@ -434,13 +493,20 @@ static void many_chats_interleaved_come_out_apart_and_in_order(KLUIS_UNUSED void
 {
     KLUIS_AUTO_BUF(b, TEXT);
     struct seen s;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     kluis_buf_cstr(&b, INFO);
-    for (unsigned c = 1; c <= 7; c++) { kluis_buf_fmt(&b, "{\"recipient\":{\"id\":\"%u\",\"contact\":{\"e164\":\"3160000000%u\"}}}\n{\"chat\":{\"id\":\"%u\",\"recipientId\":\"%u\"}}\n", c, c, c, c); }
+    for (unsigned c = 1; c <= 7; c++) {
+        kluis_buf_fmt(&b,
+                      "{\"recipient\":{\"id\":\"%u\",\"contact\":{\"e164\":\"3160000000%u\"}}}\n{\"chat\":{\"id\":\"%u\",\"recipientId\":\"%u\"}}\n",
+                      c, c, c, c);
+    }
     for (unsigned i = 0; i < 1400; i++) {
         unsigned c = i * i % 7 + 1;
-        kluis_buf_fmt(&b, "{\"chatItem\":{\"chatId\":\"%u\",\"authorId\":\"%u\",\"dateSent\":\"%u\",\"standardMessage\":{\"text\":{\"body\":\"chat %u nummer %05u %.*s\"}}}}\n", c, c,
-                      1000 + i, c, i, (int)(i % 90), "..........................................................................................");
+        kluis_buf_fmt(&b,
+                      "{\"chatItem\":{\"chatId\":\"%u\",\"authorId\":\"%u\",\"dateSent\":\"%u\",\"standardMessage\":{\"text\":{\"body\":\"chat %u "
+                      "nummer %05u %.*s\"}}}}\n",
+                      c, c, 1000 + i, c, i, (int)(i % 90),
+                      "..........................................................................................");
     }
     write_input((const char *)b.data, b.len);
     assert_int_equal(read_with(&s, scratch, NULL, 0, &err), KLUIS_OK);
@@ -448,7 +514,11 @@ static void many_chats_interleaved_come_out_apart_and_in_order(KLUIS_UNUSED void
     unsigned chat = 0, last = 0;
     for (size_t i = 0; i < s.n; i++) {
         const char *t = strstr(s.line[i], "\"text\":\"chat ");
-        if (t == NULL) { last = 0; chat = 0; continue; }
+        if (t == NULL) {
+            last = 0;
+            chat = 0;
+            continue;
+        }
         unsigned c = (unsigned)(t[13] - '0'), n = (unsigned)strtoul(t + 22, NULL, 10);
         assert_true((chat == 0 || c == chat) && n >= last);
         chat = c;
@@ -460,7 +530,7 @@ static void many_chats_interleaved_come_out_apart_and_in_order(KLUIS_UNUSED void
 static void a_folder_without_an_export_is_refused(KLUIS_UNUSED void **state)
 {
     struct seen s;
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     assert_int_equal(read_with(&s, "tests/fixtures", NULL, 0, &err), KLUIS_E_REJECT);
     assert_non_null(strstr(err.msg, "main.jsonl"));
     seen_free(&s);
@@ -474,7 +544,7 @@ static void a_folder_without_an_export_is_refused(KLUIS_UNUSED void **state)
 
 static int start(KLUIS_UNUSED void **state)
 {
-    struct kluis_err err = {0};
+    struct kluis_err err = { 0 };
     char dir[64];
     if (!test_dir("signal", dir, sizeof dir)) { return -1; }
     (void)snprintf(scratch, sizeof scratch, "%s/main.jsonl", dir);

@@ -15,9 +15,7 @@ static int fail_fsync;
 
 static void count_step(const char *name)
 {
-    if (strncmp(name, "vault.t1.storage.", 17) == 0) {
-        steps++;
-    }
+    if (strncmp(name, "vault.t1.storage.", 17) == 0) { steps++; }
 }
 
 static int fault(const char *op, const char *path, int fd)

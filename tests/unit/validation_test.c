@@ -42,10 +42,7 @@ static struct kluis_verdict judged(const struct sealed *s, struct kluis_str rece
     return v;
 }
 
-static struct kluis_str str_of(const struct kluis_buf *b)
-{
-    return (struct kluis_str){ (const char *)b->data, b->len };
-}
+static struct kluis_str str_of(const struct kluis_buf *b) { return (struct kluis_str){ (const char *)b->data, b->len }; }
 
 /* Exactly this layer is invalid. */
 static void assert_only_invalid(const struct kluis_verdict *v, enum kluis_layer which)
@@ -217,8 +214,11 @@ static void receipt_has_one_spelling(void **state)
     assert_int_equal(again.len, json.len);
     static const char *const bad[] = { "", "{}", "null", "{\"version\":\"chatkluis-receipt-v1\"}" };
     for (size_t i = 0; i < 4; i++) { assert_int_equal(kluis_receipt_read(kluis_str_of(bad[i]), arena, &r, NULL), KLUIS_E_REJECT); }
-    const struct { const char *find, *put; } edits[] = { { "{\"version\"", "{ \"version\"" }, { "\"time\":\"stamped\"}", "\"time\":\"stamped\",\"time\":\"stamped\"}" },
-                                                         { "\"leaf\"", "\"Leaf\"" }, { "-v1\",", "-v2\"," }, { "stamped\"}", "maybe\"}" }, { "chat", "\\u0063hat" } };
+    const struct {
+        const char *find, *put;
+    } edits[] = { { "{\"version\"", "{ \"version\"" }, { "\"time\":\"stamped\"}", "\"time\":\"stamped\",\"time\":\"stamped\"}" },
+                  { "\"leaf\"", "\"Leaf\"" },          { "-v1\",", "-v2\"," },
+                  { "stamped\"}", "maybe\"}" },        { "chat", "\\u0063hat" } };
     for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
         KLUIS_AUTO_BUF(changed, KLUIS_RECEIPT_MAX);
         kluis_buf_byte(&json, 0);

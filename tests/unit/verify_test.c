@@ -49,7 +49,8 @@ static int setup(void **state)
     KLUIS_AUTO_BUF(bytes, 16 << 20);
     OK(kluis_trust_write(&pki->trust, &trust, NULL));
     put("trust.json", kluis_buf_bytes(&trust));
-    struct sealed a = sealed_package(pki, &(struct sealed_options){ .stamped = true }), b = sealed_package(pki, &(struct sealed_options){ .stamped = false, .records = 7 });
+    struct sealed a = sealed_package(pki, &(struct sealed_options){ .stamped = true }),
+                  b = sealed_package(pki, &(struct sealed_options){ .stamped = false, .records = 7 });
     sealed_receipt(pki, &a, &(struct receipt_options){ .stamped = true }, &receipt);
     sealed_receipt(pki, &b, &(struct receipt_options){ .stamped = true }, &other);
     put("a.receipt", kluis_buf_bytes(&receipt));

@@ -11,7 +11,8 @@
 static struct chat_read c;
 static char dir[64];
 static const char own[] = "tests/fixtures/eigen-whatsapp/WhatsApp Chat - Overleg Waterkering";
-static const char chat[] = "13-03-2026, 14:32 - Jan: hoi\n13-03-2026, 14:33 - Piet: IMG-20260313-WA0001.jpg (bestand bijgevoegd)\n13-03-2026, 14:34 - Jan: IMG-20260313-WA0001.jpg (bestand bijgevoegd)\n";
+static const char chat[] = "13-03-2026, 14:32 - Jan: hoi\n13-03-2026, 14:33 - Piet: IMG-20260313-WA0001.jpg (bestand bijgevoegd)\n13-03-2026, 14:34 "
+                           "- Jan: IMG-20260313-WA0001.jpg (bestand bijgevoegd)\n";
 
 static const char *in_dir(const char *name)
 {
@@ -20,7 +21,12 @@ static const char *in_dir(const char *name)
     return path;
 }
 
-struct part { const char *name; const char *data; size_t n; bool zeros; };
+struct part {
+    const char *name;
+    const char *data;
+    size_t n;
+    bool zeros;
+};
 
 static void make_zip(const char *path, const struct part *parts, size_t n, const char *password)
 {
@@ -56,7 +62,12 @@ static void put(const char *path, const char *data, size_t n)
     assert_int_equal(kluis_write_file(path, data, n, 0600, &err), KLUIS_OK);
 }
 
-struct got { size_t n; size_t index[8]; char data[8][64]; size_t len[8]; };
+struct got {
+    size_t n;
+    size_t index[8];
+    char data[8][64];
+    size_t len[8];
+};
 
 static kluis_status take(void *ctx, size_t index, const struct kluis_input *in, struct kluis_err *err)
 {
@@ -98,7 +109,8 @@ static void a_folder_and_a_text_and_a_zip_of_one_chat_are_the_same(void **state)
     KLUIS_AUTO_BUF(body, 1 << 20);
     struct kluis_err err = { .code = KLUIS_OK };
     assert_int_equal(kluis_read_file(text, 1 << 20, &body, &err), KLUIS_OK);
-    const struct part parts[] = { { "_chat.txt", (char *)body.data, body.len, false }, { "00000004-Nota.txt", "Nota over de waterkering, versie 1\n", 35, false } };
+    const struct part parts[] = { { "_chat.txt", (char *)body.data, body.len, false },
+                                  { "00000004-Nota.txt", "Nota over de waterkering, versie 1\n", 35, false } };
     make_zip(in_dir("WhatsApp Chat - Overleg Waterkering.zip"), parts, 2, NULL);
     chat_read_path(&z, in_dir("WhatsApp Chat - Overleg Waterkering.zip"), (char *)NULL);
     assert_int_equal(z.rc, KLUIS_OK);
@@ -282,9 +294,11 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_folder_and_a_text_and_a_zip_of_one_chat_are_the_same), cmocka_unit_test(an_attachment_named_twice_is_given_twice),
-        cmocka_unit_test(hostile_zips_are_refused_in_one_line), cmocka_unit_test(a_lie_about_a_texts_size_is_caught_while_reading),
-        cmocka_unit_test(one_bad_chat_in_a_folder_keeps_no_other_out), cmocka_unit_test(nothing_is_left_beside_what_is_read) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(a_folder_and_a_text_and_a_zip_of_one_chat_are_the_same),
+                                        cmocka_unit_test(an_attachment_named_twice_is_given_twice),
+                                        cmocka_unit_test(hostile_zips_are_refused_in_one_line),
+                                        cmocka_unit_test(a_lie_about_a_texts_size_is_caught_while_reading),
+                                        cmocka_unit_test(one_bad_chat_in_a_folder_keeps_no_other_out),
+                                        cmocka_unit_test(nothing_is_left_beside_what_is_read) };
     return cmocka_run_group_tests_name("whatsapp-text, places", tests, set_up, tear_down);
 }

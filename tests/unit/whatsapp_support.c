@@ -36,12 +36,12 @@ static kluis_status on_skipped(void *ctx, const struct source_skip *s, struct kl
     return KLUIS_OK;
 }
 
-struct source_sink chat_sink(struct chat_read *c)
-{
-    return (struct source_sink){ c, on_begin, on_record, on_end, on_skipped };
-}
+struct source_sink chat_sink(struct chat_read *c) { return (struct source_sink){ c, on_begin, on_record, on_end, on_skipped }; }
 
-struct memory { const char *p; size_t n, at, step; };
+struct memory {
+    const char *p;
+    size_t n, at, step;
+};
 
 static ssize_t memory_read(void *ctx, void *to, size_t n, struct kluis_err *err)
 {

@@ -13,9 +13,9 @@
 struct chat_read {
     kluis_status rc;
     struct kluis_err err;
-    struct kluis_buf header, lines, raw, skipped;   /* records one a line; raw: evidence of all, concatenated */
+    struct kluis_buf header, lines, raw, skipped; /* records one a line; raw: evidence of all, concatenated */
     size_t n, n_kind[KLUIS_KINDS];
-    struct kluis_header h;                          /* scalars only: its pointers are gone after the read     */
+    struct kluis_header h; /* scalars only: its pointers are gone after the read     */
 };
 /* step: bytes a read gives, 0: all. options: "key=value" … NULL. */
 void chat_read(struct chat_read *c, const char *text, size_t n, size_t step, const char *chat_name, ...);

@@ -11,11 +11,11 @@ static struct chat_read c;
 
 #define READ(text, ...) chat_read(&c, (text), sizeof(text) - 1, 0, __VA_ARGS__, (char *)NULL)
 #define HAS(i, part) assert_true(chat_has(&c, (i), (part)))
-#define OK(count)                                                                                                                                              \
-    do {                                                                                                                                                       \
-        if (c.rc != KLUIS_OK) { print_message("%s\n", c.err.msg); }                                                                                            \
-        assert_int_equal(c.rc, KLUIS_OK);                                                                                                                      \
-        assert_int_equal(c.n, (count));                                                                                                                        \
+#define OK(count)                                                                                                                                    \
+    do {                                                                                                                                             \
+        if (c.rc != KLUIS_OK) { print_message("%s\n", c.err.msg); }                                                                                  \
+        assert_int_equal(c.rc, KLUIS_OK);                                                                                                            \
+        assert_int_equal(c.n, (count));                                                                                                              \
     } while (0)
 
 static void refused(const char *part)
@@ -45,19 +45,53 @@ static void header_means(const char *head, const char *sent)
 static void every_region_writes_the_same_moment(void **state)
 {
     (void)state;
-    static const char *const ios[] = {
-        "[27-03-2022 21:41:35] ", "[27-03-2022, 21:41:35] ", "[27/03/2022, 21:41:35] ", "[3/27/22, 21:41:35] ", "[3/27/22, 9:41:35 PM] ",
-        "[3/27/22, 9:41:35" NNBSP "PM] ", "[27/03/2022, 9:41:35" THIN "p.m.] ", "[27/3/22, 9:41:35" NBSP "p. m.] ", "[27.03.22, 21:41:35] ", "[27.3.2022 klo 21.41.35] ",
-        "[27.03.2022 21.41.35] ", "[2022-03-27 21:41:35] ", "[2022-03-27, 21:41:35] ", "[2022/03/27 21:41:35] ", "[2022/3/27 下午9:41:35] ", "[2022/3/27 午後9:41:35] ",
-        "[2022. 3. 27. 오후 9:41:35] ", "[2022. 03. 27. 21:41:35] ", "[27. 3. 2022 21:41:35] ", "[27.03.22 г., 21:41:35] ", "[21:41:35, 3/27/22] ", "[21:41:35, 27/03/2022] ",
-        "[" RLM "27" RLM "/3" RLM "/2022، 21:41:35] ", "[٢٧" RLM "/٣" RLM "/٢٠٢٢ ٩:٤١:٣٥ م] ", "[۱۴۰۱/۱/۷،" RLM " ۲۱:۴۱:۳۵] ", "[२७/३/२०२२, २१:४१:३५] ", "[২৭/৩/২২, ৯:৪১:৩৫ PM] ",
-        "[27/3/2565 BE, 21:41:35] ", "[3/27/2565 BE, 9:41:35 PM] ", "[27/3/2565 21:41:35] ", "[R4/3/27 21:41:35] ", "[3/27/4 R, 21:41:35] ", "[令和4年3月27日 21:41:35] ",
-        "[民國111/3/27 21:41:35] ", LRM "[3/27/22, 21:41:35] ", "\xEF\xBB\xBF[27-03-2022 21:41:35] ", "[27/03/2022 21 h 41 min 35 s] ", "[27-03-22 21:41:35] ", "[27/3/65 21:41:35] " };
+    static const char *const ios[] = { "[27-03-2022 21:41:35] ",
+                                       "[27-03-2022, 21:41:35] ",
+                                       "[27/03/2022, 21:41:35] ",
+                                       "[3/27/22, 21:41:35] ",
+                                       "[3/27/22, 9:41:35 PM] ",
+                                       "[3/27/22, 9:41:35" NNBSP "PM] ",
+                                       "[27/03/2022, 9:41:35" THIN "p.m.] ",
+                                       "[27/3/22, 9:41:35" NBSP "p. m.] ",
+                                       "[27.03.22, 21:41:35] ",
+                                       "[27.3.2022 klo 21.41.35] ",
+                                       "[27.03.2022 21.41.35] ",
+                                       "[2022-03-27 21:41:35] ",
+                                       "[2022-03-27, 21:41:35] ",
+                                       "[2022/03/27 21:41:35] ",
+                                       "[2022/3/27 下午9:41:35] ",
+                                       "[2022/3/27 午後9:41:35] ",
+                                       "[2022. 3. 27. 오후 9:41:35] ",
+                                       "[2022. 03. 27. 21:41:35] ",
+                                       "[27. 3. 2022 21:41:35] ",
+                                       "[27.03.22 г., 21:41:35] ",
+                                       "[21:41:35, 3/27/22] ",
+                                       "[21:41:35, 27/03/2022] ",
+                                       "[" RLM "27" RLM "/3" RLM "/2022، 21:41:35] ",
+                                       "[٢٧" RLM "/٣" RLM "/٢٠٢٢ ٩:٤١:٣٥ م] ",
+                                       "[۱۴۰۱/۱/۷،" RLM " ۲۱:۴۱:۳۵] ",
+                                       "[२७/३/२०२२, २१:४१:३५] ",
+                                       "[২৭/৩/২২, ৯:৪১:৩৫ PM] ",
+                                       "[27/3/2565 BE, 21:41:35] ",
+                                       "[3/27/2565 BE, 9:41:35 PM] ",
+                                       "[27/3/2565 21:41:35] ",
+                                       "[R4/3/27 21:41:35] ",
+                                       "[3/27/4 R, 21:41:35] ",
+                                       "[令和4年3月27日 21:41:35] ",
+                                       "[民國111/3/27 21:41:35] ",
+                                       LRM "[3/27/22, 21:41:35] ",
+                                       "\xEF\xBB\xBF[27-03-2022 21:41:35] ",
+                                       "[27/03/2022 21 h 41 min 35 s] ",
+                                       "[27-03-22 21:41:35] ",
+                                       "[27/3/65 21:41:35] " };
     for (size_t i = 0; i < sizeof ios / sizeof *ios; i++) { header_means(ios[i], "2022-03-27T21:41:35+02:00"); }
     static const char *const android[] = {
-        "27-03-2022 21:41 - ", "27-03-2022, 21:41 - ", "27/03/2022, 21:41 - ", "3/27/22, 21:41 - ", "3/27/22, 9:41 PM - ", "27/3/22 9:41 p. m. - ", "27.03.22, 21:41 - ", "27.03.22 21:41 - ",
-        "27.3.2022 klo 21.41 - ", "2022-03-27 21:41 - ", "2022/3/27 下午9:41 - ", "2022. 3. 27. 오후 9:41 - ", "27/03/2022 21:41 - ", "21:41 27/3/22 - ", "27/03/2022, 9:41 pm - ",
-        "27/03/2022," NBSP "9:41" NNBSP "pm - ", "2022年3月27日 21:41 - ", "27/3/2565 21:41 - " };
+        "27-03-2022 21:41 - ",    "27-03-2022, 21:41 - ",  "27/03/2022, 21:41 - ",   "3/27/22, 21:41 - ",
+        "3/27/22, 9:41 PM - ",    "27/3/22 9:41 p. m. - ", "27.03.22, 21:41 - ",     "27.03.22 21:41 - ",
+        "27.3.2022 klo 21.41 - ", "2022-03-27 21:41 - ",   "2022/3/27 下午9:41 - ",  "2022. 3. 27. 오후 9:41 - ",
+        "27/03/2022 21:41 - ",    "21:41 27/3/22 - ",      "27/03/2022, 9:41 pm - ", "27/03/2022," NBSP "9:41" NNBSP "pm - ",
+        "2022年3月27日 21:41 - ", "27/3/2565 21:41 - "
+    };
     for (size_t i = 0; i < sizeof android / sizeof *android; i++) { header_means(android[i], "2022-03-27T21:41+02:00"); }
 }
 
@@ -175,22 +209,23 @@ static void the_repeated_hour_has_both_readings(void **state)
 
 /* An iPhone chat with everything in it, ours. */
 static const char iphone[] =
-    "[12-03-2026 14:32:10] Overleg Waterkering: " LRM "Berichten en gesprekken worden end-to-end versleuteld. Niemand buiten deze chat kan ze lezen of beluisteren.\r\n"
+    "[12-03-2026 14:32:10] Overleg Waterkering: " LRM
+    "Berichten en gesprekken worden end-to-end versleuteld. Niemand buiten deze chat kan ze lezen of beluisteren.\r\n"
     "[12-03-2026 14:32:10] Overleg Waterkering: " LRM "Sanne de Wit heeft de groep \u201cOverleg Waterkering\u201d aangemaakt\r\n"
-    "[12-03-2026 14:33:02] Sanne de Wit: Goedemiddag\nallemaal, de nota komt eraan: zie bijlage\r\n"
-    LRM "[12-03-2026 14:33:40] Sanne de Wit: Nota.pdf \xE2\x80\xA2 " LRM "2 pagina\u2019s " LRM "<bijgevoegd: 00000004-Nota.pdf>\r\n"
-    LRM "[12-03-2026 14:34:00] ~" NNBSP "Karim: " LRM "afbeelding weggelaten\r\n"
-    LRM "[12-03-2026 14:34:30] \u202A+31 6 12345678\u202C: kijk hier " LRM "<bijgevoegd: 00000006-PHOTO-2026-03-12-14-34-30.jpg>\r\n"
+    "[12-03-2026 14:33:02] Sanne de Wit: Goedemiddag\nallemaal, de nota komt eraan: zie bijlage\r\n" LRM
+    "[12-03-2026 14:33:40] Sanne de Wit: Nota.pdf \xE2\x80\xA2 " LRM "2 pagina\u2019s " LRM "<bijgevoegd: 00000004-Nota.pdf>\r\n" LRM
+    "[12-03-2026 14:34:00] ~" NNBSP "Karim: " LRM "afbeelding weggelaten\r\n" LRM "[12-03-2026 14:34:30] \u202A+31 6 12345678\u202C: kijk hier " LRM
+    "<bijgevoegd: 00000006-PHOTO-2026-03-12-14-34-30.jpg>\r\n"
     "[12-03-2026 14:35:00] Sanne de Wit: " LRM "Dit bericht is verwijderd.\r\n"
-    "[12-03-2026 14:36:00] Sanne de Wit: Besluit is akkoord " LRM "<Dit bericht is bewerkt>\r\n"
-    LRM "[12-03-2026 14:37:00] Sanne de Wit: " LRM "POLL:\nWanneer?\n" LRM "OPTIE: Maandag (" LRM "2 stemmen)\n" LRM "OPTIE: Dinsdag (" LRM "0 stemmen)\r\n"
+    "[12-03-2026 14:36:00] Sanne de Wit: Besluit is akkoord " LRM "<Dit bericht is bewerkt>\r\n" LRM "[12-03-2026 14:37:00] Sanne de Wit: " LRM
+    "POLL:\nWanneer?\n" LRM "OPTIE: Maandag (" LRM "2 stemmen)\n" LRM "OPTIE: Dinsdag (" LRM "0 stemmen)\r\n"
     "[12-03-2026 14:38:00] ~" NNBSP "Karim: " LRM "Locatie: https://maps.google.com/?q=52.08,4.31\r\n"
     "[12-03-2026 14:39:00] Sanne de Wit: " LRM "Gemiste video-oproep\r\n"
     "[12-03-2026 14:40:00] ~" NNBSP "Karim: " LRM "Wachten op dit bericht\r\n"
     "[12-03-2026 14:41:00] Overleg Waterkering: " LRM "Sanne de Wit heeft Joost toegevoegd\r\n"
     "[12-03-2026 14:42:00] Overleg Waterkering: " LRM "Je hebt het onderwerp gewijzigd naar \u201cDijk\u201d\r\n"
-    "[12-03-2026 14:43:00] Sanne de Wit: " LRM "Onbekende regel in een andere taal\r\n"
-    LRM "[12-03-2026 14:44:00] \u202A+31 6 12345678\u202C: Begroting.xlsx " LRM "document weggelaten\r\n"
+    "[12-03-2026 14:43:00] Sanne de Wit: " LRM "Onbekende regel in een andere taal\r\n" LRM
+    "[12-03-2026 14:44:00] \u202A+31 6 12345678\u202C: Begroting.xlsx " LRM "document weggelaten\r\n"
     "[12-03-2026 14:45:00] \u202A+31 6 12345678\u202C: \xF0\x9F\x91\x8D\r\n";
 
 static void an_iphone_chat_reads_whole(void **state)
@@ -201,7 +236,9 @@ static void an_iphone_chat_reads_whole(void **state)
     assert_int_equal(c.raw.len, sizeof iphone - 1);
     assert_memory_equal(c.raw.data, iphone, c.raw.len);
     assert_non_null(strstr((char *)c.header.data, "\"name\":\"Overleg Waterkering\",\"type\":\"group\""));
-    assert_non_null(strstr((char *)c.header.data, "\"parties\":[{\"name\":\"Sanne de Wit\"},{\"name\":\"Karim\"},{\"name\":\"+31 6 12345678\",\"number\":\"+31612345678\"}]"));
+    assert_non_null(
+        strstr((char *)c.header.data,
+               "\"parties\":[{\"name\":\"Sanne de Wit\"},{\"name\":\"Karim\"},{\"name\":\"+31 6 12345678\",\"number\":\"+31612345678\"}]"));
     assert_non_null(strstr((char *)c.header.data, "\"zone\":\"assumed\",\"zone_name\":\"Europe/Amsterdam\",\"precision\":\"second\""));
     HAS(0, "\"event\":\"encryption-notice\"");
     HAS(1, "\"event\":\"group-created\"");
@@ -239,7 +276,8 @@ static void an_iphone_chat_reads_whole(void **state)
 }
 
 static const char android[] =
-    "12-03-2026 14:30 - Berichten en oproepen worden end-to-end versleuteld. Niemand buiten deze chat kan ze lezen of beluisteren. Tik voor meer informatie.\n"
+    "12-03-2026 14:30 - Berichten en oproepen worden end-to-end versleuteld. Niemand buiten deze chat kan ze lezen of beluisteren. Tik voor meer "
+    "informatie.\n"
     "12-03-2026 14:30 - Je hebt de groep \"Kabinet: intern\" aangemaakt\n"
     "12-03-2026 14:31 - Femke Bos heeft het onderwerp gewijzigd van \"Kabinet: intern\" naar \"Kabinet\"\n"
     "12-03-2026 14:32 - Femke Bos: Goedemorgen\nheren en dames\n\nvergadering: 10 uur\n"
@@ -303,14 +341,25 @@ static void an_android_chat_reads_whole(void **state)
 static void english_system_lines_have_names(void **state)
 {
     (void)state;
-    static const struct { const char *line, *event; } lines[] = {
-        { "Alice created group \"Board\"", "group-created" }, { "Alice added you", "member-added" }, { "Bob left", "member-left" }, { "You removed Bob", "member-removed" },
-        { "Bob joined using this group's invite link", "joined-by-link" }, { "Alice changed the subject from \"A\" to \"B\"", "subject-changed" },
-        { "Alice changed this group's icon", "icon-changed" }, { "Alice changed the group description", "description-changed" },
-        { "Alice changed this group's settings to allow only admins to edit", "settings-changed" }, { "You're now an admin", "admin-changed" }, { "You\u2019re now an admin", "admin-changed" },
-        { "You turned off disappearing messages. Tap to change.", "timer-changed" }, { "Your security code with Bob changed. Tap to learn more.", "security-code-changed" },
-        { "Bob changed their phone number to a new number. Tap to message or add the new number.", "number-changed" }, { "Alice pinned a message", "message-pinned" },
-        { "Messages and calls are end-to-end encrypted. Tap to learn more.", "encryption-notice" }, { "Something nobody has seen before", "\"system\"" } };
+    static const struct {
+        const char *line, *event;
+    } lines[] = { { "Alice created group \"Board\"", "group-created" },
+                  { "Alice added you", "member-added" },
+                  { "Bob left", "member-left" },
+                  { "You removed Bob", "member-removed" },
+                  { "Bob joined using this group's invite link", "joined-by-link" },
+                  { "Alice changed the subject from \"A\" to \"B\"", "subject-changed" },
+                  { "Alice changed this group's icon", "icon-changed" },
+                  { "Alice changed the group description", "description-changed" },
+                  { "Alice changed this group's settings to allow only admins to edit", "settings-changed" },
+                  { "You're now an admin", "admin-changed" },
+                  { "You\u2019re now an admin", "admin-changed" },
+                  { "You turned off disappearing messages. Tap to change.", "timer-changed" },
+                  { "Your security code with Bob changed. Tap to learn more.", "security-code-changed" },
+                  { "Bob changed their phone number to a new number. Tap to message or add the new number.", "number-changed" },
+                  { "Alice pinned a message", "message-pinned" },
+                  { "Messages and calls are end-to-end encrypted. Tap to learn more.", "encryption-notice" },
+                  { "Something nobody has seen before", "\"system\"" } };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         char text[512];
         int n = snprintf(text, sizeof text, "13/03/2026, 10:00 - Alice: hi\n13/03/2026, 10:01 - %s\n", lines[i].line);
@@ -325,7 +374,10 @@ static void english_system_lines_have_names(void **state)
 static void pieces_and_line_ends_change_nothing(void **state)
 {
     (void)state;
-    const struct { const char *p; size_t n; } chats[] = { { iphone, sizeof iphone - 1 }, { android, sizeof android - 1 } };
+    const struct {
+        const char *p;
+        size_t n;
+    } chats[] = { { iphone, sizeof iphone - 1 }, { android, sizeof android - 1 } };
     for (size_t k = 0; k < 2; k++) {
         chat_read(&c, chats[k].p, chats[k].n, 0, "x", (char *)NULL);
         assert_int_equal(c.rc, KLUIS_OK);
@@ -363,13 +415,17 @@ static void pieces_and_line_ends_change_nothing(void **state)
 static void forged_headers_are_kept_and_flagged(void **state)
 {
     (void)state;
-    READ("13-03-2026, 14:32 - Jan: hoi\nnep\n13-03-2026, 14:20 - Minister: ik ga akkoord\n13-03-2026, 14:33 - Piet: ok\n13-03-2026, 14:34 - Jan: ja\n13-03-2026, 14:35 - Piet: nee\n", "");
+    READ("13-03-2026, 14:32 - Jan: hoi\nnep\n13-03-2026, 14:20 - Minister: ik ga akkoord\n13-03-2026, 14:33 - Piet: ok\n13-03-2026, 14:34 - Jan: "
+         "ja\n13-03-2026, 14:35 - Piet: nee\n",
+         "");
     OK(5);
     HAS(1, "\"suspect\":\"out-of-order,sender-seen-once\"");
     HAS(3, "\"text\":\"ja\"}");
     chat_free(&c);
-    READ("[13-03-2026 14:32:00] Jan: hoi\r\n[13-03-2026 14:33:00] Piet: a\n[13-03-2026 14:33:00] Jan: nep\r\n[13-03-2026 14:34:00] Jan: b\r\n[13-03-2026 14:35:00] Piet: c\r\n"
-         "[13-03-2026 14:36:00] Piet: d\r\n[13-03-2026 14:36:00] Piet: e\r\n", "");
+    READ("[13-03-2026 14:32:00] Jan: hoi\r\n[13-03-2026 14:33:00] Piet: a\n[13-03-2026 14:33:00] Jan: nep\r\n[13-03-2026 14:34:00] Jan: "
+         "b\r\n[13-03-2026 14:35:00] Piet: c\r\n"
+         "[13-03-2026 14:36:00] Piet: d\r\n[13-03-2026 14:36:00] Piet: e\r\n",
+         "");
     OK(7);
     HAS(2, "\"suspect\":\"inside-message\"");
     HAS(3, "\"text\":\"b\"}");
@@ -432,8 +488,9 @@ static void a_full_export_without_beginning_has_a_gap(void **state)
 static void the_conversation_keeps_its_id(void **state)
 {
     (void)state;
-    static const char *const names[] = { "WhatsApp Chat with Femke Bos.txt", "WhatsApp-chat met Femke Bos.txt", "WhatsApp Chat - Femke Bos.zip", "Chat de WhatsApp con Femke Bos.txt", "WhatsApp-Chat mit Femke Bos (2).txt",
-                                         "/home/x/WhatsApp_Chat_with_Femke_Bos.txt" };
+    static const char *const names[] = { "WhatsApp Chat with Femke Bos.txt",    "WhatsApp-chat met Femke Bos.txt",
+                                         "WhatsApp Chat - Femke Bos.zip",       "Chat de WhatsApp con Femke Bos.txt",
+                                         "WhatsApp-Chat mit Femke Bos (2).txt", "/home/x/WhatsApp_Chat_with_Femke_Bos.txt" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char name[256];
         wa_chat_name(names[i], name, sizeof name);
@@ -467,11 +524,20 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_region_writes_the_same_moment), cmocka_unit_test(midnight_and_noon_of_twelve_hour_clocks), cmocka_unit_test(order_is_decided_on_the_whole_file),
-        cmocka_unit_test(an_undecided_order_is_flagged_with_both_readings), cmocka_unit_test(a_date_that_exists_in_no_calendar_is_refused_by_line),
-        cmocka_unit_test(the_repeated_hour_has_both_readings), cmocka_unit_test(an_iphone_chat_reads_whole), cmocka_unit_test(an_android_chat_reads_whole),
-        cmocka_unit_test(english_system_lines_have_names), cmocka_unit_test(pieces_and_line_ends_change_nothing), cmocka_unit_test(forged_headers_are_kept_and_flagged),
-        cmocka_unit_test(what_is_no_chat_is_refused_in_one_line), cmocka_unit_test(bytes_that_are_no_text_are_kept), cmocka_unit_test(a_full_export_without_beginning_has_a_gap),
+        cmocka_unit_test(every_region_writes_the_same_moment),
+        cmocka_unit_test(midnight_and_noon_of_twelve_hour_clocks),
+        cmocka_unit_test(order_is_decided_on_the_whole_file),
+        cmocka_unit_test(an_undecided_order_is_flagged_with_both_readings),
+        cmocka_unit_test(a_date_that_exists_in_no_calendar_is_refused_by_line),
+        cmocka_unit_test(the_repeated_hour_has_both_readings),
+        cmocka_unit_test(an_iphone_chat_reads_whole),
+        cmocka_unit_test(an_android_chat_reads_whole),
+        cmocka_unit_test(english_system_lines_have_names),
+        cmocka_unit_test(pieces_and_line_ends_change_nothing),
+        cmocka_unit_test(forged_headers_are_kept_and_flagged),
+        cmocka_unit_test(what_is_no_chat_is_refused_in_one_line),
+        cmocka_unit_test(bytes_that_are_no_text_are_kept),
+        cmocka_unit_test(a_full_export_without_beginning_has_a_gap),
         cmocka_unit_test(the_conversation_keeps_its_id),
     };
     return cmocka_run_group_tests_name("whatsapp-text", tests, set_up, NULL);

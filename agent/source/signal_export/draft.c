@@ -20,34 +20,42 @@ struct draft *draft_new(struct emit *e, enum kluis_kind kind)
     return d;
 }
 
-struct kluis_when when_ms(uint64_t ms)
-{
-    return (struct kluis_when){.us = ms > MS_MAX ? KLUIS_TIME_ABSENT : (int64_t)ms * 1000};
-}
+struct kluis_when when_ms(uint64_t ms) { return (struct kluis_when){ .us = ms > MS_MAX ? KLUIS_TIME_ABSENT : (int64_t)ms * 1000 }; }
 
 void draft_loss(struct draft *d, const char *token)
 {
-    for (size_t i = 0; i < d->r.n_loss; i++) { if (kluis_str_is(d->loss[i], token)) { return; } }
+    for (size_t i = 0; i < d->r.n_loss; i++) {
+        if (kluis_str_is(d->loss[i], token)) { return; }
+    }
     if (d->r.n_loss < DRAFT_LOSS) { d->loss[d->r.n_loss++] = kluis_str_of(token); }
 }
 
 void draft_time(struct draft *d, const char *name, uint64_t ms)
 {
-    if (ms > MS_MAX) { draft_loss(d, "time-out-of-range"); }
-    else if (ms > 0 && d->r.n_times < DRAFT_TIMES) { d->times[d->r.n_times++] = (struct kluis_time_field){.name = kluis_str_of(name), .when = when_ms(ms)}; }
+    if (ms > MS_MAX) {
+        draft_loss(d, "time-out-of-range");
+    } else if (ms > 0 && d->r.n_times < DRAFT_TIMES) {
+        d->times[d->r.n_times++] = (struct kluis_time_field){ .name = kluis_str_of(name), .when = when_ms(ms) };
+    }
 }
 
 static void add_field(struct draft *d, struct kluis_field f)
 {
-    if (f.name.ptr == NULL || d->r.n_fields == KLUIS_FIELDS_MAX) { draft_loss(d, "fields-beyond-256"); }
-    else { d->fields[d->r.n_fields++] = f; }
+    if (f.name.ptr == NULL || d->r.n_fields == KLUIS_FIELDS_MAX) {
+        draft_loss(d, "fields-beyond-256");
+    } else {
+        d->fields[d->r.n_fields++] = f;
+    }
 }
 
 static void text_field(struct emit *e, struct draft *d, struct kluis_str name, struct kluis_str value)
 {
     if (value.ptr == NULL) { return; }
-    if (value.len > KLUIS_TEXT_MAX || e->rc != KLUIS_OK) { draft_loss(d, "field-too-long"); }
-    else { add_field(d, (struct kluis_field){.name = name, .value = value}); }
+    if (value.len > KLUIS_TEXT_MAX || e->rc != KLUIS_OK) {
+        draft_loss(d, "field-too-long");
+    } else {
+        add_field(d, (struct kluis_field){ .name = name, .value = value });
+    }
 }
 
 void draft_text(struct emit *e, struct draft *d, const char *name, struct kluis_str value)
@@ -58,28 +66,33 @@ void draft_text(struct emit *e, struct draft *d, const char *name, struct kluis_
 void draft_number(struct emit *e, struct draft *d, const char *name, uint64_t n)
 {
     struct kluis_str copy = kluis_arena_str(e->arena, kluis_str_of(name));
-    if (n <= (uint64_t)KLUIS_INT_MAX_JSON) { add_field(d, (struct kluis_field){.name = copy, .number = (int64_t)n, .is_int = true}); }
-    else { text_field(e, d, copy, arena_fmt(e->arena, "%llu", (unsigned long long)n)); }
+    if (n <= (uint64_t)KLUIS_INT_MAX_JSON) {
+        add_field(d, (struct kluis_field){ .name = copy, .number = (int64_t)n, .is_int = true });
+    } else {
+        text_field(e, d, copy, arena_fmt(e->arena, "%llu", (unsigned long long)n));
+    }
 }
 
 struct kluis_str kebab(struct kluis_arena *a, struct kluis_str s)
 {
     char *out = kluis_arena_alloc(a, s.len * 2 + 1), *w = out;
-    if (out == NULL) { return (struct kluis_str){NULL, 0}; }
+    if (out == NULL) { return (struct kluis_str){ NULL, 0 }; }
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
         bool upper = c >= 'A' && c <= 'Z';
         if (upper && i > 0 && s.ptr[i - 1] >= 'a' && s.ptr[i - 1] <= 'z') { *w++ = '-'; }
         *w++ = c == '_' ? '-' : upper ? (char)(c + 32) : c;
     }
-    return (struct kluis_str){out, (size_t)(w - out)};
+    return (struct kluis_str){ out, (size_t)(w - out) };
 }
 
 /* An element of a list counts as looked at when one of its members was. */
 static bool looked_at(const struct json *list, const struct json *m)
 {
     if (m->used != 0 || list->type != JSON_ARRAY || (m->type != JSON_OBJECT && m->type != JSON_ARRAY)) { return m->used == 1; }
-    for (const struct json *c = m->child; c != NULL; c = c->next) { if (c->used != 0) { return true; } }
+    for (const struct json *c = m->child; c != NULL; c = c->next) {
+        if (c->used != 0) { return true; }
+    }
     return false;
 }
 
@@ -140,7 +153,7 @@ void draft_send(struct emit *e, struct draft *d, struct kluis_str raw)
         e->rc = KLUIS_FAIL(e->err, KLUIS_E_LIMIT, "%s: a message of more than 1 MiB of text; remove it from the export", e->m->path);
         return;
     }
-    e->rc = e->sink->record(e->sink->ctx, &d->r, (struct kluis_bytes){(const uint8_t *)raw.ptr, raw.len}, e->err);
+    e->rc = e->sink->record(e->sink->ctx, &d->r, (struct kluis_bytes){ (const uint8_t *)raw.ptr, raw.len }, e->err);
 }
 
 struct kluis_str message_id(struct emit *e, uint32_t who, uint64_t ms, const char *suffix)

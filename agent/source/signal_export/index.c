@@ -4,14 +4,20 @@
 
 /* ---- 64-bit id -> index, open addressing, never shrinks ------------------------------------------ */
 
-struct map { uint64_t *ids; uint32_t *at; uint32_t n, cap; };
+struct map {
+    uint64_t *ids;
+    uint32_t *at;
+    uint32_t n, cap;
+};
 
 static kluis_status no_memory(struct kluis_err *err) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
 
 /* Everything outside the arena is paid from one budget. */
 static kluis_status pay(struct model *m, size_t n, struct kluis_err *err)
 {
-    if (n > m->room) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "%s: more people and chats than fit into memory; export fewer chats at a time", m->path); }
+    if (n > m->room) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "%s: more people and chats than fit into memory; export fewer chats at a time", m->path);
+    }
     m->room -= n;
     return KLUIS_OK;
 }
@@ -34,7 +40,7 @@ static kluis_status map_put(struct model *m, struct map **map, uint64_t id, uint
     }
     struct map *h = *map;
     if ((h->n + 1) * 2 > h->cap) {
-        struct map wider = {.cap = h->cap == 0 ? 64 : h->cap * 2};
+        struct map wider = { .cap = h->cap == 0 ? 64 : h->cap * 2 };
         KLUIS_TRY(pay(m, (size_t)(wider.cap - h->cap) * 12, err));
         wider.ids = kluis_calloc(wider.cap, sizeof *wider.ids);
         wider.at = kluis_malloc(wider.cap * sizeof *wider.at);
@@ -139,8 +145,11 @@ static kluis_status refer(struct model *m, struct chat *c, uint32_t who, struct 
     uint32_t low = 0, high = c->n_refs;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        if (c->refs[mid] < who) { low = mid + 1; }
-        else { high = mid; }
+        if (c->refs[mid] < who) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
     }
     if (low < c->n_refs && c->refs[low] == who) { return KLUIS_OK; }
     KLUIS_TRY(grow(m, (void **)&c->refs, c->n_refs, &c->cap_refs, sizeof *c->refs, err));
@@ -205,7 +214,12 @@ static kluis_status item_at(struct model *m, struct chat *c, uint64_t at, struct
 
 /* ---- people of an item ------------------------------------------------------------------------------ */
 
-struct people_walk { const struct model *m; void (*fn)(void *ctx, uint32_t who); void (*unknown)(void *ctx, uint64_t id); void *ctx; };
+struct people_walk {
+    const struct model *m;
+    void (*fn)(void *ctx, uint32_t who);
+    void (*unknown)(void *ctx, uint64_t id);
+    void *ctx;
+};
 
 static bool ends_with(struct kluis_str s, const char *end)
 {
@@ -228,10 +242,13 @@ static void walk(const struct people_walk *w, const struct json *v)
             walk(w, m);
         } else if (v->type == JSON_OBJECT && names_recipient(m->key) && json_value_u64(m, &id)) {
             uint32_t who = model_who(w->m, id);
-            if (who != NOBODY) { w->fn(w->ctx, who); }
-            else if (w->unknown != NULL) { w->unknown(w->ctx, id); }
-        } else if (v->type == JSON_OBJECT && m->type == JSON_STRING && m->text.len == 24 && (ends_with(m->key, "Aci") || kluis_str_is(m->key, "aci")) &&
-                   json_bytes(m, aci, sizeof aci)) {
+            if (who != NOBODY) {
+                w->fn(w->ctx, who);
+            } else if (w->unknown != NULL) {
+                w->unknown(w->ctx, id);
+            }
+        } else if (v->type == JSON_OBJECT && m->type == JSON_STRING && m->text.len == 24 &&
+                   (ends_with(m->key, "Aci") || kluis_str_is(m->key, "aci")) && json_bytes(m, aci, sizeof aci)) {
             uint32_t who = model_who_aci(w->m, aci);
             if (who != NOBODY) { w->fn(w->ctx, who); }
         }
@@ -240,11 +257,16 @@ static void walk(const struct people_walk *w, const struct json *v)
 
 void item_people(const struct model *m, struct json *item, void (*fn)(void *ctx, uint32_t who), void *ctx)
 {
-    const struct people_walk w = {.m = m, .fn = fn, .ctx = ctx};
+    const struct people_walk w = { .m = m, .fn = fn, .ctx = ctx };
     walk(&w, item);
 }
 
-struct refer_ctx { struct model *m; uint32_t chat; struct kluis_err *err; kluis_status rc; };
+struct refer_ctx {
+    struct model *m;
+    uint32_t chat;
+    struct kluis_err *err;
+    kluis_status rc;
+};
 
 static void refer_known(void *ctx, uint32_t who)
 {
@@ -319,14 +341,15 @@ static kluis_status take_chat(struct model *m, struct json *chat, uint64_t line,
     return refer(m, c, who, err);
 }
 
-static kluis_status take_item(struct model *m, struct json *item, struct map **map, const char *id_name, uint64_t line, uint64_t at, struct kluis_err *err)
+static kluis_status take_item(struct model *m, struct json *item, struct map **map, const char *id_name, uint64_t line, uint64_t at,
+                              struct kluis_err *err)
 {
     uint64_t id = 0;
     struct chat *c;
     if (!json_u64(item, id_name, &id)) { return wrong(m, line, err, "an item without a chat"); }
     KLUIS_TRY(chat_get(m, map, id, &c, err));
-    struct refer_ctx r = {.m = m, .chat = (uint32_t)(c - m->chat), .err = err};
-    const struct people_walk w = {.m = m, .fn = refer_known, .unknown = refer_unknown, .ctx = &r};
+    struct refer_ctx r = { .m = m, .chat = (uint32_t)(c - m->chat), .err = err };
+    const struct people_walk w = { .m = m, .fn = refer_known, .unknown = refer_unknown, .ctx = &r };
     if (map == &m->link_by_id && c->who == NOBODY) {
         uint32_t who;
         c->link = true;
@@ -341,7 +364,9 @@ static kluis_status take_item(struct model *m, struct json *item, struct map **m
 
 static struct json *frame_item(struct json *frame)
 {
-    for (struct json *v = frame->child; v != NULL; v = v->next) { if (v->type == JSON_OBJECT) { return v; } }
+    for (struct json *v = frame->child; v != NULL; v = v->next) {
+        if (v->type == JSON_OBJECT) { return v; }
+    }
     return NULL;
 }
 
@@ -374,8 +399,8 @@ static kluis_status take_info(struct model *m, struct json *first, struct kluis_
 {
     uint64_t version = 0;
     if (!json_u64(first, "version", &version) || !json_u64(first, "backupTimeMs", &m->exported_ms)) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: no Signal export: its first line states no version and time; give the folder or main.jsonl that Signal made",
-                          m->path);
+        return KLUIS_FAIL(err, KLUIS_E_REJECT,
+                          "%s: no Signal export: its first line states no version and time; give the folder or main.jsonl that Signal made", m->path);
     }
     if (version != 1) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: version %llu of the Signal export is not known to this reader; update Chatkluis", m->path,
@@ -404,7 +429,7 @@ static kluis_status add_strangers(struct model *m, struct kluis_err *err)
             memcpy(w->aci, aci, sizeof w->aci);
             w->has_aci = true;
             w->kind = WHO_CONTACT;
-            w->party = (struct kluis_party){.id = uuid_text(m->people, aci)};
+            w->party = (struct kluis_party){ .id = uuid_text(m->people, aci) };
             w->key = w->party.id;
             if (w->key.ptr == NULL) { return no_memory(err); }
             KLUIS_TRY(map_put(m, &m->who_by_aci, aci_hash(aci), at, err));

@@ -7,7 +7,7 @@
 static struct kluis_str keep(struct emit *e, const struct kluis_buf *b)
 {
     const char *p = b->status == KLUIS_OK && b->len > 0 ? kluis_arena_strndup(e->arena, (const char *)b->data, b->len) : NULL;
-    return (struct kluis_str){p, p != NULL ? b->len : 0};
+    return (struct kluis_str){ p, p != NULL ? b->len : 0 };
 }
 
 /* Who got it and when: "recipient status milliseconds", separated by "; ". */
@@ -18,7 +18,7 @@ static void deliveries(struct emit *e, struct draft *d, struct json *list)
     for (struct json *s = list->child; s != NULL; s = s->next) {
         uint64_t ms = 0;
         uint32_t who = who_member(e, s, "recipientId");
-        struct kluis_str status = KLUIS_STR_LIT("unknown"), reason = {NULL, 0};
+        struct kluis_str status = KLUIS_STR_LIT("unknown"), reason = { NULL, 0 };
         (void)json_u64(s, "timestamp", &ms);
         for (struct json *v = s->child; v != NULL; v = v->next) {
             if (v->type != JSON_OBJECT) { continue; }
@@ -100,7 +100,7 @@ static void ranges(struct emit *e, struct draft *d, struct json *list)
         uint8_t aci[16];
         (void)json_u64(v, "start", &start);
         (void)json_u64(v, "length", &length);
-        struct kluis_str style = json_string(v, "style"), who = {NULL, 0};
+        struct kluis_str style = json_string(v, "style"), who = { NULL, 0 };
         if (json_bytes(json_get(v, "mentionAci"), aci, sizeof aci)) { who = uuid_text(e->arena, aci); }
         struct kluis_buf *b = who.ptr != NULL ? &mentions : &styles;
         if (who.ptr == NULL && style.ptr == NULL) { continue; } /* says nothing, as Signal itself reads it */
@@ -116,7 +116,9 @@ static void fill_text(struct emit *e, struct draft *d, struct json *text)
 {
     const struct json *body = json_get(text, "body");
     d->r.text = json_string(text, "body");
-    if (d->r.text.ptr != NULL && body != NULL && body->damaged) { d->r.text_raw = (struct kluis_bytes){(const uint8_t *)body->raw.ptr, body->raw.len}; }
+    if (d->r.text.ptr != NULL && body != NULL && body->damaged) {
+        d->r.text_raw = (struct kluis_bytes){ (const uint8_t *)body->raw.ptr, body->raw.len };
+    }
     ranges(e, d, json_array(text, "bodyRanges"));
 }
 
@@ -154,8 +156,11 @@ static void fill_long_text(struct emit *e, struct draft *d, struct json *pointer
     add_attachment(e, d, pointer, "long-text", NULL);
     if (e->rc != KLUIS_OK || d->r.n_attachments == 0) { return; }
     struct kluis_str whole = media_text(e->m, d->attachments[d->r.n_attachments - 1].source_ref, e->arena, KLUIS_TEXT_MAX);
-    if (whole.ptr != NULL) { d->r.text = whole; }
-    else { draft_loss(d, "text-cut"); } /* the message itself holds only the beginning */
+    if (whole.ptr != NULL) {
+        d->r.text = whole;
+    } else {
+        draft_loss(d, "text-cut");
+    } /* the message itself holds only the beginning */
 }
 
 static void fill_quote(struct emit *e, struct draft *d, struct json *quote)
@@ -196,7 +201,7 @@ static void fill_standard(struct emit *e, struct draft *d, struct json *c)
     unsigned i = 0;
     list = json_array(c, "linkPreview");
     for (struct json *v = list != NULL ? list->child : NULL; v != NULL; v = v->next, i++) {
-        static const char *const part[] = {"url", "title", "description"};
+        static const char *const part[] = { "url", "title", "description" };
         char name[40];
         for (size_t k = 0; k < sizeof part / sizeof *part; k++) {
             (void)snprintf(name, sizeof name, "link.%u.%s", i, part[k]);
@@ -235,7 +240,7 @@ static void fill_deletion(struct emit *e, struct draft *d, struct json *c)
 {
     uint64_t sent = (uint64_t)(d->r.sent.us == KLUIS_TIME_ABSENT ? 0 : d->r.sent.us / 1000);
     struct json *by = json_get(c, "adminId");
-    d->r.target = (struct kluis_str){d->r.id.ptr, d->r.id.len > 8 ? d->r.id.len - 8 : d->r.id.len}; /* without ":deleted" */
+    d->r.target = (struct kluis_str){ d->r.id.ptr, d->r.id.len > 8 ? d->r.id.len - 8 : d->r.id.len }; /* without ":deleted" */
     d->r.target_author = d->r.author;
     d->r.target_sent = when_ms(sent);
     if (by != NULL) {
@@ -310,16 +315,16 @@ static const struct content {
     const char *suffix;
     void (*fill)(struct emit *e, struct draft *d, struct json *c);
 } contents[] = {
-    {"standardMessage", KLUIS_MESSAGE, "", fill_standard},
-    {"contactMessage", KLUIS_MESSAGE, "", fill_contact},
-    {"stickerMessage", KLUIS_MESSAGE, "", fill_sticker},
-    {"remoteDeletedMessage", KLUIS_DELETION, ":deleted", fill_deletion},
-    {"adminDeletedMessage", KLUIS_DELETION, ":deleted", fill_deletion},
-    {"paymentNotification", KLUIS_MESSAGE, "", fill_payment},
-    {"giftBadge", KLUIS_MESSAGE, "", fill_badge},
-    {"viewOnceMessage", KLUIS_GAP, "", fill_view_once},
-    {"directStoryReplyMessage", KLUIS_MESSAGE, "", fill_story_reply},
-    {"poll", KLUIS_POLL, "", fill_poll},
+    { "standardMessage", KLUIS_MESSAGE, "", fill_standard },
+    { "contactMessage", KLUIS_MESSAGE, "", fill_contact },
+    { "stickerMessage", KLUIS_MESSAGE, "", fill_sticker },
+    { "remoteDeletedMessage", KLUIS_DELETION, ":deleted", fill_deletion },
+    { "adminDeletedMessage", KLUIS_DELETION, ":deleted", fill_deletion },
+    { "paymentNotification", KLUIS_MESSAGE, "", fill_payment },
+    { "giftBadge", KLUIS_MESSAGE, "", fill_badge },
+    { "viewOnceMessage", KLUIS_GAP, "", fill_view_once },
+    { "directStoryReplyMessage", KLUIS_MESSAGE, "", fill_story_reply },
+    { "poll", KLUIS_POLL, "", fill_poll },
 };
 
 static const struct content *content_of(struct json *item, struct json **c)
@@ -430,14 +435,14 @@ static void emit_unknown(struct emit *e, struct json *item, uint32_t author, uin
 }
 
 /* One form of a message: the message itself, or with a target the edit that made it so. */
-static struct kluis_str emit_form(struct emit *e, struct json *form, uint32_t author, uint64_t sent, struct kluis_str original, uint32_t original_author,
-                                  uint64_t original_sent, struct kluis_str raw)
+static struct kluis_str emit_form(struct emit *e, struct json *form, uint32_t author, uint64_t sent, struct kluis_str original,
+                                  uint32_t original_author, uint64_t original_sent, struct kluis_str raw)
 {
     struct json *c;
     const struct content *k = content_of(form, &c);
     if (k == NULL) {
         emit_unknown(e, form, author, sent);
-        return (struct kluis_str){NULL, 0};
+        return (struct kluis_str){ NULL, 0 };
     }
     struct draft *d = item_draft(e, form, k->kind, author, sent, k->suffix);
     k->fill(e, d, c);
@@ -465,7 +470,7 @@ void emit_item(struct emit *e, struct json *item)
         emit_update(e, item, update, author, sent);
         return;
     }
-    struct kluis_str original = {NULL, 0};
+    struct kluis_str original = { NULL, 0 };
     struct json *revisions = json_array(item, "revisions");
     first_sent = sent;
     first_author = author;

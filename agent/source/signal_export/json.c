@@ -27,7 +27,10 @@ static bool hex4(const char *p, const char *end, unsigned *out)
     unsigned v = 0;
     for (int i = 0; i < 4; i++) {
         char c = p[i];
-        unsigned d = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 16;
+        unsigned d = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                     : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                     : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
+                                            : 16;
         if (d == 16) { return false; }
         v = v << 4 | d;
     }
@@ -37,10 +40,21 @@ static bool hex4(const char *p, const char *end, unsigned *out)
 
 static char *put_utf8(char *w, unsigned c)
 {
-    if (c < 0x80) { *w++ = (char)c; }
-    else if (c < 0x800) { *w++ = (char)(0xc0 | c >> 6); *w++ = (char)(0x80 | (c & 0x3f)); }
-    else if (c < 0x10000) { *w++ = (char)(0xe0 | c >> 12); *w++ = (char)(0x80 | (c >> 6 & 0x3f)); *w++ = (char)(0x80 | (c & 0x3f)); }
-    else { *w++ = (char)(0xf0 | c >> 18); *w++ = (char)(0x80 | (c >> 12 & 0x3f)); *w++ = (char)(0x80 | (c >> 6 & 0x3f)); *w++ = (char)(0x80 | (c & 0x3f)); }
+    if (c < 0x80) {
+        *w++ = (char)c;
+    } else if (c < 0x800) {
+        *w++ = (char)(0xc0 | c >> 6);
+        *w++ = (char)(0x80 | (c & 0x3f));
+    } else if (c < 0x10000) {
+        *w++ = (char)(0xe0 | c >> 12);
+        *w++ = (char)(0x80 | (c >> 6 & 0x3f));
+        *w++ = (char)(0x80 | (c & 0x3f));
+    } else {
+        *w++ = (char)(0xf0 | c >> 18);
+        *w++ = (char)(0x80 | (c >> 12 & 0x3f));
+        *w++ = (char)(0x80 | (c >> 6 & 0x3f));
+        *w++ = (char)(0x80 | (c & 0x3f));
+    }
     return w;
 }
 
@@ -80,19 +94,26 @@ static kluis_status string(struct in *in, struct kluis_str *out, bool *damaged)
     size_t n = (size_t)(end - start);
     if (kluis_utf8_valid(start, n) != n) { return bad(in, "text that is not UTF-8"); }
     if (!escapes) {
-        *out = (struct kluis_str){start, n};
+        *out = (struct kluis_str){ start, n };
         return KLUIS_OK;
     }
     char *text = kluis_arena_alloc(in->arena, n + 1), *w = text;
     if (text == NULL) { return full(in); }
     for (const char *p = start; p < end;) {
-        if (*p != '\\') { *w++ = *p++; continue; }
+        if (*p != '\\') {
+            *w++ = *p++;
+            continue;
+        }
         static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
         const char *at = p[1] == '\0' ? NULL : strchr(from, p[1]);
-        if (at != NULL) { *w++ = to[at - from]; p += 2; }
-        else if (p[1] != 'u' || !unicode_escape(&p, end, &w, damaged)) { return bad(in, "an escape that JSON does not have"); }
+        if (at != NULL) {
+            *w++ = to[at - from];
+            p += 2;
+        } else if (p[1] != 'u' || !unicode_escape(&p, end, &w, damaged)) {
+            return bad(in, "an escape that JSON does not have");
+        }
     }
-    *out = (struct kluis_str){text, (size_t)(w - text)};
+    *out = (struct kluis_str){ text, (size_t)(w - text) };
     return KLUIS_OK;
 }
 
@@ -109,13 +130,16 @@ static kluis_status number(struct in *in, struct kluis_str *out)
     if (*in->p == '-') { in->p++; }
     const char *first = in->p;
     bool ok = digits(in) && !(*first == '0' && in->p - first > 1);
-    if (ok && in->p < in->end && *in->p == '.') { in->p++; ok = digits(in); }
+    if (ok && in->p < in->end && *in->p == '.') {
+        in->p++;
+        ok = digits(in);
+    }
     if (ok && in->p < in->end && (*in->p == 'e' || *in->p == 'E')) {
         in->p++;
         if (in->p < in->end && (*in->p == '+' || *in->p == '-')) { in->p++; }
         ok = digits(in);
     }
-    *out = (struct kluis_str){start, (size_t)(in->p - start)};
+    *out = (struct kluis_str){ start, (size_t)(in->p - start) };
     return ok ? KLUIS_OK : bad(in, "a malformed number");
 }
 
@@ -162,7 +186,10 @@ static kluis_status members(struct in *in, struct json *v, char close)
         *tail = m;
         tail = &m->next;
         space(in);
-        if (in->p < in->end && *in->p == ',') { in->p++; continue; }
+        if (in->p < in->end && *in->p == ',') {
+            in->p++;
+            continue;
+        }
         if (in->p < in->end && *in->p == close) { break; }
         return bad(in, in->p >= in->end ? "it ends in the middle" : "neither ',' nor an end");
     }
@@ -177,23 +204,39 @@ static kluis_status value(struct in *in, struct json *v)
     const char *start = in->p;
     if (in->p >= in->end) { return bad(in, "it ends in the middle"); }
     switch (*in->p) {
-    case '{': v->type = JSON_OBJECT; rc = members(in, v, '}'); break;
-    case '[': v->type = JSON_ARRAY; rc = members(in, v, ']'); break;
-    case '"': v->type = JSON_STRING; rc = string(in, &v->text, &v->damaged); break;
-    case 't': v->type = JSON_TRUE; rc = word(in, "true") ? KLUIS_OK : bad(in, "an unknown word"); break;
-    case 'f': v->type = JSON_FALSE; rc = word(in, "false") ? KLUIS_OK : bad(in, "an unknown word"); break;
-    case 'n': v->type = JSON_NULL; rc = word(in, "null") ? KLUIS_OK : bad(in, "an unknown word"); break;
-    default:
-        v->type = JSON_NUMBER;
-        rc = *in->p == '-' || (*in->p >= '0' && *in->p <= '9') ? number(in, &v->text) : bad(in, "no value");
+    case '{':
+        v->type = JSON_OBJECT;
+        rc = members(in, v, '}');
+        break;
+    case '[':
+        v->type = JSON_ARRAY;
+        rc = members(in, v, ']');
+        break;
+    case '"':
+        v->type = JSON_STRING;
+        rc = string(in, &v->text, &v->damaged);
+        break;
+    case 't':
+        v->type = JSON_TRUE;
+        rc = word(in, "true") ? KLUIS_OK : bad(in, "an unknown word");
+        break;
+    case 'f':
+        v->type = JSON_FALSE;
+        rc = word(in, "false") ? KLUIS_OK : bad(in, "an unknown word");
+        break;
+    case 'n':
+        v->type = JSON_NULL;
+        rc = word(in, "null") ? KLUIS_OK : bad(in, "an unknown word");
+        break;
+    default: v->type = JSON_NUMBER; rc = *in->p == '-' || (*in->p >= '0' && *in->p <= '9') ? number(in, &v->text) : bad(in, "no value");
     }
-    v->raw = (struct kluis_str){start, (size_t)(in->p - start)};
+    v->raw = (struct kluis_str){ start, (size_t)(in->p - start) };
     return rc;
 }
 
 kluis_status json_read(struct kluis_str line, struct kluis_arena *arena, struct json **out, struct kluis_err *err)
 {
-    struct in in = {.line = line.ptr, .p = line.ptr, .end = line.ptr + line.len, .arena = arena, .err = err};
+    struct in in = { .line = line.ptr, .p = line.ptr, .end = line.ptr + line.len, .arena = arena, .err = err };
     struct json *v = kluis_arena_alloc(arena, sizeof *v);
     *out = NULL;
     if (v == NULL) { return full(&in); }
@@ -234,7 +277,7 @@ struct json *json_array(struct json *object, const char *name) { return typed(ob
 struct kluis_str json_string(struct json *object, const char *name)
 {
     const struct json *m = typed(object, name, JSON_STRING);
-    return m == NULL || m->text.len == 0 ? (struct kluis_str){NULL, 0} : m->text;
+    return m == NULL || m->text.len == 0 ? (struct kluis_str){ NULL, 0 } : m->text;
 }
 
 bool json_value_u64(const struct json *v, uint64_t *out)

@@ -13,11 +13,11 @@ enum { JSON_DEPTH_MAX = 64, JSON_MEMBERS_MAX = 4096 /* of one object: each is co
 
 struct json {
     enum json_type type;
-    uint8_t used;            /* 0 nobody looked; 1 looked at, its members may be left; 2 taken whole */
-    bool damaged;            /* string: held an escape for half a surrogate pair, shown as U+FFFD */
-    struct kluis_str key;    /* in an object */
-    struct kluis_str text;   /* string: decoded; number: as written */
-    struct kluis_str raw;    /* the value's own bytes in the line */
+    uint8_t used;          /* 0 nobody looked; 1 looked at, its members may be left; 2 taken whole */
+    bool damaged;          /* string: held an escape for half a surrogate pair, shown as U+FFFD */
+    struct kluis_str key;  /* in an object */
+    struct kluis_str text; /* string: decoded; number: as written */
+    struct kluis_str raw;  /* the value's own bytes in the line */
     struct json *child, *next;
 };
 
@@ -25,14 +25,14 @@ struct json {
 KLUIS_MUSTUSE kluis_status json_read(struct kluis_str line, struct kluis_arena *arena, struct json **out, struct kluis_err *err);
 
 /* All take NULL for an absent value and give absent back; what they find is marked used. */
-struct json *json_get(struct json *object, const char *name);           /* a member, of any type but null */
-struct json *json_object(struct json *object, const char *name);        /* only an object */
-struct json *json_array(struct json *object, const char *name);         /* only an array */
-struct kluis_str json_string(struct json *object, const char *name);    /* only a string, not empty */
-bool json_u64(struct json *object, const char *name, uint64_t *out);    /* number or decimal string; false: absent or not one */
+struct json *json_get(struct json *object, const char *name);        /* a member, of any type but null */
+struct json *json_object(struct json *object, const char *name);     /* only an object */
+struct json *json_array(struct json *object, const char *name);      /* only an array */
+struct kluis_str json_string(struct json *object, const char *name); /* only a string, not empty */
+bool json_u64(struct json *object, const char *name, uint64_t *out); /* number or decimal string; false: absent or not one */
 bool json_value_u64(const struct json *v, uint64_t *out);
 bool json_true(struct json *object, const char *name);
-struct json *json_whole(struct json *v);                                 /* marks v and everything below as taken; gives v */
-void json_ignore(struct json *object, const char *name);                /* known and without meaning for a record */
+struct json *json_whole(struct json *v);                 /* marks v and everything below as taken; gives v */
+void json_ignore(struct json *object, const char *name); /* known and without meaning for a record */
 
 #endif

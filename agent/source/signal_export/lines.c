@@ -8,7 +8,7 @@ enum { PIECE = 256 << 10, STEP = 8 << 10 }; /* read at once when going through, 
 
 kluis_status lines_open(struct lines *l, int fd, const char *what, struct kluis_err *err)
 {
-    *l = (struct lines){.fd = fd, .what = what, .cap = PIECE, .step = PIECE};
+    *l = (struct lines){ .fd = fd, .what = what, .cap = PIECE, .step = PIECE };
     l->data = kluis_malloc(PIECE);
     return l->data == NULL ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again") : KLUIS_OK;
 }
@@ -62,7 +62,7 @@ kluis_status lines_next(struct lines *l, struct kluis_str *line, uint64_t *at, s
         size_t n = l->end - l->start;
         uint8_t *newline = n > seen ? memchr(p + seen, '\n', n - seen) : NULL;
         if (newline != NULL || (l->ended && n > 0)) {
-            *line = (struct kluis_str){(const char *)p, newline != NULL ? (size_t)(newline - p) : n};
+            *line = (struct kluis_str){ (const char *)p, newline != NULL ? (size_t)(newline - p) : n };
             *at = l->at - n;
             l->start += line->len + (newline != NULL ? 1 : 0);
             l->number++;

@@ -15,7 +15,9 @@ enum { HASH = 32, LOCAL_KEY_MAX = 256, STEM = 2 * HASH, REF_MAX = 300 };
 
 static bool hex_digits(const char *p, size_t n)
 {
-    for (size_t i = 0; i < n; i++) { if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f'))) { return false; } }
+    for (size_t i = 0; i < n; i++) {
+        if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f'))) { return false; }
+    }
     return true;
 }
 
@@ -24,7 +26,9 @@ static bool ref_ok(struct kluis_str r)
 {
     if (r.ptr == NULL || r.len < 9 + STEM || r.len >= REF_MAX || memcmp(r.ptr, "files/", 6) != 0 || r.ptr[8] != '/') { return false; }
     if (!hex_digits(r.ptr + 6, 2) || !hex_digits(r.ptr + 9, STEM)) { return false; }
-    for (size_t i = 9 + STEM; i < r.len; i++) { if (r.ptr[i] == '/' || r.ptr[i] == '\0') { return false; } }
+    for (size_t i = 9 + STEM; i < r.len; i++) {
+        if (r.ptr[i] == '/' || r.ptr[i] == '\0') { return false; }
+    }
     return r.len == 9 + STEM || r.ptr[9 + STEM] == '.';
 }
 
@@ -95,14 +99,14 @@ static bool stem_of(struct json *locator, const uint8_t hash[HASH], char stem[ST
 static struct kluis_str last_component(struct kluis_str name)
 {
     for (size_t i = name.len; i > 0; i--) {
-        if (name.ptr[i - 1] == '/' || name.ptr[i - 1] == '\\') { return (struct kluis_str){name.ptr + i, name.len - i}; }
+        if (name.ptr[i - 1] == '/' || name.ptr[i - 1] == '\\') { return (struct kluis_str){ name.ptr + i, name.len - i }; }
     }
     return name;
 }
 
 kluis_status media_attachment(struct model *m, struct json *pointer, struct kluis_arena *arena, struct kluis_attachment *a, struct kluis_err *err)
 {
-    static const char *const transport[] = {"width", "height", "blurHash", "incrementalMac", "incrementalMacChunkSize"};
+    static const char *const transport[] = { "width", "height", "blurHash", "incrementalMac", "incrementalMacChunkSize" };
     struct json *locator = json_whole(json_object(pointer, "locatorInfo"));
     uint8_t stated[HASH];
     uint64_t size = 0;
@@ -111,7 +115,7 @@ kluis_status media_attachment(struct model *m, struct json *pointer, struct klui
     a->size = -1;
     a->name = json_string(pointer, "fileName");
     if (a->name.ptr != NULL) { a->name = last_component(a->name); }
-    if (a->name.len == 0) { a->name = (struct kluis_str){NULL, 0}; }
+    if (a->name.len == 0) { a->name = (struct kluis_str){ NULL, 0 }; }
     a->type = json_string(pointer, "contentType");
     for (size_t i = 0; i < sizeof transport / sizeof *transport; i++) { json_ignore(pointer, transport[i]); }
     if (json_u64(locator, "size", &size) && size <= (uint64_t)KLUIS_INT_MAX_JSON) { a->size = (int64_t)size; }
@@ -143,13 +147,13 @@ kluis_status media_attachment(struct model *m, struct json *pointer, struct klui
     a->size = (int64_t)size;
     a->has_sha256 = true;
     memcpy(a->sha256, sha, HASH);
-    a->loss = (struct kluis_str){NULL, 0};
+    a->loss = (struct kluis_str){ NULL, 0 };
     return KLUIS_OK;
 }
 
 struct kluis_str media_text(const struct model *m, struct kluis_str ref, struct kluis_arena *arena, size_t max)
 {
-    const struct kluis_str none = {NULL, 0};
+    const struct kluis_str none = { NULL, 0 };
     struct stat st;
     int fd = media_open(m->dir, ref);
     char *p = NULL;
@@ -161,5 +165,5 @@ struct kluis_str media_text(const struct model *m, struct kluis_str ref, struct 
     }
     bool ok = p != NULL && kluis_pread_all(fd, p, n, 0, "long text", NULL) == KLUIS_OK && kluis_utf8_valid(p, n) == n;
     kluis_close_quiet(&fd);
-    return ok ? (struct kluis_str){p, n} : none;
+    return ok ? (struct kluis_str){ p, n } : none;
 }

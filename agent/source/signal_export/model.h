@@ -14,65 +14,84 @@
 #endif
 
 enum {
-    LINE_MAX_BYTES = 4 << 20,     /* of one line of the export                            */
-    TREE_MAX = 20 << 20,          /* its tree                                             */
-    PEOPLE_MAX = 10 << 20,        /* people, chats and their names together               */
+    LINE_MAX_BYTES = 4 << 20,         /* of one line of the export                            */
+    TREE_MAX = 20 << 20,              /* its tree                                             */
+    PEOPLE_MAX = 10 << 20,            /* people, chats and their names together               */
     OFFSETS_MAX = SIGNAL_OFFSETS_MAX, /* offsets of items held at once: a test makes it small */
-    RECORD_MAX = 12 << 20,        /* one item's records                                   */
+    RECORD_MAX = 12 << 20,            /* one item's records                                   */
     FRAME_KINDS_MAX = 64
 };
 
 enum who_kind { WHO_MISSING, WHO_CONTACT, WHO_GROUP, WHO_SELF, WHO_RELEASE, WHO_LIST, WHO_LINK, WHO_OTHER };
 
-struct who {                       /* one recipient of the export */
+struct who { /* one recipient of the export */
     uint64_t id;
     enum who_kind kind;
-    struct kluis_party party;      /* id: ACI, else PNI; of a group its group id */
-    struct kluis_str key;          /* what ids of messages begin with: party.id, else number, else username, else "recipient-N" */
-    uint8_t aci[16]; bool has_aci;
-    const uint8_t (*members)[16]; uint32_t n_members; /* of a group: ACIs */
+    struct kluis_party party; /* id: ACI, else PNI; of a group its group id */
+    struct kluis_str key;     /* what ids of messages begin with: party.id, else number, else username, else "recipient-N" */
+    uint8_t aci[16];
+    bool has_aci;
+    const uint8_t (*members)[16];
+    uint32_t n_members; /* of a group: ACIs */
 };
 
 struct chat {
     uint64_t id;
-    uint32_t who;                  /* index, UINT32_MAX: not stated */
-    bool defined;                  /* its own frame was there */
-    bool link;                     /* stands for a call link: its items are adHocCalls */
+    uint32_t who; /* index, UINT32_MAX: not stated */
+    bool defined; /* its own frame was there */
+    bool link;    /* stands for a call link: its items are adHocCalls */
     uint64_t timer_ms;
-    uint64_t items, last;          /* last: offset of the item before, for the differences */
+    uint64_t items, last; /* last: offset of the item before, for the differences */
     uint64_t index_bytes;
-    uint8_t *offsets; size_t used; /* while this chat's group is read */
-    uint32_t *refs; uint32_t n_refs, cap_refs; /* recipients that occur in it, ascending */
+    uint8_t *offsets;
+    size_t used; /* while this chat's group is read */
+    uint32_t *refs;
+    uint32_t n_refs, cap_refs; /* recipients that occur in it, ascending */
 };
 
-struct frame_count { char name[48]; uint64_t n, first; };
+struct frame_count {
+    char name[48];
+    uint64_t n, first;
+};
 
-struct map;                        /* 64-bit id -> index */
+struct map; /* 64-bit id -> index */
 
 struct model {
-    int fd, dir;                   /* the lines; the export's folder or -1 */
+    int fd, dir; /* the lines; the export's folder or -1 */
     char path[KLUIS_PATH_MAX];
-    struct kluis_arena *people;    /* who, names */
-    struct who *who; uint32_t n_who, cap_who;
-    struct chat *chat; uint32_t n_chat, cap_chat;
+    struct kluis_arena *people; /* who, names */
+    struct who *who;
+    uint32_t n_who, cap_who;
+    struct chat *chat;
+    uint32_t n_chat, cap_chat;
     struct map *who_by_id, *who_by_aci, *chat_by_id, *link_by_id;
-    uint32_t self;                 /* index in who, UINT32_MAX: none */
+    uint32_t self; /* index in who, UINT32_MAX: none */
     struct kluis_str self_name, self_username, self_aci, self_number, app_version;
-    uint8_t self_key[32]; bool has_self_key;
+    uint8_t self_key[32];
+    bool has_self_key;
     bool has_files;
-    struct frame_count frames[FRAME_KINDS_MAX]; unsigned n_frames;
+    struct frame_count frames[FRAME_KINDS_MAX];
+    unsigned n_frames;
     uint64_t lines;
-    size_t room;                   /* bytes people and chats may still take outside the arena */
-    size_t offsets_held;           /* bytes of offsets kept by pass 1 */
-    bool overflow;                 /* too many: they are made again for some chats at a time */
+    size_t room;         /* bytes people and chats may still take outside the arena */
+    size_t offsets_held; /* bytes of offsets kept by pass 1 */
+    bool overflow;       /* too many: they are made again for some chats at a time */
     uint64_t exported_ms;
-    struct kluis_arena *tree;      /* of the line under way */
+    struct kluis_arena *tree; /* of the line under way */
 };
 
 #define NOBODY UINT32_MAX
 
 /* ---- lines.c ------------------------------------------------------------------------------------- */
-struct lines { int fd; uint64_t at; uint8_t *data; size_t start, end, cap, step; bool ended; const char *what; uint64_t number; };
+struct lines {
+    int fd;
+    uint64_t at;
+    uint8_t *data;
+    size_t start, end, cap, step;
+    bool ended;
+    const char *what;
+    uint64_t number;
+};
 KLUIS_MUSTUSE kluis_status lines_open(struct lines *l, int fd, const char *what, struct kluis_err *err);
 /* KLUIS_END after the last.  line is without its newline and lives until the next call; at: its offset in the file. */
 KLUIS_MUSTUSE kluis_status lines_next(struct lines *l, struct kluis_str *line, uint64_t *at, struct kluis_err *err);
@@ -84,7 +103,7 @@ KLUIS_MUSTUSE kluis_status model_index(struct model *m, struct lines *l, struct 
 /* Offsets of the chats first … first+n-1, filled anew from the file. */
 KLUIS_MUSTUSE kluis_status model_offsets(struct model *m, struct lines *l, uint32_t first, uint32_t n, struct kluis_err *err);
 void model_free(struct model *m);
-uint32_t model_who(const struct model *m, uint64_t id);          /* NOBODY */
+uint32_t model_who(const struct model *m, uint64_t id); /* NOBODY */
 uint32_t model_who_aci(const struct model *m, const uint8_t aci[16]);
 /* Which chat a frame's item belongs to; NOBODY: none. */
 uint32_t model_chat_of(const struct model *m, struct json *frame, struct json **item);
@@ -94,14 +113,15 @@ void item_people(const struct model *m, struct json *item, void (*fn)(void *ctx,
 /* ---- people.c ------------------------------------------------------------------------------------ */
 KLUIS_MUSTUSE kluis_status people_account(struct model *m, struct json *account, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status people_recipient(struct model *m, struct json *r, struct who *w, struct kluis_err *err);
-void people_find_self(struct model *m);                          /* after pass 1: who the export's owner is */
-bool json_bytes(const struct json *v, uint8_t *out, size_t n);   /* base64 of exactly n bytes */
+void people_find_self(struct model *m);                                  /* after pass 1: who the export's owner is */
+bool json_bytes(const struct json *v, uint8_t *out, size_t n);           /* base64 of exactly n bytes */
 struct kluis_str uuid_text(struct kluis_arena *a, const uint8_t id[16]); /* absent: no memory */
 struct kluis_str arena_fmt(struct kluis_arena *a, const char *fmt, ...) KLUIS_PRINTF(2, 3);
 
 /* ---- media.c ------------------------------------------------------------------------------------- */
 /* The attachment a FilePointer describes: looked for under files/, hashed when it is there.  a may hold flags already. */
-KLUIS_MUSTUSE kluis_status media_attachment(struct model *m, struct json *pointer, struct kluis_arena *arena, struct kluis_attachment *a, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status media_attachment(struct model *m, struct json *pointer, struct kluis_arena *arena, struct kluis_attachment *a,
+                                            struct kluis_err *err);
 /* Opens what a source_ref of ours names; -1: not there or no such reference. */
 int media_open(int dir, struct kluis_str ref);
 /* A located file's bytes as text, if it is no longer than max and valid UTF-8; absent otherwise. */
@@ -109,28 +129,28 @@ struct kluis_str media_text(const struct model *m, struct kluis_str ref, struct 
 
 /* ---- item.c, update.c ---------------------------------------------------------------------------- */
 enum { DRAFT_TIMES = 16, DRAFT_LOSS = 16 };
-struct draft {                      /* the record being put together; one at a time */
+struct draft { /* the record being put together; one at a time */
     struct kluis_record r;
     struct kluis_time_field times[DRAFT_TIMES];
     struct kluis_field fields[KLUIS_FIELDS_MAX];
     struct kluis_str loss[DRAFT_LOSS];
     struct kluis_attachment attachments[KLUIS_ATTACHMENTS_MAX];
 };
-struct emit {                       /* one item on its way to the sink */
+struct emit { /* one item on its way to the sink */
     struct model *m;
     const struct source_sink *sink;
     const struct chat *chat;
-    const uint32_t *party_of;       /* recipient index -> party index, of m->n_who entries */
-    struct kluis_arena *arena;      /* records of this item */
+    const uint32_t *party_of;  /* recipient index -> party index, of m->n_who entries */
+    struct kluis_arena *arena; /* records of this item */
     struct kluis_str line;
     struct draft draft;
     struct kluis_err *err;
-    kluis_status rc;                /* first failure */
+    kluis_status rc; /* first failure */
 };
 
-struct draft *draft_new(struct emit *e, enum kluis_kind kind);  /* the one draft, emptied */
+struct draft *draft_new(struct emit *e, enum kluis_kind kind); /* the one draft, emptied */
 void draft_time(struct draft *d, const char *name, uint64_t ms);
-void draft_text(struct emit *e, struct draft *d, const char *name, struct kluis_str value);     /* absent: nothing */
+void draft_text(struct emit *e, struct draft *d, const char *name, struct kluis_str value); /* absent: nothing */
 void draft_number(struct emit *e, struct draft *d, const char *name, uint64_t n);
 void draft_loss(struct draft *d, const char *token);
 /* Everything below v that nobody asked for, as fields "signal.<path>" with its raw JSON. */
@@ -143,8 +163,8 @@ struct kluis_when when_ms(uint64_t ms);
 /* "GROUP_CALL" and "groupCall" alike as "group-call". */
 struct kluis_str kebab(struct kluis_arena *a, struct kluis_str s);
 
-void emit_item(struct emit *e, struct json *item);              /* a chatItem */
-void emit_adhoc(struct emit *e, struct json *call);             /* an adHocCall */
+void emit_item(struct emit *e, struct json *item);  /* a chatItem */
+void emit_adhoc(struct emit *e, struct json *call); /* an adHocCall */
 void emit_update(struct emit *e, struct json *item, struct json *update, uint32_t author, uint64_t sent);
 struct draft *item_draft(struct emit *e, struct json *item, enum kluis_kind kind, uint32_t author, uint64_t sent, const char *suffix);
 

@@ -16,10 +16,10 @@ struct kluis_str arena_fmt(struct kluis_arena *a, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (n < 0) { return (struct kluis_str){NULL, 0}; }
+    if (n < 0) { return (struct kluis_str){ NULL, 0 }; }
     size_t len = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     const char *p = kluis_arena_strndup(a, text, len);
-    return (struct kluis_str){p, p != NULL ? len : 0};
+    return (struct kluis_str){ p, p != NULL ? len : 0 };
 }
 
 struct kluis_str uuid_text(struct kluis_arena *a, const uint8_t id[16])
@@ -48,9 +48,9 @@ static struct kluis_str joined(struct kluis_arena *a, struct kluis_str given, st
     kluis_buf_str(&b, given);
     kluis_buf_byte(&b, ' ');
     kluis_buf_str(&b, family);
-    if (b.status != KLUIS_OK) { return (struct kluis_str){NULL, 0}; }
+    if (b.status != KLUIS_OK) { return (struct kluis_str){ NULL, 0 }; }
     const char *p = kluis_arena_strndup(a, (const char *)b.data, b.len);
-    return (struct kluis_str){p, p != NULL ? b.len : 0};
+    return (struct kluis_str){ p, p != NULL ? b.len : 0 };
 }
 
 kluis_status people_account(struct model *m, struct json *account, struct kluis_err *err)
@@ -68,8 +68,9 @@ static void take_contact(struct model *m, struct json *c, struct who *w)
     struct kluis_arena *a = m->people;
     struct json *nick = json_object(c, "nickname");
     w->has_aci = json_bytes(json_get(c, "aci"), w->aci, ID);
-    if (w->has_aci) { w->party.id = uuid_text(a, w->aci); }
-    else if (json_bytes(json_get(c, "pni"), pni, ID)) {
+    if (w->has_aci) {
+        w->party.id = uuid_text(a, w->aci);
+    } else if (json_bytes(json_get(c, "pni"), pni, ID)) {
         struct kluis_str text = uuid_text(a, pni);
         w->party.id = arena_fmt(a, "PNI:%.*s", (int)text.len, text.ptr != NULL ? text.ptr : "");
     }
@@ -84,9 +85,13 @@ static void take_contact(struct model *m, struct json *c, struct who *w)
     if (name.ptr == NULL) { name = kluis_arena_str(a, username); }
     bool known = w->party.id.ptr != NULL || w->party.number.ptr != NULL;
     if (name.ptr != NULL || known) { w->party.name = name; }
-    if (w->party.id.ptr != NULL) { w->key = w->party.id; }
-    else if (w->party.number.ptr != NULL) { w->key = w->party.number; }
-    else if (username.ptr != NULL) { w->key = kluis_arena_str(a, username); }
+    if (w->party.id.ptr != NULL) {
+        w->key = w->party.id;
+    } else if (w->party.number.ptr != NULL) {
+        w->key = w->party.number;
+    } else if (username.ptr != NULL) {
+        w->key = kluis_arena_str(a, username);
+    }
 }
 
 /* HMAC-SHA-256 over up to three pieces, keyed by and replacing cv. */
@@ -131,12 +136,12 @@ static kluis_status take_group(struct model *m, struct json *g, struct who *w, s
     uint32_t n = 0;
     for (const struct json *v = members != NULL ? members->child : NULL; v != NULL; v = v->next) { n++; }
     if (n == 0) { return KLUIS_OK; }
-    uint8_t (*list)[ID] = kluis_arena_alloc(m->people, (size_t)n * ID);
+    uint8_t(*list)[ID] = kluis_arena_alloc(m->people, (size_t)n * ID);
     if (list == NULL) { return no_memory(err); }
     for (struct json *v = members->child; v != NULL; v = v->next) {
         if (json_bytes(json_get(v, "userId"), list[w->n_members], ID)) { w->n_members++; }
     }
-    w->members = (const uint8_t (*)[ID])list;
+    w->members = (const uint8_t(*)[ID])list;
     return KLUIS_OK;
 }
 
@@ -157,18 +162,26 @@ kluis_status people_recipient(struct model *m, struct json *r, struct who *w, st
 {
     struct json *v;
     w->kind = WHO_OTHER;
-    if ((v = json_object(r, "contact")) != NULL) { w->kind = WHO_CONTACT; take_contact(m, v, w); }
-    else if ((v = json_object(r, "group")) != NULL) { w->kind = WHO_GROUP; KLUIS_TRY(take_group(m, v, w, err)); }
-    else if (json_object(r, "self") != NULL) { w->kind = WHO_SELF; }
-    else if (json_object(r, "releaseNotes") != NULL) {
+    if ((v = json_object(r, "contact")) != NULL) {
+        w->kind = WHO_CONTACT;
+        take_contact(m, v, w);
+    } else if ((v = json_object(r, "group")) != NULL) {
+        w->kind = WHO_GROUP;
+        KLUIS_TRY(take_group(m, v, w, err));
+    } else if (json_object(r, "self") != NULL) {
+        w->kind = WHO_SELF;
+    } else if (json_object(r, "releaseNotes") != NULL) {
         w->kind = WHO_RELEASE;
-        w->party = (struct kluis_party){.id = KLUIS_STR_LIT("signal-release-notes"), .name = KLUIS_STR_LIT("Signal")};
+        w->party = (struct kluis_party){ .id = KLUIS_STR_LIT("signal-release-notes"), .name = KLUIS_STR_LIT("Signal") };
         w->key = w->party.id;
     } else if ((v = json_object(r, "distributionList")) != NULL) {
         w->kind = WHO_LIST;
         struct kluis_str name = kluis_arena_str(m->people, json_string(json_object(v, "distributionList"), "name"));
         if (name.ptr != NULL) { w->party.name = name; }
-    } else if ((v = json_object(r, "callLink")) != NULL) { w->kind = WHO_LINK; take_link(m, v, w); }
+    } else if ((v = json_object(r, "callLink")) != NULL) {
+        w->kind = WHO_LINK;
+        take_link(m, v, w);
+    }
     return w->key.ptr == NULL ? no_memory(err) : KLUIS_OK;
 }
 
@@ -197,15 +210,18 @@ void people_find_self(struct model *m)
     struct who *w = &m->who[m->self];
     uint8_t digest[32];
     char text[33];
-    w->party = (struct kluis_party){.name = m->self_name.ptr != NULL ? m->self_name : m->self_username, .number = m->self_number};
-    if (m->self_aci.ptr != NULL) { w->party.id = m->self_aci; }
-    else if (members_name_one_stranger(m, w->aci)) {
+    w->party = (struct kluis_party){ .name = m->self_name.ptr != NULL ? m->self_name : m->self_username, .number = m->self_number };
+    if (m->self_aci.ptr != NULL) {
+        w->party.id = m->self_aci;
+    } else if (members_name_one_stranger(m, w->aci)) {
         w->has_aci = true;
         w->party.id = uuid_text(m->people, w->aci);
     }
-    if (w->party.id.ptr != NULL) { w->key = w->party.id; }
-    else if (m->self_number.ptr != NULL) { w->key = m->self_number; }
-    else if (m->has_self_key) {
+    if (w->party.id.ptr != NULL) {
+        w->key = w->party.id;
+    } else if (m->self_number.ptr != NULL) {
+        w->key = m->self_number;
+    } else if (m->has_self_key) {
         kluis_sha256_of(m->self_key, sizeof m->self_key, digest);
         kluis_hex(digest, ID, text);
         struct kluis_str key = arena_fmt(m->people, "self-%s", text);

@@ -12,9 +12,9 @@
 
 #define KIND "signal-export"
 
-static const char *const tells[] = {"text", "edits", "deletions", "reactions", "quotes", "polls", "calls", "group-changes", "timers", "attachments",
-                                    "account-ids", "numbers", "delivery", NULL};
-static const char *const loss[] = {"disappearing-messages", "view-once-content", "deleted-content", "time-of-vote", NULL};
+static const char *const tells[] = { "text",          "edits",  "deletions",   "reactions",   "quotes",  "polls",    "calls",
+                                     "group-changes", "timers", "attachments", "account-ids", "numbers", "delivery", NULL };
+static const char *const loss[] = { "disappearing-messages", "view-once-content", "deleted-content", "time-of-vote", NULL };
 
 /* ---- where the export is ---------------------------------------------------------------------------- */
 
@@ -26,8 +26,9 @@ static bool is_dir(int fd)
 
 static kluis_status cannot_open(const char *path, struct kluis_err *err)
 {
-    return errno == ENOENT || errno == ENOTDIR ? KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: not there; give the folder or main.jsonl of a Signal export", path)
-                                               : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "%s: cannot open", path);
+    return errno == ENOENT || errno == ENOTDIR
+               ? KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: not there; give the folder or main.jsonl of a Signal export", path)
+               : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "%s: cannot open", path);
 }
 
 /* Opens the lines and the folder they lie in. */
@@ -54,7 +55,9 @@ static kluis_status locate(struct model *m, const char *path, struct kluis_err *
         (void)snprintf(folder, sizeof folder, "%.*s", n > 0 ? (int)n : 1, n > 0 ? path : slash != NULL ? "/" : ".");
         m->dir = kluis_io_open(folder, O_RDONLY | O_DIRECTORY, 0); /* without it there are only no attachments */
     }
-    if (fstat(m->fd, &st) != 0 || !S_ISREG(st.st_mode)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: not a file; give main.jsonl of a Signal export", m->path); }
+    if (fstat(m->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: not a file; give main.jsonl of a Signal export", m->path);
+    }
     int files = m->dir >= 0 ? kluis_io_openat(m->dir, "files", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0) : -1;
     m->has_files = files >= 0;
     kluis_close_quiet(&files);
@@ -83,10 +86,14 @@ static kluis_status options(struct model *m, const struct source_request *q, str
 {
     for (size_t i = 0; i < q->n_options; i++) {
         const char *k = q->options[i].key, *v = q->options[i].value;
-        if (strcmp(k, "number") == 0 && phone_number(v)) { m->self_number = kluis_str_of(v); }
-        else if (strcmp(k, "account") == 0 && account_id(v)) { m->self_aci = kluis_str_of(v); }
-        else {
-            return KLUIS_FAIL(err, KLUIS_E_USAGE, KIND ": options are number=+31… (your own) and account=<your account id, a UUID in lower case>; \"%.40s\" is not one", k);
+        if (strcmp(k, "number") == 0 && phone_number(v)) {
+            m->self_number = kluis_str_of(v);
+        } else if (strcmp(k, "account") == 0 && account_id(v)) {
+            m->self_aci = kluis_str_of(v);
+        } else {
+            return KLUIS_FAIL(err, KLUIS_E_USAGE,
+                              KIND ": options are number=+31… (your own) and account=<your account id, a UUID in lower case>; \"%.40s\" is not one",
+                              k);
         }
     }
     return KLUIS_OK;
@@ -99,8 +106,8 @@ struct reading {
     struct lines lines;
     const struct source_sink *sink;
     struct emit emit;
-    uint32_t *party_of;        /* of n_who */
-    struct kluis_arena *tables;/* header tables of the chat under way */
+    uint32_t *party_of;         /* of n_who */
+    struct kluis_arena *tables; /* header tables of the chat under way */
     struct kluis_arena *records;
 };
 
@@ -132,7 +139,10 @@ static kluis_status header(struct reading *r, const struct chat *c, struct kluis
         r->party_of[c->who] |= 2;
     }
     uint32_t n = 0, members = 0;
-    for (uint32_t i = 0; i < m->n_who; i++) { n += r->party_of[i] != 0; members += (r->party_of[i] & 2) != 0; }
+    for (uint32_t i = 0; i < m->n_who; i++) {
+        n += r->party_of[i] != 0;
+        members += (r->party_of[i] & 2) != 0;
+    }
     if (n > KLUIS_PARTIES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "%s: a chat with more than %d people", m->path, (int)KLUIS_PARTIES_MAX); }
     kluis_arena_clear(r->tables);
     struct kluis_party *parties = kluis_arena_alloc(r->tables, (n + 1) * sizeof *parties);
@@ -155,16 +165,21 @@ static kluis_status header(struct reading *r, const struct chat *c, struct kluis
     h->zone = KLUIS_ZONE_STATED;
     h->zone_name = KLUIS_STR_LIT("UTC");
     h->precision = KLUIS_PRECISION_MILLISECOND;
-    h->provenance = (struct kluis_provenance){.source = KLUIS_STR_LIT(KIND), .app = KLUIS_STR_LIT("Signal"), .app_version = m->app_version,
-                                              .reader = KLUIS_STR_LIT("chatkluis " KLUIS_VERSION " " KIND)};
+    h->provenance = (struct kluis_provenance){ .source = KLUIS_STR_LIT(KIND),
+                                               .app = KLUIS_STR_LIT("Signal"),
+                                               .app_version = m->app_version,
+                                               .reader = KLUIS_STR_LIT("chatkluis " KLUIS_VERSION " " KIND) };
     h->type = KLUIS_UNKNOWN_TYPE;
     if (about == NULL) {
         h->conversation_id = arena_fmt(r->tables, "chat-%llu", (unsigned long long)c->id);
     } else {
         h->conversation_id = about->kind == WHO_SELF ? arena_fmt(r->tables, "note-to-self:%.*s", (int)about->key.len, about->key.ptr) : about->key;
         h->conversation_name = about->party.name.ptr != NULL ? about->party.name : about->party.number;
-        h->type = about->kind == WHO_CONTACT ? KLUIS_DIRECT : about->kind == WHO_GROUP ? KLUIS_GROUP : about->kind == WHO_SELF ? KLUIS_SELF
-                  : about->kind == WHO_RELEASE ? KLUIS_CHANNEL : KLUIS_UNKNOWN_TYPE;
+        h->type = about->kind == WHO_CONTACT   ? KLUIS_DIRECT
+                  : about->kind == WHO_GROUP   ? KLUIS_GROUP
+                  : about->kind == WHO_SELF    ? KLUIS_SELF
+                  : about->kind == WHO_RELEASE ? KLUIS_CHANNEL
+                                               : KLUIS_UNKNOWN_TYPE;
     }
     if (h->conversation_id.ptr == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
     struct kluis_str *list = kluis_arena_alloc(r->tables, 8 * sizeof *list);
@@ -181,14 +196,19 @@ static kluis_status one_item(struct reading *r, struct kluis_str line, uint32_t 
     struct json *frame, *item;
     kluis_arena_clear(r->m.tree);
     kluis_arena_clear(r->records);
-    if (json_read(line, r->m.tree, &frame, NULL) != KLUIS_OK) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: it changed while it was read; try again", r->m.path); }
+    if (json_read(line, r->m.tree, &frame, NULL) != KLUIS_OK) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: it changed while it was read; try again", r->m.path);
+    }
     if (model_chat_of(&r->m, frame, &item) != chat) { return KLUIS_OK; }
     struct emit *e = &r->emit;
     e->line = line;
     e->err = err;
     e->rc = KLUIS_OK;
-    if (kluis_str_is(item->key, "adHocCall")) { emit_adhoc(e, item); }
-    else { emit_item(e, item); }
+    if (kluis_str_is(item->key, "adHocCall")) {
+        emit_adhoc(e, item);
+    } else {
+        emit_item(e, item);
+    }
     return e->rc;
 }
 
@@ -214,7 +234,9 @@ static kluis_status all_items(struct reading *r, uint32_t index, struct kluis_er
     if (c->offsets == NULL) { /* this one chat has too many items for an index: the whole file goes by */
         kluis_status rc;
         KLUIS_TRY(lines_seek(&r->lines, 0, err));
-        while ((rc = lines_next(&r->lines, &line, &at, err)) == KLUIS_OK) { if (line.len > 1) { KLUIS_TRY(one_item(r, line, index, err)); } }
+        while ((rc = lines_next(&r->lines, &line, &at, err)) == KLUIS_OK) {
+            if (line.len > 1) { KLUIS_TRY(one_item(r, line, index, err)); }
+        }
         return rc == KLUIS_END ? KLUIS_OK : rc;
     }
     while (varint(c, &next, &step)) {
@@ -231,7 +253,7 @@ static kluis_status all_items(struct reading *r, uint32_t index, struct kluis_er
 
 static kluis_status skip(struct reading *r, const char *what, const char *where, const char *why, struct kluis_err *err)
 {
-    const struct source_skip s = {.what = what, .where = where, .why = why};
+    const struct source_skip s = { .what = what, .where = where, .why = why };
     return r->sink->skipped == NULL ? KLUIS_OK : r->sink->skipped(r->sink->ctx, &s, err);
 }
 
@@ -256,20 +278,22 @@ static kluis_status one_chat(struct reading *r, uint32_t index, struct kluis_err
 /* What the file holds besides conversations, one line a kind. */
 static kluis_status tell_other_frames(struct reading *r, struct kluis_err *err)
 {
-    static const char *const known[] = {"stickerPack", "notificationProfile", "chatFolder"};
+    static const char *const known[] = { "stickerPack", "notificationProfile", "chatFolder" };
     for (unsigned i = 0; i < r->m.n_frames; i++) {
         const struct frame_count *f = &r->m.frames[i];
         char where[96];
         bool setting = false;
         for (size_t k = 0; k < sizeof known / sizeof *known; k++) { setting = setting || strcmp(f->name, known[k]) == 0; }
         (void)snprintf(where, sizeof where, "line %llu%s", (unsigned long long)f->first, f->n > 1 ? " and further" : "");
-        KLUIS_TRY(skip(r, f->name, where, setting ? "a setting of the app, no part of a conversation" : "unknown to this reader and in no conversation", err));
+        KLUIS_TRY(skip(r, f->name, where,
+                       setting ? "a setting of the app, no part of a conversation" : "unknown to this reader and in no conversation", err));
     }
     for (uint32_t i = 0; i < r->m.n_who; i++) {
         char where[64];
         if (r->m.who[i].kind != WHO_MISSING && r->m.who[i].kind != WHO_OTHER) { continue; }
         (void)snprintf(where, sizeof where, "recipient %llu", (unsigned long long)r->m.who[i].id);
-        KLUIS_TRY(skip(r, "recipient", where, r->m.who[i].kind == WHO_MISSING ? "named by an item, but not in the export" : "of a kind unknown to this reader", err));
+        KLUIS_TRY(skip(r, "recipient", where,
+                       r->m.who[i].kind == WHO_MISSING ? "named by an item, but not in the export" : "of a kind unknown to this reader", err));
     }
     return KLUIS_OK;
 }
@@ -280,7 +304,9 @@ static kluis_status all_chats(struct reading *r, struct kluis_err *err)
     for (uint32_t first = 0; first < m->n_chat;) {
         uint32_t n = 1;
         uint64_t bytes = m->chat[first].index_bytes;
-        while (m->overflow && first + n < m->n_chat && bytes + m->chat[first + n].index_bytes <= OFFSETS_MAX / 2) { bytes += m->chat[first + n++].index_bytes; }
+        while (m->overflow && first + n < m->n_chat && bytes + m->chat[first + n].index_bytes <= OFFSETS_MAX / 2) {
+            bytes += m->chat[first + n++].index_bytes;
+        }
         if (m->overflow && bytes <= OFFSETS_MAX / 2) { KLUIS_TRY(model_offsets(m, &r->lines, first, n, err)); }
         for (uint32_t i = first; i < first + n; i++) { KLUIS_TRY(one_chat(r, i, err)); }
         first += n;
@@ -300,7 +326,9 @@ static kluis_status reading_begin(struct reading *r, const struct source_request
     m->tree = kluis_arena_new(TREE_MAX);
     r->tables = kluis_arena_new(1 << 20);
     r->records = kluis_arena_new(RECORD_MAX);
-    if (m->people == NULL || m->tree == NULL || r->tables == NULL || r->records == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
+    if (m->people == NULL || m->tree == NULL || r->tables == NULL || r->records == NULL) {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again");
+    }
     KLUIS_TRY(lines_open(&r->lines, m->fd, m->path, err));
     KLUIS_TRY(model_index(m, &r->lines, err));
     r->party_of = kluis_calloc(m->n_who + 1, sizeof *r->party_of);
@@ -332,8 +360,8 @@ static kluis_status read_export(const struct source_request *q, const struct sou
     return rc;
 }
 
-static kluis_status attachments(const struct source_request *q, KLUIS_UNUSED struct kluis_str conversation_id, const struct kluis_str *wanted, size_t n,
-                                const struct source_attachment_sink *sink, struct kluis_err *err)
+static kluis_status attachments(const struct source_request *q, KLUIS_UNUSED struct kluis_str conversation_id, const struct kluis_str *wanted,
+                                size_t n, const struct source_attachment_sink *sink, struct kluis_err *err)
 {
     struct model *m = kluis_calloc(1, sizeof *m);
     if (m == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
@@ -342,7 +370,7 @@ static kluis_status attachments(const struct source_request *q, KLUIS_UNUSED str
     for (size_t i = 0; rc == KLUIS_OK && i < n; i++) {
         int fd = media_open(m->dir, wanted[i]);
         if (fd < 0) { continue; }
-        struct kluis_input_fd state = {.fd = fd, .what = "attachment"};
+        struct kluis_input_fd state = { .fd = fd, .what = "attachment" };
         struct kluis_input in = kluis_input_from_fd(&state);
         rc = sink->attachment(sink->ctx, i, &in, err);
         kluis_close_quiet(&fd);

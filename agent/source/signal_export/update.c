@@ -2,45 +2,47 @@
  */
 #include "agent/source/signal_export/model.h"
 
-struct name { const char *signal, *event; };
+struct name {
+    const char *signal, *event;
+};
 
 static const struct name group_updates[] = {
-    {"genericGroupUpdate", "group-changed"},
-    {"groupCreationUpdate", "group-created"},
-    {"groupNameUpdate", "subject-changed"},
-    {"groupAvatarUpdate", "icon-changed"},
-    {"groupDescriptionUpdate", "description-changed"},
-    {"groupMembershipAccessLevelChangeUpdate", "membership-access-changed"},
-    {"groupAttributesAccessLevelChangeUpdate", "attributes-access-changed"},
-    {"groupMemberLabelAccessLevelChangeUpdate", "label-access-changed"},
-    {"groupAnnouncementOnlyChangeUpdate", "announcements-only-changed"},
-    {"groupAdminStatusUpdate", "admin-changed"},
-    {"groupMemberLeftUpdate", "member-left"},
-    {"groupMemberRemovedUpdate", "member-removed"},
-    {"selfInvitedToGroupUpdate", "self-invited"},
-    {"selfInvitedOtherUserToGroupUpdate", "member-invited"},
-    {"groupUnknownInviteeUpdate", "members-invited"},
-    {"groupInvitationAcceptedUpdate", "invitation-accepted"},
-    {"groupInvitationDeclinedUpdate", "invitation-declined"},
-    {"groupMemberJoinedUpdate", "member-joined"},
-    {"groupMemberAddedUpdate", "member-added"},
-    {"groupSelfInvitationRevokedUpdate", "self-invitation-revoked"},
-    {"groupInvitationRevokedUpdate", "invitation-revoked"},
-    {"groupJoinRequestUpdate", "join-requested"},
-    {"groupJoinRequestApprovalUpdate", "join-request-denied"}, /* or approved, below */
-    {"groupJoinRequestCanceledUpdate", "join-request-cancelled"},
-    {"groupSequenceOfRequestsAndCancelsUpdate", "join-requests-cancelled"},
-    {"groupInviteLinkResetUpdate", "invite-link-reset"},
-    {"groupInviteLinkEnabledUpdate", "invite-link-enabled"},
-    {"groupInviteLinkAdminApprovalUpdate", "invite-link-approval-changed"},
-    {"groupInviteLinkDisabledUpdate", "invite-link-disabled"},
-    {"groupMemberJoinedByLinkUpdate", "joined-by-link"},
-    {"groupV2MigrationUpdate", "group-migrated"},
-    {"groupV2MigrationSelfInvitedUpdate", "group-migrated-self-invited"},
-    {"groupV2MigrationInvitedMembersUpdate", "group-migrated-members-invited"},
-    {"groupV2MigrationDroppedMembersUpdate", "group-migrated-members-dropped"},
-    {"groupExpirationTimerUpdate", "timer-changed"},
-    {"groupTerminateChangeUpdate", "group-ended"},
+    { "genericGroupUpdate", "group-changed" },
+    { "groupCreationUpdate", "group-created" },
+    { "groupNameUpdate", "subject-changed" },
+    { "groupAvatarUpdate", "icon-changed" },
+    { "groupDescriptionUpdate", "description-changed" },
+    { "groupMembershipAccessLevelChangeUpdate", "membership-access-changed" },
+    { "groupAttributesAccessLevelChangeUpdate", "attributes-access-changed" },
+    { "groupMemberLabelAccessLevelChangeUpdate", "label-access-changed" },
+    { "groupAnnouncementOnlyChangeUpdate", "announcements-only-changed" },
+    { "groupAdminStatusUpdate", "admin-changed" },
+    { "groupMemberLeftUpdate", "member-left" },
+    { "groupMemberRemovedUpdate", "member-removed" },
+    { "selfInvitedToGroupUpdate", "self-invited" },
+    { "selfInvitedOtherUserToGroupUpdate", "member-invited" },
+    { "groupUnknownInviteeUpdate", "members-invited" },
+    { "groupInvitationAcceptedUpdate", "invitation-accepted" },
+    { "groupInvitationDeclinedUpdate", "invitation-declined" },
+    { "groupMemberJoinedUpdate", "member-joined" },
+    { "groupMemberAddedUpdate", "member-added" },
+    { "groupSelfInvitationRevokedUpdate", "self-invitation-revoked" },
+    { "groupInvitationRevokedUpdate", "invitation-revoked" },
+    { "groupJoinRequestUpdate", "join-requested" },
+    { "groupJoinRequestApprovalUpdate", "join-request-denied" }, /* or approved, below */
+    { "groupJoinRequestCanceledUpdate", "join-request-cancelled" },
+    { "groupSequenceOfRequestsAndCancelsUpdate", "join-requests-cancelled" },
+    { "groupInviteLinkResetUpdate", "invite-link-reset" },
+    { "groupInviteLinkEnabledUpdate", "invite-link-enabled" },
+    { "groupInviteLinkAdminApprovalUpdate", "invite-link-approval-changed" },
+    { "groupInviteLinkDisabledUpdate", "invite-link-disabled" },
+    { "groupMemberJoinedByLinkUpdate", "joined-by-link" },
+    { "groupV2MigrationUpdate", "group-migrated" },
+    { "groupV2MigrationSelfInvitedUpdate", "group-migrated-self-invited" },
+    { "groupV2MigrationInvitedMembersUpdate", "group-migrated-members-invited" },
+    { "groupV2MigrationDroppedMembersUpdate", "group-migrated-members-dropped" },
+    { "groupExpirationTimerUpdate", "timer-changed" },
+    { "groupTerminateChangeUpdate", "group-ended" },
 };
 
 static bool ends_with(struct kluis_str s, const char *end)
@@ -51,8 +53,10 @@ static bool ends_with(struct kluis_str s, const char *end)
 
 static bool is_account(const struct json *v, uint8_t id[16])
 {
-    static const char *const ends[] = {"Aci", "aci", "ServiceId", "Pni"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) { if (ends_with(v->key, ends[i])) { return json_bytes(v, id, 16); } }
+    static const char *const ends[] = { "Aci", "aci", "ServiceId", "Pni" };
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        if (ends_with(v->key, ends[i])) { return json_bytes(v, id, 16); }
+    }
     return false;
 }
 
@@ -66,11 +70,17 @@ static void flat(struct emit *e, struct draft *d, struct json *o)
         if (v->used != 0 || v->type == JSON_NULL || name.ptr == NULL || name.len > 200) { continue; }
         const char *key = arena_fmt(e->arena, "%.*s", (int)name.len, name.ptr).ptr;
         if (key == NULL) { continue; }
-        if (is_account(v, id)) { draft_text(e, d, key, uuid_text(e->arena, id)); }
-        else if (v->type == JSON_TRUE || v->type == JSON_FALSE) { draft_number(e, d, key, v->type == JSON_TRUE); }
-        else if ((v->type == JSON_NUMBER || ends_with(v->key, "Ms")) && json_value_u64(v, &n)) { draft_number(e, d, key, n); }
-        else if (v->type == JSON_STRING) { draft_text(e, d, key, v->text); }
-        else { draft_text(e, d, key, v->raw); }
+        if (is_account(v, id)) {
+            draft_text(e, d, key, uuid_text(e->arena, id));
+        } else if (v->type == JSON_TRUE || v->type == JSON_FALSE) {
+            draft_number(e, d, key, v->type == JSON_TRUE);
+        } else if ((v->type == JSON_NUMBER || ends_with(v->key, "Ms")) && json_value_u64(v, &n)) {
+            draft_number(e, d, key, n);
+        } else if (v->type == JSON_STRING) {
+            draft_text(e, d, key, v->text);
+        } else {
+            draft_text(e, d, key, v->raw);
+        }
         (void)json_whole(v);
     }
 }
@@ -78,8 +88,11 @@ static void flat(struct emit *e, struct draft *d, struct json *o)
 static struct draft *event_draft(struct emit *e, struct json *item, const char *event, uint32_t author, uint64_t sent, unsigned nth)
 {
     char suffix[96];
-    if (nth == 0) { (void)snprintf(suffix, sizeof suffix, ":e:%.64s", event); }
-    else { (void)snprintf(suffix, sizeof suffix, ":e:%.64s:%u", event, nth); }
+    if (nth == 0) {
+        (void)snprintf(suffix, sizeof suffix, ":e:%.64s", event);
+    } else {
+        (void)snprintf(suffix, sizeof suffix, ":e:%.64s:%u", event, nth);
+    }
     struct draft *d = item_draft(e, item, KLUIS_EVENT, author, sent, suffix);
     d->r.event = kluis_str_of(event);
     return d;
@@ -136,23 +149,35 @@ static void emit_group_update(struct emit *e, struct json *item, struct json *on
 /* Signal's states in the names that all sources share, where there is one. */
 static struct kluis_str call_event(struct emit *e, struct kluis_str state)
 {
-    static const struct name shared[] = {{"ACCEPTED", "answered"}, {"NOT_ACCEPTED", "not-answered"}, {"MISSED_NOTIFICATION_PROFILE", "missed"}};
-    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) { if (kluis_str_is(state, shared[i].signal)) { return kluis_str_of(shared[i].event); } }
+    static const struct name shared[] = { { "ACCEPTED", "answered" },
+                                          { "NOT_ACCEPTED", "not-answered" },
+                                          { "MISSED_NOTIFICATION_PROFILE", "missed" } };
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) {
+        if (kluis_str_is(state, shared[i].signal)) { return kluis_str_of(shared[i].event); }
+    }
     return state.ptr != NULL ? kebab(e->arena, state) : KLUIS_STR_LIT("unknown-state");
 }
 
 static void emit_call(struct emit *e, struct json *item, struct json *call, bool group, uint32_t author, uint64_t sent)
 {
-    static const struct { const char *member, *name; } times[] = {{"startedCallTimestamp", "started"}, {"endedCallTimestamp", "ended"}};
-    static const struct { const char *member, *name; } people[] = {{"ringerRecipientId", "ringer"}, {"startedCallRecipientId", "starter"}};
+    static const struct {
+        const char *member, *name;
+    } times[] = { { "startedCallTimestamp", "started" }, { "endedCallTimestamp", "ended" } };
+    static const struct {
+        const char *member, *name;
+    } people[] = { { "ringerRecipientId", "ringer" }, { "startedCallRecipientId", "starter" } };
     struct draft *d = item_draft(e, item, KLUIS_CALL, author, sent, ":call");
     struct kluis_str state = json_string(call, "state"), type = json_string(call, "type"), direction = json_string(call, "direction");
     uint64_t n;
     d->r.event = call_event(e, state);
     draft_text(e, d, "call-state", state);
-    if (kluis_str_is(type, "VIDEO_CALL")) { d->r.value = KLUIS_STR_LIT("video"); }
-    else if (kluis_str_is(type, "AUDIO_CALL")) { d->r.value = KLUIS_STR_LIT("audio"); }
-    else { draft_text(e, d, "call-type", type); }
+    if (kluis_str_is(type, "VIDEO_CALL")) {
+        d->r.value = KLUIS_STR_LIT("video");
+    } else if (kluis_str_is(type, "AUDIO_CALL")) {
+        d->r.value = KLUIS_STR_LIT("audio");
+    } else {
+        draft_text(e, d, "call-type", type);
+    }
     draft_text(e, d, "item", group ? KLUIS_STR_LIT("group-call") : KLUIS_STR_LIT("call"));
     if (direction.ptr != NULL) { draft_text(e, d, "call-direction", kebab(e->arena, direction)); }
     if (json_u64(call, "callId", &n)) { draft_text(e, d, "call-id", arena_fmt(e->arena, "%llu", (unsigned long long)n)); }
@@ -167,7 +192,8 @@ static void emit_call(struct emit *e, struct json *item, struct json *call, bool
 }
 
 /* An update that points at a message: the end of a poll, a pin. */
-static void emit_pointing(struct emit *e, struct json *item, struct json *u, const char *event, uint32_t target_author, uint32_t author, uint64_t sent)
+static void emit_pointing(struct emit *e, struct json *item, struct json *u, const char *event, uint32_t target_author, uint32_t author,
+                          uint64_t sent)
 {
     struct draft *d = event_draft(e, item, event, author, sent, 0);
     uint64_t ms = 0;
@@ -184,11 +210,15 @@ static void emit_pointing(struct emit *e, struct json *item, struct json *u, con
 
 void emit_update(struct emit *e, struct json *item, struct json *update, uint32_t author, uint64_t sent)
 {
-    static const struct name plain[] = {{"expirationTimerChange", "timer-changed"}, {"profileChange", "profile-changed"},
-                                        {"learnedProfileChange", "profile-learned"}, {"threadMerge", "thread-merged"},
-                                        {"sessionSwitchover", "session-switchover"}};
-    static const struct name simple[] = {{"IDENTITY_UPDATE", "security-code-changed"}, {"CHANGE_NUMBER", "number-changed"},
-                                         {"BLOCKED", "contact-blocked"}, {"UNBLOCKED", "contact-unblocked"}};
+    static const struct name plain[] = { { "expirationTimerChange", "timer-changed" },
+                                         { "profileChange", "profile-changed" },
+                                         { "learnedProfileChange", "profile-learned" },
+                                         { "threadMerge", "thread-merged" },
+                                         { "sessionSwitchover", "session-switchover" } };
+    static const struct name simple[] = { { "IDENTITY_UPDATE", "security-code-changed" },
+                                          { "CHANGE_NUMBER", "number-changed" },
+                                          { "BLOCKED", "contact-blocked" },
+                                          { "UNBLOCKED", "contact-unblocked" } };
     struct json *u = update->child;
     while (u != NULL && u->type != JSON_OBJECT) { u = u->next; }
     if (u != NULL && kluis_str_is(u->key, "groupChange") && json_array(u, "updates") != NULL && json_array(u, "updates")->child != NULL) {
@@ -198,21 +228,35 @@ void emit_update(struct emit *e, struct json *item, struct json *update, uint32_
         }
         return;
     }
-    if (u != NULL && kluis_str_is(u->key, "individualCall")) { emit_call(e, item, u, false, author, sent); return; }
-    if (u != NULL && kluis_str_is(u->key, "groupCall")) { emit_call(e, item, u, true, author, sent); return; }
-    if (u != NULL && kluis_str_is(u->key, "pollTerminate")) { emit_pointing(e, item, u, "poll-ended", author, author, sent); return; }
-    if (u != NULL && kluis_str_is(u->key, "pinMessage")) { emit_pointing(e, item, u, "message-pinned", who_member(e, u, "authorId"), author, sent); return; }
+    if (u != NULL && kluis_str_is(u->key, "individualCall")) {
+        emit_call(e, item, u, false, author, sent);
+        return;
+    }
+    if (u != NULL && kluis_str_is(u->key, "groupCall")) {
+        emit_call(e, item, u, true, author, sent);
+        return;
+    }
+    if (u != NULL && kluis_str_is(u->key, "pollTerminate")) {
+        emit_pointing(e, item, u, "poll-ended", author, author, sent);
+        return;
+    }
+    if (u != NULL && kluis_str_is(u->key, "pinMessage")) {
+        emit_pointing(e, item, u, "message-pinned", who_member(e, u, "authorId"), author, sent);
+        return;
+    }
 
     const char *event = "unknown";
-    struct kluis_str type = {NULL, 0};
+    struct kluis_str type = { NULL, 0 };
     for (size_t i = 0; u != NULL && i < sizeof plain / sizeof *plain; i++) {
         if (kluis_str_is(u->key, plain[i].signal)) { event = plain[i].event; }
     }
     if (u != NULL && kluis_str_is(u->key, "simpleUpdate")) {
         type = json_string(u, "type");
-        for (size_t i = 0; i < sizeof simple / sizeof *simple; i++) { if (kluis_str_is(type, simple[i].signal)) { event = simple[i].event; } }
-        if (strcmp(event, "unknown") != 0) { type = (struct kluis_str){NULL, 0}; }
-        struct kluis_str name = type.ptr != NULL && type.len < 60 ? kebab(e->arena, type) : (struct kluis_str){NULL, 0};
+        for (size_t i = 0; i < sizeof simple / sizeof *simple; i++) {
+            if (kluis_str_is(type, simple[i].signal)) { event = simple[i].event; }
+        }
+        if (strcmp(event, "unknown") != 0) { type = (struct kluis_str){ NULL, 0 }; }
+        struct kluis_str name = type.ptr != NULL && type.len < 60 ? kebab(e->arena, type) : (struct kluis_str){ NULL, 0 };
         if (name.ptr != NULL) { event = arena_fmt(e->arena, "%.*s", (int)name.len, name.ptr).ptr; }
         if (event == NULL) { event = "unknown"; }
     }

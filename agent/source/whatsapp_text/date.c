@@ -8,7 +8,8 @@
 
 const char *wa_order_name(enum wa_order o) { return o == WA_DMY ? "dmy" : o == WA_MDY ? "mdy" : "ymd"; }
 
-static bool persian_days(int y, int m, int d, int64_t *days) {
+static bool persian_days(int y, int m, int d, int64_t *days)
+{
     if (m < 1 || m > 12 || d < 1) { return false; }
     bool leap = (25 * y + 11) % 33 < 8;
     if (d > (m <= 6 ? 31 : m <= 11 || leap ? 30 : 29)) { return false; }
@@ -17,7 +18,8 @@ static bool persian_days(int y, int m, int d, int64_t *days) {
     return true;
 }
 
-bool wa_stamp_days(const struct wa_stamp *s, enum wa_order o, int64_t *days, bool *islamic) {
+bool wa_stamp_days(const struct wa_stamp *s, enum wa_order o, int64_t *days, bool *islamic)
+{
     int yi = o == WA_YMD ? 0 : 2, mi = o == WA_MDY ? 0 : 1, di = o == WA_DMY ? 0 : o == WA_MDY ? 1 : 2;
     *islamic = false;
     if (s->digits[mi] > 2 || s->digits[di] > 2) { return false; }
@@ -30,12 +32,14 @@ bool wa_stamp_days(const struct wa_stamp *s, enum wa_order o, int64_t *days, boo
     case WA_ERA_MINGUO: y += 1911; break;
     case WA_ERA_PERSIAN: return persian_days(two ? 1400 + y : y, m, d, days);
     case WA_ERA_ISLAMIC: *islamic = true; return false;
-    case WA_ERA_CE: if (two) { y += 2000; } break;
+    case WA_ERA_CE:
+        if (two) { y += 2000; }
+        break;
     case WA_ERA_NONE:
         if (two) {
             y = y >= 52 ? 2500 + y - 543 : 2000 + y;
         } else if (s->digits[yi] == 3) {
-            y += 1911;                                       /* Minguo, written 111 */
+            y += 1911; /* Minguo, written 111 */
         } else if (y >= 2400) {
             y -= 543;
         } else if (y >= 1387 && y <= 1429) {
@@ -49,7 +53,8 @@ bool wa_stamp_days(const struct wa_stamp *s, enum wa_order o, int64_t *days, boo
     return kluis_days_from_civil(y, m, d, days);
 }
 
-bool wa_stamp_seconds(const struct wa_stamp *s, int32_t *seconds) {
+bool wa_stamp_seconds(const struct wa_stamp *s, int32_t *seconds)
+{
     int h = s->hour, sec = s->second < 0 ? 0 : s->second;
     if (s->half == WA_AM && h == 12) { h = 0; }
     if (s->half == WA_PM && h < 12) { h += 12; }

@@ -8,33 +8,41 @@
 
 enum { READ_AHEAD = 256 << 10, ENTRY_MAX = KLUIS_TEXT_MAX + 4096, PREAMBLE_MAX = 64 << 10, SAMPLE = 1 << 20 };
 
-bool wa_stamp_exists(const struct wa_stamp *s, enum wa_order o) {
+bool wa_stamp_exists(const struct wa_stamp *s, enum wa_order o)
+{
     int64_t days;
     int32_t seconds;
     bool islamic;
     return wa_stamp_seconds(s, &seconds) && wa_stamp_days(s, o, &days, &islamic);
 }
 
-bool wa_layout_fits(const struct wa_layout *l, const struct wa_stamp *s) {
+bool wa_layout_fits(const struct wa_layout *l, const struct wa_stamp *s)
+{
     return l->bracket == s->bracket && l->time_first == s->time_first && l->seconds == (s->second >= 0) && l->half == (s->half != WA_HALF_NONE);
 }
 
-kluis_status wa_reader_open(struct wa_reader *r, const struct kluis_input *in, const struct wa_layout *l, const char *name, struct kluis_err *err) {
+kluis_status wa_reader_open(struct wa_reader *r, const struct kluis_input *in, const struct wa_layout *l, const char *name, struct kluis_err *err)
+{
     *r = (struct wa_reader){ .in = *in, .line = 1, .name = name, .prev_crlf = false };
-    if (l != NULL) { r->layout = *l; r->layout_known = true; }
+    if (l != NULL) {
+        r->layout = *l;
+        r->layout_known = true;
+    }
     r->cap = READ_AHEAD;
     r->buf = kluis_malloc(r->cap);
     if (r->buf == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory to read %s", name); }
     return KLUIS_OK;
 }
 
-void wa_reader_close(struct wa_reader *r) {
+void wa_reader_close(struct wa_reader *r)
+{
     kluis_free(r->buf);
     r->buf = NULL;
 }
 
 /* Reads on; moves buf[at..len) to the front first, so positions after the call count from the new `at`. */
-static kluis_status more(struct wa_reader *r, struct kluis_err *err) {
+static kluis_status more(struct wa_reader *r, struct kluis_err *err)
+{
     if (r->at > 0) {
         memmove(r->buf, r->buf + r->at, r->len - r->at);
         r->len -= r->at;
@@ -55,9 +63,9 @@ static kluis_status more(struct wa_reader *r, struct kluis_err *err) {
 }
 
 /* Is there a header at buf[at + off]?  Reads on until that can be said. */
-static kluis_status header_at(struct wa_reader *r, size_t off, struct wa_stamp *s, bool *is, bool *refused, struct kluis_err *err) {
-    while (!r->eof && r->len - r->at - off < WA_STAMP_MAX
-           && memchr(r->buf + r->at + off, '\n', r->len - r->at - off) == NULL) {
+static kluis_status header_at(struct wa_reader *r, size_t off, struct wa_stamp *s, bool *is, bool *refused, struct kluis_err *err)
+{
+    while (!r->eof && r->len - r->at - off < WA_STAMP_MAX && memchr(r->buf + r->at + off, '\n', r->len - r->at - off) == NULL) {
         KLUIS_TRY(more(r, err));
     }
     *is = wa_stamp_scan(r->buf + r->at + off, r->len - r->at - off, s) && (!r->layout_known || wa_layout_fits(&r->layout, s));
@@ -68,18 +76,23 @@ static kluis_status header_at(struct wa_reader *r, size_t off, struct wa_stamp *
     return KLUIS_OK;
 }
 
-static kluis_status no_chat(const struct wa_reader *r, struct kluis_err *err) {
+static kluis_status no_chat(const struct wa_reader *r, struct kluis_err *err)
+{
     if (r->total == 0) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is empty: export the chat again", r->name); }
     return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is not a WhatsApp chat export: no line begins with date, time and sender", r->name);
 }
 
 /* Passes over what stands before the first header. */
-static kluis_status to_first(struct wa_reader *r, struct kluis_err *err) {
+static kluis_status to_first(struct wa_reader *r, struct kluis_err *err)
+{
     for (;;) {
         struct wa_stamp s;
         bool is = false, refused = false;
         KLUIS_TRY(header_at(r, 0, &s, &is, &refused, err));
-        if (is) { r->started = true; return KLUIS_OK; }
+        if (is) {
+            r->started = true;
+            return KLUIS_OK;
+        }
         const char *nl = NULL;
         while ((nl = memchr(r->buf + r->at, '\n', r->len - r->at)) == NULL && !r->eof) {
             if (r->len - r->at > PREAMBLE_MAX) { return no_chat(r, err); }
@@ -95,7 +108,8 @@ static kluis_status to_first(struct wa_reader *r, struct kluis_err *err) {
     }
 }
 
-kluis_status wa_reader_next(struct wa_reader *r, struct wa_entry *e, struct kluis_err *err) {
+kluis_status wa_reader_next(struct wa_reader *r, struct wa_entry *e, struct kluis_err *err)
+{
     if (!r->started) { KLUIS_TRY(to_first(r, err)); }
     if (r->eof && r->at == r->len) { return KLUIS_END; }
     bool is = false, refused = false;
@@ -105,14 +119,15 @@ kluis_status wa_reader_next(struct wa_reader *r, struct wa_entry *e, struct klui
     e->line = r->line;
     e->after_crlf = r->prev_crlf;
     e->after_lf = r->prev_lf;
-    size_t pos = 0;                                     /* from r->at */
+    size_t pos = 0; /* from r->at */
     for (;;) {
         const char *base = r->buf + r->at, *nl = memchr(base + pos, '\n', r->len - r->at - pos);
         if (nl == NULL) {
             pos = r->len - r->at;
             if (pos > ENTRY_MAX) {
-                return KLUIS_FAIL(err, KLUIS_E_LIMIT, "%s, line %llu: a message of more than 1 MiB; no WhatsApp message is that long: is this a chat export?",
-                                  r->name, (unsigned long long)e->line);
+                return KLUIS_FAIL(err, KLUIS_E_LIMIT,
+                                  "%s, line %llu: a message of more than 1 MiB; no WhatsApp message is that long: is this a chat export?", r->name,
+                                  (unsigned long long)e->line);
             }
             if (r->eof) { break; }
             KLUIS_TRY(more(r, err));
@@ -144,7 +159,8 @@ kluis_status wa_reader_next(struct wa_reader *r, struct wa_entry *e, struct klui
     return KLUIS_OK;
 }
 
-kluis_status wa_layout_of(const struct kluis_input *in, const char *name, struct wa_layout *out, struct kluis_err *err) {
+kluis_status wa_layout_of(const struct kluis_input *in, const char *name, struct wa_layout *out, struct kluis_err *err)
+{
     struct wa_reader r;
     KLUIS_TRY(wa_reader_open(&r, in, NULL, name, err));
     uint32_t count[16] = { 0 };
@@ -173,7 +189,9 @@ kluis_status wa_layout_of(const struct kluis_input *in, const char *name, struct
     }
     if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
     int best = first;
-    for (int i = 0; i < 16; i++) { if (count[i] > count[best]) { best = i; } }
+    for (int i = 0; i < 16; i++) {
+        if (count[i] > count[best]) { best = i; }
+    }
     *out = (struct wa_layout){ (best & 1) != 0, (best & 2) != 0, (best & 4) != 0, (best & 8) != 0, -1 };
     return KLUIS_OK;
 }

@@ -5,21 +5,31 @@
  */
 #include "wa.h"
 
-kluis_status wa_settings_of(const struct source_request *q, struct wa_settings *out, struct kluis_err *err) {
+kluis_status wa_settings_of(const struct source_request *q, struct wa_settings *out, struct kluis_err *err)
+{
     *out = (struct wa_settings){ .zone_name = "Europe/Amsterdam", .order = -1 };
     for (size_t i = 0; i < q->n_options; i++) {
         const char *k = q->options[i].key, *v = q->options[i].value;
         if (strcmp(k, "zone") == 0) {
             out->zone_name = v;
         } else if (strcmp(k, "date-order") == 0) {
-            if (strcmp(v, "dmy") == 0) { out->order = WA_DMY; }
-            else if (strcmp(v, "mdy") == 0) { out->order = WA_MDY; }
-            else if (strcmp(v, "ymd") == 0) { out->order = WA_YMD; }
-            else if (strcmp(v, "certain") == 0) { out->order_must_be_certain = true; }
-            else if (strcmp(v, "auto") != 0) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "option date-order: give dmy, mdy, ymd, certain or auto"); }
+            if (strcmp(v, "dmy") == 0) {
+                out->order = WA_DMY;
+            } else if (strcmp(v, "mdy") == 0) {
+                out->order = WA_MDY;
+            } else if (strcmp(v, "ymd") == 0) {
+                out->order = WA_YMD;
+            } else if (strcmp(v, "certain") == 0) {
+                out->order_must_be_certain = true;
+            } else if (strcmp(v, "auto") != 0) {
+                return KLUIS_FAIL(err, KLUIS_E_USAGE, "option date-order: give dmy, mdy, ymd, certain or auto");
+            }
         } else if (strcmp(k, "bad-date") == 0) {
-            if (strcmp(v, "text") == 0) { out->bad_date_is_text = true; }
-            else if (strcmp(v, "refuse") != 0) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "option bad-date: give refuse or text"); }
+            if (strcmp(v, "text") == 0) {
+                out->bad_date_is_text = true;
+            } else if (strcmp(v, "refuse") != 0) {
+                return KLUIS_FAIL(err, KLUIS_E_USAGE, "option bad-date: give refuse or text");
+            }
         } else if (strcmp(k, "conversation") == 0) {
             out->conversation = v;
         } else if (strcmp(k, "self") == 0) {
@@ -31,13 +41,16 @@ kluis_status wa_settings_of(const struct source_request *q, struct wa_settings *
     return wa_zone_open(out->zone_name, &out->zone, err);
 }
 
-void wa_settings_close(struct wa_settings *s) {
+void wa_settings_close(struct wa_settings *s)
+{
     wa_zone_free(s->zone);
     s->zone = NULL;
 }
 
 /* Passes 0 and 1. */
-static kluis_status survey(const struct wa_opener *open, const char *name, const struct wa_settings *q, struct wa_classifier *c, struct wa_survey *s, struct kluis_err *err) {
+static kluis_status survey(const struct wa_opener *open, const char *name, const struct wa_settings *q, struct wa_classifier *c, struct wa_survey *s,
+                           struct kluis_err *err)
+{
     struct kluis_input in;
     kluis_status rc = open->open(open->ctx, &in, err);
     if (rc != KLUIS_OK) { return rc; }
@@ -51,18 +64,23 @@ static kluis_status survey(const struct wa_opener *open, const char *name, const
     return rc;
 }
 
-static void survey_free(struct wa_survey *s) {
+static void survey_free(struct wa_survey *s)
+{
     if (s != NULL) { kluis_arena_free(s->arena); }
     kluis_free(s);
 }
 
-kluis_status wa_read_chat(const struct wa_opener *open, const char *name, const char *chat_name, const struct wa_settings *q, const struct wa_place *p,
-                          const struct source_sink *sink, struct kluis_err *err) {
+kluis_status wa_read_chat(const struct wa_opener *open, const char *name, const char *chat_name, const struct wa_settings *q,
+                          const struct wa_place *p, const struct source_sink *sink, struct kluis_err *err)
+{
     struct wa_survey *s = kluis_calloc(1, sizeof *s);
     struct wa_classifier *c = kluis_calloc(1, sizeof *c);
     KLUIS_AUTO(wa_phrases) phrases = wa_phrases_new();
     kluis_status rc = KLUIS_OK;
-    if (s == NULL || c == NULL || phrases == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory to read %s", name); goto out; }
+    if (s == NULL || c == NULL || phrases == NULL) {
+        rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory to read %s", name);
+        goto out;
+    }
     c->phrases = phrases;
     rc = survey(open, name, q, c, s, err);
     if (rc != KLUIS_OK) { goto out; }
@@ -78,14 +96,16 @@ out:
 }
 
 /* The chat's name: of the entry in a zip, of the file, of the folder it was unpacked into. */
-static void name_of(const struct wa_place *p, char *out, size_t cap) {
+static void name_of(const struct wa_place *p, char *out, size_t cap)
+{
     out[0] = 0;
     if (p->is_zip) { wa_chat_name(p->entry, out, cap); }
     if (out[0] == 0) { wa_chat_name(p->path, out, cap); }
     if (out[0] == 0 && !p->is_zip) { wa_chat_name(p->dir, out, cap); }
 }
 
-static const char *short_name(const char *path) {
+static const char *short_name(const char *path)
+{
     const char *s = strrchr(path, '/');
     return s == NULL ? path : s + 1;
 }
@@ -94,13 +114,34 @@ static bool refusal(kluis_status rc) { return rc == KLUIS_E_REJECT || rc == KLUI
 
 static kluis_status read_one(const char *path, const struct wa_settings *q, const struct source_sink *sink, bool *began, struct kluis_err *err);
 
-struct watch { const struct source_sink *real; bool began; };
-static kluis_status watch_begin(void *ctx, const struct kluis_header *h, struct kluis_err *err) { struct watch *w = ctx; w->began = true; return w->real->begin(w->real->ctx, h, err); }
-static kluis_status watch_record(void *ctx, const struct kluis_record *r, struct kluis_bytes raw, struct kluis_err *err) { struct watch *w = ctx; return w->real->record(w->real->ctx, r, raw, err); }
-static kluis_status watch_end(void *ctx, struct kluis_err *err) { struct watch *w = ctx; return w->real->end(w->real->ctx, err); }
-static kluis_status watch_skipped(void *ctx, const struct source_skip *s, struct kluis_err *err) { struct watch *w = ctx; return w->real->skipped == NULL ? KLUIS_OK : w->real->skipped(w->real->ctx, s, err); }
+struct watch {
+    const struct source_sink *real;
+    bool began;
+};
+static kluis_status watch_begin(void *ctx, const struct kluis_header *h, struct kluis_err *err)
+{
+    struct watch *w = ctx;
+    w->began = true;
+    return w->real->begin(w->real->ctx, h, err);
+}
+static kluis_status watch_record(void *ctx, const struct kluis_record *r, struct kluis_bytes raw, struct kluis_err *err)
+{
+    struct watch *w = ctx;
+    return w->real->record(w->real->ctx, r, raw, err);
+}
+static kluis_status watch_end(void *ctx, struct kluis_err *err)
+{
+    struct watch *w = ctx;
+    return w->real->end(w->real->ctx, err);
+}
+static kluis_status watch_skipped(void *ctx, const struct source_skip *s, struct kluis_err *err)
+{
+    struct watch *w = ctx;
+    return w->real->skipped == NULL ? KLUIS_OK : w->real->skipped(w->real->ctx, s, err);
+}
 
-static kluis_status read_one(const char *path, const struct wa_settings *q, const struct source_sink *sink, bool *began, struct kluis_err *err) {
+static kluis_status read_one(const char *path, const struct wa_settings *q, const struct source_sink *sink, bool *began, struct kluis_err *err)
+{
     struct wa_place *p = kluis_calloc(1, sizeof *p);
     if (p == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory to read %s", path); }
     kluis_status rc = wa_place_open(path, p, err);
@@ -119,7 +160,8 @@ static kluis_status read_one(const char *path, const struct wa_settings *q, cons
     return rc;
 }
 
-static kluis_status whatsapp_read(const struct source_request *q, const struct source_sink *sink, struct kluis_err *err) {
+static kluis_status whatsapp_read(const struct source_request *q, const struct source_sink *sink, struct kluis_err *err)
+{
     struct wa_settings set = { .zone = NULL };
     const char **chats = NULL;
     size_t n = 0, good = 0;
@@ -132,7 +174,10 @@ static kluis_status whatsapp_read(const struct source_request *q, const struct s
         struct kluis_err one = { .code = KLUIS_OK };
         bool began = false;
         rc = read_one(chats[i], &set, sink, &began, &one);
-        if (rc == KLUIS_OK) { good++; continue; }
+        if (rc == KLUIS_OK) {
+            good++;
+            continue;
+        }
         last = one;
         if (n == 1 || began || !refusal(rc)) { break; }
         /* One bad file in a folder does not keep the others out. */
@@ -146,7 +191,8 @@ static kluis_status whatsapp_read(const struct source_request *q, const struct s
 }
 
 /* Which of several chats of a folder has this id?  The survey tells; a single one is not asked. */
-static kluis_status is_conversation(const struct wa_place *p, const struct wa_settings *q, struct kluis_str id, bool *same, struct kluis_err *err) {
+static kluis_status is_conversation(const struct wa_place *p, const struct wa_settings *q, struct kluis_str id, bool *same, struct kluis_err *err)
+{
     struct wa_survey *s = kluis_calloc(1, sizeof *s);
     struct wa_classifier *c = kluis_calloc(1, sizeof *c);
     KLUIS_AUTO(wa_phrases) phrases = wa_phrases_new();
@@ -168,7 +214,8 @@ static kluis_status is_conversation(const struct wa_place *p, const struct wa_se
 }
 
 static kluis_status whatsapp_attachments(const struct source_request *q, struct kluis_str conversation_id, const struct kluis_str *wanted, size_t n,
-                                         const struct source_attachment_sink *sink, struct kluis_err *err) {
+                                         const struct source_attachment_sink *sink, struct kluis_err *err)
+{
     struct wa_settings set = { .zone = NULL };
     const char **chats = NULL;
     size_t n_chats = 0;
@@ -186,7 +233,13 @@ static kluis_status whatsapp_attachments(const struct source_request *q, struct 
         rc = wa_place_open(chats[i], p, &one);
         if (rc == KLUIS_OK) {
             if (!same) { rc = is_conversation(p, &set, conversation_id, &same, &one); }
-            if (rc == KLUIS_OK && same) { rc = wa_place_attachments(p, wanted, n, done, sink, &one); if (rc != KLUIS_OK && err != NULL) { *err = one; } wa_place_close(p); if (rc != KLUIS_OK) { break; } continue; }
+            if (rc == KLUIS_OK && same) {
+                rc = wa_place_attachments(p, wanted, n, done, sink, &one);
+                if (rc != KLUIS_OK && err != NULL) { *err = one; }
+                wa_place_close(p);
+                if (rc != KLUIS_OK) { break; }
+                continue;
+            }
             wa_place_close(p);
         }
         if (rc != KLUIS_OK && n_chats > 1 && refusal(rc)) { rc = KLUIS_OK; }
@@ -198,11 +251,19 @@ static kluis_status whatsapp_attachments(const struct source_request *q, struct 
     return rc;
 }
 
-static const char *const tells[] = { "messages", "authors", "times", "attachments", "deletions", "events", "missed-calls", "polls", "locations", NULL };
-static const char *const loss[] = { "deleted-text", "edit-history", "ids", "numbers-of-saved-contacts", "quotes", "reactions", "receipts", "votes", NULL };
+static const char *const tells[] = {
+    "messages", "authors", "times", "attachments", "deletions", "events", "missed-calls", "polls", "locations", NULL
+};
+static const char *const loss[] = { "deleted-text", "edit-history", "ids", "numbers-of-saved-contacts", "quotes", "reactions",
+                                    "receipts",     "votes",        NULL };
 
 const struct source_kind source_whatsapp_text = {
-    .name = "whatsapp-text", .platform = "whatsapp",
-    .about_nl = "WhatsApp, 'Chat exporteren': .txt, .zip of map met media", .about_en = "WhatsApp 'Export chat': .txt, .zip, or a folder with media",
-    .tells = tells, .loss = loss, .read = whatsapp_read, .attachments = whatsapp_attachments,
+    .name = "whatsapp-text",
+    .platform = "whatsapp",
+    .about_nl = "WhatsApp, 'Chat exporteren': .txt, .zip of map met media",
+    .about_en = "WhatsApp 'Export chat': .txt, .zip, or a folder with media",
+    .tells = tells,
+    .loss = loss,
+    .read = whatsapp_read,
+    .attachments = whatsapp_attachments,
 };

@@ -7,52 +7,195 @@
 #include "wa.h"
 
 enum { R_SPACE = 1, R_COMMA = 2, R_SLASH = 4, R_DASH = 8, R_DOT = 16, R_COLON = 32, R_CJKDATE = 64, R_WORD = 128 };
-struct run { unsigned flags; uint8_t half, era; };
-
-/* Words without spaces and dots, ASCII lower case.  half: morning or afternoon; era; neither: a filler such as "klo". */
-struct word { const char *w; uint8_t half, era; };
-static const struct word words[] = {
-    { "am", WA_AM, 0 }, { "pm", WA_PM, 0 }, { "a", WA_AM, 0 }, { "p", WA_PM, 0 },
-    { "vm", WA_AM, 0 }, { "nm", WA_PM, 0 }, { "vorm", WA_AM, 0 }, { "nachm", WA_PM, 0 },
-    { "fm", WA_AM, 0 }, { "em", WA_PM, 0 }, { "ap", WA_AM, 0 }, { "ip", WA_PM, 0 }, { "fh", WA_AM, 0 }, { "eh", WA_PM, 0 },
-    { "dop", WA_AM, 0 }, { "odp", WA_PM, 0 }, { "pop", WA_PM, 0 }, { "de", WA_AM, 0 }, { "du", WA_PM, 0 },
-    { "pd", WA_AM, 0 }, { "md", WA_PM, 0 }, { "pg", WA_AM, 0 }, { "ptg", WA_PM, 0 }, { "sa", WA_AM, 0 }, { "ch", WA_PM, 0 },
-    { "\xC3\xB6\xC3\xB6", WA_AM, 0 }, { "\xC3\xB6s", WA_PM, 0 }, { "\xC3\x96\xC3\x96", WA_AM, 0 }, { "\xC3\x96s", WA_PM, 0 },
-    { "to", WA_AM, 0 }, { "tk", WA_PM, 0 },
-    { "prie\xC5\xA1piet", WA_AM, 0 }, { "popiet", WA_PM, 0 }, { "priek\xC5\xA1p", WA_AM, 0 }, { "p\xC4\x93" "cp", WA_PM, 0 },
-    { "\xCF\x80\xCE\xBC", WA_AM, 0 }, { "\xCE\xBC\xCE\xBC", WA_PM, 0 }, { "\xCE\xA0\xCE\x9C", WA_AM, 0 }, { "\xCE\x9C\xCE\x9C", WA_PM, 0 },
-    { "дп", WA_AM, 0 }, { "пп", WA_PM, 0 }, { "ДП", WA_AM, 0 }, { "ПП", WA_PM, 0 }, { "пре\xD0\xBE\xD0\xB1", WA_AM, 0 },
-    { "проб", WA_AM, 0 }, { "слоб", WA_PM, 0 }, { "преподне", WA_AM, 0 }, { "поподне", WA_PM, 0 }, { "претпл", WA_AM, 0 }, { "попл", WA_PM, 0 },
-    { "үө", WA_AM, 0 }, { "үх", WA_PM, 0 },
-    { "ص", WA_AM, 0 }, { "م", WA_PM, 0 }, { "صباحًا", WA_AM, 0 }, { "مساءً", WA_PM, 0 }, { "صباحا", WA_AM, 0 }, { "مساء", WA_PM, 0 },
-    { "قظ", WA_AM, 0 }, { "بظ", WA_PM, 0 }, { "قبلازظهر", WA_AM, 0 }, { "بعدازظهر", WA_PM, 0 }, { "قبلدوپہر", WA_AM, 0 }, { "بعددوپہر", WA_PM, 0 },
-    { "לפנה\xD7\xB4צ", WA_AM, 0 }, { "אחה\xD7\xB4צ", WA_PM, 0 }, { "לפנה\"צ", WA_AM, 0 }, { "אחה\"צ", WA_PM, 0 },
-    { "पूर्वाह्न", WA_AM, 0 }, { "अपराह्न", WA_PM, 0 }, { "मपू", WA_AM, 0 }, { "मउ", WA_PM, 0 }, { "পূর্বাহ্ণ", WA_AM, 0 }, { "অপরাহ্ণ", WA_PM, 0 },
-    { "ਪੂਦੁ", WA_AM, 0 }, { "ਬਾਦੁ", WA_PM, 0 }, { "முற்பகல்", WA_AM, 0 }, { "பிற்பகல்", WA_PM, 0 }, { "ಪೂರ್ವಾಹ್ನ", WA_AM, 0 }, { "ಅಪರಾಹ್ನ", WA_PM, 0 },
-    { "පෙව", WA_AM, 0 }, { "පව", WA_PM, 0 }, { "ก่อนเที่ยง", WA_AM, 0 }, { "หลังเที่ยง", WA_PM, 0 }, { "ກ່ອນທ່ຽງ", WA_AM, 0 }, { "ຫຼັງທ່ຽງ", WA_PM, 0 },
-    { "ព្រឹក", WA_AM, 0 }, { "ល្ងាច", WA_PM, 0 }, { "နံနက်", WA_AM, 0 }, { "ညနေ", WA_PM, 0 }, { "ጥዋት", WA_AM, 0 }, { "ከሰዓት", WA_PM, 0 },
-    { "午前", WA_AM, 0 }, { "午後", WA_PM, 0 }, { "上午", WA_AM, 0 }, { "下午", WA_PM, 0 }, { "凌晨", WA_AM, 0 }, { "清晨", WA_AM, 0 },
-    { "早上", WA_AM, 0 }, { "中午", WA_NOON, 0 }, { "晚上", WA_PM, 0 }, { "傍晚", WA_PM, 0 }, { "午夜", WA_AM, 0 }, { "오전", WA_AM, 0 }, { "오후", WA_PM, 0 },
-    { "be", 0, WA_ERA_BUDDHIST }, { "พศ", 0, WA_ERA_BUDDHIST }, { "ค\xE0\xB8\xA8", 0, WA_ERA_CE }, { "佛曆", 0, WA_ERA_BUDDHIST }, { "佛历", 0, WA_ERA_BUDDHIST },
-    { "仏暦", 0, WA_ERA_BUDDHIST }, { "ad", 0, WA_ERA_CE }, { "ce", 0, WA_ERA_CE }, { "reiwa", 0, WA_ERA_REIWA }, { "令和", 0, WA_ERA_REIWA },
-    { "heisei", 0, WA_ERA_HEISEI }, { "平成", 0, WA_ERA_HEISEI }, { "西暦", 0, WA_ERA_CE }, { "西元", 0, WA_ERA_CE }, { "民國", 0, WA_ERA_MINGUO },
-    { "民国", 0, WA_ERA_MINGUO }, { "ه‍ش", 0, WA_ERA_PERSIAN }, { "هش", 0, WA_ERA_PERSIAN }, { "ap", 0, WA_ERA_PERSIAN }, { "ah", 0, WA_ERA_ISLAMIC },
-    { "هـ", 0, WA_ERA_ISLAMIC }, { "ه", 0, WA_ERA_ISLAMIC },
-    { "klo", 0, 0 }, { "kl", 0, 0 }, { "\xC3\xA0s", 0, 0 }, { "\xC3\xA0", 0, 0 }, { "as", 0, 0 }, { "alas", 0, 0 }, { "um", 0, 0 }, { "om", 0, 0 },
-    { "at", 0, 0 }, { "la", 0, 0 }, { "o", 0, 0 }, { "ob", 0, 0 }, { "u", 0, 0 }, { "v", 0, 0 }, { "г", 0, 0 }, { "год", 0, 0 }, { "р", 0, 0 },
-    { "ч", 0, 0 }, { "в", 0, 0 }, { "о", 0, 0 }, { "ж", 0, 0 }, { "plkst", 0, 0 }, { "jam", 0, 0 }, { "pukul", 0, 0 }, { "lúc", 0, 0 }, { "k", 0, 0 },
-    { "uur", 0, 0 }, { "uhr", 0, 0 }, { "s", 0, 0 }, { "секунд", 0, 0 }, { "เวลา", 0, 0 }, { "น", 0, 0 }, { "في", 0, 0 }, { "ساعت", 0, 0 }, { "ה", 0, 0 },
-    { "ב", 0, 0 }, { "בשעה", 0, 0 },
+struct run {
+    unsigned flags;
+    uint8_t half, era;
 };
 
-static const struct word *word_find(const char *w, size_t n) {
+/* Words without spaces and dots, ASCII lower case.  half: morning or afternoon; era; neither: a filler such as "klo". */
+struct word {
+    const char *w;
+    uint8_t half, era;
+};
+static const struct word words[] = {
+    { "am", WA_AM, 0 },
+    { "pm", WA_PM, 0 },
+    { "a", WA_AM, 0 },
+    { "p", WA_PM, 0 },
+    { "vm", WA_AM, 0 },
+    { "nm", WA_PM, 0 },
+    { "vorm", WA_AM, 0 },
+    { "nachm", WA_PM, 0 },
+    { "fm", WA_AM, 0 },
+    { "em", WA_PM, 0 },
+    { "ap", WA_AM, 0 },
+    { "ip", WA_PM, 0 },
+    { "fh", WA_AM, 0 },
+    { "eh", WA_PM, 0 },
+    { "dop", WA_AM, 0 },
+    { "odp", WA_PM, 0 },
+    { "pop", WA_PM, 0 },
+    { "de", WA_AM, 0 },
+    { "du", WA_PM, 0 },
+    { "pd", WA_AM, 0 },
+    { "md", WA_PM, 0 },
+    { "pg", WA_AM, 0 },
+    { "ptg", WA_PM, 0 },
+    { "sa", WA_AM, 0 },
+    { "ch", WA_PM, 0 },
+    { "\xC3\xB6\xC3\xB6", WA_AM, 0 },
+    { "\xC3\xB6s", WA_PM, 0 },
+    { "\xC3\x96\xC3\x96", WA_AM, 0 },
+    { "\xC3\x96s", WA_PM, 0 },
+    { "to", WA_AM, 0 },
+    { "tk", WA_PM, 0 },
+    { "prie\xC5\xA1piet", WA_AM, 0 },
+    { "popiet", WA_PM, 0 },
+    { "priek\xC5\xA1p", WA_AM, 0 },
+    { "p\xC4\x93"
+      "cp",
+      WA_PM, 0 },
+    { "\xCF\x80\xCE\xBC", WA_AM, 0 },
+    { "\xCE\xBC\xCE\xBC", WA_PM, 0 },
+    { "\xCE\xA0\xCE\x9C", WA_AM, 0 },
+    { "\xCE\x9C\xCE\x9C", WA_PM, 0 },
+    { "дп", WA_AM, 0 },
+    { "пп", WA_PM, 0 },
+    { "ДП", WA_AM, 0 },
+    { "ПП", WA_PM, 0 },
+    { "пре\xD0\xBE\xD0\xB1", WA_AM, 0 },
+    { "проб", WA_AM, 0 },
+    { "слоб", WA_PM, 0 },
+    { "преподне", WA_AM, 0 },
+    { "поподне", WA_PM, 0 },
+    { "претпл", WA_AM, 0 },
+    { "попл", WA_PM, 0 },
+    { "үө", WA_AM, 0 },
+    { "үх", WA_PM, 0 },
+    { "ص", WA_AM, 0 },
+    { "م", WA_PM, 0 },
+    { "صباحًا", WA_AM, 0 },
+    { "مساءً", WA_PM, 0 },
+    { "صباحا", WA_AM, 0 },
+    { "مساء", WA_PM, 0 },
+    { "قظ", WA_AM, 0 },
+    { "بظ", WA_PM, 0 },
+    { "قبلازظهر", WA_AM, 0 },
+    { "بعدازظهر", WA_PM, 0 },
+    { "قبلدوپہر", WA_AM, 0 },
+    { "بعددوپہر", WA_PM, 0 },
+    { "לפנה\xD7\xB4צ", WA_AM, 0 },
+    { "אחה\xD7\xB4צ", WA_PM, 0 },
+    { "לפנה\"צ", WA_AM, 0 },
+    { "אחה\"צ", WA_PM, 0 },
+    { "पूर्वाह्न", WA_AM, 0 },
+    { "अपराह्न", WA_PM, 0 },
+    { "मपू", WA_AM, 0 },
+    { "मउ", WA_PM, 0 },
+    { "পূর্বাহ্ণ", WA_AM, 0 },
+    { "অপরাহ্ণ", WA_PM, 0 },
+    { "ਪੂਦੁ", WA_AM, 0 },
+    { "ਬਾਦੁ", WA_PM, 0 },
+    { "முற்பகல்", WA_AM, 0 },
+    { "பிற்பகல்", WA_PM, 0 },
+    { "ಪೂರ್ವಾಹ್ನ", WA_AM, 0 },
+    { "ಅಪರಾಹ್ನ", WA_PM, 0 },
+    { "පෙව", WA_AM, 0 },
+    { "පව", WA_PM, 0 },
+    { "ก่อนเที่ยง", WA_AM, 0 },
+    { "หลังเที่ยง", WA_PM, 0 },
+    { "ກ່ອນທ່ຽງ", WA_AM, 0 },
+    { "ຫຼັງທ່ຽງ", WA_PM, 0 },
+    { "ព្រឹក", WA_AM, 0 },
+    { "ល្ងាច", WA_PM, 0 },
+    { "နံနက်", WA_AM, 0 },
+    { "ညနေ", WA_PM, 0 },
+    { "ጥዋት", WA_AM, 0 },
+    { "ከሰዓት", WA_PM, 0 },
+    { "午前", WA_AM, 0 },
+    { "午後", WA_PM, 0 },
+    { "上午", WA_AM, 0 },
+    { "下午", WA_PM, 0 },
+    { "凌晨", WA_AM, 0 },
+    { "清晨", WA_AM, 0 },
+    { "早上", WA_AM, 0 },
+    { "中午", WA_NOON, 0 },
+    { "晚上", WA_PM, 0 },
+    { "傍晚", WA_PM, 0 },
+    { "午夜", WA_AM, 0 },
+    { "오전", WA_AM, 0 },
+    { "오후", WA_PM, 0 },
+    { "be", 0, WA_ERA_BUDDHIST },
+    { "พศ", 0, WA_ERA_BUDDHIST },
+    { "ค\xE0\xB8\xA8", 0, WA_ERA_CE },
+    { "佛曆", 0, WA_ERA_BUDDHIST },
+    { "佛历", 0, WA_ERA_BUDDHIST },
+    { "仏暦", 0, WA_ERA_BUDDHIST },
+    { "ad", 0, WA_ERA_CE },
+    { "ce", 0, WA_ERA_CE },
+    { "reiwa", 0, WA_ERA_REIWA },
+    { "令和", 0, WA_ERA_REIWA },
+    { "heisei", 0, WA_ERA_HEISEI },
+    { "平成", 0, WA_ERA_HEISEI },
+    { "西暦", 0, WA_ERA_CE },
+    { "西元", 0, WA_ERA_CE },
+    { "民國", 0, WA_ERA_MINGUO },
+    { "民国", 0, WA_ERA_MINGUO },
+    { "ه‍ش", 0, WA_ERA_PERSIAN },
+    { "هش", 0, WA_ERA_PERSIAN },
+    { "ap", 0, WA_ERA_PERSIAN },
+    { "ah", 0, WA_ERA_ISLAMIC },
+    { "هـ", 0, WA_ERA_ISLAMIC },
+    { "ه", 0, WA_ERA_ISLAMIC },
+    { "klo", 0, 0 },
+    { "kl", 0, 0 },
+    { "\xC3\xA0s", 0, 0 },
+    { "\xC3\xA0", 0, 0 },
+    { "as", 0, 0 },
+    { "alas", 0, 0 },
+    { "um", 0, 0 },
+    { "om", 0, 0 },
+    { "at", 0, 0 },
+    { "la", 0, 0 },
+    { "o", 0, 0 },
+    { "ob", 0, 0 },
+    { "u", 0, 0 },
+    { "v", 0, 0 },
+    { "г", 0, 0 },
+    { "год", 0, 0 },
+    { "р", 0, 0 },
+    { "ч", 0, 0 },
+    { "в", 0, 0 },
+    { "о", 0, 0 },
+    { "ж", 0, 0 },
+    { "plkst", 0, 0 },
+    { "jam", 0, 0 },
+    { "pukul", 0, 0 },
+    { "lúc", 0, 0 },
+    { "k", 0, 0 },
+    { "uur", 0, 0 },
+    { "uhr", 0, 0 },
+    { "s", 0, 0 },
+    { "секунд", 0, 0 },
+    { "เวลา", 0, 0 },
+    { "น", 0, 0 },
+    { "في", 0, 0 },
+    { "ساعت", 0, 0 },
+    { "ה", 0, 0 },
+    { "ב", 0, 0 },
+    { "בשעה", 0, 0 },
+};
+
+static const struct word *word_find(const char *w, size_t n)
+{
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strlen(words[i].w) == n && memcmp(words[i].w, w, n) == 0) { return &words[i]; }
     }
     return NULL;
 }
 
-static bool word_apply(struct run *r, const char *w, size_t n) {
+static bool word_apply(struct run *r, const char *w, size_t n)
+{
     const struct word *f = word_find(w, n);
     if (f == NULL) { return false; }
     r->flags |= R_WORD;
@@ -61,21 +204,44 @@ static bool word_apply(struct run *r, const char *w, size_t n) {
     return true;
 }
 
-static unsigned separator(uint32_t cp) {
+static unsigned separator(uint32_t cp)
+{
     switch (cp) {
-    case ',': case 0x060C: case 0x3001: case 0xFF0C: return R_COMMA;
-    case '/': case 0xFF0F: return R_SLASH;
-    case '-': case 0x2010: case 0x2011: return R_DASH;
-    case '.': case 0xFF0E: return R_DOT;
-    case ':': case 0xFF1A: case 0x2236: case 0x66C: case 0x6642: case 0x65F6: case 0x5206: case 0x79D2: /* 時 时 分 秒 */
-    case 0xC2DC: case 0xBD84: case 0xCD08: return R_COLON;                                             /* 시 분 초 */
-    case 0x5E74: case 0x6708: case 0x65E5: case 0xB144: case 0xC6D4: case 0xC77C: return R_CJKDATE;    /* 年 月 日 년 월 일 */
+    case ',':
+    case 0x060C:
+    case 0x3001:
+    case 0xFF0C: return R_COMMA;
+    case '/':
+    case 0xFF0F: return R_SLASH;
+    case '-':
+    case 0x2010:
+    case 0x2011: return R_DASH;
+    case '.':
+    case 0xFF0E: return R_DOT;
+    case ':':
+    case 0xFF1A:
+    case 0x2236:
+    case 0x66C:
+    case 0x6642:
+    case 0x65F6:
+    case 0x5206:
+    case 0x79D2: /* 時 时 分 秒 */
+    case 0xC2DC:
+    case 0xBD84:
+    case 0xCD08: return R_COLON; /* 시 분 초 */
+    case 0x5E74:
+    case 0x6708:
+    case 0x65E5:
+    case 0xB144:
+    case 0xC6D4:
+    case 0xC77C: return R_CJKDATE; /* 年 月 日 년 월 일 */
     default: return 0;
     }
 }
 
 /* A run of separators and words.  `between`: numbers on both sides, where a lone "h" separates hours. */
-static bool run_parse(const char *p, size_t n, bool between, struct run *r) {
+static bool run_parse(const char *p, size_t n, bool between, struct run *r)
+{
     memset(r, 0, sizeof *r);
     if (n == 1) {
         switch (p[0]) {
@@ -100,15 +266,25 @@ static bool run_parse(const char *p, size_t n, bool between, struct run *r) {
         uint32_t cp = ' ';
         size_t k = i < n ? wa_cp(p + i, n - i, &cp) : 1;
         if (k == 0) { return false; }
-        if (i < n && wa_is_mark(cp)) { i += k; continue; }
+        if (i < n && wa_is_mark(cp)) {
+            i += k;
+            continue;
+        }
         unsigned sep = i < n ? separator(cp) : 0;
         bool space = wa_is_space(cp);
-        if (sep == R_DOT && w > 0) { i += k; continue; }         /* "a.", "kl." */
+        if (sep == R_DOT && w > 0) {
+            i += k;
+            continue;
+        } /* "a.", "kl." */
         if (sep != 0 || space) {
             if (w > 0) {
                 n_words++;
                 if (w == 1 && word[0] == 'h' && between) {
-                    if (upper_h) { r->era = WA_ERA_HEISEI; } else { r->flags |= R_COLON; }
+                    if (upper_h) {
+                        r->era = WA_ERA_HEISEI;
+                    } else {
+                        r->flags |= R_COLON;
+                    }
                 } else if (w == 1 && word[0] == 'h' && upper_h) {
                     r->era = WA_ERA_HEISEI;
                 } else if (w == 1 && word[0] == 'r') {
@@ -139,15 +315,19 @@ static bool run_parse(const char *p, size_t n, bool between, struct run *r) {
         }
         i += k;
     }
-    if (n_words > 1) {                                          /* "a. m.", "пре подне" */
+    if (n_words > 1) { /* "a. m.", "пре подне" */
         struct run together = { r->flags, 0, 0 };
-        if (word_apply(&together, joined, j)) { *r = together; return true; }
+        if (word_apply(&together, joined, j)) {
+            *r = together;
+            return true;
+        }
     }
     return !unknown;
 }
 
 /* Reads one number; false: none, or longer than a year. 元 is the first year of an era. */
-static bool number(const char *p, size_t n, size_t *at, int *value, uint8_t *digits) {
+static bool number(const char *p, size_t n, size_t *at, int *value, uint8_t *digits)
+{
     size_t i = *at;
     int v = 0, count = 0;
     while (i < n) {
@@ -172,7 +352,8 @@ static bool number(const char *p, size_t n, size_t *at, int *value, uint8_t *dig
     return true;
 }
 
-static bool digit_at(const char *p, size_t n) {
+static bool digit_at(const char *p, size_t n)
+{
     if (n > 0 && (unsigned char)p[0] < 0x80) { return p[0] >= '0' && p[0] <= '9'; }
     uint32_t cp;
     size_t k = wa_cp(p, n, &cp);
@@ -180,7 +361,8 @@ static bool digit_at(const char *p, size_t n) {
 }
 
 /* " - " ends an Android header. Returns its length with the spaces around it, or 0. */
-static size_t dash_end(const char *p, size_t n) {
+static size_t dash_end(const char *p, size_t n)
+{
     size_t i = 0;
     uint32_t cp;
     size_t k = wa_cp(p, n, &cp);
@@ -195,9 +377,15 @@ static size_t dash_end(const char *p, size_t n) {
     return k > 0 && wa_is_space(cp) ? i + k : 0;
 }
 
-struct scan { int v[8]; uint8_t d[8]; struct run r[9]; int n; };
+struct scan {
+    int v[8];
+    uint8_t d[8];
+    struct run r[9];
+    int n;
+};
 
-static bool assign(const struct scan *c, struct wa_stamp *o) {
+static bool assign(const struct scan *c, struct wa_stamp *o)
+{
     int n = c->n, t = -1, tn = 0;
     for (int k = 1; k < n; k++) {
         if (c->r[k].flags & R_COLON) {
@@ -207,7 +395,7 @@ static bool assign(const struct scan *c, struct wa_stamp *o) {
             break;
         }
     }
-    if (t < 0) {                                             /* 14.05 and 14.05.33 */
+    if (t < 0) { /* 14.05 and 14.05.33 */
         tn = n - 3;
         t = 3;
         const struct run *gap = &c->r[3], *early = &c->r[tn];
@@ -228,7 +416,9 @@ static bool assign(const struct scan *c, struct wa_stamp *o) {
         o->date[k] = c->v[d + k];
         o->digits[k] = c->d[d + k];
     }
-    for (int k = 0; k < tn; k++) { if (c->d[t + k] > 2) { return false; } }
+    for (int k = 0; k < tn; k++) {
+        if (c->d[t + k] > 2) { return false; }
+    }
     o->hour = c->v[t];
     o->minute = c->v[t + 1];
     o->second = tn == 3 ? c->v[t + 2] : -1;
@@ -244,7 +434,8 @@ static bool assign(const struct scan *c, struct wa_stamp *o) {
     return true;
 }
 
-bool wa_stamp_scan(const char *p, size_t n, struct wa_stamp *o) {
+bool wa_stamp_scan(const char *p, size_t n, struct wa_stamp *o)
+{
     size_t i = 0;
     o->mark = false;
     while (i < n && (unsigned char)p[i] >= 0x80) {

@@ -6,21 +6,28 @@
 #include "wa.h"
 
 enum { ZONE_FILE_MAX = 1 << 20, ZONE_YEAR_LAST = 2100 };
-struct change { int64_t at; int32_t offset; };
-struct wa_zone { struct change *changes; size_t n; size_t memo; };
+struct change {
+    int64_t at;
+    int32_t offset;
+};
+struct wa_zone {
+    struct change *changes;
+    size_t n;
+    size_t memo;
+};
 
-static int32_t be32(const uint8_t *p) {
-    return (int32_t)((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]);
-}
+static int32_t be32(const uint8_t *p) { return (int32_t)((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]); }
 static int64_t be64(const uint8_t *p) { return (int64_t)((uint64_t)(uint32_t)be32(p) << 32 | (uint32_t)be32(p + 4)); }
 
-void wa_zone_free(struct wa_zone *z) {
+void wa_zone_free(struct wa_zone *z)
+{
     if (z == NULL) { return; }
     kluis_free(z->changes);
     kluis_free(z);
 }
 
-static bool add(struct wa_zone *z, int64_t at, int32_t offset) {
+static bool add(struct wa_zone *z, int64_t at, int32_t offset)
+{
     if (z->n > 0 && z->changes[z->n - 1].offset == offset) { return true; }
     if ((z->n & 63) == 0) {
         struct change *c = kluis_realloc(z->changes, (z->n + 64) * sizeof *c);
@@ -32,7 +39,8 @@ static bool add(struct wa_zone *z, int64_t at, int32_t offset) {
 }
 
 /* ---- POSIX rules: CET-1CEST,M3.5.0,M10.5.0/3 ---- */
-static bool rule_name(const char **p) {
+static bool rule_name(const char **p)
+{
     if (**p == '<') {
         while (**p != 0 && **p != '>') { (*p)++; }
         if (**p != '>') { return false; }
@@ -43,40 +51,54 @@ static bool rule_name(const char **p) {
     while ((**p >= 'A' && **p <= 'Z') || (**p >= 'a' && **p <= 'z')) { (*p)++; }
     return *p - from >= 3;
 }
-static bool rule_number(const char **p, int *v) {
+static bool rule_number(const char **p, int *v)
+{
     if (**p < '0' || **p > '9') { return false; }
     *v = 0;
     while (**p >= '0' && **p <= '9' && *v < 10000) { *v = *v * 10 + (*(*p)++ - '0'); }
     return true;
 }
-static bool rule_time(const char **p, int32_t *seconds) {
+static bool rule_time(const char **p, int32_t *seconds)
+{
     int sign = 1, v[3] = { 0, 0, 0 };
     if (**p == '-' || **p == '+') { sign = *(*p)++ == '-' ? -1 : 1; }
     if (!rule_number(p, &v[0])) { return false; }
-    for (int i = 1; i < 3 && **p == ':'; i++) { (*p)++; if (!rule_number(p, &v[i])) { return false; } }
+    for (int i = 1; i < 3 && **p == ':'; i++) {
+        (*p)++;
+        if (!rule_number(p, &v[i])) { return false; }
+    }
     *seconds = sign * (v[0] * 3600 + v[1] * 60 + v[2]);
     return true;
 }
-struct rule_day { int month, week, day; int32_t time; };
-static bool rule_day(const char **p, struct rule_day *d) {
+struct rule_day {
+    int month, week, day;
+    int32_t time;
+};
+static bool rule_day(const char **p, struct rule_day *d)
+{
     if (*(*p)++ != ',' || *(*p)++ != 'M') { return false; }
     if (!rule_number(p, &d->month) || *(*p)++ != '.' || !rule_number(p, &d->week) || *(*p)++ != '.' || !rule_number(p, &d->day)) { return false; }
     d->time = 7200;
-    if (**p == '/') { (*p)++; if (!rule_time(p, &d->time)) { return false; } }
+    if (**p == '/') {
+        (*p)++;
+        if (!rule_time(p, &d->time)) { return false; }
+    }
     return d->month >= 1 && d->month <= 12 && d->week >= 1 && d->week <= 5 && d->day <= 6;
 }
-static int64_t rule_at(const struct rule_day *d, int year) {     /* local seconds */
+static int64_t rule_at(const struct rule_day *d, int year)
+{ /* local seconds */
     int64_t first = 0, next = 0;
-    bool ok = kluis_days_from_civil(year, d->month, 1, &first)
-        && kluis_days_from_civil(d->month == 12 ? year + 1 : year, d->month == 12 ? 1 : d->month + 1, 1, &next);
+    bool ok = kluis_days_from_civil(year, d->month, 1, &first) &&
+              kluis_days_from_civil(d->month == 12 ? year + 1 : year, d->month == 12 ? 1 : d->month + 1, 1, &next);
     if (!ok) { return 0; }
-    int64_t weekday = ((first % 7) + 4 + 7) % 7;                  /* 1970-01-01 was a Thursday */
+    int64_t weekday = ((first % 7) + 4 + 7) % 7; /* 1970-01-01 was a Thursday */
     int64_t day = first + (d->day - weekday + 7) % 7 + 7 * (d->week - 1);
     while (day >= next) { day -= 7; }
     return day * 86400 + d->time;
 }
 /* Adds the changes that a rule makes after `from`. */
-static bool rule_apply(struct wa_zone *z, const char *p, int64_t from) {
+static bool rule_apply(struct wa_zone *z, const char *p, int64_t from)
+{
     int32_t std = 0, dst = 0;
     struct rule_day start, end;
     if (!rule_name(&p) || !rule_time(&p, &std)) { return false; }
@@ -84,7 +106,10 @@ static bool rule_apply(struct wa_zone *z, const char *p, int64_t from) {
     if (*p == 0) { return add(z, from, std); }
     if (!rule_name(&p)) { return false; }
     dst = std + 3600;
-    if (*p != ',' && *p != 0) { if (!rule_time(&p, &dst)) { return false; } dst = -dst; }
+    if (*p != ',' && *p != 0) {
+        if (!rule_time(&p, &dst)) { return false; }
+        dst = -dst;
+    }
     if (!rule_day(&p, &start) || !rule_day(&p, &end) || *p != 0) { return false; }
     if (z->n == 0 && !add(z, INT64_MIN, std)) { return false; }
     int year, m, d;
@@ -101,15 +126,19 @@ static bool rule_apply(struct wa_zone *z, const char *p, int64_t from) {
 }
 
 /* ---- TZif ---- */
-static bool tzif_load(struct wa_zone *z, const uint8_t *p, size_t n) {
+static bool tzif_load(struct wa_zone *z, const uint8_t *p, size_t n)
+{
     if (n < 44 || memcmp(p, "TZif", 4) != 0 || p[4] < '2') { return false; }
     uint64_t head[6];
     size_t at = 0;
     for (int pass = 0; pass < 2; pass++) {
         if (n - at < 44 || memcmp(p + at, "TZif", 4) != 0) { return false; }
-        for (int i = 0; i < 6; i++) { head[i] = (uint32_t)be32(p + at + 20 + 4 * i); if (head[i] > ZONE_FILE_MAX) { return false; } }
+        for (int i = 0; i < 6; i++) {
+            head[i] = (uint32_t)be32(p + at + 20 + 4 * i);
+            if (head[i] > ZONE_FILE_MAX) { return false; }
+        }
         at += 44;
-        if (pass == 0) {       /* isut isstd leap time type char: skip the 32-bit part */
+        if (pass == 0) { /* isut isstd leap time type char: skip the 32-bit part */
             uint64_t skip = head[3] * 5 + head[4] * 6 + head[5] + head[2] * 8 + head[1] + head[0];
             if (skip > n - at) { return false; }
             at += skip;
@@ -139,7 +168,8 @@ static bool tzif_load(struct wa_zone *z, const uint8_t *p, size_t n) {
     return z->n > 0;
 }
 
-kluis_status wa_zone_open(const char *name, struct wa_zone **out, struct kluis_err *err) {
+kluis_status wa_zone_open(const char *name, struct wa_zone **out, struct kluis_err *err)
+{
     size_t len = strlen(name);
     bool plain = len > 0 && len < 64 && name[0] != '/' && name[0] != '.' && strstr(name, "..") == NULL;
     for (size_t i = 0; plain && i < len; i++) {
@@ -155,31 +185,40 @@ kluis_status wa_zone_open(const char *name, struct wa_zone **out, struct kluis_e
     struct kluis_err ignored = { 0 };
     bool ok = kluis_read_file(path, ZONE_FILE_MAX, &file, &ignored) == KLUIS_OK && tzif_load(z, file.data, file.len);
     if (!ok && strcmp(name, "Europe/Amsterdam") == 0) {
-        z->n = 0;      /* no zone files here: the rule of the European Union, in force since 1996 */
+        z->n = 0; /* no zone files here: the rule of the European Union, in force since 1996 */
         ok = rule_apply(z, "CET-1CEST,M3.5.0,M10.5.0/3", 820454400);
     }
-    if (!ok && strcmp(name, "UTC") == 0) { z->n = 0; ok = add(z, INT64_MIN, 0); }
+    if (!ok && strcmp(name, "UTC") == 0) {
+        z->n = 0;
+        ok = add(z, INT64_MIN, 0);
+    }
     if (!ok) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "option zone: this machine knows no time zone %s; install tzdata or give another", name); }
     *out = z;
     z = NULL;
     return KLUIS_OK;
 }
 
-static bool reads_as(const struct wa_zone *z, size_t i, int64_t local) {
+static bool reads_as(const struct wa_zone *z, size_t i, int64_t local)
+{
     int64_t from = z->changes[i].at, t = local - z->changes[i].offset;
     return (from == INT64_MIN || t >= from) && (i + 1 == z->n || t < z->changes[i + 1].at);
 }
 
-void wa_zone_local(struct wa_zone *z, int64_t local, struct wa_local *out) {
-    size_t lo = 0, hi = z->n;                       /* last change at or before local, give or take a day */
-    if (z->memo < z->n && (z->changes[z->memo].at == INT64_MIN || z->changes[z->memo].at + 2 * 86400 <= local)
-        && (z->memo + 1 == z->n || z->changes[z->memo + 1].at - 2 * 86400 > local)) {
+void wa_zone_local(struct wa_zone *z, int64_t local, struct wa_local *out)
+{
+    size_t lo = 0, hi = z->n; /* last change at or before local, give or take a day */
+    if (z->memo < z->n && (z->changes[z->memo].at == INT64_MIN || z->changes[z->memo].at + 2 * 86400 <= local) &&
+        (z->memo + 1 == z->n || z->changes[z->memo + 1].at - 2 * 86400 > local)) {
         *out = (struct wa_local){ 1, { z->changes[z->memo].offset, 0 } };
         return;
     }
     while (hi - lo > 1) {
         size_t mid = lo + (hi - lo) / 2;
-        if (z->changes[mid].at <= local) { lo = mid; } else { hi = mid; }
+        if (z->changes[mid].at <= local) {
+            lo = mid;
+        } else {
+            hi = mid;
+        }
     }
     z->memo = lo;
     *out = (struct wa_local){ 0, { 0, 0 } };
