@@ -14,6 +14,8 @@ static kluis_status make(struct index *ix, struct kluis_err *err)
     return ikeys_switch_hot(ix->keys, "hot-000000.db", err);
 }
 
+static bool find_key(void *ctx, const char *name, size_t len, uint8_t key[32]) { return ikeys_find(ctx, name, len, key); }
+
 static kluis_status open_files(struct index *ix, const uint8_t master[32], struct kluis_err *err)
 {
     char path[KLUIS_PATH_MAX], hot[IKEYS_NAME];
@@ -21,7 +23,7 @@ static kluis_status open_files(struct index *ix, const uint8_t master[32], struc
     KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, "keys", err));
     struct stat st;
     KLUIS_TRY(ikeys_open(&ix->keys, ix->dir, master, stat(path, &st) != 0, err));
-    KLUIS_TRY(ivfs_new(&ix->vfs, ix->keys, err));
+    KLUIS_TRY(kluis_vfs_new(&ix->vfs, &(struct kluis_vfs_keys){ ix->keys, find_key, "index.sync" }, err));
     ikeys_hot(ix->keys, hot);
     if (hot[0] == '\0') {
         KLUIS_TRY(make(ix, err));
@@ -87,7 +89,7 @@ void index_close(struct index *ix)
         kluis_free(ix->readers[i]);
     }
     istore_close(&ix->w);
-    ivfs_free(ix->vfs);
+    kluis_vfs_free(ix->vfs);
     ikeys_free(ix->keys);
     kluis_buf_free(&ix->b.text);
     kluis_free(ix->b.pending);

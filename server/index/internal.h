@@ -1,6 +1,6 @@
 /* server/index/internal.h - what the files of this stage share.  Never leaves the folder.
  *
- * wire | keys -> vfs -> store (files, connections) -> group (who is one message) -> add, period (moving, erasing)
+ * wire | keys -> store (files, connections) -> group (who is one message) -> add, period (moving, erasing)
  * token -> query -> search, hit; map: for add, group and erase
  */
 #ifndef SERVER_INDEX_INTERNAL_H
@@ -8,6 +8,7 @@
 
 #include "server/index/index.h"
 #include "kluis/db.h"
+#include "kluis/vfs.h"
 
 #include <pthread.h>
 
@@ -30,13 +31,6 @@ KLUIS_MUSTUSE kluis_status ikeys_switch_hot(struct ikeys *k, const char *name, s
 void ikeys_hot(struct ikeys *k, char name[IKEYS_NAME]);
 bool ikeys_find(struct ikeys *k, const char *name, size_t len, uint8_t key[32]);
 size_t ikeys_list(struct ikeys *k, char (*names)[IKEYS_NAME], size_t max);
-
-/* ---- vfs.c: SQLite files that hold ciphertext only ------------------------------------------------ */
-enum { IVFS_PAGE = 4096, IVFS_RESERVE = 32 };
-struct ivfs;
-KLUIS_MUSTUSE kluis_status ivfs_new(struct ivfs **out, struct ikeys *keys, struct kluis_err *err); /* keys: borrowed */
-void ivfs_free(struct ivfs *v);                                                                    /* after every connection is closed */
-const char *ivfs_name(const struct ivfs *v);
 
 /* ---- token.c: words of a text, and FTS5's tokenizer "kluis" and function kluis_rank ---------------- */
 typedef int itoken_fn(void *ctx, const char *word, int n, int start, int end); /* not 0: stop, and return that */
@@ -152,7 +146,7 @@ struct imove;
 struct index {
     char dir[KLUIS_PATH_MAX];
     struct ikeys *keys;
-    struct ivfs *vfs;
+    struct kluis_vfs *vfs;
     struct iconn w; /* the writer's */
     struct ibatch b;
     struct ihot hot;

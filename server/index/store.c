@@ -73,7 +73,8 @@ static kluis_status open_raw(struct index *ix, const char *name, int flags, bool
     KLUIS_AUTO_BUF(uri, 3 * KLUIS_PATH_MAX);
     KLUIS_TRY(uri_of(ix, name, immutable, &uri, err));
     sqlite3 *db = NULL;
-    int rc = sqlite3_open_v2((const char *)uri.data, &db, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, ivfs_name(ix->vfs));
+    int rc =
+        sqlite3_open_v2((const char *)uri.data, &db, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, kluis_vfs_name(ix->vfs));
     if (rc == SQLITE_OK) { rc = itoken_register(db); }
     if (rc == SQLITE_OK) { rc = sqlite3_busy_timeout(db, 10000); }
     if (rc == SQLITE_OK) { rc = sqlite3_exec(db, "PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;", NULL, NULL, NULL); }
@@ -96,7 +97,7 @@ kluis_status istore_create(struct index *ix, const char *name, bool hot, struct 
     kluis_close_quiet(&fd);
     sqlite3 *raw = NULL;
     KLUIS_TRY(open_raw(ix, name, SQLITE_OPEN_READWRITE, false, &raw, err));
-    int reserve = IVFS_RESERVE;
+    int reserve = KLUIS_VFS_RESERVE;
     int rc = sqlite3_file_control(raw, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserve);
     KLUIS_TRY(kluis_db_adopt(out, raw, err));
     if (rc != SQLITE_OK) { return told(rc, "create", name, err); }

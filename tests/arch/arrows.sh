@@ -9,7 +9,7 @@ cd "$root"
 allowed() {
   case "$1" in
     lib/base) echo "kluis/base" ;;
-    lib/db) echo "kluis/base kluis/db" ;;
+    lib/db) echo "kluis/base kluis/db kluis/vfs" ;;
     lib/ledger) echo "kluis/base kluis/ledger" ;;
     lib/record) echo "kluis/base kluis/ledger kluis/record" ;;
     lib/package) echo "kluis/base kluis/ledger kluis/record kluis/package" ;;

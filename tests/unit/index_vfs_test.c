@@ -87,7 +87,7 @@ static void a_word_is_in_no_file_while_the_index_is_open(KLUIS_UNUSED void **sta
     (void)snprintf(wal, sizeof wal, "%s/%s", dir, hot);
     assert_int_equal(stat(wal, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
-    assert_int_equal(st.st_size % IVFS_PAGE, 0);
+    assert_int_equal(st.st_size % KLUIS_VFS_PAGE, 0);
     index_close(ix);
 }
 
@@ -129,7 +129,7 @@ static void a_flipped_byte_is_noticed(KLUIS_UNUSED void **state)
             assert_int_equal(pread(fd, &b, 1, at), 1);
             was = b;
             b ^= 0x10;
-            if (at % IVFS_PAGE >= IVFS_PAGE - 4 && strcmp(e->d_name, "keys") != 0) { continue; } /* the four bytes beyond the tag */
+            if (at % KLUIS_VFS_PAGE >= KLUIS_VFS_PAGE - 4 && strcmp(e->d_name, "keys") != 0) { continue; } /* the four bytes beyond the tag */
             assert_int_equal(pwrite(fd, &b, 1, at), 1);
             kluis_err_clear(&err);
             kluis_status rc = index_open(&ix, dir, MASTER, &err);
@@ -166,9 +166,9 @@ static void a_page_in_another_place_or_file_does_not_open(KLUIS_UNUSED void **st
     index_close(ix);
     (void)snprintf(path, sizeof path, "%s/%s", dir, hot);
     int fd = open(path, O_RDWR | O_CLOEXEC);
-    uint8_t a[IVFS_PAGE];
-    assert_int_equal(pread(fd, a, sizeof a, 2 * IVFS_PAGE), IVFS_PAGE);
-    assert_int_equal(pwrite(fd, a, sizeof a, 0), IVFS_PAGE);
+    uint8_t a[KLUIS_VFS_PAGE];
+    assert_int_equal(pread(fd, a, sizeof a, 2 * KLUIS_VFS_PAGE), KLUIS_VFS_PAGE);
+    assert_int_equal(pwrite(fd, a, sizeof a, 0), KLUIS_VFS_PAGE);
     (void)close(fd);
     assert_int_equal(index_open(&ix, dir, MASTER, &err), KLUIS_E_CORRUPT);
 }

@@ -1,4 +1,4 @@
-/* server/index/vfs.c - an SQLite VFS over the system's own whose files hold ciphertext only.  See internal.h.
+/* lib/db/vfs.c - an SQLite VFS over the system's own whose files hold ciphertext only.  See kluis/vfs.h.
  *
  * Database page (4,096 bytes, of which SQLite leaves the last 32 alone): AES-256-GCM of the first 4,064, then nonce[12], tag[16],
  * zero[4].  Associated data: 'd' and the page number; the key is the file's own, so a page of another file or place does not open.
@@ -9,28 +9,28 @@
  * A frame that recovery reads and that does not open reads as zeros: the end of the log, which is what a torn write is.
  * -shm: the system's; page numbers, and one running checksum over the whole log, which tells nothing without the rest.
  * No other file is opened: journals and temporaries would be plaintext; every connection keeps them in memory.
- * Nonces are random: a key is good for 2^32 page writes (16 TiB), far beyond the life of a hot file.
- * Not prevented: putting back an earlier state of a page or of a whole file (docs/THREATS.md).
+ * Nonces are random: a key is good for 2^32 page writes (16 TiB), far beyond the life of a file.
  */
-#include "server/index/internal.h"
+#include "kluis/vfs.h"
 
 #include <gcrypt.h>
 #include <pthread.h>
 #include <sqlite3.h>
 
-enum { BODY = IVFS_PAGE - IVFS_RESERVE, NONCE = 12, TAG = 16, WAL_HEAD = 32, FRAME_HEAD = 24, FRAME = FRAME_HEAD + IVFS_PAGE };
+enum { BODY = KLUIS_VFS_PAGE - KLUIS_VFS_RESERVE, NONCE = 12, TAG = 16, WAL_HEAD = 32, FRAME_HEAD = 24, FRAME = FRAME_HEAD + KLUIS_VFS_PAGE };
 
-struct ivfs {
+struct kluis_vfs {
     sqlite3_vfs base;
     sqlite3_vfs *real;
-    struct ikeys *keys;
+    struct kluis_vfs_keys keys;
     char name[40];
 };
 struct file {
     sqlite3_file base;
     gcry_cipher_hd_t gcm, xts;
+    const char *step;
     bool wal;
-    uint8_t page[IVFS_PAGE], plain[IVFS_PAGE];
+    uint8_t page[KLUIS_VFS_PAGE], plain[KLUIS_VFS_PAGE];
     /* the real file follows */
 };
 
@@ -52,7 +52,7 @@ static bool open_page(struct file *f, uint64_t place)
     if (e == 0) { e = gcry_cipher_authenticate(f->gcm, aad, sizeof aad); }
     if (e == 0) { e = gcry_cipher_decrypt(f->gcm, f->plain, BODY, f->page, BODY); }
     if (e == 0) { e = gcry_cipher_checktag(f->gcm, f->page + BODY + NONCE, TAG); }
-    memset(f->plain + BODY, 0, IVFS_RESERVE);
+    memset(f->plain + BODY, 0, KLUIS_VFS_RESERVE);
     if (e != 0) { memset(f->plain, 0, BODY); }
     return e == 0;
 }
@@ -60,11 +60,11 @@ static bool open_page(struct file *f, uint64_t place)
 /* plain -> f->page.  SQLite's reserved bytes must be zero: that is how they come back. */
 static bool seal_page(struct file *f, uint64_t place, const uint8_t *plain)
 {
-    static const uint8_t zero[IVFS_RESERVE];
+    static const uint8_t zero[KLUIS_VFS_RESERVE];
     uint8_t aad[9];
-    if (memcmp(plain + BODY, zero, IVFS_RESERVE) != 0) { return false; }
+    if (memcmp(plain + BODY, zero, KLUIS_VFS_RESERVE) != 0) { return false; }
     aad_of(f, place, aad);
-    memset(f->page + BODY, 0, IVFS_RESERVE);
+    memset(f->page + BODY, 0, KLUIS_VFS_RESERVE);
     kluis_random(f->page + BODY, NONCE);
     gcry_error_t e = gcry_cipher_setiv(f->gcm, f->page + BODY, NONCE);
     if (e == 0) { e = gcry_cipher_authenticate(f->gcm, aad, sizeof aad); }
@@ -90,13 +90,13 @@ struct piece {
 };
 static struct piece piece_at(const struct file *f, uint64_t at)
 {
-    if (!f->wal) { return (struct piece){ at - at % IVFS_PAGE, IVFS_PAGE, false }; }
+    if (!f->wal) { return (struct piece){ at - at % KLUIS_VFS_PAGE, KLUIS_VFS_PAGE, false }; }
     if (at < WAL_HEAD) { return (struct piece){ 0, WAL_HEAD, true }; }
     uint64_t frame = at - (at - WAL_HEAD) % FRAME;
-    return at - frame < FRAME_HEAD ? (struct piece){ frame, FRAME_HEAD, true } : (struct piece){ frame + FRAME_HEAD, IVFS_PAGE, false };
+    return at - frame < FRAME_HEAD ? (struct piece){ frame, FRAME_HEAD, true } : (struct piece){ frame + FRAME_HEAD, KLUIS_VFS_PAGE, false };
 }
 
-static uint64_t place_of(const struct file *f, const struct piece *p) { return f->wal ? p->start : p->start / IVFS_PAGE + 1; }
+static uint64_t place_of(const struct file *f, const struct piece *p) { return f->wal ? p->start : p->start / KLUIS_VFS_PAGE + 1; }
 
 static int x_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 offset)
 {
@@ -161,7 +161,7 @@ static int x_truncate(sqlite3_file *f, sqlite3_int64 size) { return REAL(f)->pMe
 static int x_sync(sqlite3_file *f, int flags)
 {
     int rc = REAL(f)->pMethods->xSync(REAL(f), flags);
-    if (rc == SQLITE_OK) { kluis_durable_step("index.sync"); }
+    if (rc == SQLITE_OK) { kluis_durable_step(of(f)->step); }
     return rc;
 }
 static int x_size(sqlite3_file *f, sqlite3_int64 *size) { return REAL(f)->pMethods->xFileSize(REAL(f), size); }
@@ -201,14 +201,15 @@ static const sqlite3_io_methods METHODS = {
     .xShmUnmap = x_shm_unmap,
 };
 
-static bool set_keys(struct file *f, const struct ivfs *v, const char *path)
+static bool set_keys(struct file *f, const struct kluis_vfs *v, const char *path)
 {
     const char *name = strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1;
     size_t len = strlen(name);
     if (f->wal && len > 4 && strcmp(name + len - 4, "-wal") == 0) { len -= 4; }
     uint8_t key[32], page[32], log[64];
-    if (!ikeys_find(v->keys, name, len, key)) { return false; }
+    if (!v->keys.find(v->keys.ctx, name, len, key)) { return false; }
     const struct kluis_bytes ikm = { key, sizeof key }, none = { NULL, 0 };
+    /* The labels that the first files were made with; they tell page and log keys apart and say nothing of who uses them. */
     static const char page_info[] = "chatkluis-index-page-v1", log_info[] = "chatkluis-index-log-v1";
     bool ok =
         kluis_hkdf_sha256(ikm, none, (struct kluis_bytes){ (const uint8_t *)page_info, sizeof page_info - 1 }, page, sizeof page, NULL) == KLUIS_OK &&
@@ -223,12 +224,13 @@ static bool set_keys(struct file *f, const struct ivfs *v, const char *path)
 
 static int x_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int flags, int *out_flags)
 {
-    struct ivfs *v = vfs->pAppData;
+    struct kluis_vfs *v = vfs->pAppData;
     struct file *f = of(file);
     *f = (struct file){ 0 };
     REAL(f)->pMethods = NULL;
     if (path == NULL || (flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)) == 0) { return SQLITE_CANTOPEN; }
     f->wal = (flags & SQLITE_OPEN_WAL) != 0;
+    f->step = v->keys.step;
     int rc = set_keys(f, v, path) ? v->real->xOpen(v->real, path, REAL(f), flags, out_flags) : SQLITE_CANTOPEN;
     if (rc != SQLITE_OK) {
         if (REAL(f)->pMethods != NULL) { (void)REAL(f)->pMethods->xClose(REAL(f)); }
@@ -240,7 +242,7 @@ static int x_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int fl
     return SQLITE_OK;
 }
 
-static sqlite3_vfs *real_of(sqlite3_vfs *vfs) { return ((struct ivfs *)vfs->pAppData)->real; }
+static sqlite3_vfs *real_of(sqlite3_vfs *vfs) { return ((struct kluis_vfs *)vfs->pAppData)->real; }
 static int x_delete(sqlite3_vfs *v, const char *path, int sync) { return real_of(v)->xDelete(real_of(v), path, sync); }
 static int x_access(sqlite3_vfs *v, const char *path, int flags, int *out) { return real_of(v)->xAccess(real_of(v), path, flags, out); }
 static int x_full(sqlite3_vfs *v, const char *path, int n, char *out) { return real_of(v)->xFullPathname(real_of(v), path, n, out); }
@@ -250,22 +252,22 @@ static int x_time(sqlite3_vfs *v, double *out) { return real_of(v)->xCurrentTime
 static int x_error(sqlite3_vfs *v, int n, char *out) { return real_of(v)->xGetLastError(real_of(v), n, out); }
 static int x_time64(sqlite3_vfs *v, sqlite3_int64 *out) { return real_of(v)->xCurrentTimeInt64(real_of(v), out); }
 
-kluis_status ivfs_new(struct ivfs **out, struct ikeys *keys, struct kluis_err *err)
+kluis_status kluis_vfs_new(struct kluis_vfs **out, const struct kluis_vfs_keys *keys, struct kluis_err *err)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static unsigned number;
     *out = NULL;
     sqlite3_vfs *real = sqlite3_vfs_find("unix");
-    struct ivfs *v = kluis_calloc(1, sizeof *v);
+    struct kluis_vfs *v = kluis_calloc(1, sizeof *v);
     if (real == NULL || v == NULL) {
         kluis_free(v);
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot set up the index's files");
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot set up encrypted database files");
     }
     (void)pthread_mutex_lock(&lock);
-    (void)snprintf(v->name, sizeof v->name, "kluis-index-%u", number++);
+    (void)snprintf(v->name, sizeof v->name, "kluis-vfs-%u", number++);
     (void)pthread_mutex_unlock(&lock);
     v->real = real;
-    v->keys = keys;
+    v->keys = *keys;
     v->base = (sqlite3_vfs){ .iVersion = 2,
                              .szOsFile = (int)((sizeof(struct file) + 15) & ~(size_t)15) + real->szOsFile,
                              .mxPathname = real->mxPathname,
@@ -282,17 +284,17 @@ kluis_status ivfs_new(struct ivfs **out, struct ikeys *keys, struct kluis_err *e
                              .xCurrentTimeInt64 = x_time64 };
     if (sqlite3_vfs_register(&v->base, 0) != SQLITE_OK) {
         kluis_free(v);
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot set up the index's files");
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot set up encrypted database files");
     }
     *out = v;
     return KLUIS_OK;
 }
 
-void ivfs_free(struct ivfs *v)
+void kluis_vfs_free(struct kluis_vfs *v)
 {
     if (v == NULL) { return; }
     (void)sqlite3_vfs_unregister(&v->base);
     kluis_free(v);
 }
 
-const char *ivfs_name(const struct ivfs *v) { return v->name; }
+const char *kluis_vfs_name(const struct kluis_vfs *v) { return v->name; }
