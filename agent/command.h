@@ -36,6 +36,9 @@ void settings_clear(struct source_settings *s);
 /* --option words as they are kept: key NUL value NUL … */
 KLUIS_MUSTUSE kluis_status settings_typed(const struct args *a, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kind_find(const char *name, const struct source_kind **out, struct kluis_err *err);
+/* The same, where "auto" asks what lies at path: says on stderr what it is and how sure, E_REJECT when nothing or two kinds alike.
+ * sure: SOURCE_NO when the kind was named. */
+KLUIS_MUSTUSE kluis_status kind_of(const char *name, const char *path, const struct source_kind **out, enum source_sure *sure, struct kluis_err *err);
 
 /* Output.  Both end the program's duty: a full disk or closed pipe on stdout is E_IO. */
 KLUIS_MUSTUSE kluis_status put(const struct kluis_buf *b, struct kluis_err *err);

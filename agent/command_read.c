@@ -8,6 +8,8 @@ enum { SKIPS_MAX = 1 << 20, LOSSES_MAX = 256, LINE_MAX_BYTES = 4 * KLUIS_RECORD_
 
 struct dry {
     bool json;
+    const struct source_kind *kind;
+    enum source_sure sure; /* of a kind that was recognised */
     struct kluis_arena *arena, *losses;
     struct kluis_header header;
     struct kluis_buf line, skips;
@@ -99,6 +101,7 @@ static kluis_status summary_json(struct dry *d, const struct select_counts *s, s
     kluis_buf_cstr(&b, "],\"skipped\":[");
     kluis_buf_add(&b, d->skips.data, d->skips.len);
     kluis_buf_byte(&b, ']');
+    if (d->sure != SOURCE_NO) { kluis_buf_fmt(&b, ",\"recognised\":{\"source\":\"%s\",\"sure\":\"%s\"}", d->kind->name, source_sure_name(d->sure)); }
     if (s->excluded_conversations > 0) { kluis_buf_fmt(&b, ",\"excluded\":%llu", (unsigned long long)s->excluded_conversations); }
     kluis_buf_cstr(&b, "}\n");
     return put(&b, err);
@@ -121,7 +124,8 @@ kluis_status command_read(const struct args *a, int *exit_code, struct kluis_err
     struct dry *d = NULL;
     KLUIS_AUTO_BUF(typed, 1 << 16);
     (void)exit_code;
-    KLUIS_TRY(kind_find(a->words[0], &kind, err));
+    enum source_sure sure;
+    KLUIS_TRY(kind_of(a->words[0], a->words[1], &kind, &sure, err));
     KLUIS_TRY(settings_typed(a, &typed, err));
     KLUIS_TRY(settings_read(&set, kluis_buf_bytes(&typed), err));
     struct source_request own = { a->words[1], set.own, set.n_own }, all = { a->words[1], set.all, set.n_all };
@@ -131,6 +135,8 @@ kluis_status command_read(const struct args *a, int *exit_code, struct kluis_err
         kluis_buf_init(&d->line, LINE_MAX_BYTES);
         kluis_buf_init(&d->skips, SKIPS_MAX);
         d->json = a->json;
+        d->kind = kind;
+        d->sure = sure;
         d->arena = kluis_arena_new(COPY_HEADER_MAX);
         d->losses = kluis_arena_new(1 << 20);
         progress_start(&d->progress, "read", "records");

@@ -82,7 +82,8 @@ static kluis_status add(struct home *h, const struct args *a, struct kluis_err *
     int64_t id = 0;
     KLUIS_AUTO_BUF(typed, 1 << 16);
     struct source_settings set;
-    KLUIS_TRY(kind_find(a->words[1], &kind, err));
+    enum source_sure sure;
+    KLUIS_TRY(kind_of(a->words[1], a->words[2], &kind, &sure, err));
     if (realpath(a->words[2], full) == NULL) {
         return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is nothing at '%.200s': give the export's file or folder", a->words[2]);
     }

@@ -15,6 +15,7 @@ static const char HELP[] =
     "  source add --home A KIND PATH [--option K=V]…           include=PATTERN and exclude=PATTERN choose conversations\n"
     "  source remove --home A ID\n"
     "  read KIND PATH [--option K=V]… [--json]                 dry run: stores and sends nothing\n"
+    "                                                          (KIND auto, here and with add: recognises it, says how sure)\n"
     "  archive --home A [--grace-days N] [--wait SECONDS]      one pass: packs and sends what is new, waits for receipts (60 s)\n"
     "  run --home A [--interval SECONDS]                       unattended: watches, archives, tries again; SIGTERM ends it\n"
     "  status --home A [--json]                                sources, waiting, sent, acknowledged, last run, gaps\n"

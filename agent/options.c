@@ -196,6 +196,26 @@ kluis_status kind_find(const char *name, const struct source_kind **out, struct 
     return *out != NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_USAGE, "there is no source kind '%.60s': see 'chatkluis-agent source kinds'", name);
 }
 
+kluis_status kind_of(const char *name, const char *path, const struct source_kind **out, enum source_sure *sure, struct kluis_err *err)
+{
+    struct source_guess found[SOURCE_GUESSES_MAX];
+    size_t n = 0;
+    *sure = SOURCE_NO;
+    if (strcmp(name, "auto") != 0) { return kind_find(name, out, err); }
+    KLUIS_TRY(source_recognise(path, found, &n, err));
+    if (n == 0) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "nothing at '%.200s' is a source that is known here: see 'chatkluis-agent source kinds'", path);
+    }
+    if (n > 1 && found[1].sure == found[0].sure) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "'%.120s' may be %s or %s (%s): name the kind instead of auto", path, found[0].kind->name,
+                          found[1].kind->name, source_sure_name(found[0].sure));
+    }
+    *out = found[0].kind;
+    *sure = found[0].sure;
+    complain("%s: %s (%s)", path, found[0].kind->name, source_sure_name(found[0].sure));
+    return KLUIS_OK;
+}
+
 /* ---- progress ---- */
 
 void progress_start(struct progress *p, const char *what, const char *unit)

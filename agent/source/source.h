@@ -49,12 +49,27 @@ struct source_attachment_sink {
     kluis_status (*attachment)(void *ctx, size_t index, const struct kluis_input *in, struct kluis_err *err);
 };
 
+/* ---- recognising a source by what is in it ----------------------------------------------------- */
+enum source_sure { SOURCE_NO, SOURCE_PERHAPS, SOURCE_LIKELY, SOURCE_CERTAIN };
+const char *source_sure_name(enum source_sure s); /* no perhaps likely certain */
+enum { SOURCE_HEAD_MAX = 32 << 10 };
+/* One plain file: what was given itself, or one in the folder or zip that was given (three levels at most). */
+struct source_file {
+    const char *name; /* below what was given, '/' between folders; "": the very file given           */
+    const char *path; /* to open it with; NULL: it stands in a zip and there is only its head         */
+    uint64_t size;
+    struct kluis_bytes head; /* its first bytes: all of it, or SOURCE_HEAD_MAX                        */
+};
+
 struct source_kind {
     const char *name;                /* "whatsapp-text"                                 */
     const char *platform;            /* "whatsapp"                                      */
     const char *about_nl, *about_en; /* one line                                        */
     const char *const *tells;
     const char *const *loss; /* NULL-ended token lists: what it can and cannot tell */
+    /* Is this file (part of) a source of this kind, which `read` would read when given the same path?  Content decides; a name may only
+     * make surer.  Creates and changes nothing; what cannot be opened is SOURCE_NO.  Files come one by one, in no order to rely on. */
+    enum source_sure (*probe)(const struct source_file *f);
     /* E_REJECT: not such a source (one clear line: what, where, what to do); E_LIMIT; E_IO; E_USAGE: a bad option. */
     kluis_status (*read)(const struct source_request *q, const struct source_sink *sink, struct kluis_err *err);
     kluis_status (*attachments)(const struct source_request *q, struct kluis_str conversation_id, const struct kluis_str *wanted, size_t n,
@@ -65,5 +80,14 @@ extern const struct source_kind source_whatsapp_text; /* agent/source/whatsapp_t
 extern const struct source_kind source_signal_export; /* agent/source/signal_export/  */
 const struct source_kind *const *source_kinds(size_t *n);
 const struct source_kind *source_find(const char *name); /* NULL: no such kind */
+
+/* What lies at `path`, by asking every kind about every file there (4,096 at most).  E_NOTFOUND; E_IO; E_NOMEM.  found: kinds that are at
+ * all sure, the surest first. */
+struct source_guess {
+    const struct source_kind *kind;
+    enum source_sure sure;
+};
+enum { SOURCE_GUESSES_MAX = 32 };
+KLUIS_MUSTUSE kluis_status source_recognise(const char *path, struct source_guess found[SOURCE_GUESSES_MAX], size_t *n, struct kluis_err *err);
 
 #endif

@@ -381,6 +381,27 @@ static kluis_status attachments(const struct source_request *q, KLUIS_UNUSED str
     return rc;
 }
 
+/* The first line is a whole object that says which version of a backup this is, or a frame. */
+static enum source_sure probe(const struct source_file *f)
+{
+    static const char *const frames[] = { "account", "recipient", "chat", "chatItem", "adHocCall", "stickerPack", "chatFolder" };
+    if (f->path == NULL || (f->name[0] != '\0' && strcmp(f->name, "main.jsonl") != 0)) { return SOURCE_NO; }
+    const char *p = (const char *)f->head.ptr, *nl = f->head.len == 0 ? NULL : memchr(p, '\n', f->head.len);
+    if (f->head.len == 0 || p[0] != '{' || (nl == NULL && f->head.len == SOURCE_HEAD_MAX)) { return SOURCE_NO; }
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(TREE_MAX);
+    struct json *v = NULL;
+    struct kluis_err unread = { 0 };
+    uint64_t n;
+    if (arena == NULL || json_read((struct kluis_str){ p, nl == NULL ? f->head.len : (size_t)(nl - p) }, arena, &v, &unread) != KLUIS_OK) {
+        return SOURCE_NO;
+    }
+    if (json_u64(v, "version", &n) && json_u64(v, "backupTimeMs", &n)) { return SOURCE_CERTAIN; }
+    for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
+        if (json_object(v, frames[i]) != NULL && v->child->next == NULL) { return SOURCE_LIKELY; }
+    }
+    return SOURCE_NO;
+}
+
 const struct source_kind source_signal_export = {
     .name = KIND,
     .platform = "signal",
@@ -388,6 +409,7 @@ const struct source_kind source_signal_export = {
     .about_en = "Signal: \"export chat history\" (folder with main.jsonl and files)",
     .tells = tells,
     .loss = loss,
+    .probe = probe,
     .read = read_export,
     .attachments = attachments,
 };

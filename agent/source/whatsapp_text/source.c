@@ -251,6 +251,37 @@ static kluis_status whatsapp_attachments(const struct source_request *q, struct 
     return rc;
 }
 
+/* Its lines begin with dates and times as WhatsApp writes them, and what stands behind them has a sender. */
+static enum source_sure whatsapp_probe(const struct source_file *f)
+{
+    const char *p = (const char *)f->head.ptr;
+    size_t n = f->head.len, headers = 0, senders = 0, lines = 0;
+    bool first = false, notice = false;
+    char folded[WA_FOLD_MAX];
+    for (size_t at = 0; at < n;) {
+        const char *nl = memchr(p + at, '\n', n - at);
+        size_t end = nl == NULL ? n : (size_t)(nl - p);
+        struct wa_stamp s;
+        lines++;
+        if (wa_stamp_scan(p + at, end - at, &s) && (wa_stamp_exists(&s, WA_DMY) || wa_stamp_exists(&s, WA_MDY) || wa_stamp_exists(&s, WA_YMD))) {
+            struct kluis_str rest = { p + at + s.len, end - at - s.len };
+            headers++;
+            first |= lines == 1;
+            size_t k = rest.len > WA_FOLD_MAX - 1 ? 0 : wa_fold(rest, folded, sizeof folded);
+            const char *colon = k == 0 ? NULL : memchr(folded, ':', k);
+            senders += colon != NULL;
+            if (k > 0 && (wa_phrase_encryption(folded, k) ||
+                          (colon != NULL && colon[1] == ' ' && wa_phrase_encryption(colon + 2, k - (size_t)(colon + 2 - folded))))) {
+                notice = true;
+            }
+        }
+        at = end + 1;
+    }
+    if (headers == 0 || (senders == 0 && !notice)) { return SOURCE_NO; }
+    if (notice || (first && headers >= 5)) { return SOURCE_CERTAIN; }
+    return first ? SOURCE_LIKELY : headers * 4 > lines ? SOURCE_PERHAPS : SOURCE_NO;
+}
+
 static const char *const tells[] = {
     "messages", "authors", "times", "attachments", "deletions", "events", "missed-calls", "polls", "locations", NULL
 };
@@ -264,6 +295,7 @@ const struct source_kind source_whatsapp_text = {
     .about_en = "WhatsApp 'Export chat': .txt, .zip, or a folder with media",
     .tells = tells,
     .loss = loss,
+    .probe = whatsapp_probe,
     .read = whatsapp_read,
     .attachments = whatsapp_attachments,
 };
