@@ -1,6 +1,6 @@
 /* lines.c - lines of a file with their offsets, in bounded memory.
  */
-#include "agent/source/signal_export/model.h"
+#include "agent/source/signal_export/export.h"
 
 #include <errno.h>
 

@@ -1,9 +1,9 @@
-/* media.c - attachments: where the export put the bytes that a message points at.
+/* folder.c - the files of an export: where it put the bytes that a message points at.
  *
  * Signal names a file under files/ by hex(SHA-256(plaintext hash || local key)), in a folder of its first two digits, with an
  * extension of its own choosing.  What is found is hashed here: a record tells the digest of bytes that were read.
  */
-#include "agent/source/signal_export/model.h"
+#include "agent/source/signal_export/export.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HASH = 32, LOCAL_KEY_MAX = 256, STEM = 2 * HASH, REF_MAX = 300 };
+enum { STEM = MEDIA_STEM, REF_MAX = 300 };
 
 static bool hex_digits(const char *p, size_t n)
 {
@@ -32,7 +32,7 @@ static bool ref_ok(struct kluis_str r)
     return r.len == 9 + STEM || r.ptr[9 + STEM] == '.';
 }
 
-int media_open(int dir, struct kluis_str ref)
+int folder_open(int dir, struct kluis_str ref)
 {
     char path[REF_MAX];
     struct stat st;
@@ -82,63 +82,26 @@ static kluis_status hash_file(int fd, uint8_t sha[32], uint64_t *size, struct kl
     return KLUIS_OK;
 }
 
-/* Stem of the file that Signal made for these bytes; false: the export says too little. */
-static bool stem_of(struct json *locator, const uint8_t hash[HASH], char stem[STEM + 1])
+/* The export's own way: a file under that name, or under the bare digest. */
+static kluis_status find(void *ctx, struct json *locator, const uint8_t *hash, struct kluis_arena *arena, struct kluis_attachment *a,
+                         struct kluis_err *err)
 {
-    uint8_t bytes[HASH + LOCAL_KEY_MAX], digest[HASH];
-    size_t n = 0;
-    const struct json *key = json_get(locator, "localKey");
-    if (key == NULL || key->type != JSON_STRING || !kluis_unbase64(key->text, bytes + HASH, LOCAL_KEY_MAX, &n) || n == 0) { return false; }
-    memcpy(bytes, hash, HASH);
-    kluis_sha256_of(bytes, HASH + n, digest);
-    kluis_hex(digest, HASH, stem);
-    kluis_wipe(bytes, sizeof bytes);
-    return true;
-}
-
-static struct kluis_str last_component(struct kluis_str name)
-{
-    for (size_t i = name.len; i > 0; i--) {
-        if (name.ptr[i - 1] == '/' || name.ptr[i - 1] == '\\') { return (struct kluis_str){ name.ptr + i, name.len - i }; }
-    }
-    return name;
-}
-
-kluis_status media_attachment(struct model *m, struct json *pointer, struct kluis_arena *arena, struct kluis_attachment *a, struct kluis_err *err)
-{
-    static const char *const transport[] = { "width", "height", "blurHash", "incrementalMac", "incrementalMacChunkSize" };
-    struct json *locator = json_whole(json_object(pointer, "locatorInfo"));
-    uint8_t stated[HASH];
+    const struct folder *f = ctx;
+    char stem[MEDIA_STEM + 1], ref[REF_MAX];
     uint64_t size = 0;
-    char stem[STEM + 1], ref[REF_MAX];
-    memset(a, 0, sizeof *a);
-    a->size = -1;
-    a->name = json_string(pointer, "fileName");
-    if (a->name.ptr != NULL) { a->name = last_component(a->name); }
-    if (a->name.len == 0) { a->name = (struct kluis_str){ NULL, 0 }; }
-    a->type = json_string(pointer, "contentType");
-    for (size_t i = 0; i < sizeof transport / sizeof *transport; i++) { json_ignore(pointer, transport[i]); }
-    if (json_u64(locator, "size", &size) && size <= (uint64_t)KLUIS_INT_MAX_JSON) { a->size = (int64_t)size; }
-    bool has_hash = json_bytes(json_get(locator, "plaintextHash"), stated, HASH);
-    a->loss = m->has_files ? KLUIS_STR_LIT("missing") : KLUIS_STR_LIT("omitted");
-    if (!has_hash) { return KLUIS_OK; }
-    if (a->size >= 0) {
-        a->has_sha256 = true;
-        memcpy(a->sha256, stated, HASH);
-    }
-    if (!m->has_files) { return KLUIS_OK; }
-    bool found = stem_of(locator, stated, stem) && find_stem(m->dir, stem, ref);
+    if (hash == NULL) { return KLUIS_OK; }
+    bool found = media_stem(locator, hash, stem, NULL, NULL) && find_stem(f->dir, stem, ref);
     if (!found) {
-        kluis_hex(stated, HASH, stem);
-        found = find_stem(m->dir, stem, ref);
+        kluis_hex(hash, MEDIA_HASH, stem);
+        found = find_stem(f->dir, stem, ref);
     }
-    int fd = found ? media_open(m->dir, kluis_str_of(ref)) : -1;
+    int fd = found ? folder_open(f->dir, kluis_str_of(ref)) : -1;
     if (fd < 0) { return KLUIS_OK; }
-    uint8_t sha[HASH];
+    uint8_t sha[MEDIA_HASH];
     kluis_status rc = hash_file(fd, sha, &size, err);
     kluis_close_quiet(&fd);
     KLUIS_TRY(rc);
-    if (memcmp(sha, stated, HASH) != 0) {
+    if (memcmp(sha, hash, MEDIA_HASH) != 0) {
         a->loss = KLUIS_STR_LIT("changed"); /* a file of that name with other bytes is not what was sent */
         return KLUIS_OK;
     }
@@ -146,16 +109,17 @@ kluis_status media_attachment(struct model *m, struct json *pointer, struct klui
     if (a->source_ref.ptr == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
     a->size = (int64_t)size;
     a->has_sha256 = true;
-    memcpy(a->sha256, sha, HASH);
+    memcpy(a->sha256, sha, MEDIA_HASH);
     a->loss = (struct kluis_str){ NULL, 0 };
     return KLUIS_OK;
 }
 
-struct kluis_str media_text(const struct model *m, struct kluis_str ref, struct kluis_arena *arena, size_t max)
+static struct kluis_str text(void *ctx, struct kluis_str ref, struct kluis_arena *arena, size_t max)
 {
+    const struct folder *f = ctx;
     const struct kluis_str none = { NULL, 0 };
     struct stat st;
-    int fd = media_open(m->dir, ref);
+    int fd = folder_open(f->dir, ref);
     char *p = NULL;
     size_t n = 0;
     if (fd < 0) { return none; }
@@ -167,3 +131,5 @@ struct kluis_str media_text(const struct model *m, struct kluis_str ref, struct 
     kluis_close_quiet(&fd);
     return ok ? (struct kluis_str){ p, n } : none;
 }
+
+struct media folder_media(struct folder *f) { return (struct media){ .ctx = f, .find = find, .text = text }; }

@@ -1,12 +1,14 @@
-/* model.h - what the reader of Signal exports keeps while it reads: people, chats and where their items stand.
+/* model.h - one model for everything Signal writes: people, chats and where their items stand, and how an item becomes records.
  *
- * Pass 1 (index.c) goes through the file once, refuses what is no export, and fills this.  Pass 2 (signal_export.c) takes one chat after
- * the other and reads its lines again.  Memory: people and chats, two or three bytes an item, one line.
+ * Signal's own content model is that of its backups: frames, of which its export shows the same as JSON.  Every source of Signal gives its
+ * frames as trees in that JSON form (signal_export: lines; signal_archive: protobuf), whatever they were before.
+ * Pass 1 (index.c) goes through the frames once, refuses what is no such source, and fills this.  Pass 2 (reading.c) takes one chat after
+ * the other and reads its frames again.  Memory: people and chats, two or three bytes an item, one frame.
  */
 #ifndef SIGNAL_MODEL_H
 #define SIGNAL_MODEL_H
 
-#include "agent/source/signal_export/json.h"
+#include "agent/source/signal_model/json.h"
 #include "agent/source/source.h"
 
 #ifndef SIGNAL_OFFSETS_MAX
@@ -14,12 +16,40 @@
 #endif
 
 enum {
-    LINE_MAX_BYTES = 4 << 20,         /* of one line of the export                            */
+    LINE_MAX_BYTES = 4 << 20,         /* of one frame in the source                           */
     TREE_MAX = 20 << 20,              /* its tree                                             */
     PEOPLE_MAX = 10 << 20,            /* people, chats and their names together               */
     OFFSETS_MAX = SIGNAL_OFFSETS_MAX, /* offsets of items held at once: a test makes it small */
     RECORD_MAX = 12 << 20,            /* one item's records                                   */
-    FRAME_KINDS_MAX = 64
+    FRAME_KINDS_MAX = 64,
+    DAMAGES_MAX = 16 /* kept apart; all further ones are told as one */
+};
+
+/* ---- where frames come from --------------------------------------------------------------------------- */
+struct frame {
+    struct json *tree;    /* NULL: what stands here cannot be read */
+    struct kluis_str raw; /* its own bytes in the source: the evidence */
+    uint64_t at, number;  /* its place, for seek; counted from 1 */
+    const char *damage;   /* tree NULL: why; static */
+};
+struct frames { /* the source behind it belongs to the reader */
+    void *ctx;
+    const char *unit; /* "line", "frame": what number counts */
+    /* The next frame, its tree in `arena` (emptied first); lives until the next call.  KLUIS_END after the last.  E_REJECT: no such source. */
+    kluis_status (*next)(void *ctx, struct kluis_arena *arena, struct frame *out, struct kluis_err *err);
+    kluis_status (*seek)(void *ctx, uint64_t at, struct kluis_err *err); /* 0, or a place that next gave */
+};
+
+/* ---- where attachments lie ------------------------------------------------------------------------------ */
+struct model;
+struct media { /* NULL members: the source holds no attachments at all */
+    void *ctx;
+    /* Looks for the bytes that a locator describes (hash: stated digest of the plaintext, NULL: none).  Found and right: a->source_ref, size and
+     * sha256 of the bytes that were read are set and a->loss is cleared; else a->loss says what is wrong with them. */
+    kluis_status (*find)(void *ctx, struct json *locator, const uint8_t *hash, struct kluis_arena *arena, struct kluis_attachment *a,
+                         struct kluis_err *err);
+    /* A located file's bytes as text, if it is no longer than max and valid UTF-8; absent otherwise. */
+    struct kluis_str (*text)(void *ctx, struct kluis_str ref, struct kluis_arena *arena, size_t max);
 };
 
 enum who_kind { WHO_MISSING, WHO_CONTACT, WHO_GROUP, WHO_SELF, WHO_RELEASE, WHO_LIST, WHO_LINK, WHO_OTHER };
@@ -56,23 +86,35 @@ struct frame_count {
 
 struct map; /* 64-bit id -> index */
 
+struct damage {
+    uint64_t at, number; /* in all: how many frames, where DAMAGES_MAX was not enough */
+    const char *why;
+    uint64_t n;
+};
+
 struct model {
-    int fd, dir; /* the lines; the export's folder or -1 */
-    char path[KLUIS_PATH_MAX];
+    const char *path, *what; /* what is read; "Signal export": what it is called in messages */
+    struct frames frames;
+    struct media media;
+    bool strict; /* a rule of Signal's backups that the source breaks is a refusal, not a name less */
+    unsigned accounts;
+    struct damage damage[DAMAGES_MAX];
+    unsigned n_damage;
+    /* The owner's account id is looked for among members of groups; a source that can tell it says so. */
+    bool (*is_self)(void *ctx, const uint8_t aci[16]);
+    void *is_self_ctx;
     struct kluis_arena *people; /* who, names */
     struct who *who;
     uint32_t n_who, cap_who;
     struct chat *chat;
     uint32_t n_chat, cap_chat;
-    struct map *who_by_id, *who_by_aci, *chat_by_id, *link_by_id;
+    struct map *who_by_id, *who_by_aci, *chat_by_id, *link_by_id, *pins;
     uint32_t self; /* index in who, UINT32_MAX: none */
     struct kluis_str self_name, self_username, self_aci, self_number, app_version;
     uint8_t self_key[32];
     bool has_self_key;
-    bool has_files;
-    struct frame_count frames[FRAME_KINDS_MAX];
-    unsigned n_frames;
-    uint64_t lines;
+    struct frame_count others[FRAME_KINDS_MAX]; /* frames that are in no conversation */
+    unsigned n_others;
     size_t room;         /* bytes people and chats may still take outside the arena */
     size_t offsets_held; /* bytes of offsets kept by pass 1 */
     bool overflow;       /* too many: they are made again for some chats at a time */
@@ -82,29 +124,32 @@ struct model {
 
 #define NOBODY UINT32_MAX
 
-/* ---- lines.c ------------------------------------------------------------------------------------- */
-struct lines {
-    int fd;
-    uint64_t at;
-    uint8_t *data;
-    size_t start, end, cap, step;
-    bool ended;
-    const char *what;
-    uint64_t number;
+/* ---- reading.c ----------------------------------------------------------------------------------- */
+/* What differs between the sources that share this model. */
+struct signal_form {
+    const char *kind;        /* provenance.source */
+    const char *app;         /* provenance.app */
+    const char *const *loss; /* NULL-ended: what every conversation from it lacks */
 };
-KLUIS_MUSTUSE kluis_status lines_open(struct lines *l, int fd, const char *what, struct kluis_err *err);
-/* KLUIS_END after the last.  line is without its newline and lives until the next call; at: its offset in the file. */
-KLUIS_MUSTUSE kluis_status lines_next(struct lines *l, struct kluis_str *line, uint64_t *at, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status lines_seek(struct lines *l, uint64_t at, struct kluis_err *err);
-void lines_close(struct lines *l);
+/* Everything to nothing; path and what are borrowed. */
+void model_init(struct model *m, const char *path, const char *what);
+/* number=+31…, account=UUID: the owner's own, which no source of Signal states.  false: another option, or another value. */
+bool model_option(struct model *m, const struct source_option *o);
+/* Reads everything: m->frames (and media) are set by the caller, who owns what is behind them.  Frees what m holds. */
+KLUIS_MUSTUSE kluis_status model_read(struct model *m, const struct signal_form *form, const struct source_sink *sink, struct kluis_err *err);
 
 /* ---- index.c ------------------------------------------------------------------------------------- */
-KLUIS_MUSTUSE kluis_status model_index(struct model *m, struct lines *l, struct kluis_err *err);
-/* Offsets of the chats first … first+n-1, filled anew from the file. */
-KLUIS_MUSTUSE kluis_status model_offsets(struct model *m, struct lines *l, uint32_t first, uint32_t n, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status model_index(struct model *m, struct kluis_err *err);
+/* Offsets of the chats first … first+n-1, filled anew from the source. */
+KLUIS_MUSTUSE kluis_status model_offsets(struct model *m, uint32_t first, uint32_t n, struct kluis_err *err);
+/* Pass 2: a frame that was there in pass 1.  KLUIS_END after the last; whatever is wrong now is a change while it was read. */
+KLUIS_MUSTUSE kluis_status model_again(struct model *m, struct frame *f, struct kluis_err *err);
 void model_free(struct model *m);
 uint32_t model_who(const struct model *m, uint64_t id); /* NOBODY */
 uint32_t model_who_aci(const struct model *m, const uint8_t aci[16]);
+KLUIS_MUSTUSE kluis_status model_wrong(const struct model *m, uint64_t number, struct kluis_err *err, const char *what);
+/* check.c: the rules of Signal's backups that its own readers refuse an item for. */
+KLUIS_MUSTUSE kluis_status model_check_item(const struct model *m, struct json *item, uint64_t number, struct kluis_err *err);
 /* Which chat a frame's item belongs to; NOBODY: none. */
 uint32_t model_chat_of(const struct model *m, struct json *frame, struct json **item);
 /* Calls fn for every recipient a chat item names: author, reactors, voters, quoted, ringing. */
@@ -119,13 +164,12 @@ struct kluis_str uuid_text(struct kluis_arena *a, const uint8_t id[16]); /* abse
 struct kluis_str arena_fmt(struct kluis_arena *a, const char *fmt, ...) KLUIS_PRINTF(2, 3);
 
 /* ---- media.c ------------------------------------------------------------------------------------- */
-/* The attachment a FilePointer describes: looked for under files/, hashed when it is there.  a may hold flags already. */
+enum { MEDIA_HASH = 32, MEDIA_LOCAL_KEY_MAX = 256, MEDIA_STEM = 2 * MEDIA_HASH };
+/* The attachment a FilePointer describes, looked for where the source has its files. */
 KLUIS_MUSTUSE kluis_status media_attachment(struct model *m, struct json *pointer, struct kluis_arena *arena, struct kluis_attachment *a,
                                             struct kluis_err *err);
-/* Opens what a source_ref of ours names; -1: not there or no such reference. */
-int media_open(int dir, struct kluis_str ref);
-/* A located file's bytes as text, if it is no longer than max and valid UTF-8; absent otherwise. */
-struct kluis_str media_text(const struct model *m, struct kluis_str ref, struct kluis_arena *arena, size_t max);
+/* hex(SHA-256(hash ‖ local key)), the name that Signal gives to a file; false: the locator says too little.  key: of MEDIA_LOCAL_KEY_MAX, or NULL. */
+bool media_stem(struct json *locator, const uint8_t hash[MEDIA_HASH], char stem[MEDIA_STEM + 1], uint8_t *key, size_t *key_len);
 
 /* ---- item.c, update.c ---------------------------------------------------------------------------- */
 enum { DRAFT_TIMES = 16, DRAFT_LOSS = 16 };
@@ -142,7 +186,7 @@ struct emit { /* one item on its way to the sink */
     const struct chat *chat;
     const uint32_t *party_of;  /* recipient index -> party index, of m->n_who entries */
     struct kluis_arena *arena; /* records of this item */
-    struct kluis_str line;
+    struct kluis_str line;     /* the frame's own bytes */
     struct draft draft;
     struct kluis_err *err;
     kluis_status rc; /* first failure */

@@ -1,6 +1,6 @@
 /* draft.c - one record being put together: lists kept within their ceilings, sorted and unique when it is sent.
  */
-#include "agent/source/signal_export/model.h"
+#include "agent/source/signal_model/model.h"
 
 /* Milliseconds of 31 December 9999; beyond it a time is kept as a number. */
 #define MS_MAX UINT64_C(253402300799999)

@@ -1,6 +1,6 @@
 /* update.c - update messages: group changes, timers, names, keys, calls.  Each by its name, with every value it states.
  */
-#include "agent/source/signal_export/model.h"
+#include "agent/source/signal_model/model.h"
 
 struct name {
     const char *signal, *event;

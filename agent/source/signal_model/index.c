@@ -1,6 +1,6 @@
 /* index.c - pass 1: who and which chats there are, and where the items of each chat stand.
  */
-#include "agent/source/signal_export/model.h"
+#include "agent/source/signal_model/model.h"
 
 /* ---- 64-bit id -> index, open addressing, never shrinks ------------------------------------------ */
 
@@ -264,6 +264,7 @@ void item_people(const struct model *m, struct json *item, void (*fn)(void *ctx,
 struct refer_ctx {
     struct model *m;
     uint32_t chat;
+    uint64_t number;
     struct kluis_err *err;
     kluis_status rc;
 };
@@ -279,76 +280,89 @@ static void refer_unknown(void *ctx, uint64_t id)
 {
     struct refer_ctx *r = ctx;
     uint32_t who = NOBODY;
+    if (r->rc == KLUIS_OK && r->m->strict) { r->rc = model_wrong(r->m, r->number, r->err, "it names a recipient that no frame before it tells of"); }
     if (r->rc == KLUIS_OK) { r->rc = who_get(r->m, id, &who, r->err); }
     if (r->rc == KLUIS_OK) { refer_known(ctx, who); }
 }
 
 /* ---- frames ------------------------------------------------------------------------------------------ */
 
-static void count_frame(struct model *m, struct kluis_str name, uint64_t line)
+static void count_frame(struct model *m, struct kluis_str name, uint64_t number)
 {
     char shown[48];
     size_t n = name.len < sizeof shown - 1 ? name.len : sizeof shown - 1;
     if (name.ptr == NULL) { n = 0; }
     for (size_t i = 0; i < n; i++) { shown[i] = name.ptr[i] > ' ' && name.ptr[i] < 0x7f ? name.ptr[i] : '?'; }
     shown[n] = '\0';
-    for (unsigned i = 0; i < m->n_frames; i++) {
-        if (strcmp(m->frames[i].name, shown) == 0) {
-            m->frames[i].n++;
+    for (unsigned i = 0; i < m->n_others; i++) {
+        if (strcmp(m->others[i].name, shown) == 0) {
+            m->others[i].n++;
             return;
         }
     }
-    if (m->n_frames == FRAME_KINDS_MAX) { /* all further kinds under one name */
-        m->frames[FRAME_KINDS_MAX - 1].n++;
+    if (m->n_others == FRAME_KINDS_MAX) { /* all further kinds under one name */
+        m->others[FRAME_KINDS_MAX - 1].n++;
         return;
     }
-    struct frame_count *f = &m->frames[m->n_frames++];
+    struct frame_count *f = &m->others[m->n_others++];
     memcpy(f->name, shown, n + 1);
     f->n = 1;
-    f->first = line;
+    f->first = number;
 }
 
-static kluis_status wrong(const struct model *m, uint64_t line, struct kluis_err *err, const char *what)
+kluis_status model_wrong(const struct model *m, uint64_t number, struct kluis_err *err, const char *what)
 {
-    return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: line %llu: %s; export the chat history from Signal again", m->path, (unsigned long long)line, what);
+    return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: %s %llu: %s; let Signal make the %s again", m->path, m->frames.unit, (unsigned long long)number, what,
+                      m->what);
 }
 
-static kluis_status take_recipient(struct model *m, struct json *r, uint64_t line, struct kluis_err *err)
+static kluis_status take_recipient(struct model *m, struct json *r, uint64_t number, struct kluis_err *err)
 {
     uint64_t id;
     uint32_t i;
-    if (!json_u64(r, "id", &id)) { return wrong(m, line, err, "a recipient without id"); }
+    if (!json_u64(r, "id", &id)) { return model_wrong(m, number, err, "a recipient without id"); }
     KLUIS_TRY(who_get(m, id, &i, err));
-    if (m->who[i].kind != WHO_MISSING) { return wrong(m, line, err, "a recipient id that occurred before"); }
+    if (m->who[i].kind != WHO_MISSING) { return model_wrong(m, number, err, "a recipient id that occurred before"); }
     KLUIS_TRY(people_recipient(m, r, &m->who[i], err));
     if (m->who[i].kind == WHO_SELF) { m->self = i; }
     if (m->who[i].has_aci) { KLUIS_TRY(map_put(m, &m->who_by_aci, aci_hash(m->who[i].aci), i, err)); }
     return KLUIS_OK;
 }
 
-static kluis_status take_chat(struct model *m, struct json *chat, uint64_t line, struct kluis_err *err)
+static kluis_status take_chat(struct model *m, struct json *chat, uint64_t number, struct kluis_err *err)
 {
     uint64_t id, who_id;
     struct chat *c;
-    if (!json_u64(chat, "id", &id) || !json_u64(chat, "recipientId", &who_id)) { return wrong(m, line, err, "a chat without id or recipient"); }
+    if (!json_u64(chat, "id", &id) || !json_u64(chat, "recipientId", &who_id)) {
+        return model_wrong(m, number, err, "a chat without id or recipient");
+    }
     KLUIS_TRY(chat_get(m, &m->chat_by_id, id, &c, err));
-    if (c->defined) { return wrong(m, line, err, "a chat id that occurred before"); }
+    if (c->defined) { return model_wrong(m, number, err, "a chat id that occurred before"); }
     c->defined = true;
     (void)json_u64(chat, "expirationTimerMs", &c->timer_ms);
     uint32_t who;
+    uint64_t pin;
+    if (m->strict && model_who(m, who_id) == NOBODY) {
+        return model_wrong(m, number, err, "a chat with a recipient that no frame before it tells of");
+    }
+    if (m->strict && json_u64(chat, "pinnedOrder", &pin)) {
+        if (map_get(m->pins, pin) != NOBODY) { return model_wrong(m, number, err, "a place among the pinned chats that another chat has"); }
+        KLUIS_TRY(map_put(m, &m->pins, pin, 0, err));
+    }
     KLUIS_TRY(who_get(m, who_id, &who, err));
     c->who = who;
     return refer(m, c, who, err);
 }
 
-static kluis_status take_item(struct model *m, struct json *item, struct map **map, const char *id_name, uint64_t line, uint64_t at,
+static kluis_status take_item(struct model *m, struct json *item, struct map **map, const char *id_name, uint64_t number, uint64_t at,
                               struct kluis_err *err)
 {
     uint64_t id = 0;
     struct chat *c;
-    if (!json_u64(item, id_name, &id)) { return wrong(m, line, err, "an item without a chat"); }
+    if (!json_u64(item, id_name, &id)) { return model_wrong(m, number, err, "an item without a chat"); }
     KLUIS_TRY(chat_get(m, map, id, &c, err));
-    struct refer_ctx r = { .m = m, .chat = (uint32_t)(c - m->chat), .err = err };
+    struct refer_ctx r = { .m = m, .chat = (uint32_t)(c - m->chat), .number = number, .err = err };
+    if (m->strict) { KLUIS_TRY(model_check_item(m, item, number, err)); }
     const struct people_walk w = { .m = m, .fn = refer_known, .unknown = refer_unknown, .ctx = &r };
     if (map == &m->link_by_id && c->who == NOBODY) {
         uint32_t who;
@@ -379,19 +393,25 @@ uint32_t model_chat_of(const struct model *m, struct json *frame, struct json **
     return *item != NULL && json_u64(*item, "recipientId", &id) ? map_get(m->link_by_id, id) : NOBODY;
 }
 
-static kluis_status take_frame(struct model *m, struct json *frame, uint64_t line, uint64_t at, struct kluis_err *err)
+static kluis_status take_frame(struct model *m, struct json *frame, uint64_t number, uint64_t at, struct kluis_err *err)
 {
     struct json *item = frame_item(frame);
+    if (m->strict && m->accounts == 0 && (item == NULL || !kluis_str_is(item->key, "account"))) {
+        return model_wrong(m, number, err, "no account frame before it");
+    }
     if (item == NULL) {
-        count_frame(m, frame->child != NULL ? frame->child->key : KLUIS_STR_LIT("empty"), line);
+        count_frame(m, frame->child != NULL ? frame->child->key : KLUIS_STR_LIT("empty"), number);
         return KLUIS_OK;
     }
-    if (kluis_str_is(item->key, "recipient")) { return take_recipient(m, item, line, err); }
-    if (kluis_str_is(item->key, "chat")) { return take_chat(m, item, line, err); }
-    if (kluis_str_is(item->key, "chatItem")) { return take_item(m, item, &m->chat_by_id, "chatId", line, at, err); }
-    if (kluis_str_is(item->key, "adHocCall")) { return take_item(m, item, &m->link_by_id, "recipientId", line, at, err); }
-    if (kluis_str_is(item->key, "account")) { return people_account(m, item, err); }
-    count_frame(m, item->key, line);
+    if (kluis_str_is(item->key, "recipient")) { return take_recipient(m, item, number, err); }
+    if (kluis_str_is(item->key, "chat")) { return take_chat(m, item, number, err); }
+    if (kluis_str_is(item->key, "chatItem")) { return take_item(m, item, &m->chat_by_id, "chatId", number, at, err); }
+    if (kluis_str_is(item->key, "adHocCall")) { return take_item(m, item, &m->link_by_id, "recipientId", number, at, err); }
+    if (kluis_str_is(item->key, "account")) {
+        if (m->accounts++ > 0 && m->strict) { return model_wrong(m, number, err, "a second account"); }
+        return people_account(m, item, err);
+    }
+    count_frame(m, item->key, number);
     return KLUIS_OK;
 }
 
@@ -399,12 +419,12 @@ static kluis_status take_info(struct model *m, struct json *first, struct kluis_
 {
     uint64_t version = 0;
     if (!json_u64(first, "version", &version) || !json_u64(first, "backupTimeMs", &m->exported_ms)) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT,
-                          "%s: no Signal export: its first line states no version and time; give the folder or main.jsonl that Signal made", m->path);
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: no %s: its first %s states no version and time; give what Signal itself made", m->path, m->what,
+                          m->frames.unit);
     }
     if (version != 1) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: version %llu of the Signal export is not known to this reader; update Chatkluis", m->path,
-                          (unsigned long long)version);
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: version %llu of the %s is not known to this reader; update Chatkluis", m->path,
+                          (unsigned long long)version, m->what);
     }
     struct kluis_str app = json_string(first, "currentAppVersion");
     if (app.ptr != NULL) {
@@ -438,52 +458,65 @@ static kluis_status add_strangers(struct model *m, struct kluis_err *err)
     return KLUIS_OK;
 }
 
-kluis_status model_index(struct model *m, struct lines *l, struct kluis_err *err)
+static void note_damage(struct model *m, const struct frame *f)
 {
-    struct kluis_str line;
-    uint64_t at;
+    if (m->n_damage == DAMAGES_MAX) {
+        m->damage[DAMAGES_MAX - 1].n++;
+        return;
+    }
+    m->damage[m->n_damage++] = (struct damage){ .at = f->at, .number = f->number, .why = f->damage, .n = 1 };
+}
+
+kluis_status model_index(struct model *m, struct kluis_err *err)
+{
+    struct frame f;
     kluis_status rc;
-    while ((rc = lines_next(l, &line, &at, err)) == KLUIS_OK) {
-        struct json *v;
-        size_t blank = 0;
-        m->lines = l->number;
-        while (blank < line.len && (line.ptr[blank] == ' ' || line.ptr[blank] == '\r' || line.ptr[blank] == '\t')) { blank++; }
-        if (blank == line.len && l->number > 1) { continue; }
-        kluis_arena_clear(m->tree);
-        rc = json_read(line, m->tree, &v, err);
-        if (rc == KLUIS_OK && v->type != JSON_OBJECT) { rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "not an object"); }
-        if (rc != KLUIS_OK) {
-            kluis_err_prefix(err, "%s: no Signal export: line %llu", m->path, (unsigned long long)l->number);
-            return rc;
+    uint64_t n = 0;
+    while ((rc = m->frames.next(m->frames.ctx, m->tree, &f, err)) == KLUIS_OK) {
+        n++;
+        if (f.tree == NULL && n == 1) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: no %s: %s", m->path, m->what, f.damage); }
+        if (f.tree == NULL) {
+            note_damage(m, &f);
+        } else if (n == 1) {
+            KLUIS_TRY(take_info(m, f.tree, err));
+        } else {
+            KLUIS_TRY(take_frame(m, f.tree, f.number, f.at, err));
         }
-        KLUIS_TRY(l->number == 1 ? take_info(m, v, err) : take_frame(m, v, l->number, at, err));
     }
     if (rc != KLUIS_END) { return rc; }
-    if (l->number == 0) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: the file is empty; export the chat history from Signal again", m->path); }
+    if (n == 0) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: the file is empty; let Signal make the %s again", m->path, m->what); }
+    if (m->strict && m->accounts == 0 && m->n_damage == 0) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: no account frame in it; let Signal make the %s again", m->path, m->what);
+    }
     people_find_self(m);
     if (m->self != NOBODY && m->who[m->self].has_aci) { KLUIS_TRY(map_put(m, &m->who_by_aci, aci_hash(m->who[m->self].aci), m->self, err)); }
     return add_strangers(m, err);
 }
 
-kluis_status model_offsets(struct model *m, struct lines *l, uint32_t first, uint32_t n, struct kluis_err *err)
+kluis_status model_again(struct model *m, struct frame *f, struct kluis_err *err)
 {
-    struct kluis_str line;
-    uint64_t at;
+    kluis_status rc;
+    do {
+        rc = m->frames.next(m->frames.ctx, m->tree, f, NULL);
+    } while (rc == KLUIS_OK && f->tree == NULL);
+    if (rc == KLUIS_OK || rc == KLUIS_END || rc == KLUIS_E_NOMEM) { return rc; }
+    return KLUIS_FAIL(err, rc == KLUIS_E_IO ? rc : KLUIS_E_REJECT, "%s: it changed while it was read; try again", m->path);
+}
+
+kluis_status model_offsets(struct model *m, uint32_t first, uint32_t n, struct kluis_err *err)
+{
+    struct frame f;
     kluis_status rc;
     drop_offsets(m);
     for (uint32_t i = first; i < first + n; i++) { m->chat[i].last = 0; }
-    KLUIS_TRY(lines_seek(l, 0, err));
-    while ((rc = lines_next(l, &line, &at, err)) == KLUIS_OK) {
-        struct json *v, *item;
-        kluis_arena_clear(m->tree);
-        rc = json_read(line, m->tree, &v, NULL);
-        if (rc == KLUIS_E_REJECT && line.len == 0) { continue; }
-        if (rc != KLUIS_OK) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: it changed while it was read; try again", m->path); }
-        uint32_t c = model_chat_of(m, v, &item);
+    KLUIS_TRY(m->frames.seek(m->frames.ctx, 0, err));
+    while ((rc = model_again(m, &f, err)) == KLUIS_OK) {
+        struct json *item;
+        uint32_t c = model_chat_of(m, f.tree, &item);
         if (c < first || c >= first + n) { continue; }
         uint8_t bytes[10];
-        unsigned k = varint(at - m->chat[c].last, bytes);
-        m->chat[c].last = at;
+        unsigned k = varint(f.at - m->chat[c].last, bytes);
+        m->chat[c].last = f.at;
         KLUIS_TRY(keep_offset(&m->chat[c], bytes, k, &m->offsets_held, err));
     }
     return rc == KLUIS_END ? KLUIS_OK : rc;
@@ -502,7 +535,6 @@ void model_free(struct model *m)
     map_free(m->chat_by_id);
     map_free(m->link_by_id);
     kluis_arena_free(m->people);
+    map_free(m->pins);
     kluis_arena_free(m->tree);
-    kluis_close_quiet(&m->fd);
-    kluis_close_quiet(&m->dir);
 }

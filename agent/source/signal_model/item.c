@@ -1,6 +1,6 @@
 /* item.c - a chat item as records: the message, its edits, its reactions, its votes.
  */
-#include "agent/source/signal_export/model.h"
+#include "agent/source/signal_model/model.h"
 
 /* ---- what every item has ---------------------------------------------------------------------------- */
 
@@ -145,7 +145,9 @@ static void add_attachment(struct emit *e, struct draft *d, struct json *pointer
         struct kluis_str kind = json_string(holder, "flag");
         (void)snprintf(name, sizeof name, "attachment.%zu.flag", i);
         if (kind.ptr != NULL && !kluis_str_is(kind, "NONE")) { draft_text(e, d, name, kebab(e->arena, kind)); }
-        if (!json_true(holder, "wasDownloaded") && a->source_ref.ptr == NULL && e->m->has_files) { a->loss = KLUIS_STR_LIT("not-downloaded"); }
+        if (!json_true(holder, "wasDownloaded") && a->source_ref.ptr == NULL && e->m->media.find != NULL) {
+            a->loss = KLUIS_STR_LIT("not-downloaded");
+        }
         json_ignore(holder, "clientUuid");
     }
 }
@@ -155,7 +157,9 @@ static void fill_long_text(struct emit *e, struct draft *d, struct json *pointer
     if (pointer == NULL || e->rc != KLUIS_OK) { return; }
     add_attachment(e, d, pointer, "long-text", NULL);
     if (e->rc != KLUIS_OK || d->r.n_attachments == 0) { return; }
-    struct kluis_str whole = media_text(e->m, d->attachments[d->r.n_attachments - 1].source_ref, e->arena, KLUIS_TEXT_MAX);
+    const struct media *media = &e->m->media;
+    struct kluis_str ref = d->attachments[d->r.n_attachments - 1].source_ref, whole = { NULL, 0 };
+    if (media->text != NULL && ref.ptr != NULL) { whole = media->text(media->ctx, ref, e->arena, KLUIS_TEXT_MAX); }
     if (whole.ptr != NULL) {
         d->r.text = whole;
     } else {

@@ -3,7 +3,7 @@
  * A group's id is derived from its master key as Signal does it, because the key itself would open the group; the key is
  * in no record.
  */
-#include "agent/source/signal_export/model.h"
+#include "agent/source/signal_model/model.h"
 
 #include <stdarg.h>
 
@@ -187,6 +187,18 @@ kluis_status people_recipient(struct model *m, struct json *r, struct who *w, st
 
 /* ---- the owner ------------------------------------------------------------------------------------ */
 
+/* A member that the source itself knows for its owner. */
+static bool member_known_as_self(const struct model *m, uint8_t out[ID])
+{
+    for (uint32_t i = 0; m->is_self != NULL && i < m->n_who; i++) {
+        for (uint32_t k = 0; k < m->who[i].n_members; k++) {
+            memcpy(out, m->who[i].members[k], ID);
+            if (model_who_aci(m, out) == NOBODY && m->is_self(m->is_self_ctx, out)) { return true; }
+        }
+    }
+    return false;
+}
+
 static bool members_name_one_stranger(const struct model *m, uint8_t out[ID])
 {
     bool found = false;
@@ -213,7 +225,7 @@ void people_find_self(struct model *m)
     w->party = (struct kluis_party){ .name = m->self_name.ptr != NULL ? m->self_name : m->self_username, .number = m->self_number };
     if (m->self_aci.ptr != NULL) {
         w->party.id = m->self_aci;
-    } else if (members_name_one_stranger(m, w->aci)) {
+    } else if (member_known_as_self(m, w->aci) || members_name_one_stranger(m, w->aci)) {
         w->has_aci = true;
         w->party.id = uuid_text(m->people, w->aci);
     }

@@ -1,6 +1,6 @@
 /* json.c - the reader of json.h: recursive descent with a depth limit.
  */
-#include "agent/source/signal_export/json.h"
+#include "agent/source/signal_model/json.h"
 
 struct in {
     const char *line, *p, *end;
