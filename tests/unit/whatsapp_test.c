@@ -514,6 +514,96 @@ static void the_conversation_keeps_its_id(void **state)
     chat_free(&c);
 }
 
+/* Every phrase of the table, in an iPhone's and an Android's line, is read as what it says; and about sixty languages have both the marker of
+ * a deleted message and that of left-out media. */
+static void every_language_has_its_markers(void **state)
+{
+    (void)state;
+    const char *deleted[128], *omitted[128];
+    size_t n_deleted = 0, n_omitted = 0;
+    for (size_t i = 0; i < wa_phrase_n_rows; i++) {
+        const struct wa_phrase_row *row = &wa_phrase_rows[i];
+        bool ios_only = row->says == WA_OMITTED && row->word != NULL;
+        const char **list = row->says == WA_DELETED ? deleted : row->says == WA_OMITTED ? omitted : NULL;
+        size_t *n = row->says == WA_DELETED ? &n_deleted : &n_omitted, k = 0;
+        while (list != NULL && k < *n && strcmp(list[k], row->language) != 0) { k++; }
+        if (list != NULL && k == *n) { list[(*n)++] = row->language; }
+        assert_true(n_deleted < 128 && n_omitted < 128);
+        for (const char *p = row->texts; *p != 0;) {
+            size_t len = strcspn(p, "|");
+            char line[1024];
+            const char *want = row->says == WA_DELETED                                ? "\"kind\":\"deletion\""
+                               : row->says == WA_CALL                                 ? "\"kind\":\"call\""
+                               : row->says == WA_VIEW_ONCE || row->says == WA_WAITING ? "\"kind\":\"gap\""
+                               : row->says == WA_LOCATION                             ? "\"location\":\"live\""
+                               : row->says == WA_OMITTED                              ? "\"loss\":\"omitted\""
+                               : row->says == WA_EDITED                               ? "\"edited\":1"
+                               : row->says == WA_ATTACHED                             ? "\"attachments\":[{\"name\":\"a.b\""
+                                                                                      : "content-unknown";
+            for (int phone = ios_only ? 1 : 0; phone < 2; phone++) {
+                const char *mark = phone == 1 ? LRM : "", *before = "", *after = "";
+                if (row->says == WA_EDITED) {
+                    before = phone == 1 ? "tekst " LRM "<" : "tekst <";
+                    after = ">";
+                    mark = "";
+                } else if (row->says == WA_ATTACHED) {
+                    before = phone == 1 ? "<" : "a.b (";
+                    after = phone == 1 ? ": a.b>" : ")";
+                }
+                int w = snprintf(line, sizeof line, "%sFemke: %s%s%.*s%s\n", phone == 1 ? "[12-03-2026 14:40:00] " : "12-03-2026 14:40 - ", mark,
+                                 before, (int)len, p, after);
+                chat_read(&c, line, (size_t)w, 0, "Femke", (char *)NULL);
+                if (c.n != 1 || !chat_has(&c, 0, want)) { fail_msg("%s, phone %d: %s", row->language, phone, line); }
+                chat_free(&c);
+            }
+            p += len + (p[len] == '|');
+        }
+    }
+    assert_true(n_deleted >= 58);
+    assert_true(n_omitted >= 55);
+}
+
+static void the_app_is_not_taken_for_the_user(void **state)
+{
+    (void)state;
+    /* Words that mean something only inside <> or (), and an iPhone's words on an Android, are what somebody typed. */
+    READ("12-03-2026 14:40 - Femke: bijgevoegd\n12-03-2026 14:41 - Femke: Dit bericht is bewerkt\n"
+         "12-03-2026 14:42 - Femke: afbeelding weggelaten\n12-03-2026 14:43 - Femke: ei kuvaa\n",
+         "Femke");
+    OK(4);
+    static const char *const typed[] = { "bijgevoegd", "Dit bericht is bewerkt", "afbeelding weggelaten", "ei kuvaa" };
+    for (size_t i = 0; i < 4; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "\"text\":\"%s\"", typed[i]);
+        HAS(i, text);
+    }
+    assert_int_equal(c.n_kind[KLUIS_MESSAGE], 4);
+    chat_free(&c);
+    READ(LRM "[12-03-2026 14:40:00] Femke: kijk " LRM "<bijgevoegd: 00000006-PHOTO-2026-03-12-14-34-30.jpg> " LRM "<Dit bericht is bewerkt>\n",
+         "Femke");
+    OK(1);
+    HAS(0, "\"edited\":1");
+    HAS(0, "\"name\":\"00000006-PHOTO-2026-03-12-14-34-30.jpg\"");
+    HAS(0, "\"text\":\"kijk\"");
+    chat_free(&c);
+    READ("[12-03-2026 14:40:00] Femke: ei kuvaa\n", "Femke");
+    OK(1);
+    HAS(0, "\"text\":\"ei kuvaa\"");
+    chat_free(&c);
+}
+
+static void chat_privacy_is_an_event(void **state)
+{
+    (void)state;
+    READ("12-03-2026 14:40 - Femke turned on advanced chat privacy.\n12-03-2026 14:41 - Je hebt geavanceerde chatprivacy uitgeschakeld.\n"
+         "12-03-2026 14:42 - Femke: dag\n",
+         "Femke");
+    OK(3);
+    HAS(0, "\"event\":\"chat-privacy-changed\"");
+    HAS(1, "\"event\":\"chat-privacy-changed\"");
+    chat_free(&c);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -539,6 +629,9 @@ int main(void)
         cmocka_unit_test(bytes_that_are_no_text_are_kept),
         cmocka_unit_test(a_full_export_without_beginning_has_a_gap),
         cmocka_unit_test(the_conversation_keeps_its_id),
+        cmocka_unit_test(every_language_has_its_markers),
+        cmocka_unit_test(the_app_is_not_taken_for_the_user),
+        cmocka_unit_test(chat_privacy_is_an_event),
     };
     return cmocka_run_group_tests_name("whatsapp-text", tests, set_up, NULL);
 }

@@ -183,7 +183,7 @@ static bool attached_ios(struct wa_classifier *c, struct kluis_str body, struct 
     }
     if (!file_like(file) || memchr(file.ptr, '/', file.len) != NULL) { return false; }
     size_t n = wa_fold(word, c->folded, sizeof c->folded);
-    if (!marked && !app_name(file) && !wa_phrase_attached_word(c->folded, n)) { return false; }
+    if (!marked && !app_name(file) && !wa_phrase_says(c->phrases, c->folded, n, WA_ATTACHED)) { return false; }
     struct kluis_str text = wa_trim(before);
     /* A document's own title, and "• 2 pages" after it, are no caption. */
     struct kluis_str title = text;
@@ -211,7 +211,7 @@ static bool attached_android(struct wa_classifier *c, struct kluis_str body, boo
     struct kluis_str file = wa_trim(wa_sub(line, 0, open - 1)), word = wa_sub(line, open, line.len - 1);
     if (!file_like(file)) { return false; }
     size_t n = wa_fold(word, c->folded, sizeof c->folded);
-    if (!marked && !app_name(file) && !wa_phrase_attached_word(c->folded, n)) { return false; }
+    if (!marked && !app_name(file) && !wa_phrase_says(c->phrases, c->folded, n, WA_ATTACHED)) { return false; }
     o->says = WA_ATTACHED;
     o->file = file;
     o->text = after_line(body);
@@ -267,31 +267,9 @@ static bool edited(struct wa_classifier *c, struct kluis_str *body)
     if (lt == 0 || b.ptr[lt - 1] != '<' || b.len - lt > 200) { return false; }
     bool marked = (size_t)(b.ptr - body->ptr) + lt - 1 >= 3 && wa_lead_marks((struct kluis_str){ b.ptr + lt - 4, 3 }) == 3;
     size_t n = wa_fold(wa_sub(b, lt, b.len - 1), c->folded, sizeof c->folded);
-    static const char *const w[] = { "This message was edited",
-                                     "Dit bericht is bewerkt",
-                                     "Dit bericht werd bewerkt",
-                                     "Diese Nachricht wurde bearbeitet",
-                                     "Ce message a été modifié",
-                                     "Se editó este mensaje",
-                                     "Este mensaje fue editado",
-                                     "Questo messaggio è stato modificato",
-                                     "Mensagem editada",
-                                     "Esta mensagem foi editada",
-                                     "Данное сообщение изменено",
-                                     "Сообщение изменено",
-                                     "Це повідомлення відредаговано",
-                                     "Tato zpráva byla upravena",
-                                     "Ta wiadomość została edytowana",
-                                     "Wiadomość edytowana",
-                                     "Bu mesaj düzenlendi",
-                                     "Det här meddelandet redigerades",
-                                     "Denne besked blev redigeret",
-                                     "Denne meldingen ble redigert",
-                                     "Tätä viestiä on muokattu",
-                                     "Pesan ini diedit",
-                                     "Acest mesaj a fost editat" };
-    bool known = false;
-    for (size_t i = 0; i < sizeof w / sizeof *w && !known; i++) { known = strlen(w[i]) == n && memcmp(w[i], c->folded, n) == 0; }
+    const struct wa_phrase_row *row = wa_phrase_find(c->phrases, c->folded, n);
+    bool known = row != NULL && row->says == WA_EDITED;
+    if (!known && wa_trim(wa_sub(b, 0, lt - 1)).len == 0) { return false; } /* nothing that was edited stands before it */
     if (!known && !(marked && c->bracket && n > 0 && memchr(c->folded, ':', n) == NULL && memchr(c->folded, '.', n) == NULL)) { return false; }
     struct kluis_str left = wa_sub(b, 0, lt - 1);
     *body = (struct kluis_str){ body->ptr, (size_t)(left.ptr - body->ptr) + left.len };
@@ -346,31 +324,32 @@ static bool own_words(struct wa_classifier *c, struct kluis_str body, bool marke
     bool single = line.len == body.len;
     size_t n = line.len < 600 ? wa_fold(line, c->folded, sizeof c->folded) : 0;
     if (n == 0) { return false; }
-    const char *word = NULL;
-    bool self = false;
-    enum wa_says says;
-    if (wa_phrase_find(c->phrases, c->folded, n, &says, &word, &self)) {
-        if (!single && says != WA_OMITTED) { return false; }
-        o->says = says;
-        o->by_self = self;
+    const struct wa_phrase_row *row = wa_phrase_find(c->phrases, c->folded, n);
+    if (row != NULL && row->says == WA_OMITTED && row->word != NULL) { /* "image omitted": iPhones mark it, old exports may not */
+        bool old = c->bracket && (strcmp(row->language, "nl") == 0 || strcmp(row->language, "en") == 0);
+        if (!single || !(marked || old)) { return false; }
+        o->says = WA_OMITTED;
+        o->media = row->word;
+        o->text = (struct kluis_str){ NULL, 0 };
+        return true;
+    }
+    if (row != NULL && row->says != WA_EDITED && row->says != WA_ATTACHED) {
+        if (!single && row->says != WA_OMITTED) { return false; }
+        o->says = row->says;
+        o->by_self = row->self;
         o->text = wa_trim(body);
-        if (says == WA_OMITTED) { o->text = after_line(body); }
-        if (says == WA_CALL) {
+        if (row->says == WA_OMITTED) { o->text = after_line(body); }
+        if (row->says == WA_CALL) {
             o->event = "missed";
-            o->call = word;
+            o->call = row->word;
         }
-        if (says == WA_LOCATION) { o->detail = KLUIS_STR_LIT("live"); }
+        if (row->says == WA_LOCATION) { o->detail = KLUIS_STR_LIT("live"); }
         return true;
     }
     if (!single) { return false; }
     if ((marked || first || c->bracket) && wa_phrase_encryption(c->folded, n)) {
         o->says = WA_EVENT;
         o->event = "encryption-notice";
-        return true;
-    }
-    if ((marked || c->bracket) && wa_phrase_omitted_word(c->folded, n, &o->media)) {
-        o->says = WA_OMITTED;
-        o->text = (struct kluis_str){ NULL, 0 };
         return true;
     }
     return marked && call_words(c->folded, n, o);
@@ -396,7 +375,8 @@ static void omitted_marked(struct wa_classifier *c, struct kluis_str body, struc
         }
     }
     size_t n = tail.len < 200 ? wa_fold(tail, c->folded, sizeof c->folded) : 0;
-    if (n > 0) { (void)wa_phrase_omitted_word(c->folded, n, &o->media); }
+    const struct wa_phrase_row *row = n > 0 ? wa_phrase_find(c->phrases, c->folded, n) : NULL;
+    if (row != NULL && row->says == WA_OMITTED) { o->media = row->word; }
     if (file_like(title)) {
         o->file = title;
         text.len = 0;
@@ -422,19 +402,17 @@ static void system_line(struct wa_classifier *c, struct kluis_str line, bool fir
     o->event = "system";
     struct kluis_str one = wa_trim(line);
     size_t n = one.len < WA_FOLD_MAX / 2 ? wa_fold(one, c->folded, sizeof c->folded) : 0;
-    const char *word = NULL;
-    bool self = false;
-    enum wa_says says;
     o->text = one;
     if (n == 0) { return; }
     if (wa_phrase_encryption(c->folded, n)) {
         o->event = "encryption-notice";
         return;
     }
-    if (wa_phrase_find(c->phrases, c->folded, n, &says, &word, &self) && says == WA_CALL) {
+    const struct wa_phrase_row *row = wa_phrase_find(c->phrases, c->folded, n);
+    if (row != NULL && row->says == WA_CALL) {
         o->says = WA_CALL;
         o->event = "missed";
-        o->call = word;
+        o->call = row->word;
         return;
     }
     if (call_words(c->folded, n, o) && !kluis_str_is((struct kluis_str){ o->event, strlen(o->event) }, "call")) { return; }
@@ -488,6 +466,7 @@ void wa_classify(struct wa_classifier *c, const struct wa_entry *e, bool first, 
         if (edited(c, &work)) {
             o->edited = true;
             o->text = work;
+            if (attached_ios(c, work, o)) { return; } /* a caption that was edited */
         }
     }
     if (attached_android(c, work, marked, o) || location(work, o) || poll(work, marked, o)) { return; }

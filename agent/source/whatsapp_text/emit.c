@@ -228,6 +228,7 @@ static kluis_status emit_one(struct emit *x, const struct wa_entry *e, const str
         if (x->s->people[who].unsaved) { field_int(rec, "author-unsaved", 1); }
     }
     switch (b->says) {
+    case WA_EDITED: /* a word of the table, never a body */
     case WA_TEXT: set_text(x, b->text, b->body); break;
     case WA_LOCATION:
         set_text(x, b->text, b->body);

@@ -1,433 +1,19 @@
-/* phrases.c - lines that WhatsApp itself writes: fixed ones in many languages, patterns in Dutch and English.
+/* phrases.c - lines that WhatsApp itself writes: fixed ones (phrases_table.c) in many languages, patterns in Dutch and English.
  *
  * Interface texts of the app, as seen in exports and in the app.  All comparing is on folded text (text.c), ASCII case aside.
  * A language that is not here still reads: marked lines become "system" events with their text (classify.c).
  */
 #include "wa.h"
 
-/* Whole bodies.  word: the call's kind or the event; self: the phrase says that the exporter did it. */
-struct fixed {
-    const char *text;
-    enum wa_says says;
-    const char *word;
-    bool self;
-};
-static const struct fixed fixed[] = {
-    { "null", WA_NULL, NULL, false },
-    /* deleted by the sender; deleted by the exporter */
-    { "this message was deleted", WA_DELETED, NULL, false },
-    { "you deleted this message", WA_DELETED, NULL, true },
-    { "dit bericht is verwijderd", WA_DELETED, NULL, false },
-    { "dit bericht werd verwijderd", WA_DELETED, NULL, false },
-    { "je hebt dit bericht verwijderd", WA_DELETED, NULL, true },
-    { "u hebt dit bericht verwijderd", WA_DELETED, NULL, true },
-    { "u heeft dit bericht verwijderd", WA_DELETED, NULL, true },
-    { "jij hebt dit bericht verwijderd", WA_DELETED, NULL, true },
-    { "diese nachricht wurde gelöscht", WA_DELETED, NULL, false },
-    { "du hast diese nachricht gelöscht", WA_DELETED, NULL, true },
-    { "ce message a été supprimé", WA_DELETED, NULL, false },
-    { "vous avez supprimé ce message", WA_DELETED, NULL, true },
-    { "se eliminó este mensaje", WA_DELETED, NULL, false },
-    { "este mensaje fue eliminado", WA_DELETED, NULL, false },
-    { "este mensaje se eliminó", WA_DELETED, NULL, false },
-    { "se ha eliminado este mensaje", WA_DELETED, NULL, false },
-    { "eliminaste este mensaje", WA_DELETED, NULL, true },
-    { "has eliminado este mensaje", WA_DELETED, NULL, true },
-    { "questo messaggio è stato eliminato", WA_DELETED, NULL, false },
-    { "hai eliminato questo messaggio", WA_DELETED, NULL, true },
-    { "esta mensagem foi apagada", WA_DELETED, NULL, false },
-    { "mensagem apagada", WA_DELETED, NULL, false },
-    { "apagou esta mensagem", WA_DELETED, NULL, true },
-    { "você apagou esta mensagem", WA_DELETED, NULL, true },
-    { "eliminou esta mensagem", WA_DELETED, NULL, true },
-    { "esta mensagem foi eliminada", WA_DELETED, NULL, false },
-    { "данное сообщение удалено", WA_DELETED, NULL, false },
-    { "Данное сообщение удалено", WA_DELETED, NULL, false },
-    { "Сообщение удалено", WA_DELETED, NULL, false },
-    { "Вы удалили данное сообщение", WA_DELETED, NULL, true },
-    { "Вы удалили это сообщение", WA_DELETED, NULL, true },
-    { "Це повідомлення було видалено", WA_DELETED, NULL, false },
-    { "Це повідомлення видалено", WA_DELETED, NULL, false },
-    { "Ви видалили це повідомлення", WA_DELETED, NULL, true },
-    { "tato zpráva byla odstraněna", WA_DELETED, NULL, false },
-    { "tato zpráva byla smazána", WA_DELETED, NULL, false },
-    { "tuto zprávu jste odstranil/a", WA_DELETED, NULL, true },
-    { "tuto zprávu jste smazal/a", WA_DELETED, NULL, true },
-    { "tuto zprávu jste odstranili", WA_DELETED, NULL, true },
-    { "táto správa bola vymazaná", WA_DELETED, NULL, false },
-    { "táto správa bola odstránená", WA_DELETED, NULL, false },
-    { "túto správu ste vymazali", WA_DELETED, NULL, true },
-    { "vymazali ste túto správu", WA_DELETED, NULL, true },
-    { "odstránili ste túto správu", WA_DELETED, NULL, true },
-    { "ta wiadomość została usunięta", WA_DELETED, NULL, false },
-    { "wiadomość została usunięta", WA_DELETED, NULL, false },
-    { "usunięto tę wiadomość", WA_DELETED, NULL, true },
-    { "usunąłeś tę wiadomość", WA_DELETED, NULL, true },
-    { "ta wiadomość została przez ciebie usunięta", WA_DELETED, NULL, true },
-    { "bu mesaj silindi", WA_DELETED, NULL, false },
-    { "bu mesajı sildiniz", WA_DELETED, NULL, true },
-    { "det här meddelandet raderades", WA_DELETED, NULL, false },
-    { "detta meddelande raderades", WA_DELETED, NULL, false },
-    { "meddelandet raderades", WA_DELETED, NULL, false },
-    { "du raderade det här meddelandet", WA_DELETED, NULL, true },
-    { "du raderade detta meddelande", WA_DELETED, NULL, true },
-    { "denne besked blev slettet", WA_DELETED, NULL, false },
-    { "denne besked er slettet", WA_DELETED, NULL, false },
-    { "denne meddelelse blev slettet", WA_DELETED, NULL, false },
-    { "du slettede denne besked", WA_DELETED, NULL, true },
-    { "du har slettet denne besked", WA_DELETED, NULL, true },
-    { "du slettede denne meddelelse", WA_DELETED, NULL, true },
-    { "denne meldingen ble slettet", WA_DELETED, NULL, false },
-    { "du slettet denne meldingen", WA_DELETED, NULL, true },
-    { "tämä viesti poistettiin", WA_DELETED, NULL, false },
-    { "tämä viesti on poistettu", WA_DELETED, NULL, false },
-    { "poistit tämän viestin", WA_DELETED, NULL, true },
-    { "see sõnum kustutati", WA_DELETED, NULL, false },
-    { "kustutasid selle sõnumi", WA_DELETED, NULL, true },
-    { "kustutasite selle sõnumi", WA_DELETED, NULL, true },
-    { "šī ziņa tika izdzēsta", WA_DELETED, NULL, false },
-    { "Šī ziņa tika izdzēsta", WA_DELETED, NULL, false },
-    { "jūs izdzēsāt šo ziņu", WA_DELETED, NULL, true },
-    { "ši žinutė buvo ištrinta", WA_DELETED, NULL, false },
-    { "Ši žinutė buvo ištrinta", WA_DELETED, NULL, false },
-    { "jūs ištrynėte šią žinutę", WA_DELETED, NULL, true },
-    { "ezt az üzenetet törölték", WA_DELETED, NULL, false },
-    { "ez az üzenet törölve lett", WA_DELETED, NULL, false },
-    { "az üzenet törölve", WA_DELETED, NULL, false },
-    { "törölted ezt az üzenetet", WA_DELETED, NULL, true },
-    { "ezt az üzenetet törölted", WA_DELETED, NULL, true },
-    { "acest mesaj a fost șters", WA_DELETED, NULL, false },
-    { "ai șters acest mesaj", WA_DELETED, NULL, true },
-    { "ați șters acest mesaj", WA_DELETED, NULL, true },
-    { "това съобщение беше изтрито", WA_DELETED, NULL, false },
-    { "Това съобщение бе изтрито", WA_DELETED, NULL, false },
-    { "Това съобщение беше изтрито", WA_DELETED, NULL, false },
-    { "Изтрихте това съобщение", WA_DELETED, NULL, true },
-    { "Вие изтрихте това съобщение", WA_DELETED, NULL, true },
-    { "ova poruka je izbrisana", WA_DELETED, NULL, false },
-    { "izbrisali ste ovu poruku", WA_DELETED, NULL, true },
-    { "ova je poruka izbrisana", WA_DELETED, NULL, false },
-    { "Ова порука је избрисана", WA_DELETED, NULL, false },
-    { "Избрисали сте ову поруку", WA_DELETED, NULL, true },
-    { "Обрисали сте ову поруку", WA_DELETED, NULL, true },
-    { "Оваа порака беше избришана", WA_DELETED, NULL, false },
-    { "Ја избришавте поракава", WA_DELETED, NULL, true },
-    { "to sporočilo je bilo izbrisano", WA_DELETED, NULL, false },
-    { "izbrisali ste to sporočilo", WA_DELETED, NULL, true },
-    { "ky mesazh u fshi", WA_DELETED, NULL, false },
-    { "ky mesazh është fshirë", WA_DELETED, NULL, false },
-    { "ju fshitë këtë mesazh", WA_DELETED, NULL, true },
-    { "Αυτό το μήνυμα διαγράφηκε", WA_DELETED, NULL, false },
-    { "Διαγράψατε αυτό το μήνυμα", WA_DELETED, NULL, true },
-    { "aquest missatge s'ha eliminat", WA_DELETED, NULL, false },
-    { "heu eliminat aquest missatge", WA_DELETED, NULL, true },
-    { "has eliminat aquest missatge", WA_DELETED, NULL, true },
-    { "eliminouse esta mensaxe", WA_DELETED, NULL, false },
-    { "eliminaches esta mensaxe", WA_DELETED, NULL, true },
-    { "scriosadh an teachtaireacht seo", WA_DELETED, NULL, false },
-    { "scrios tú an teachtaireacht seo", WA_DELETED, NULL, true },
-    { "hierdie boodskap is geskrap", WA_DELETED, NULL, false },
-    { "hierdie boodskap is uitgevee", WA_DELETED, NULL, false },
-    { "jy het hierdie boodskap geskrap", WA_DELETED, NULL, true },
-    { "jy het hierdie boodskap uitgevee", WA_DELETED, NULL, true },
-    { "ujumbe huu umefutwa", WA_DELETED, NULL, false },
-    { "ujumbe huu ulifutwa", WA_DELETED, NULL, false },
-    { "umefuta ujumbe huu", WA_DELETED, NULL, true },
-    { "ulifuta ujumbe huu", WA_DELETED, NULL, true },
-    { "lo mlayezo usuliwe", WA_DELETED, NULL, false },
-    { "usule lo mlayezo", WA_DELETED, NULL, true },
-    { "pesan ini dihapus", WA_DELETED, NULL, false },
-    { "pesan ini telah dihapus", WA_DELETED, NULL, false },
-    { "anda menghapus pesan ini", WA_DELETED, NULL, true },
-    { "anda telah menghapus pesan ini", WA_DELETED, NULL, true },
-    { "mesej ini telah dipadam", WA_DELETED, NULL, false },
-    { "mesej ini dipadamkan", WA_DELETED, NULL, false },
-    { "anda telah memadam mesej ini", WA_DELETED, NULL, true },
-    { "anda memadam mesej ini", WA_DELETED, NULL, true },
-    { "na-delete ang mensaheng ito", WA_DELETED, NULL, false },
-    { "binura ang mensaheng ito", WA_DELETED, NULL, false },
-    { "tinanggal ang mensaheng ito", WA_DELETED, NULL, false },
-    { "na-delete mo ang mensaheng ito", WA_DELETED, NULL, true },
-    { "binura mo ang mensaheng ito", WA_DELETED, NULL, true },
-    { "tin nhắn này đã bị xóa", WA_DELETED, NULL, false },
-    { "tin nhắn này đã bị xoá", WA_DELETED, NULL, false },
-    { "tin nhắn đã bị xóa", WA_DELETED, NULL, false },
-    { "bạn đã xóa tin nhắn này", WA_DELETED, NULL, true },
-    { "bạn đã xoá tin nhắn này", WA_DELETED, NULL, true },
-    { "ข้อความนี้ถูกลบแล้ว", WA_DELETED, NULL, false },
-    { "ข้อความนี้ถูกลบ", WA_DELETED, NULL, false },
-    { "คุณได้ลบข้อความนี้", WA_DELETED, NULL, true },
-    { "คุณลบข้อความนี้แล้ว", WA_DELETED, NULL, true },
-    { "このメッセージは削除されました", WA_DELETED, NULL, false },
-    { "このメッセージを削除しました", WA_DELETED, NULL, true },
-    { "삭제된 메시지입니다", WA_DELETED, NULL, false },
-    { "이 메시지는 삭제되었습니다", WA_DELETED, NULL, false },
-    { "메시지를 삭제했습니다", WA_DELETED, NULL, true },
-    { "이 메시지를 삭제했습니다", WA_DELETED, NULL, true },
-    { "此消息已删除", WA_DELETED, NULL, false },
-    { "该消息已删除", WA_DELETED, NULL, false },
-    { "此訊息已刪除", WA_DELETED, NULL, false },
-    { "此訊息已被刪除", WA_DELETED, NULL, false },
-    { "這則訊息已刪除", WA_DELETED, NULL, false },
-    { "这条消息已删除", WA_DELETED, NULL, false },
-    { "这条消息已被删除", WA_DELETED, NULL, false },
-    { "您已删除此消息", WA_DELETED, NULL, true },
-    { "你删除了这条消息", WA_DELETED, NULL, true },
-    { "您删除了此消息", WA_DELETED, NULL, true },
-    { "您已刪除此訊息", WA_DELETED, NULL, true },
-    { "你已刪除此訊息", WA_DELETED, NULL, true },
-    { "你已刪除這則訊息", WA_DELETED, NULL, true },
-    { "您已刪除這則訊息", WA_DELETED, NULL, true },
-    { "你已收回此訊息", WA_DELETED, NULL, true },
-    { "تم حذف هذه الرسالة", WA_DELETED, NULL, false },
-    { "حُذفت هذه الرسالة", WA_DELETED, NULL, false },
-    { "لقد حذَفت هذه الرسالة", WA_DELETED, NULL, true },
-    { "لقد حذفت هذه الرسالة", WA_DELETED, NULL, true },
-    { "این پیام حذف شد", WA_DELETED, NULL, false },
-    { "این پیام حذف شده است", WA_DELETED, NULL, false },
-    { "شما این پیام را حذف کردید", WA_DELETED, NULL, true },
-    { "یہ پیغام حذف کر دیا گیا", WA_DELETED, NULL, false },
-    { "یہ پیغام حذف کر دیا گیا تھا", WA_DELETED, NULL, false },
-    { "آپ نے یہ پیغام حذف کر دیا", WA_DELETED, NULL, true },
-    { "הודעה זו נמחקה", WA_DELETED, NULL, false },
-    { "מחקת הודעה זו", WA_DELETED, NULL, true },
-    { "מחקת את ההודעה הזו", WA_DELETED, NULL, true },
-    { "यह मैसेज डिलीट कर दिया गया है", WA_DELETED, NULL, false },
-    { "यह मैसेज मिटा दिया गया था", WA_DELETED, NULL, false },
-    { "आपने यह मैसेज डिलीट किया", WA_DELETED, NULL, true },
-    { "आपने यह मैसेज मिटा दिया", WA_DELETED, NULL, true },
-    { "हा मेसेज हटवला गेला", WA_DELETED, NULL, false },
-    { "हा संदेश हटविला गेला", WA_DELETED, NULL, false },
-    { "तुम्ही हा मेसेज हटवला", WA_DELETED, NULL, true },
-    { "आपण हा संदेश हटविला", WA_DELETED, NULL, true },
-    { "এই মেসেজটি মুছে ফেলা হয়েছে", WA_DELETED, NULL, false },
-    { "এই বার্তাটি মোছা হয়েছে", WA_DELETED, NULL, false },
-    { "আপনি এই মেসেজটি মুছে ফেলেছেন", WA_DELETED, NULL, true },
-    { "আপনি এই বার্তাটি মুছেছেন", WA_DELETED, NULL, true },
-    { "આ સંદેશો ડિલીટ કરવામાં આવ્યો હતો", WA_DELETED, NULL, false },
-    { "આ મેસેજ ડિલીટ કરવામાં આવ્યો હતો", WA_DELETED, NULL, false },
-    { "તમે આ મેસેજ ડિલીટ કર્યો", WA_DELETED, NULL, true },
-    { "இந்தச் செய்தி நீக்கப்பட்டது", WA_DELETED, NULL, false },
-    { "இந்த மெசேஜ் நீக்கப்பட்டது", WA_DELETED, NULL, false },
-    { "இந்தச் செய்தியை நீக்கிவிட்டீர்கள்", WA_DELETED, NULL, true },
-    { "ఈ సందేశం తొలగించబడింది", WA_DELETED, NULL, false },
-    { "మీరు ఈ సందేశాన్ని తొలగించారు", WA_DELETED, NULL, true },
-    { "ಈ ಸಂದೇಶವನ್ನು ಅಳಿಸಲಾಗಿದೆ", WA_DELETED, NULL, false },
-    { "ನೀವು ಈ ಸಂದೇಶವನ್ನು ಅಳಿಸಿದ್ದೀರಿ", WA_DELETED, NULL, true },
-    { "ഈ സന്ദേശം ഇല്ലാതാക്കി", WA_DELETED, NULL, false },
-    { "നിങ്ങൾ ഈ സന്ദേശം ഇല്ലാതാക്കി", WA_DELETED, NULL, true },
-    { "ਇਹ ਸੁਨੇਹਾ ਮਿਟਾ ਦਿੱਤਾ ਗਿਆ ਸੀ", WA_DELETED, NULL, false },
-    { "ਤੁਸੀਂ ਇਹ ਸੁਨੇਹਾ ਮਿਟਾ ਦਿੱਤਾ", WA_DELETED, NULL, true },
-    { "bu mesaj silinib", WA_DELETED, NULL, false },
-    { "siz bu mesajı sildiniz", WA_DELETED, NULL, true },
-    { "Бұл хабар жойылды", WA_DELETED, NULL, false },
-    { "Сіз бұл хабарды жойдыңыз", WA_DELETED, NULL, true },
-    { "ushbu xabar o'chirildi", WA_DELETED, NULL, false },
-    { "ushbu xabar o'chirib tashlangan", WA_DELETED, NULL, false },
-    { "siz bu xabarni o'chirdingiz", WA_DELETED, NULL, true },
-    { "ຂໍ້ຄວາມນີ້ຖືກລຶບແລ້ວ", WA_DELETED, NULL, false },
-    { "an message seo scriosadh", WA_DELETED, NULL, false },
-    { "deleted by the admin", WA_DELETED, NULL, false },
-    /* missed calls */
-    { "missed voice call", WA_CALL, "audio", false },
-    { "missed video call", WA_CALL, "video", false },
-    { "missed group voice call", WA_CALL, "audio", false },
-    { "missed group video call", WA_CALL, "video", false },
-    { "gemiste spraakoproep", WA_CALL, "audio", false },
-    { "gemiste oproep", WA_CALL, "audio", false },
-    { "gemist spraakgesprek", WA_CALL, "audio", false },
-    { "gemist gesprek", WA_CALL, "audio", false },
-    { "gemiste audio-oproep", WA_CALL, "audio", false },
-    { "gemiste video-oproep", WA_CALL, "video", false },
-    { "gemist videogesprek", WA_CALL, "video", false },
-    { "gemiste videogesprek", WA_CALL, "video", false },
-    { "gemiste groepsoproep", WA_CALL, "audio", false },
-    { "gemiste groepsspraakoproep", WA_CALL, "audio", false },
-    { "gemiste groepsvideo-oproep", WA_CALL, "video", false },
-    { "gemist groepsgesprek", WA_CALL, "audio", false },
-    { "gemist groepsvideogesprek", WA_CALL, "video", false },
-    { "verpasster sprachanruf", WA_CALL, "audio", false },
-    { "verpasster anruf", WA_CALL, "audio", false },
-    { "verpasster videoanruf", WA_CALL, "video", false },
-    { "appel vocal manqué", WA_CALL, "audio", false },
-    { "appel vidéo manqué", WA_CALL, "video", false },
-    { "llamada perdida", WA_CALL, "audio", false },
-    { "llamada de voz perdida", WA_CALL, "audio", false },
-    { "videollamada perdida", WA_CALL, "video", false },
-    { "chiamata vocale persa", WA_CALL, "audio", false },
-    { "chiamata persa", WA_CALL, "audio", false },
-    { "videochiamata persa", WA_CALL, "video", false },
-    { "chamada de voz perdida", WA_CALL, "audio", false },
-    { "ligação de voz perdida", WA_CALL, "audio", false },
-    { "chamada de vídeo perdida", WA_CALL, "video", false },
-    { "videochamada perdida", WA_CALL, "video", false },
-    { "zmeškaný hovor", WA_CALL, "audio", false },
-    { "zmeškaný hlasový hovor", WA_CALL, "audio", false },
-    { "zmeškaný videohovor", WA_CALL, "video", false },
-    { "Пропущенный аудиозвонок", WA_CALL, "audio", false },
-    { "Пропущенный видеозвонок", WA_CALL, "video", false },
-    { "Пропущенный звонок", WA_CALL, "audio", false },
-    { "Пропущений аудіодзвінок", WA_CALL, "audio", false },
-    { "Пропущений відеодзвінок", WA_CALL, "video", false },
-    { "Пропущений голосовий дзвінок", WA_CALL, "audio", false },
-    { "nieodebrane połączenie głosowe", WA_CALL, "audio", false },
-    { "nieodebrane połączenie wideo", WA_CALL, "video", false },
-    { "nieodebrane połączenie", WA_CALL, "audio", false },
-    { "cevapsız sesli arama", WA_CALL, "audio", false },
-    { "cevapsız görüntülü arama", WA_CALL, "video", false },
-    { "panggilan suara tak terjawab", WA_CALL, "audio", false },
-    { "panggilan video tak terjawab", WA_CALL, "video", false },
-    { "missat röstsamtal", WA_CALL, "audio", false },
-    { "missat videosamtal", WA_CALL, "video", false },
-    { "mistet opkald", WA_CALL, "audio", false },
-    { "mistet taleopkald", WA_CALL, "audio", false },
-    { "ubesvart taleanrop", WA_CALL, "audio", false },
-    { "ubesvart videoanrop", WA_CALL, "video", false },
-    { "mistet videoopkald", WA_CALL, "video", false },
-    { "vastaamaton äänipuhelu", WA_CALL, "audio", false },
-    { "vastaamaton videopuhelu", WA_CALL, "video", false },
-    { "nem fogadott hanghívás", WA_CALL, "audio", false },
-    { "nem fogadott videohívás", WA_CALL, "video", false },
-    { "apel vocal nepreluat", WA_CALL, "audio", false },
-    { "apel video nepreluat", WA_CALL, "video", false },
-    { "Αναπάντητη φωνητική κλήση", WA_CALL, "audio", false },
-    { "Αναπάντητη βιντεοκλήση", WA_CALL, "video", false },
-    { "מענה קולי שלא נענה", WA_CALL, "audio", false },
-    { "שיחה קולית שלא נענתה", WA_CALL, "audio", false },
-    { "שיחת וידאו שלא נענתה", WA_CALL, "video", false },
-    { "مكالمة صوتية فائتة", WA_CALL, "audio", false },
-    { "مكالمة فيديو فائتة", WA_CALL, "video", false },
-    { "मिस्ड वॉइस कॉल", WA_CALL, "audio", false },
-    { "मिस्ड वीडियो कॉल", WA_CALL, "video", false },
-    { "不在着信", WA_CALL, "audio", false },
-    { "音声通話の不在着信", WA_CALL, "audio", false },
-    { "ビデオ通話の不在着信", WA_CALL, "video", false },
-    { "부재중 음성통화", WA_CALL, "audio", false },
-    { "부재중 영상통화", WA_CALL, "video", false },
-    { "未接语音通话", WA_CALL, "audio", false },
-    { "未接视频通话", WA_CALL, "video", false },
-    { "未接語音通話", WA_CALL, "audio", false },
-    { "未接視訊通話", WA_CALL, "video", false },
-    { "cuộc gọi thoại nhỡ", WA_CALL, "audio", false },
-    { "cuộc gọi video nhỡ", WA_CALL, "video", false },
-    { "สายที่ไม่ได้รับ", WA_CALL, "audio", false },
-    { "สายวิดีโอที่ไม่ได้รับ", WA_CALL, "video", false },
-    /* not delivered, seen once */
-    { "waiting for this message", WA_WAITING, NULL, false },
-    { "waiting for this message. this may take a while", WA_WAITING, NULL, false },
-    { "wachten op dit bericht", WA_WAITING, NULL, false },
-    { "wachten op dit bericht. dit kan even duren", WA_WAITING, NULL, false },
-    { "wacht op dit bericht", WA_WAITING, NULL, false },
-    { "you received a view once message. for added privacy, you can only open it on your phone", WA_VIEW_ONCE, NULL, false },
-    { "view once voice message omitted", WA_VIEW_ONCE, NULL, false },
-    { "view once message omitted", WA_VIEW_ONCE, NULL, false },
-    { "view once photo omitted", WA_VIEW_ONCE, NULL, false },
-    { "view once video omitted", WA_VIEW_ONCE, NULL, false },
-    { "eenmalig weergegeven bericht weggelaten", WA_VIEW_ONCE, NULL, false },
-    { "eenmalig spraakbericht weggelaten", WA_VIEW_ONCE, NULL, false },
-    { "bericht voor eenmalige weergave weggelaten", WA_VIEW_ONCE, NULL, false },
-    { "je hebt een bericht voor eenmalige weergave ontvangen. voor extra privacy kun je dit alleen op je telefoon openen", WA_VIEW_ONCE, NULL,
-      false },
-    /* live location: shared, no place told */
-    { "live location shared", WA_LOCATION, "live", false },
-    { "live locatie gedeeld", WA_LOCATION, "live", false },
-    { "live-locatie gedeeld", WA_LOCATION, "live", false },
-    { "livelocatie gedeeld", WA_LOCATION, "live", false },
-    /* media left out, Android */
-    { "<media omitted>", WA_OMITTED, NULL, false },
-    { "<media weggelaten>", WA_OMITTED, NULL, false },
-    { "<mediabestand weggelaten>", WA_OMITTED, NULL, false },
-    { "<medien ausgeschlossen>", WA_OMITTED, NULL, false },
-    { "<medien weggelassen>", WA_OMITTED, NULL, false },
-    { "<médias omis>", WA_OMITTED, NULL, false },
-    { "<fichier omis>", WA_OMITTED, NULL, false },
-    { "<multimedia omitido>", WA_OMITTED, NULL, false },
-    { "<archivo omitido>", WA_OMITTED, NULL, false },
-    { "<media omessi>", WA_OMITTED, NULL, false },
-    { "<media omesso>", WA_OMITTED, NULL, false },
-    { "<mídia oculta>", WA_OMITTED, NULL, false },
-    { "<arquivo de mídia oculto>", WA_OMITTED, NULL, false },
-    { "<ficheiro não revelado>", WA_OMITTED, NULL, false },
-    { "<multimédia oculto>", WA_OMITTED, NULL, false },
-    { "<Без медиафайлов>", WA_OMITTED, NULL, false },
-    { "<Медиа пропущены>", WA_OMITTED, NULL, false },
-    { "<Файл пропущен>", WA_OMITTED, NULL, false },
-    { "<média vynechány>", WA_OMITTED, NULL, false },
-    { "<médiá vynechané>", WA_OMITTED, NULL, false },
-    { "<pominięto multimedia>", WA_OMITTED, NULL, false },
-    { "<multimedia pominięte>", WA_OMITTED, NULL, false },
-    { "<medya dahil edilmedi>", WA_OMITTED, NULL, false },
-    { "<medya atlanmış>", WA_OMITTED, NULL, false },
-    { "<media har utelämnats>", WA_OMITTED, NULL, false },
-    { "<media utelämnad>", WA_OMITTED, NULL, false },
-    { "<media utelämnat>", WA_OMITTED, NULL, false },
-    { "<mediefil udeladt>", WA_OMITTED, NULL, false },
-    { "<medier udeladt>", WA_OMITTED, NULL, false },
-    { "<udeladte medier>", WA_OMITTED, NULL, false },
-    { "<utelatt media>", WA_OMITTED, NULL, false },
-    { "<media utelatt>", WA_OMITTED, NULL, false },
-    { "<media jätettiin pois>", WA_OMITTED, NULL, false },
-    { "<media jätetty pois>", WA_OMITTED, NULL, false },
-    { "<hiányzó médiafájl>", WA_OMITTED, NULL, false },
-    { "<média kihagyva>", WA_OMITTED, NULL, false },
-    { "<médiafájl kihagyva>", WA_OMITTED, NULL, false },
-    { "<media omisă>", WA_OMITTED, NULL, false },
-    { "<fișierele media au fost omise>", WA_OMITTED, NULL, false },
-    { "<fișier media omis>", WA_OMITTED, NULL, false },
-    { "<Παραλείφθηκαν πολυμέσα>", WA_OMITTED, NULL, false },
-    { "<Παραλείφθηκε πολυμέσο>", WA_OMITTED, NULL, false },
-    { "<Медіа пропущено>", WA_OMITTED, NULL, false },
-    { "<Медіафайл пропущено>", WA_OMITTED, NULL, false },
-    { "<Файл пропущено>", WA_OMITTED, NULL, false },
-    { "<המדיה לא נכללה>", WA_OMITTED, NULL, false },
-    { "<המדיה הושמטה>", WA_OMITTED, NULL, false },
-    { "<تم استبعاد الوسائط>", WA_OMITTED, NULL, false },
-    { "<تم إلغاء الوسائط>", WA_OMITTED, NULL, false },
-    { "<رسانه حذف شد>", WA_OMITTED, NULL, false },
-    { "<मीडिया के बिना>", WA_OMITTED, NULL, false },
-    { "<मीडिया छोड़ा गया>", WA_OMITTED, NULL, false },
-    { "<media tidak disertakan>", WA_OMITTED, NULL, false },
-    { "<media tidak dimasukkan>", WA_OMITTED, NULL, false },
-    { "<không bao gồm phương tiện>", WA_OMITTED, NULL, false },
-    { "<phương tiện bị bỏ qua>", WA_OMITTED, NULL, false },
-    { "<bỏ qua tệp phương tiện>", WA_OMITTED, NULL, false },
-    { "<ไม่รวมสื่อ>", WA_OMITTED, NULL, false },
-    { "<ไม่รวมไฟล์สื่อ>", WA_OMITTED, NULL, false },
-    { "<メディアは含まれていません>", WA_OMITTED, NULL, false },
-    { "<メディアファイルは含まれていません>", WA_OMITTED, NULL, false },
-    { "<メディアなし>", WA_OMITTED, NULL, false },
-    { "<미디어 생략>", WA_OMITTED, NULL, false },
-    { "<미디어 파일 생략>", WA_OMITTED, NULL, false },
-    { "<미디어 제외>", WA_OMITTED, NULL, false },
-    { "<省略多媒体文件>", WA_OMITTED, NULL, false },
-    { "<媒体文件已省略>", WA_OMITTED, NULL, false },
-    { "<省略媒体文件>", WA_OMITTED, NULL, false },
-    { "<省略多媒體檔>", WA_OMITTED, NULL, false },
-    { "<省略多媒體檔案>", WA_OMITTED, NULL, false },
-    { "<多媒體檔案已略去>", WA_OMITTED, NULL, false },
-    { "<已忽略多媒體檔案>", WA_OMITTED, NULL, false },
-    { "<medijski zapis izostavljen>", WA_OMITTED, NULL, false },
-    { "<medij izostavljen>", WA_OMITTED, NULL, false },
-    { "<Медији изостављени>", WA_OMITTED, NULL, false },
-    { "<Без мултимедия>", WA_OMITTED, NULL, false },
-    { "<Медията е пропусната>", WA_OMITTED, NULL, false },
-    { "<medij izpuščen>", WA_OMITTED, NULL, false },
-    { "<mediji so izpuščeni>", WA_OMITTED, NULL, false },
-    { "<meedia jäeti välja>", WA_OMITTED, NULL, false },
-    { "<meedia välja jäetud>", WA_OMITTED, NULL, false },
-    { "<multivide ir izlaista>", WA_OMITTED, NULL, false },
-    { "<praleista medija>", WA_OMITTED, NULL, false },
-    { "<medija praleista>", WA_OMITTED, NULL, false },
-    { "<media weggelaat>", WA_OMITTED, NULL, false },
-    { "<midia imeachwa>", WA_OMITTED, NULL, false },
-    { "<mediat u hoqën>", WA_OMITTED, NULL, false },
-    { "<multimèdia omesos>", WA_OMITTED, NULL, false },
-    { "<fitxers multimèdia omesos>", WA_OMITTED, NULL, false },
-};
-enum { N_FIXED = sizeof fixed / sizeof *fixed, SLOTS = 2048 };
+enum { SLOTS = 4096, TEXTS_MAX = SLOTS / 2 };
 
 struct wa_phrases {
-    uint16_t slot[SLOTS];
+    uint16_t slot[SLOTS]; /* index in text + 1                                          */
+    struct {
+        struct kluis_str text;
+        const struct wa_phrase_row *row;
+    } text[TEXTS_MAX];
+    size_t n;
     uint64_t first[65536 / 64];
 };
 
@@ -459,51 +45,70 @@ bool wa_phrase_may(const struct wa_phrases *t, struct kluis_str body)
     return (t->first[b / 64] >> (b % 64) & 1) != 0;
 }
 
+static void may_begin(struct wa_phrases *t, const char *p)
+{
+    uint32_t b = begin(p);
+    t->first[b / 64] |= UINT64_C(1) << (b % 64);
+}
+
+/* false: the table is larger than its slots, which a test would show. */
+static bool add_text(struct wa_phrases *t, const struct wa_phrase_row *row, struct kluis_str text)
+{
+    if (t->n == TEXTS_MAX || text.len < 2) { return false; }
+    t->text[t->n].text = text;
+    t->text[t->n].row = row;
+    uint32_t k = lower_hash(text.ptr, text.len) % SLOTS;
+    while (t->slot[k] != 0) { k = (k + 1) % SLOTS; }
+    t->slot[k] = (uint16_t)++t->n;
+    if (row->says != WA_EDITED && row->says != WA_ATTACHED && text.len >= 4) { may_begin(t, text.ptr); }
+    return true;
+}
+
 struct wa_phrases *wa_phrases_new(void)
 {
     struct wa_phrases *t = kluis_calloc(1, sizeof *t);
     if (t == NULL) { return NULL; }
-    for (size_t i = 0; i < N_FIXED; i++) {
-        uint32_t k = lower_hash(fixed[i].text, strlen(fixed[i].text)) % SLOTS;
-        while (t->slot[k] != 0) { k = (k + 1) % SLOTS; }
-        t->slot[k] = (uint16_t)(i + 1);
-        uint32_t b = begin(fixed[i].text);
-        t->first[b / 64] |= UINT64_C(1) << (b % 64);
+    for (size_t i = 0; i < wa_phrase_n_rows; i++) {
+        for (const char *p = wa_phrase_rows[i].texts; *p != 0;) {
+            size_t n = strcspn(p, "|");
+            if (!add_text(t, &wa_phrase_rows[i], (struct kluis_str){ p, n })) {
+                kluis_free(t);
+                return NULL;
+            }
+            p += n + (p[n] == '|');
+        }
     }
     static const char *const more[] = { "poll",   "peil",   "mess",  "beri",  "nach", "silenced", "voice call", "video call",
                                         "spraak", "audio ", "image", "photo", "stic", "gif ",     "docu",       "cont",
                                         "afbe",   "foto",   "visi",  "your",  "uw b", "je b",     "secu" };
-    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
-        uint32_t b = begin(more[i]);
-        t->first[b / 64] |= UINT64_C(1) << (b % 64);
-    }
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) { may_begin(t, more[i]); }
     return t;
 }
 
 void wa_phrases_free(struct wa_phrases *t) { kluis_free(t); }
 
-static bool same_lower(const char *a, size_t n, const char *z)
+static bool same_n(const char *a, const char *b, size_t n)
 {
-    if (strlen(z) != n) { return false; }
     for (size_t i = 0; i < n; i++) {
-        unsigned char x = (unsigned char)a[i], y = (unsigned char)z[i];
+        unsigned char x = (unsigned char)a[i], y = (unsigned char)b[i];
         if ((x >= 'A' && x <= 'Z' ? x + 32 : x) != (y >= 'A' && y <= 'Z' ? y + 32 : y)) { return false; }
     }
     return true;
 }
 
-bool wa_phrase_find(const struct wa_phrases *t, const char *folded, size_t n, enum wa_says *says, const char **word, bool *self)
+const struct wa_phrase_row *wa_phrase_find(const struct wa_phrases *t, const char *folded, size_t n)
 {
     for (uint32_t k = lower_hash(folded, n) % SLOTS; t->slot[k] != 0; k = (k + 1) % SLOTS) {
-        const struct fixed *f = &fixed[t->slot[k] - 1];
-        if (same_lower(folded, n, f->text)) {
-            *says = f->says;
-            *word = f->word;
-            *self = f->self;
-            return true;
-        }
+        struct kluis_str s = t->text[t->slot[k] - 1].text;
+        if (s.len == n && same_n(folded, s.ptr, n)) { return t->text[t->slot[k] - 1].row; }
     }
-    return false;
+    return NULL;
+}
+
+bool wa_phrase_says(const struct wa_phrases *t, const char *folded, size_t n, enum wa_says says)
+{
+    const struct wa_phrase_row *row = wa_phrase_find(t, folded, n);
+    return row != NULL && row->says == says;
 }
 
 /* ---- patterns ---- {a} who did it, {m} to whom, {o} before, {n} after, {*} anything */
@@ -692,15 +297,6 @@ static const struct pattern patterns[] = {
     { "member-removed", "{a} heeft {m} verwijderd" },
 };
 
-static bool same_n(const char *a, const char *b, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        unsigned char x = (unsigned char)a[i], y = (unsigned char)b[i];
-        if ((x >= 'A' && x <= 'Z' ? x + 32 : x) != (y >= 'A' && y <= 'Z' ? y + 32 : y)) { return false; }
-    }
-    return true;
-}
-
 static bool match(const char *pat, const char *s, size_t n, struct kluis_str cap[128])
 {
     size_t at = 0;
@@ -790,141 +386,6 @@ bool wa_phrase_event(const char *folded, size_t n, struct wa_body *out)
         out->says = WA_EVENT;
         if (out->actor.ptr != NULL && is_you(out->actor)) { out->by_self = true; }
         return true;
-    }
-    return false;
-}
-
-bool wa_phrase_attached_word(const char *folded, size_t n)
-{
-    static const char *const w[] = { "attached",
-                                     "file attached",
-                                     "bijgevoegd",
-                                     "bestand bijgevoegd",
-                                     "anhang",
-                                     "datei angehängt",
-                                     "pièce jointe",
-                                     "fichier joint",
-                                     "adjunto",
-                                     "archivo adjunto",
-                                     "allegato",
-                                     "file allegato",
-                                     "anexado",
-                                     "arquivo anexado",
-                                     "ficheiro anexado",
-                                     "anexo",
-                                     "файл добавлен",
-                                     "прикреплено",
-                                     "вложено",
-                                     "soubor byl přiložen",
-                                     "přiloženo",
-                                     "súbor priložený",
-                                     "súbor bol priložený",
-                                     "załączony plik",
-                                     "plik dołączony",
-                                     "plik w załączniku",
-                                     "załączono",
-                                     "dosya ekli",
-                                     "dosya eklendi",
-                                     "eklendi",
-                                     "bifogad fil",
-                                     "bifogat",
-                                     "fil bifogad",
-                                     "vedhæftet fil",
-                                     "fil vedhæftet",
-                                     "vedhæftet",
-                                     "fil vedlagt",
-                                     "vedlagt",
-                                     "liite",
-                                     "tiedosto liitetty",
-                                     "liitetty",
-                                     "fájl csatolva",
-                                     "csatolva",
-                                     "csatolt fájl",
-                                     "fișier atașat",
-                                     "atașat",
-                                     "συνημμένο αρχείο",
-                                     "συνημμένο",
-                                     "файл додано",
-                                     "додано",
-                                     "прикріплено",
-                                     "файл вкладено",
-                                     "מצורף קובץ",
-                                     "קובץ מצורף",
-                                     "מצורף",
-                                     "الملف مرفق",
-                                     "ملف مرفق",
-                                     "مرفق",
-                                     "पर फ़ाइल संलग्न है",
-                                     "फ़ाइल संलग्न",
-                                     "file terlampir",
-                                     "terlampir",
-                                     "fail dilampirkan",
-                                     "dilampirkan",
-                                     "tệp đính kèm",
-                                     "đính kèm",
-                                     "ไฟล์แนบ",
-                                     "แนบ",
-                                     "添付ファイル",
-                                     "ファイル添付",
-                                     "첨부 파일",
-                                     "파일 첨부됨",
-                                     "첨부",
-                                     "文件附件",
-                                     "附件",
-                                     "檔案附件",
-                                     "附加的檔案",
-                                     "privitak",
-                                     "datoteka u privitku",
-                                     "priložena datoteka",
-                                     "priloženo",
-                                     "прикачен файл",
-                                     "приложена датотека",
-                                     "fail lisatud",
-                                     "pielikumā",
-                                     "fails pievienots",
-                                     "pridėtas failas",
-                                     "lêer aangeheg",
-                                     "aangeheg",
-                                     "fitxer adjunt",
-                                     "adjunt",
-                                     "faili imeambatishwa" };
-    for (size_t i = 0; i < sizeof w / sizeof *w; i++) {
-        if (same_lower(folded, n, w[i])) { return true; }
-    }
-    return false;
-}
-
-bool wa_phrase_omitted_word(const char *folded, size_t n, const char **media)
-{
-    static const struct {
-        const char *w, *media;
-    } o[] = { { "image omitted", "image" },
-              { "photo omitted", "image" },
-              { "video omitted", "video" },
-              { "audio omitted", "audio" },
-              { "sticker omitted", "sticker" },
-              { "gif omitted", "gif" },
-              { "document omitted", "document" },
-              { "contact card omitted", "contact" },
-              { "video note omitted", "video" },
-              { "voice message omitted", "audio" },
-              { "afbeelding weggelaten", "image" },
-              { "foto weggelaten", "image" },
-              { "video weggelaten", "video" },
-              { "audio weggelaten", "audio" },
-              { "sticker weggelaten", "sticker" },
-              { "gif weggelaten", "gif" },
-              { "document weggelaten", "document" },
-              { "visitekaartje weggelaten", "contact" },
-              { "contactkaart weggelaten", "contact" },
-              { "contactkaartje weggelaten", "contact" },
-              { "videobericht weggelaten", "video" },
-              { "spraakbericht weggelaten", "audio" } };
-    for (size_t i = 0; i < sizeof o / sizeof *o; i++) {
-        if (same_lower(folded, n, o[i].w)) {
-            *media = o[i].media;
-            return true;
-        }
     }
     return false;
 }

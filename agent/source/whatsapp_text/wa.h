@@ -101,7 +101,7 @@ KLUIS_MUSTUSE kluis_status wa_reader_next(struct wa_reader *r, struct wa_entry *
 KLUIS_MUSTUSE kluis_status wa_layout_of(const struct kluis_input *in, const char *name, struct wa_layout *out, struct kluis_err *err);
 
 /* ---- what a body says (phrases.c, classify.c) ----------------------------------------------------- */
-enum wa_says { WA_TEXT, WA_ATTACHED, WA_OMITTED, WA_DELETED, WA_EVENT, WA_CALL, WA_POLL, WA_LOCATION, WA_WAITING, WA_VIEW_ONCE, WA_NULL };
+enum wa_says { WA_TEXT, WA_EDITED, WA_ATTACHED, WA_OMITTED, WA_DELETED, WA_EVENT, WA_CALL, WA_POLL, WA_LOCATION, WA_WAITING, WA_VIEW_ONCE, WA_NULL };
 struct wa_body {
     enum wa_says says;
     bool has_sender;
@@ -124,12 +124,21 @@ void wa_phrases_free(struct wa_phrases *t);
 KLUIS_DEFINE_CLEANUP(wa_phrases)
 /* A quick no: bodies that begin so are none of the fixed ones. */
 bool wa_phrase_may(const struct wa_phrases *t, struct kluis_str body);
-/* Fixed bodies of any language: true and what it says. */
-bool wa_phrase_find(const struct wa_phrases *t, const char *folded, size_t n, enum wa_says *says, const char **word, bool *self);
+/* One row of phrases_table.c.  WA_EDITED and WA_ATTACHED rows are words inside <> or (); all others are whole bodies. */
+struct wa_phrase_row {
+    const char *language; /* BCP 47, "*": any                                            */
+    enum wa_says says;
+    const char *word;  /* call's kind, omitted medium, "live"                             */
+    bool self;         /* the phrase says "you"                                           */
+    const char *texts; /* phrasings, separated by '|'                                    */
+};
+extern const struct wa_phrase_row wa_phrase_rows[];
+extern const size_t wa_phrase_n_rows;
+/* Fixed words of any language; NULL: none of them. */
+const struct wa_phrase_row *wa_phrase_find(const struct wa_phrases *t, const char *folded, size_t n);
+bool wa_phrase_says(const struct wa_phrases *t, const char *folded, size_t n, enum wa_says says); /* is it one of these? */
 /* Dutch and English system lines; captures point into `folded`. */
 bool wa_phrase_event(const char *folded, size_t n, struct wa_body *out);
-bool wa_phrase_attached_word(const char *folded, size_t n);
-bool wa_phrase_omitted_word(const char *folded, size_t n, const char **media); /* "image omitted" */
 bool wa_phrase_encryption(const char *folded, size_t n);
 
 struct wa_classifier {
