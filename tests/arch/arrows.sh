@@ -9,14 +9,14 @@ cd "$root"
 allowed() {
   case "$1" in
     lib/base) echo "kluis/base" ;;
-    lib/db) echo "kluis/base kluis/db kluis/vfs" ;;
+    lib/db) echo "kluis/base kluis/db kluis/vfs kluis/scratch" ;;
     lib/ledger) echo "kluis/base kluis/ledger" ;;
     lib/record) echo "kluis/base kluis/ledger kluis/record" ;;
     lib/package) echo "kluis/base kluis/ledger kluis/record kluis/package" ;;
     lib/seal) echo "kluis/base kluis/seal" ;;
     lib/envelope) echo "kluis/base kluis/seal kluis/envelope kluis/login" ;;
     lib/validation|lib/verify) echo "kluis/base kluis/ledger kluis/record kluis/package kluis/seal kluis/validation" ;;
-    agent/source) echo "kluis/base kluis/record" ;;
+    agent/source) echo "kluis/base kluis/record kluis/db kluis/scratch" ;;
     agent/select) echo "lib agent/source" ;;
     agent/journal) echo "lib agent/source" ;;
     agent/pack) echo "lib agent/source agent/select agent/journal" ;;

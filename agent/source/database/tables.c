@@ -1,0 +1,162 @@
+/* tables.c - what a database holds, reading around damage, a row as evidence, Apple's and WebKit's clocks.  See database.h. */
+#include "agent/source/database/database.h"
+
+#include <math.h>
+#include <sqlite3.h>
+
+static bool has(struct kluis_db *db, const char *table, const char *column)
+{
+    struct sqlite3_stmt *st = NULL;
+    kluis_status rc = column == NULL
+                          ? kluis_db_query(db, &st, NULL, "SELECT 1 FROM sqlite_schema WHERE type IN ('table','view') AND name=?1", "s", table)
+                          : kluis_db_query(db, &st, NULL, "SELECT 1 FROM pragma_table_info(?1) WHERE name=?2 COLLATE NOCASE", "ss", table, column);
+    if (rc == KLUIS_OK) { rc = kluis_db_step(db, st, NULL); }
+    kluis_db_done(st);
+    return rc == KLUIS_OK;
+}
+bool database_has_table(struct kluis_db *db, const char *table) { return has(db, table, NULL); }
+bool database_has_column(struct kluis_db *db, const char *table, const char *column) { return has(db, table, column); }
+
+/* Rows from `after` on; KLUIS_E_CORRUPT when a page does not read. */
+static kluis_status rows(struct kluis_db *db, const struct database_walk *w, int64_t *after, bool one, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st = NULL;
+    kluis_status rc = kluis_db_query(db, &st, err, w->sql, "i", *after);
+    while (rc == KLUIS_OK && (rc = kluis_db_step(db, st, err)) == KLUIS_OK) {
+        int64_t key = kluis_db_int(st, 0);
+        if (one) {
+            *after = key;
+            kluis_db_done(st);
+            return KLUIS_OK;
+        }
+        rc = w->row(w->ctx, st, err);
+        if (rc != KLUIS_OK) {
+            kluis_db_done(st);
+            return rc == KLUIS_E_CORRUPT ? KLUIS_E_BUG : rc;
+        }
+        *after = key;
+    }
+    return rc;
+}
+
+kluis_status database_walk(struct kluis_db *db, const struct database_walk *w, struct kluis_err *err)
+{
+    int64_t after = INT64_MIN;
+    for (;;) {
+        struct kluis_err why = { 0 };
+        kluis_status rc = rows(db, w, &after, false, &why);
+        if (rc == KLUIS_END) { return KLUIS_OK; }
+        if (rc != KLUIS_E_CORRUPT) {
+            if (err != NULL) { *err = why; }
+            return rc;
+        }
+        /* The first key behind the damage: steps that double until something reads, then halved back to the edge.  Keys on a page lie
+         * together, so this takes some dozens of tries a damaged page. */
+        int64_t bad = after, good = 0;
+        bool found = false, end = false;
+        for (int64_t step = 1; !found && !end; step *= 2) {
+            int64_t probe = after == INT64_MIN ? step - 2 : after;
+            if (__builtin_add_overflow(probe, after == INT64_MIN ? 0 : step, &probe) || step > INT64_MAX / 4) { break; }
+            int64_t at = probe;
+            rc = rows(db, w, &at, true, NULL);
+            if (rc == KLUIS_OK) {
+                good = probe;
+                found = true;
+            } else if (rc == KLUIS_END) { /* nothing behind the damage, or the damage hides it */
+                good = probe;
+                end = true;
+            } else if (rc == KLUIS_E_CORRUPT) {
+                bad = probe;
+            } else {
+                return KLUIS_FAIL(err, rc, "cannot read around damage");
+            }
+        }
+        if (!found && !end) { return w->hole(w->ctx, after, INT64_MAX, err); }
+        if (bad == INT64_MIN) { bad = -2; }
+        while (good - bad > 1) {
+            int64_t probe = bad + (good - bad) / 2, at = probe;
+            rc = rows(db, w, &at, true, NULL);
+            if (rc == KLUIS_E_CORRUPT) {
+                bad = probe;
+            } else if (rc == KLUIS_OK || rc == KLUIS_END) {
+                good = probe;
+                end = rc == KLUIS_END;
+            } else {
+                return KLUIS_FAIL(err, rc, "cannot read around damage");
+            }
+        }
+        int64_t next = good;
+        if (!end && rows(db, w, &next, true, NULL) != KLUIS_OK) { end = true; }
+        KLUIS_TRY(w->hole(w->ctx, after, end ? INT64_MAX : next, err));
+        if (end) { return KLUIS_OK; }
+        after = good;
+    }
+}
+
+static void base64_value(struct kluis_buf *out, const uint8_t *p, size_t n)
+{
+    kluis_buf_cstr(out, "{\"base64\":\"");
+    uint8_t *room = kluis_buf_reserve(out, kluis_base64_len(n) + 1);
+    static const uint8_t none[1];
+    if (room != NULL) { out->len += kluis_base64(n == 0 ? none : p, n, (char *)room); }
+    kluis_buf_cstr(out, "\"}");
+}
+
+void database_row_json(struct kluis_buf *out, const char *table, struct sqlite3_stmt *st, int first, int n)
+{
+    bool some = false;
+    kluis_buf_cstr(out, "{\"table\":");
+    kluis_buf_json(out, kluis_str_of(table));
+    kluis_buf_cstr(out, ",\"cells\":{");
+    for (int i = first; i < first + n; i++) {
+        int type = sqlite3_column_type(st, i);
+        if (type == SQLITE_NULL) { continue; }
+        if (some) { kluis_buf_byte(out, ','); }
+        some = true;
+        kluis_buf_json(out, kluis_str_of(sqlite3_column_name(st, i)));
+        kluis_buf_byte(out, ':');
+        if (type == SQLITE_INTEGER) {
+            kluis_buf_fmt(out, "%lld", (long long)sqlite3_column_int64(st, i));
+        } else if (type == SQLITE_FLOAT) {
+            kluis_buf_fmt(out, "{\"real\":\"%.17g\"}", sqlite3_column_double(st, i));
+        } else if (type == SQLITE_TEXT) {
+            struct kluis_str s = kluis_db_text(st, i);
+            if (s.ptr != NULL && kluis_utf8_valid(s.ptr, s.len) == s.len) {
+                kluis_buf_json(out, s);
+            } else {
+                base64_value(out, (const uint8_t *)s.ptr, s.len);
+            }
+        } else {
+            struct kluis_bytes b = kluis_db_blob(st, i);
+            base64_value(out, b.ptr, b.len);
+        }
+    }
+    kluis_buf_cstr(out, "}}");
+}
+
+/* Microseconds of 0001-01-01 and of the end of 9999. */
+#define US_MIN INT64_C(-62135596800000000)
+#define US_MAX INT64_C(253402300799999999)
+static int64_t in_range(int64_t us) { return us < US_MIN || us > US_MAX ? KLUIS_TIME_ABSENT : us; }
+
+#define APPLE_EPOCH_S INT64_C(978307200)
+int64_t apple_seconds_us(double seconds)
+{
+    if (!isfinite(seconds) || seconds < -1e12 || seconds > 1e12) { return KLUIS_TIME_ABSENT; }
+    double whole = floor(seconds), part = seconds - whole;
+    return in_range(((int64_t)whole + APPLE_EPOCH_S) * 1000000 + (int64_t)llround(part * 1e6));
+}
+
+int64_t apple_either_us(int64_t v)
+{
+    /* As seconds these would lie some thousand years from 2001; as nanoseconds within minutes of it. */
+    if (v > INT64_C(-100000000000) && v < INT64_C(100000000000)) { return in_range((v + APPLE_EPOCH_S) * 1000000); }
+    int64_t us = v / 1000 - (v % 1000 < 0 ? 1 : 0);
+    return in_range(us + APPLE_EPOCH_S * 1000000);
+}
+
+int64_t webkit_us(int64_t v)
+{
+    int64_t us;
+    return __builtin_sub_overflow(v, INT64_C(11644473600000000), &us) ? KLUIS_TIME_ABSENT : in_range(us);
+}
