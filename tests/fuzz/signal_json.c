@@ -1,5 +1,5 @@
 /* One line of a Signal export as a tree: every value lies where it says. */
-#include "agent/source/signal_model/json.h"
+#include "agent/source/json.h"
 #include "tests/fuzz/fuzz.h"
 
 static void walk(const struct json *v, const char *from, const char *to)

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "agent/source/signal_model/json.h"
+#include "agent/source/json.h"
 #include "agent/source/source.h"
 
 #include <unistd.h>

@@ -8,7 +8,7 @@
 #ifndef SIGNAL_MODEL_H
 #define SIGNAL_MODEL_H
 
-#include "agent/source/signal_model/json.h"
+#include "agent/source/json.h"
 #include "agent/source/source.h"
 
 #ifndef SIGNAL_OFFSETS_MAX

@@ -1,12 +1,13 @@
 /* json.c - the reader of json.h: recursive descent with a depth limit.
  */
-#include "agent/source/signal_model/json.h"
+#include "agent/source/json.h"
 
 struct in {
     const char *line, *p, *end;
     struct kluis_arena *arena;
     struct kluis_err *err;
     unsigned depth;
+    bool loose;
 };
 
 static kluis_status bad(struct in *in, const char *what)
@@ -36,6 +37,14 @@ static bool hex4(const char *p, const char *end, unsigned *out)
     }
     *out = v;
     return true;
+}
+
+static bool hex2(const char *p, const char *end, unsigned *out)
+{
+    char four[4] = { '0', '0' };
+    if (end - p < 2) { return false; }
+    memcpy(four + 2, p, 2);
+    return hex4(four, four + 4, out);
 }
 
 static char *put_utf8(char *w, unsigned c)
@@ -75,13 +84,33 @@ static bool unicode_escape(const char **p, const char *end, char **w, bool *dama
     return true;
 }
 
+/* Bytes that are no UTF-8 become U+FFFD, one each. */
+static kluis_status repair(struct in *in, struct kluis_str *s, bool *damaged)
+{
+    *damaged = true;
+    char *text = kluis_arena_alloc(in->arena, s->len * 3 + 1), *w = text;
+    if (text == NULL) { return full(in); }
+    for (size_t i = 0; i < s->len;) {
+        size_t ok = kluis_utf8_valid(s->ptr + i, s->len - i);
+        memcpy(w, s->ptr + i, ok);
+        w += ok;
+        i += ok;
+        if (i < s->len) {
+            w = put_utf8(w, 0xfffd);
+            i++;
+        }
+    }
+    *s = (struct kluis_str){ text, (size_t)(w - text) };
+    return KLUIS_OK;
+}
+
 static kluis_status string(struct in *in, struct kluis_str *out, bool *damaged)
 {
     const char *start = ++in->p;
     bool escapes = false;
     *damaged = false;
     while (in->p < in->end && *in->p != '"') {
-        if ((unsigned char)*in->p < 0x20) { return bad(in, "a control character in a string"); }
+        if ((unsigned char)*in->p < 0x20 && !in->loose) { return bad(in, "a control character in a string"); }
         if (*in->p == '\\') {
             escapes = true;
             in->p++;
@@ -92,12 +121,14 @@ static kluis_status string(struct in *in, struct kluis_str *out, bool *damaged)
     if (in->p >= in->end) { return bad(in, "a string without end"); }
     const char *end = in->p++;
     size_t n = (size_t)(end - start);
-    if (kluis_utf8_valid(start, n) != n) { return bad(in, "text that is not UTF-8"); }
+    bool valid = kluis_utf8_valid(start, n) == n;
+    if (!valid && !in->loose) { return bad(in, "text that is not UTF-8"); }
     if (!escapes) {
         *out = (struct kluis_str){ start, n };
-        return KLUIS_OK;
+        return valid ? KLUIS_OK : repair(in, out, damaged);
     }
     char *text = kluis_arena_alloc(in->arena, n + 1), *w = text;
+    unsigned byte;
     if (text == NULL) { return full(in); }
     for (const char *p = start; p < end;) {
         if (*p != '\\') {
@@ -109,12 +140,15 @@ static kluis_status string(struct in *in, struct kluis_str *out, bool *damaged)
         if (at != NULL) {
             *w++ = to[at - from];
             p += 2;
+        } else if (in->loose && p[1] == 'x' && hex2(p + 2, end, &byte)) {
+            w = put_utf8(w, byte);
+            p += 4;
         } else if (p[1] != 'u' || !unicode_escape(&p, end, &w, damaged)) {
             return bad(in, "an escape that JSON does not have");
         }
     }
     *out = (struct kluis_str){ text, (size_t)(w - text) };
-    return KLUIS_OK;
+    return valid ? KLUIS_OK : repair(in, out, damaged);
 }
 
 static bool digits(struct in *in)
@@ -174,7 +208,7 @@ static kluis_status members(struct in *in, struct json *v, char close)
             if (++n > JSON_MEMBERS_MAX) { return KLUIS_FAIL(in->err, KLUIS_E_LIMIT, "an object of more than %d members", (int)JSON_MEMBERS_MAX); }
             if (in->p >= in->end || *in->p != '"') { return bad(in, "a member without a name"); }
             KLUIS_TRY(string(in, &m->key, &damaged));
-            for (const struct json *o = v->child; o != NULL; o = o->next) {
+            for (const struct json *o = in->loose ? NULL : v->child; o != NULL; o = o->next) {
                 if (kluis_str_eq(o->key, m->key)) { return bad(in, "the same member twice"); }
             }
             space(in);
@@ -234,9 +268,9 @@ static kluis_status value(struct in *in, struct json *v)
     return rc;
 }
 
-kluis_status json_read(struct kluis_str line, struct kluis_arena *arena, struct json **out, struct kluis_err *err)
+static kluis_status read_as(bool loose, struct kluis_str line, struct kluis_arena *arena, struct json **out, struct kluis_err *err)
 {
-    struct in in = { .line = line.ptr, .p = line.ptr, .end = line.ptr + line.len, .arena = arena, .err = err };
+    struct in in = { .line = line.ptr, .p = line.ptr, .end = line.ptr + line.len, .arena = arena, .err = err, .loose = loose };
     struct json *v = kluis_arena_alloc(arena, sizeof *v);
     *out = NULL;
     if (v == NULL) { return full(&in); }
@@ -246,6 +280,16 @@ kluis_status json_read(struct kluis_str line, struct kluis_arena *arena, struct 
     if (in.p != in.end) { return bad(&in, "something after the value"); }
     *out = v;
     return KLUIS_OK;
+}
+
+kluis_status json_read(struct kluis_str line, struct kluis_arena *arena, struct json **out, struct kluis_err *err)
+{
+    return read_as(false, line, arena, out, err);
+}
+
+kluis_status json_read_loose(struct kluis_str text, struct kluis_arena *arena, struct json **out, struct kluis_err *err)
+{
+    return read_as(true, text, arena, out, err);
 }
 
 /* ---- looking ------------------------------------------------------------------------------------- */
@@ -299,6 +343,20 @@ bool json_u64(struct json *object, const char *name, uint64_t *out)
     if (m == NULL) { return false; }
     bool ok = json_value_u64(m, out);
     m->used = ok ? 1 : 0;
+    return ok;
+}
+
+bool json_i64(struct json *object, const char *name, int64_t *out)
+{
+    struct json *m = json_get(object, name);
+    if (m == NULL) { return false; }
+    struct json v = *m;
+    uint64_t n = 0;
+    bool minus = v.text.len > 0 && v.text.ptr[0] == '-' && (v.type == JSON_NUMBER || v.type == JSON_STRING);
+    if (minus) { v.text = (struct kluis_str){ v.text.ptr + 1, v.text.len - 1 }; }
+    bool ok = json_value_u64(&v, &n) && n <= (uint64_t)INT64_MAX;
+    m->used = ok ? 1 : 0;
+    if (ok) { *out = minus ? -(int64_t)n : (int64_t)n; }
     return ok;
 }
 

@@ -1,10 +1,11 @@
-/* json.h - one line of JSON as a tree in an arena: strict, keeps where every value stood, and remembers what was asked for.
+/* agent/source/json.h - one JSON value as a tree in an arena: keeps where every value stood, and remembers what was asked for.
  *
- * RFC 8259 without liberties: no duplicate members, no comments, nothing after the value, valid UTF-8.  Integers stay text, for they
- * may be 64 bits wide.  `used` marks what a caller looked at, so that the rest can be kept instead of dropped.
+ * Strict is RFC 8259 without liberties: no duplicate members, no comments, nothing after the value, valid UTF-8.  Loose takes what real
+ * exporters write against it (below).  Integers stay text, for they may be 64 bits wide.  `used` marks what a caller looked at, so that
+ * the rest can be kept instead of dropped.  For documents larger than memory: json_stream.h.
  */
-#ifndef SIGNAL_JSON_H
-#define SIGNAL_JSON_H
+#ifndef SOURCE_JSON_H
+#define SOURCE_JSON_H
 
 #include "kluis/base.h"
 
@@ -14,7 +15,7 @@ enum { JSON_DEPTH_MAX = 64, JSON_MEMBERS_MAX = 4096 /* of one object: each is co
 struct json {
     enum json_type type;
     uint8_t used;          /* 0 nobody looked; 1 looked at, its members may be left; 2 taken whole */
-    bool damaged;          /* string: held an escape for half a surrogate pair, shown as U+FFFD */
+    bool damaged;          /* string: held half a surrogate pair or bytes that are no text, shown as U+FFFD */
     struct kluis_str key;  /* in an object */
     struct kluis_str text; /* string: decoded; number: as written */
     struct kluis_str raw;  /* the value's own bytes in the line */
@@ -23,6 +24,9 @@ struct json {
 
 /* E_REJECT: not one JSON value (says at which byte); E_LIMIT: deeper or wider than the above, or more than the arena holds.  Borrows line. */
 KLUIS_MUSTUSE kluis_status json_read(struct kluis_str line, struct kluis_arena *arena, struct json **out, struct kluis_err *err);
+/* The same, but: \xNN is the character U+00NN (Telegram writes it), control characters and bytes that are no UTF-8 may stand in a string
+ * (the latter make it damaged), of a member given twice the first counts and the second is another child. */
+KLUIS_MUSTUSE kluis_status json_read_loose(struct kluis_str text, struct kluis_arena *arena, struct json **out, struct kluis_err *err);
 
 /* All take NULL for an absent value and give absent back; what they find is marked used. */
 struct json *json_get(struct json *object, const char *name);        /* a member, of any type but null */
@@ -31,6 +35,7 @@ struct json *json_array(struct json *object, const char *name);      /* only an 
 struct kluis_str json_string(struct json *object, const char *name); /* only a string, not empty */
 bool json_u64(struct json *object, const char *name, uint64_t *out); /* number or decimal string; false: absent or not one */
 bool json_value_u64(const struct json *v, uint64_t *out);
+bool json_i64(struct json *object, const char *name, int64_t *out); /* the same with a sign */
 bool json_true(struct json *object, const char *name);
 struct json *json_whole(struct json *v);                 /* marks v and everything below as taken; gives v */
 void json_ignore(struct json *object, const char *name); /* known and without meaning for a record */

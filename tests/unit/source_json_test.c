@@ -1,0 +1,200 @@
+/* Promise: a JSON document of any size is gone through in pieces of any size with the same result; what exporters write against RFC 8259 is
+ * taken where "loose" says so and refused where it does not; damage is said with its byte and what follows can be found again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "agent/source/json.h"
+#include "agent/source/json_stream.h"
+
+struct pieces {
+    struct kluis_str text;
+    size_t at, step;
+};
+
+static ssize_t read_piece(void *ctx, void *p, size_t n, KLUIS_UNUSED struct kluis_err *err)
+{
+    struct pieces *m = ctx;
+    size_t k = m->text.len - m->at;
+    if (k > m->step) { k = m->step; }
+    if (k > n) { k = n; }
+    memcpy(p, m->text.ptr + m->at, k);
+    m->at += k;
+    return (ssize_t)k;
+}
+
+static struct json *loose(struct kluis_arena *a, const char *text)
+{
+    struct json *v = NULL;
+    struct kluis_err err = { 0 };
+    if (json_read_loose(kluis_str_of(text), a, &v, &err) != KLUIS_OK) { fail_msg("%s: %s", text, err.msg); }
+    return v;
+}
+
+static void loose_takes_what_exporters_write(void **state)
+{
+    (void)state;
+    KLUIS_AUTO(kluis_arena) a = kluis_arena_new(1 << 20);
+    struct json *v = NULL;
+    static const char *const odd[] = { "\"a\\x1fb\\xe9\"", "\"a\tb\"", "{\"a\":1,\"a\":2}", "\"a\xff\"" };
+    for (size_t i = 0; i < 4; i++) {
+        struct kluis_err err = { 0 };
+        assert_int_equal(json_read(kluis_str_of(odd[i]), a, &v, &err), KLUIS_E_REJECT);
+    }
+    assert_string_equal(kluis_arena_strndup(a, loose(a, odd[0])->text.ptr, 5), "a\x1f"
+                                                                               "b\xC3\xA9");
+    assert_true(kluis_str_is(loose(a, odd[1])->text, "a\tb"));
+    uint64_t n = 0;
+    v = loose(a, odd[2]);
+    assert_true(json_u64(v, "a", &n) && n == 1 && v->child->next != NULL);
+    v = loose(a, odd[3]);
+    assert_true(v->damaged && kluis_str_is(v->text, "a\xEF\xBF\xBD"));
+    int64_t s = 0;
+    assert_true(json_i64(loose(a, "{\"a\":-5}"), "a", &s) && s == -5);
+    assert_true(json_i64(loose(a, "{\"a\":\"-5\"}"), "a", &s) && s == -5);
+    assert_false(json_i64(loose(a, "{\"a\":1.5}"), "a", &s));
+    static const char *const bad[] = { "\"\\x1\"", "\"\\x1g\"", "\"\\q\"", "{\"a\" 1}", "" };
+    for (size_t i = 0; i < 5; i++) { assert_int_equal(json_read_loose(kluis_str_of(bad[i]), a, &v, NULL), KLUIS_E_REJECT); }
+}
+
+/* Goes through {…,"list":[…],…} and writes down what it meets. */
+static void walk(const char *text, size_t step, struct kluis_buf *out)
+{
+    struct pieces m = { kluis_str_of(text), 0, step };
+    struct kluis_input in = { &m, read_piece };
+    struct kluis_err err = { 0 };
+    struct json_stream s = { 0 };
+    struct kluis_str key, v;
+    uint64_t at;
+    kluis_status rc = json_stream_open(&s, &in, 0, "test", 64, &err);
+    if (rc == KLUIS_OK) { rc = json_stream_enter(&s, '{', &err); }
+    while (rc == KLUIS_OK && (rc = json_stream_next(&s, &key, &err)) == KLUIS_OK) {
+        kluis_buf_str(out, key);
+        kluis_buf_byte(out, '=');
+        char c = 0;
+        rc = json_stream_peek(&s, &c, &err);
+        if (rc == KLUIS_OK && c == '[') {
+            rc = json_stream_enter(&s, '[', &err);
+            while (rc == KLUIS_OK && (rc = json_stream_next(&s, &key, &err)) == KLUIS_OK) {
+                rc = json_stream_take(&s, &v, &at, &err);
+                if (rc == KLUIS_OK) {
+                    assert_memory_equal(v.ptr, text + at, v.len);
+                    kluis_buf_str(out, v);
+                    kluis_buf_byte(out, ';');
+                }
+            }
+            if (rc == KLUIS_END) { rc = KLUIS_OK; }
+        } else if (rc == KLUIS_OK) {
+            rc = json_stream_skip(&s, &err);
+        }
+    }
+    if (rc != KLUIS_END) { kluis_buf_fmt(out, "!%s %s", kluis_status_name(rc), err.msg); }
+    json_stream_close(&s);
+}
+
+static void pieces_change_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        { "\xEF\xBB\xBF{\"a\":{\"x\":[1,{}],\"y\":\"]}\\\"\"},\"list\":[1, {\"q\":[2]} ,\"s\\\\\",true,[]],\"z\":-1.5e3}",
+          "a=list=1;{\"q\":[2]};\"s\\\\\";true;[];z=" },
+        { " { } ", "" },
+        { "{\"list\":[]}", "list=" },
+        { "{\"list\":[1", "list=1;!" },
+        { "{\"list\":[1 2]}", "list=1;!" },
+        { "{\"list\":[\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]}", "list=!" },
+        { "[]", "!" },
+        { "{\"a\":}", "a=!" },
+        { "{\"a\"", "!" },
+        { "", "!" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        KLUIS_AUTO_BUF(whole, 1 << 16);
+        walk(cases[i].text, 1 << 16, &whole);
+        size_t n = strlen(cases[i].want);
+        if (whole.len < n || memcmp(whole.data, cases[i].want, n) != 0 || (whole.len > n && cases[i].want[n > 0 ? n - 1 : 0] != '!')) {
+            fail_msg("%s gives %.*s", cases[i].text, (int)whole.len, (char *)whole.data);
+        }
+        for (size_t step = 1; step < 5; step++) {
+            KLUIS_AUTO_BUF(part, 1 << 16);
+            walk(cases[i].text, step, &part);
+            assert_int_equal(part.len, whole.len);
+            if (part.len > 0) { assert_memory_equal(part.data, whole.data, part.len); }
+        }
+    }
+}
+
+static void after_damage_the_next_is_found(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"m\":[{\"id\":1},{\"id\":2,\"t\":\"lost quote},\n  {\n \"id\": 3,\"t\":\"x\"},{\"idx\":9},{\"id\":4}]}";
+    for (size_t step = 1; step < 200; step += 33) {
+        struct pieces m = { { text, sizeof text - 1 }, 0, step };
+        struct kluis_input in = { &m, read_piece };
+        struct kluis_err err = { 0 };
+        struct json_stream s;
+        struct kluis_str key, v;
+        uint64_t at;
+        assert_int_equal(json_stream_open(&s, &in, 0, "test", 4096, &err), KLUIS_OK);
+        assert_int_equal(json_stream_enter(&s, '{', &err), KLUIS_OK);
+        assert_int_equal(json_stream_next(&s, &key, &err), KLUIS_OK);
+        assert_int_equal(json_stream_enter(&s, '[', &err), KLUIS_OK);
+        assert_int_equal(json_stream_next(&s, &key, &err), KLUIS_OK);
+        assert_int_equal(json_stream_take(&s, &v, &at, &err), KLUIS_OK);
+        assert_int_equal(json_stream_next(&s, &key, &err), KLUIS_OK);
+        kluis_status rc = json_stream_take(&s, &v, &at, &err); /* {"id":2…: the quotes pair up differently, so it may end too late or never */
+        if (rc == KLUIS_OK) { fail_msg("took %.*s", (int)v.len, v.ptr); }
+        assert_int_equal(json_stream_at(&s), 15);
+        assert_int_equal(json_stream_resync(&s, "id", &err), KLUIS_OK);
+        assert_int_equal(json_stream_take(&s, &v, &at, &err), KLUIS_OK);
+        assert_true(memmem(v.ptr, v.len, "\"id\": 3", 7) != NULL);
+        assert_int_equal(json_stream_resync(&s, "id", &err), KLUIS_OK); /* over the one that begins otherwise */
+        assert_int_equal(json_stream_take(&s, &v, &at, &err), KLUIS_OK);
+        assert_true(kluis_str_is(v, "{\"id\":4}"));
+        assert_int_equal(json_stream_next(&s, &key, &err), KLUIS_END);
+        assert_int_equal(json_stream_resync(&s, "id", &err), KLUIS_END);
+        json_stream_close(&s);
+    }
+}
+
+static void depth_is_bounded(void **state)
+{
+    (void)state;
+    enum { DEEP = 100000 };
+    char *deep = kluis_malloc(2 * DEEP + 2);
+    assert_non_null(deep);
+    memset(deep, '[', DEEP);
+    memset(deep + DEEP, ']', DEEP);
+    KLUIS_AUTO(kluis_arena) a = kluis_arena_new(1 << 20);
+    struct json *v = NULL;
+    assert_int_equal(json_read_loose((struct kluis_str){ deep, 2 * DEEP }, a, &v, NULL), KLUIS_E_LIMIT);
+    struct pieces m = { { deep, 2 * DEEP }, 0, 1 << 16 };
+    struct kluis_input in = { &m, read_piece };
+    struct json_stream s;
+    assert_int_equal(json_stream_open(&s, &in, 0, "test", 1 << 20, NULL), KLUIS_OK);
+    assert_int_equal(json_stream_skip(&s, NULL), KLUIS_OK);
+    assert_int_equal(json_stream_at(&s), 2 * DEEP);
+    json_stream_close(&s);
+    m.at = 0;
+    assert_int_equal(json_stream_open(&s, &in, 0, "test", 1 << 20, NULL), KLUIS_OK);
+    kluis_status rc = KLUIS_OK;
+    for (int i = 0; i < DEEP && rc == KLUIS_OK; i++) { rc = json_stream_enter(&s, '[', NULL); }
+    assert_int_equal(rc, KLUIS_E_LIMIT);
+    json_stream_close(&s);
+    kluis_free(deep);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loose_takes_what_exporters_write),
+        cmocka_unit_test(pieces_change_nothing),
+        cmocka_unit_test(after_damage_the_next_is_found),
+        cmocka_unit_test(depth_is_bounded),
+    };
+    return kluis_base_init(NULL) != KLUIS_OK ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+}
