@@ -155,6 +155,7 @@ KLUIS_MUSTUSE ssize_t kluis_io_pread(int fd, void *p, size_t n, uint64_t at);
 KLUIS_MUSTUSE ssize_t kluis_io_write(int fd, const void *p, size_t n);
 KLUIS_MUSTUSE ssize_t kluis_io_pwrite(int fd, const void *p, size_t n, uint64_t at);
 KLUIS_MUSTUSE int kluis_io_fsync(int fd);
+KLUIS_MUSTUSE int kluis_io_fdatasync(int fd); /* enough where neither length nor blocks of the file change */
 KLUIS_MUSTUSE int kluis_io_close(int fd);
 KLUIS_MUSTUSE int kluis_io_rename(const char *from, const char *to);
 KLUIS_MUSTUSE int kluis_io_unlink(const char *path);

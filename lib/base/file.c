@@ -60,6 +60,7 @@ ssize_t kluis_io_pwrite(int fd, const void *p, size_t n, uint64_t at)
 }
 
 int kluis_io_fsync(int fd) { return fault("fsync", NULL, fd) ? -1 : RETRY(fsync(fd)); }
+int kluis_io_fdatasync(int fd) { return fault("fdatasync", NULL, fd) ? -1 : RETRY(fdatasync(fd)); }
 
 int kluis_io_close(int fd)
 {
