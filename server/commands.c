@@ -62,7 +62,6 @@ static kluis_status official_add(struct vault *v, int argc, const char *const *a
     kluis_status rc = reg_official_add(vault_register(v), &o, err);
     if (rc == KLUIS_E_EXISTS) { rc = KLUIS_E_REJECT; } /* on the command line an id given twice is a mistake */
     KLUIS_TRY(rc);
-    KLUIS_TRY(reg_audit(vault_register(v), "command", "official.add", "", o.id, err));
     KLUIS_AUTO_BUF(b, 1024);
     kluis_buf_fmt(&b, "official %s added", o.id);
     kluis_buf_byte(&b, 0);
@@ -105,7 +104,6 @@ static kluis_status enrol(struct vault *v, int argc, const char *const *argv, co
     vault_root_fingerprint(v, code.root);
     kluis_status rc = kluis_code_derive(code.secret, &keys, err);
     if (rc == KLUIS_OK) { rc = reg_code_add(vault_register(v), id, keys.id, code.secret, kluis_now_us() + (int64_t)REG_CODE_SECONDS * 1000000, err); }
-    if (rc == KLUIS_OK) { rc = reg_audit(vault_register(v), "command", "enrol.code", "", id, err); }
     if (rc == KLUIS_OK) {
         kluis_code_write(&code, text);
         rc = say(out, text, err);
@@ -228,6 +226,50 @@ static kluis_status search(struct vault *v, int argc, const char *const *argv, c
     }
 }
 
+/* ---- audit ---- */
+
+static kluis_status print_entry(void *ctx, const struct reg_audit_entry *e, struct kluis_err *err)
+{
+    const struct printing *p = ctx;
+    char t[KLUIS_TIME_TEXT], hex[65];
+    KLUIS_AUTO_BUF(b, LINE_MAX);
+    kluis_time_text(t, e->time_us, 0, 3);
+    kluis_hex(e->hash, 32, hex);
+    const struct {
+        const char *name;
+        struct kluis_str value;
+    } parts[] = { { "actor", e->actor }, { "action", e->action }, { "purpose", e->purpose }, { "detail", e->detail } };
+    if (p->json) {
+        kluis_buf_fmt(&b, "{\"entry\":%llu,\"time\":\"%s\"", (unsigned long long)e->seq, t);
+    } else {
+        kluis_buf_fmt(&b, "%llu  %s", (unsigned long long)e->seq, t);
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (p->json) {
+            kluis_buf_fmt(&b, ",\"%s\":", parts[i].name);
+        } else {
+            kluis_buf_cstr(&b, "  ");
+        }
+        kluis_buf_json(&b, parts[i].value); /* quoted: what was searched for may hold anything */
+    }
+    if (p->json) { kluis_buf_fmt(&b, ",\"hash\":\"%s\"}", hex); }
+    KLUIS_TRY(kluis_buf_ok(&b, err));
+    return p->out->line(p->out->ctx, 'o', (struct kluis_str){ (const char *)b.data, b.len }, err);
+}
+
+/* Who reads the trail stands in it too. */
+static kluis_status audit(struct vault *v, int argc, const char *const *argv, const struct control_output *out, struct kluis_err *err)
+{
+    const char *home = NULL, *json = NULL;
+    size_t words;
+    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "json", .flag = true, .value = &json } };
+    KLUIS_TRY(options_parse("audit", argc, argv, spec, 2, NULL, 0, &words, err));
+    KLUIS_TRY(reg_audit(vault_register(v), "command", "audit.read", "", "", err));
+    struct printing p = { out, json != NULL };
+    uint64_t entries = 0;
+    return reg_audit_each(vault_register(v), &p, print_entry, &entries, err);
+}
+
 /* ---- check, rebuild-index ---- */
 
 struct report {
@@ -296,8 +338,8 @@ kluis_status commands_run(void *ctx, int argc, const char *const *argv, const st
     static const struct {
         const char *name;
         kluis_status (*run)(struct vault *, int, const char *const *, const struct control_output *, struct kluis_err *);
-    } commands[] = { { "official", official }, { "enrol", enrol }, { "status", status },
-                     { "search", search },     { "check", check }, { "rebuild-index", rebuild } };
+    } commands[] = { { "official", official }, { "enrol", enrol }, { "status", status },        { "search", search },
+                     { "audit", audit },       { "check", check }, { "rebuild-index", rebuild } };
     for (size_t i = 0; argc > 0 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[0], commands[i].name) == 0) { return commands[i].run(ctx, argc - 1, argv + 1, out, err); }
     }

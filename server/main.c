@@ -26,6 +26,7 @@ static const char HELP[] =
     "  enrol --home H --official ID                                   prints a one-time code, good for 24 hours\n"
     "  status --home H [--json]\n"
     "  search --home H --purpose TEXT QUERY [--json] [--conversation ID] [--official ID] [--from DATE] [--to DATE] [--limit N]\n"
+    "  audit --home H [--json]                                        the audit trail: who searched, read or decided what, and what for\n"
     "  check --home H [--read-data]                                   every package against store, ledger and index\n"
     "  rebuild-index --home H\n"
     "  help · version\n"
@@ -182,7 +183,7 @@ int main(int argc, char **argv_main)
     int exit_code = 0;
     kluis_status rc = KLUIS_E_USAGE;
     const char *command = argc > 1 ? argv[1] : "";
-    static const char *const home_commands[] = { "official", "enrol", "status", "search", "check", "rebuild-index" };
+    static const char *const home_commands[] = { "official", "enrol", "status", "search", "audit", "check", "rebuild-index" };
     /* Memory that one package needed serves the next: giving it back and faulting it in again costs as much as the work itself. */
     (void)mallopt(M_MMAP_THRESHOLD, 16 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 48 << 20);

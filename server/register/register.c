@@ -1,12 +1,19 @@
-/* server/register/register.c - register.db: officials, codes, devices, audit.  See register.h. */
+/* server/register/register.c - register.db: officials, codes, devices; and what of the audit trail has to do with them.  See register.h.
+ *
+ * An entry that stands in one transaction with what it records is put into audit_due by that transaction, under a number, and goes to the
+ * trail after the commit.  The trail keeps the number: a stop in between is made up for at the next opening, and none is entered twice.
+ */
 #include "server/register/register.h"
 
 #include "kluis/db.h"
+#include "server/register/trail.h"
 
 #include <pthread.h>
 
 struct reg {
     struct kluis_db *db;
+    struct trail *trail;
+    struct trail_mark mark; /* as in audit_mark */
     pthread_mutex_t lock;
 };
 
@@ -28,10 +35,163 @@ static const char *const SCHEMA[] = {
     " used INTEGER NOT NULL DEFAULT 0, reply BLOB) STRICT, WITHOUT ROWID;"
     "CREATE TABLE device(id TEXT PRIMARY KEY, official TEXT NOT NULL REFERENCES official(id), state INTEGER NOT NULL, identity BLOB NOT NULL,"
     " cert BLOB NOT NULL, login_spki BLOB NOT NULL, enrolled_us INTEGER NOT NULL, suspended_why TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;"
-    "CREATE INDEX device_official ON device(official);"
-    "CREATE TABLE audit(seq INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, purpose TEXT NOT NULL,"
-    " detail TEXT NOT NULL, hash BLOB NOT NULL) STRICT;",
+    "CREATE INDEX device_official ON device(official);",
+    "CREATE TABLE audit_due(no INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, purpose TEXT NOT NULL,"
+    " detail TEXT NOT NULL) STRICT;"
+    "CREATE TABLE audit_mark(one INTEGER PRIMARY KEY CHECK(one=1), seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;",
 };
+
+/* ---- the audit trail ---- */
+
+enum { MOVE_AT_ONCE = 200 };
+
+static kluis_status mark_set(struct reg *r, const struct trail_mark *m, struct kluis_err *err)
+{
+    if (m->seq == r->mark.seq) { return KLUIS_OK; }
+    KLUIS_TRY(kluis_db_run(r->db, NULL, err, "INSERT OR REPLACE INTO audit_mark(one,seq,hash) VALUES(1,?,?)", "ih", (int64_t)m->seq, m->hash));
+    r->mark = *m;
+    return KLUIS_OK;
+}
+
+static kluis_status mark_get(struct reg *r, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st;
+    r->mark = (struct trail_mark){ 0 };
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT seq,hash FROM audit_mark", ""));
+    kluis_status rc = kluis_db_step(r->db, st, err);
+    if (rc == KLUIS_END) { return KLUIS_OK; }
+    KLUIS_TRY(rc);
+    r->mark.seq = (uint64_t)kluis_db_int(st, 0);
+    bool ok = kluis_db_fixed(st, 1, r->mark.hash, 32);
+    kluis_db_done(st);
+    return ok ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the register's mark of the audit trail is damaged: restore register.db");
+}
+
+static void noting(void *ctx, const struct trail_mark *m)
+{
+    struct reg *r = ctx;
+    HOLD(r);
+    struct kluis_err ignored = { 0 };
+    if (mark_set(r, m, &ignored) != KLUIS_OK) { return; } /* an older mark stands: it says less, and nothing that is wrong */
+}
+
+/* Entries of the table in which register.db kept the trail before, as they are, hashes included; then the table goes. */
+static kluis_status move_entries(struct reg *r, struct trail *t, struct kluis_err *err)
+{
+    struct trail_entry list[MOVE_AT_ONCE];
+    int64_t last = 0;
+    size_t n = MOVE_AT_ONCE;
+    while (n == MOVE_AT_ONCE) {
+        KLUIS_AUTO(kluis_arena) a = kluis_arena_new((size_t)MOVE_AT_ONCE * (TRAIL_ENTRY_MAX + 1024));
+        if (a == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+        struct sqlite3_stmt *st;
+        kluis_status rc;
+        n = 0;
+        KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT seq,time_us,actor,action,purpose,detail,hash FROM audit WHERE seq>? ORDER BY seq LIMIT 200",
+                                 "i", last));
+        while ((rc = kluis_db_step(r->db, st, err)) == KLUIS_OK) {
+            struct trail_entry *e = &list[n++];
+            *e = (struct trail_entry){ .seq = (uint64_t)kluis_db_int(st, 0),
+                                       .time_us = kluis_db_int(st, 1),
+                                       .moved = true,
+                                       .actor = kluis_arena_str(a, kluis_db_text(st, 2)),
+                                       .action = kluis_arena_str(a, kluis_db_text(st, 3)),
+                                       .purpose = kluis_arena_str(a, kluis_db_text(st, 4)),
+                                       .detail = kluis_arena_str(a, kluis_db_text(st, 5)) };
+            last = (int64_t)e->seq;
+            if (!kluis_db_fixed(st, 6, e->hash, 32) || e->actor.ptr == NULL || e->action.ptr == NULL || e->purpose.ptr == NULL ||
+                e->detail.ptr == NULL) {
+                kluis_db_done(st);
+                return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "audit entry %llu is damaged: restore register.db from a backup", (unsigned long long)e->seq);
+            }
+        }
+        if (rc != KLUIS_END) { return rc; }
+        KLUIS_TRY(trail_add(t, list, n, err));
+    }
+    return KLUIS_OK;
+}
+
+static kluis_status move_table(struct reg *r, const char *vault_dir, struct kluis_err *err)
+{
+    static const struct trail_mark none = { 0 };
+    struct sqlite3_stmt *st;
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT 1 FROM sqlite_master WHERE type='table' AND name='audit'", ""));
+    kluis_status rc = kluis_db_step(r->db, st, err);
+    kluis_db_done(st);
+    if (rc == KLUIS_END) { return KLUIS_OK; }
+    KLUIS_TRY(rc);
+    KLUIS_AUTO(trail) t = NULL;
+    struct trail_mark head;
+    KLUIS_TRY(trail_remove(vault_dir, err)); /* of an attempt that did not come to this function's end */
+    KLUIS_TRY(trail_open(&t, vault_dir, &none, NULL, NULL, err));
+    KLUIS_TRY(move_entries(r, t, err));
+    trail_head(t, &head);
+    KLUIS_TRY(kluis_db_begin(r->db, err));
+    rc = mark_set(r, &head, err);
+    if (rc == KLUIS_OK) { rc = kluis_db_exec(r->db, "DROP TABLE audit", err); }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(r->db);
+        return rc;
+    }
+    return kluis_db_commit(r->db, "register.trail.moved", err);
+}
+
+/* Enters what decisions have left to be entered. */
+static kluis_status enter_due(struct reg *r, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st;
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT no,time_us,actor,action,purpose,detail FROM audit_due WHERE no>? ORDER BY no", "i",
+                             (int64_t)trail_due(r->trail)));
+    kluis_status rc;
+    while ((rc = kluis_db_step(r->db, st, err)) == KLUIS_OK) {
+        struct trail_entry e = { .due = (uint64_t)kluis_db_int(st, 0),
+                                 .time_us = kluis_db_int(st, 1),
+                                 .actor = kluis_db_text(st, 2),
+                                 .action = kluis_db_text(st, 3),
+                                 .purpose = kluis_db_text(st, 4),
+                                 .detail = kluis_db_text(st, 5) };
+        rc = trail_add(r->trail, &e, 1, err);
+        if (rc != KLUIS_OK) { break; }
+    }
+    kluis_db_done(st);
+    return rc == KLUIS_END ? KLUIS_OK : rc;
+}
+
+/* In the caller's transaction: what is decided and the entry that says so come together or not at all. */
+static kluis_status audit_add(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail, struct kluis_err *err)
+{
+    struct trail_mark head;
+    int64_t due = (int64_t)trail_due(r->trail);
+    trail_head(r->trail, &head);
+    KLUIS_TRY(mark_set(r, &head, err));
+    KLUIS_TRY(kluis_db_run(r->db, NULL, err, "DELETE FROM audit_due WHERE no<=?", "i", due));
+    return kluis_db_run(
+        r->db, NULL, err,
+        "INSERT INTO audit_due(no,time_us,actor,action,purpose,detail) VALUES(max(?1,(SELECT ifnull(max(no),0) FROM audit_due))+1,?2,?3,?4,?5,?6)",
+        "iissss", due, kluis_now_us(), actor, action, purpose, detail);
+}
+
+/* Nothing of a decision that could not be made stays. */
+static void give_up(struct reg *r)
+{
+    struct kluis_err ignored = { 0 };
+    kluis_db_rollback(r->db);
+    if (mark_get(r, &ignored) != KLUIS_OK) { r->mark = (struct trail_mark){ 0 }; } /* it is noted anew */
+}
+
+/* Commits a decision with its entry; the entry goes to the trail.  When that fails the decision and its entry stand in register.db, and whoever adds
+ * to the trail next is told. */
+static kluis_status decide(struct reg *r, const char *step, struct kluis_err *err)
+{
+    kluis_status rc = kluis_db_commit(r->db, step, err);
+    if (rc != KLUIS_OK) {
+        give_up(r);
+        return rc;
+    }
+    struct kluis_err ignored = { 0 };
+    if (enter_due(r, &ignored) != KLUIS_OK) { return KLUIS_OK; }
+    return KLUIS_OK;
+}
 
 kluis_status reg_open(struct reg **out, const char *vault_dir, struct kluis_err *err)
 {
@@ -51,6 +211,14 @@ kluis_status reg_open(struct reg **out, const char *vault_dir, struct kluis_err 
         kluis_free(r);
         return rc;
     }
+    rc = mark_get(r, err);
+    if (rc == KLUIS_OK) { rc = move_table(r, vault_dir, err); }
+    if (rc == KLUIS_OK) { rc = trail_open(&r->trail, vault_dir, &r->mark, noting, r, err); }
+    if (rc == KLUIS_OK) { rc = enter_due(r, err); }
+    if (rc != KLUIS_OK) {
+        reg_free(r);
+        return rc;
+    }
     *out = r;
     return KLUIS_OK;
 }
@@ -58,51 +226,15 @@ kluis_status reg_open(struct reg **out, const char *vault_dir, struct kluis_err 
 void reg_free(struct reg *r)
 {
     if (r == NULL) { return; }
+    if (r->trail != NULL) {
+        struct trail_mark head;
+        trail_head(r->trail, &head);
+        trail_free(r->trail);
+        noting(r, &head);
+    }
     kluis_db_free(r->db);
     (void)pthread_mutex_destroy(&r->lock);
     kluis_free(r);
-}
-
-/* ---- the audit chain ---- */
-
-/* hash = SHA-256(previous hash || wire fields of the entry): a changed, removed or inserted entry breaks every later one. */
-static kluis_status entry_hash(const uint8_t previous[32], uint64_t seq, int64_t time_us, struct kluis_str actor, struct kluis_str action,
-                               struct kluis_str purpose, struct kluis_str detail, uint8_t out[32], struct kluis_err *err)
-{
-    KLUIS_AUTO_BUF(b, 1 << 20);
-    kluis_wire_label(&b, "chatkluis-audit-v1");
-    kluis_wire_field(&b, previous, 32);
-    kluis_wire_u64(&b, seq);
-    kluis_wire_u64(&b, (uint64_t)time_us);
-    kluis_wire_str(&b, actor);
-    kluis_wire_str(&b, action);
-    kluis_wire_str(&b, purpose);
-    kluis_wire_str(&b, detail);
-    KLUIS_TRY(kluis_buf_ok(&b, err));
-    kluis_sha256_of(b.data, b.len, out);
-    return KLUIS_OK;
-}
-
-/* In the caller's transaction: what is decided and the entry that says so come together or not at all. */
-static kluis_status audit_add(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail, struct kluis_err *err)
-{
-    uint8_t previous[32] = { 0 }, hash[32];
-    uint64_t seq = 1;
-    struct sqlite3_stmt *st;
-    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT seq,hash FROM audit ORDER BY seq DESC LIMIT 1", ""));
-    kluis_status rc = kluis_db_step(r->db, st, err);
-    if (rc == KLUIS_OK) {
-        seq = (uint64_t)kluis_db_int(st, 0) + 1;
-        rc = kluis_db_fixed(st, 1, previous, 32) ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the last audit entry is damaged");
-        kluis_db_done(st);
-    } else if (rc == KLUIS_END) {
-        rc = KLUIS_OK;
-    }
-    KLUIS_TRY(rc);
-    int64_t now = kluis_now_us();
-    KLUIS_TRY(entry_hash(previous, seq, now, kluis_str_of(actor), kluis_str_of(action), kluis_str_of(purpose), kluis_str_of(detail), hash, err));
-    return kluis_db_run(r->db, NULL, err, "INSERT INTO audit(seq,time_us,actor,action,purpose,detail,hash) VALUES(?,?,?,?,?,?,?)", "iissssh",
-                        (int64_t)seq, now, actor, action, purpose, detail, hash);
 }
 
 /* ---- officials ---- */
@@ -148,15 +280,16 @@ kluis_status reg_official_add(struct reg *r, const struct reg_official *o, struc
     KLUIS_TRY(kluis_db_begin(r->db, err));
     kluis_status rc = kluis_db_run(r->db, NULL, err, "INSERT INTO official(id,name,function,starts,ends,grace_days) VALUES(?,?,?,?,?,?)", "sssssi",
                                    o->id, o->name, o->function, o->from, o->to, (int64_t)o->grace_days);
+    if (rc == KLUIS_OK) { rc = audit_add(r, "command", "official.add", "", o->id, err); }
     if (rc != KLUIS_OK) {
-        kluis_db_rollback(r->db);
+        give_up(r);
         if (rc == KLUIS_E_EXISTS) {
             kluis_err_clear(err);
             return KLUIS_FAIL(err, KLUIS_E_EXISTS, "official '%s' is already registered", o->id);
         }
         return rc;
     }
-    return kluis_db_commit(r->db, "register.official", err);
+    return decide(r, "register.official", err);
 }
 
 static kluis_status official_row(struct sqlite3_stmt *st, struct reg_official *o, struct kluis_err *err)
@@ -215,11 +348,12 @@ kluis_status reg_code_add(struct reg *r, const char *official, const uint8_t id[
         rc = kluis_db_run(r->db, NULL, err, "INSERT INTO code(id,official,secret,expires_us) VALUES(?,?,?,?)", "bsbi", (struct kluis_bytes){ id, 16 },
                           official, (struct kluis_bytes){ secret, 16 }, expires_us);
     }
+    if (rc == KLUIS_OK) { rc = audit_add(r, "command", "enrol.code", "", official, err); }
     if (rc != KLUIS_OK) {
-        kluis_db_rollback(r->db);
+        give_up(r);
         return rc;
     }
-    return kluis_db_commit(r->db, "register.code", err);
+    return decide(r, "register.code", err);
 }
 
 kluis_status reg_code_find(struct reg *r, const uint8_t id[16], int64_t now_us, char official[64], uint8_t secret[16], struct kluis_err *err)
@@ -273,10 +407,10 @@ kluis_status reg_enrol(struct reg *r, const uint8_t code_id[16], const struct re
     }
     if (rc == KLUIS_OK) { rc = audit_add(r, "vault", "enrol", d->official, d->id, err); }
     if (rc != KLUIS_OK) {
-        kluis_db_rollback(r->db);
+        give_up(r);
         return rc;
     }
-    return kluis_db_commit(r->db, "register.enrol", err);
+    return decide(r, "register.enrol", err);
 }
 
 static kluis_status device_row(struct sqlite3_stmt *st, struct kluis_arena *arena, struct reg_device *d, struct kluis_err *err)
@@ -335,46 +469,48 @@ kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reaso
     kluis_status rc = kluis_db_run(r->db, &changed, err, "UPDATE device SET state=2, suspended_why=? WHERE id=? AND state=1", "ss", reason, id);
     if (rc == KLUIS_OK && changed > 0) { rc = audit_add(r, "vault", "suspend", reason, id, err); }
     if (rc != KLUIS_OK) {
-        kluis_db_rollback(r->db);
+        give_up(r);
         return rc;
     }
-    return kluis_db_commit(r->db, "register.suspend", err);
+    return decide(r, "register.suspend", err);
 }
 
 /* ---- audit ---- */
 
 kluis_status reg_audit(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail, struct kluis_err *err)
 {
-    HOLD(r);
-    KLUIS_TRY(kluis_db_begin(r->db, err));
-    kluis_status rc = audit_add(r, actor, action, purpose, detail, err);
-    if (rc != KLUIS_OK) {
-        kluis_db_rollback(r->db);
-        return rc;
-    }
-    return kluis_db_commit(r->db, "register.audit", err);
+    /* Not held: those who wait for the disk at the same time share it. */
+    struct trail_entry e = {
+        .actor = kluis_str_of(actor), .action = kluis_str_of(action), .purpose = kluis_str_of(purpose), .detail = kluis_str_of(detail)
+    };
+    return trail_add(r->trail, &e, 1, err);
 }
 
-kluis_status reg_audit_check(struct reg *r, uint64_t *entries, struct kluis_err *err)
+struct reading {
+    void *ctx;
+    kluis_status (*each)(void *ctx, const struct reg_audit_entry *e, struct kluis_err *err);
+};
+
+static kluis_status read_one(void *ctx, const struct trail_entry *e, struct kluis_err *err)
 {
-    HOLD(r);
-    struct sqlite3_stmt *st;
-    uint8_t previous[32] = { 0 }, hash[32], stored[32];
-    *entries = 0;
-    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT seq,time_us,actor,action,purpose,detail,hash FROM audit ORDER BY seq", ""));
-    kluis_status rc;
-    while ((rc = kluis_db_step(r->db, st, err)) == KLUIS_OK) {
-        uint64_t seq = (uint64_t)kluis_db_int(st, 0);
-        rc = entry_hash(previous, seq, kluis_db_int(st, 1), kluis_db_text(st, 2), kluis_db_text(st, 3), kluis_db_text(st, 4), kluis_db_text(st, 5),
-                        hash, err);
-        if (rc == KLUIS_OK && (seq != *entries + 1 || !kluis_db_fixed(st, 6, stored, 32) || memcmp(hash, stored, 32) != 0)) {
-            rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the audit trail is broken at entry %llu: restore register.db from a backup and compare",
-                            (unsigned long long)(*entries + 1));
-        }
-        if (rc != KLUIS_OK) { break; }
-        memcpy(previous, hash, 32);
-        ++*entries;
-    }
-    kluis_db_done(st);
-    return rc == KLUIS_END ? KLUIS_OK : rc;
+    const struct reading *to = ctx;
+    struct reg_audit_entry out = { e->seq, e->time_us, e->actor, e->action, e->purpose, e->detail, { 0 } };
+    memcpy(out.hash, e->hash, 32);
+    return to->each(to->ctx, &out, err);
 }
+
+kluis_status reg_audit_each(struct reg *r, void *ctx, kluis_status (*each)(void *, const struct reg_audit_entry *, struct kluis_err *),
+                            uint64_t *entries, struct kluis_err *err)
+{
+    struct trail_mark mark;
+    struct reading to = { ctx, each };
+    *entries = 0;
+    {
+        HOLD(r);
+        KLUIS_TRY(enter_due(r, err));
+        mark = r->mark;
+    }
+    return trail_walk(r->trail, &mark, &to, each == NULL ? NULL : read_one, entries, err);
+}
+
+kluis_status reg_audit_check(struct reg *r, uint64_t *entries, struct kluis_err *err) { return reg_audit_each(r, NULL, NULL, entries, err); }

@@ -1,6 +1,6 @@
 /* server/register/register.h - what people decided: officials, enrolment codes, devices, the audit trail.
  *
- * register.db, in the vault.  Small, backed up, never derivable.  One writer: the vault process (or a command that holds
+ * register.db and audit/, in the vault.  Small, backed up together, never derivable.  One writer: the vault process (or a command that holds
  * the home lock while no vault runs).  synchronous=FULL: what returned OK is on disk.  Thread-safe: one caller at a time inside; a callback
  * may call back.
  */
@@ -58,10 +58,21 @@ KLUIS_MUSTUSE kluis_status reg_devices(struct reg *r, struct kluis_arena *arena,
 /* With an audit entry, the first time; a device that is suspended already stays as it is. */
 KLUIS_MUSTUSE kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reason, struct kluis_err *err);
 
-/* Audit: who did what, for which purpose, when; hash-chained; never content.  E_IO fails the action it records. */
+/* Audit: who did what, for which purpose, when; hash-chained; never content.  On disk when it returns OK; E_IO fails the action that it records.
+ * What the functions above decide they record themselves, in the same transaction. */
 KLUIS_MUSTUSE kluis_status reg_audit(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail,
                                      struct kluis_err *err);
-/* Walks the chain: E_CORRUPT names the first broken entry. */
+struct reg_audit_entry {
+    uint64_t seq; /* from 1 */
+    int64_t time_us;
+    struct kluis_str actor, action, purpose, detail; /* borrowed for the call */
+    uint8_t hash[32];
+};
+/* Walks the chain as it stands now, verifying: good entries go to each (NULL: to nobody).  E_CORRUPT: *entries are good, and the message
+ * names the first that is changed, moved, cut off or missing. */
+KLUIS_MUSTUSE kluis_status reg_audit_each(struct reg *r, void *ctx,
+                                          kluis_status (*each)(void *ctx, const struct reg_audit_entry *e, struct kluis_err *err), uint64_t *entries,
+                                          struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status reg_audit_check(struct reg *r, uint64_t *entries, struct kluis_err *err);
 
 #endif

@@ -143,7 +143,7 @@ say "$chat" "10-03-2026 09:00" Anna "als nieuw apparaat"
 run_agent archive --home "$work/a" --wait 60; equal "the new device delivers" "$rc" 0
 equal "keys of the old device are gone" "$(ls "$work/a/keys" | grep -c '^\(device\|login\)-')" 2
 equal "records at the vault, none twice" "$(status_of_server | jq .records)" 9
-equal "enrolments in the audit trail" "$(sqlite3 "$work/server/vault/register.db" "SELECT count(*) FROM audit WHERE action='enrol'")" 5
+equal "enrolments in the audit trail" "$("$bin/chatkluis-server" audit --home "$work/server" --json | jq -s 'map(select(.action == "enrol")) | length')" 5
 check "check is content" "$bin/chatkluis-server" check --home "$work/server"
 
 # ---- a device set back to an older state forks: suspended, one line, exit 1, also in status ----
@@ -157,5 +157,5 @@ ok; grep -q 'suspended' "$work/err" || fail "a fork: says $(cat "$work/err")"
 run_agent archive --home "$work/older" --wait 5; says "a suspended device" 1 'suspended this device: ask your administrator'
 run_agent status --home "$work/older"; equal "status of a suspended device: exit" "$rc" 1
 ok; grep -q '^SUSPENDED' "$work/out" || fail "status does not say suspended"
-equal "suspensions in the audit trail" "$(sqlite3 "$work/server/vault/register.db" "SELECT count(*) FROM audit WHERE action='suspend'")" 1
+equal "suspensions in the audit trail" "$("$bin/chatkluis-server" audit --home "$work/server" --json | jq -s 'map(select(.action == "suspend")) | length')" 1
 end 60

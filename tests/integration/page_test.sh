@@ -47,7 +47,7 @@ refused() { # what query
   is "$1" 400 "$(code "${me[@]}" "$base/api/$2")"
   is "$1: one clear line" "1 false" "$(jq -r '[(.error | split("\n") | length), (.error == "")] | map(tostring) | join(" ")' "$home/body")"
 }
-trail() { curl -s "${me[@]}" "$base/api/status" >/dev/null; sqlite3 "file:$home/server/vault/register.db?mode=ro" "SELECT count(*) FROM audit" 2>/dev/null || sqlite3 "file:$(find "$home/server" -name register.db | head -n 1)?mode=ro" "SELECT count(*) FROM audit"; }
+trail() { "$bin/chatkluis-server" audit --home "$home/server" --json | jq -s 'map(select(.action == "search" or .action == "read")) | length'; }
 refused "no purpose" "search?q=vergunning"
 refused "an empty purpose" "search?q=vergunning&purpose="
 refused "a purpose beyond its ceiling" "search?q=vergunning&purpose=$(printf 'x%.0s' $(seq 201))"
