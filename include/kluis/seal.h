@@ -9,6 +9,15 @@
 
 #include "kluis/base.h"
 
+/* Digests that tokens and evidence records may be made with.  Our own signatures use SHA-256. */
+enum kluis_digest { KLUIS_SHA256 = 1, KLUIS_SHA384 = 2, KLUIS_SHA512 = 3 };
+enum { KLUIS_DIGEST_MAX = 64 };
+struct kluis_imprint {
+    enum kluis_digest digest;
+    uint8_t value[KLUIS_DIGEST_MAX]; /* kluis_digest_len(digest) bytes of it */
+};
+size_t kluis_digest_len(enum kluis_digest d); /* [P] */
+
 enum { KLUIS_CERT_MAX = 16384, KLUIS_P7S_MAX = 1 << 20, KLUIS_TOKEN_MAX = 256 << 10, KLUIS_SIGNATURE_MAX = 1024, KLUIS_CHAIN_MAX = 8 };
 
 /* ---- [P] keys --------------------------------------------------------------------------------
@@ -46,6 +55,8 @@ KLUIS_MUSTUSE kluis_status kluis_seal_imprint(struct kluis_bytes p7s, uint8_t ou
 KLUIS_MUSTUSE kluis_status kluis_seal_add_token(struct kluis_bytes p7s, struct kluis_bytes token, struct kluis_buf *out, struct kluis_err *err);
 /* RFC 3161 request for a SHA-256 imprint: certReq TRUE, the caller's 64-bit nonce. */
 KLUIS_MUSTUSE kluis_status kluis_time_request(const uint8_t imprint[32], uint64_t nonce, struct kluis_buf *der, struct kluis_err *err);
+/* The same for any of the digests. */
+KLUIS_MUSTUSE kluis_status kluis_time_request_of(const struct kluis_imprint *imprint, uint64_t nonce, struct kluis_buf *der, struct kluis_err *err);
 
 /* ---- trust ---------------------------------------------------------------------------------- */
 struct kluis_trust_anchor {
@@ -101,6 +112,20 @@ KLUIS_MUSTUSE kluis_status kluis_cert_name(struct kluis_bytes cert_der, struct k
 KLUIS_MUSTUSE kluis_status kluis_time_accept(struct kluis_bytes response, const uint8_t imprint[32], uint64_t nonce,
                                              const struct kluis_bytes *tsa_anchors, size_t n, struct kluis_buf *token, int64_t *gen_time_us,
                                              struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_time_accept_of(struct kluis_bytes response, const struct kluis_imprint *imprint, uint64_t nonce,
+                                                const struct kluis_bytes *tsa_anchors, size_t n, struct kluis_buf *token, int64_t *gen_time_us,
+                                                struct kluis_err *err);
+/* Which digest a token's imprint is of.  E_REJECT: no token that the reader accepts. */
+KLUIS_MUSTUSE kluis_status kluis_time_digest(struct kluis_bytes token, enum kluis_digest *out, struct kluis_err *err);
+/* A token on its own: form, imprint, signature, critical EKU, and its authority's path both at the token's time and at at_us. */
+struct kluis_time_verdict {
+    enum kluis_outcome outcome; /* INDETERMINATE: no anchors, or the authority's certificate has expired at at_us */
+    int64_t gen_us;             /* KLUIS_TIME_ABSENT when INVALID before its time could be believed */
+    char reason[KLUIS_ERR_MSG]; /* of anything but VALID */
+};
+/* OK with a verdict; E_NOMEM.  Hostile bytes give a verdict, not an error. */
+KLUIS_MUSTUSE kluis_status kluis_time_judge(struct kluis_bytes token, const struct kluis_imprint *imprint, const struct kluis_bytes *tsa_anchors,
+                                            size_t n, int64_t at_us, struct kluis_time_verdict *out, struct kluis_err *err);
 
 /* ---- certificates ----------------------------------------------------------------------------
  * The embedded CA.  Serial numbers are random (127 bit). Names are random ids: no person's name in any certificate. */

@@ -186,14 +186,22 @@ kluis_status kluis_seal_add_token(struct kluis_bytes p7s, struct kluis_bytes tok
 
 kluis_status kluis_time_request(const uint8_t imprint[32], uint64_t nonce, struct kluis_buf *der, struct kluis_err *err)
 {
+    struct kluis_imprint i = { .digest = KLUIS_SHA256 };
+    memcpy(i.value, imprint, 32);
+    return kluis_time_request_of(&i, nonce, der, err);
+}
+
+kluis_status kluis_time_request_of(const struct kluis_imprint *imprint, uint64_t nonce, struct kluis_buf *der, struct kluis_err *err)
+{
+    struct kluis_bytes oid = hash_oid((enum hash_kind)imprint->digest);
     KLUIS_AUTO_BUF(alg, 64);
     KLUIS_AUTO_BUF(mi, 128);
     KLUIS_AUTO_BUF(body, 256);
     KLUIS_AUTO_BUF(made, 256);
-    der_put(&alg, DER_OID, OID_SHA256.ptr, OID_SHA256.len);
+    der_put(&alg, DER_OID, oid.ptr, oid.len);
     der_put(&alg, DER_NULL, NULL, 0); /* the spelling that authorities know best */
     der_put_buf(&mi, DER_SEQUENCE, &alg);
-    der_put(&mi, DER_OCTET_STRING, imprint, 32);
+    der_put(&mi, DER_OCTET_STRING, imprint->value, kluis_digest_len(imprint->digest));
     der_put(&body, DER_INTEGER, "\x01", 1);
     der_put_buf(&body, DER_SEQUENCE, &mi);
     uint8_t n[9] = { 0 };

@@ -67,13 +67,15 @@ void der_put_time(struct kluis_buf *out, int64_t us);
 #define OID_ECDSA_SHA512 OID_BYTES("\x2a\x86\x48\xce\x3d\x04\x03\x04")
 
 /* ---- view.c ------------------------------------------------------------------------------------ */
-enum hash_kind { HASH_NONE, HASH_SHA256, HASH_SHA384, HASH_SHA512 };
+enum hash_kind { HASH_NONE, HASH_SHA256 = KLUIS_SHA256, HASH_SHA384 = KLUIS_SHA384, HASH_SHA512 = KLUIS_SHA512 };
 enum key_kind { KEY_REFUSED, KEY_EC, KEY_RSA };
 /* P-256, P-384 or RSA of at least 3072 bits; anything else is KEY_REFUSED. */
 enum key_kind spki_kind(struct kluis_bytes spki);
 /* AlgorithmIdentifier of a digest, parameters absent or NULL.  HASH_NONE: not one of the allowed. */
 enum hash_kind hash_kind_of(struct kluis_bytes algorithm_content);
 const EVP_MD *hash_md(enum hash_kind h);
+size_t hash_len(enum hash_kind h); /* 0: none */
+struct kluis_bytes hash_oid(enum hash_kind h);
 
 /* The fields of a certificate that signing and matching need.  Borrowed. */
 struct cert_view {

@@ -80,7 +80,7 @@ static bool nonce_is(struct kluis_bytes in, uint64_t want)
 }
 
 static kluis_status token_chain(const struct cms_view *v, STACK_OF(X509) * embedded, const struct kluis_bytes *anchors, size_t n, int64_t at_us,
-                                struct token_verdict *out, struct kluis_err *err)
+                                struct kluis_time_verdict *out, struct kluis_err *err)
 {
     bool tight = false;
     KLUIS_TRY(chain_tight(v, embedded, anchors, n, &tight, err));
@@ -110,8 +110,8 @@ static kluis_status token_chain(const struct cms_view *v, STACK_OF(X509) * embed
     return KLUIS_OK;
 }
 
-kluis_status token_judge(struct kluis_bytes token, struct kluis_bytes covered, const uint8_t *covered_sha256, const struct kluis_bytes *anchors,
-                         size_t n, int64_t at_us, const uint64_t *nonce, struct token_verdict *out, struct kluis_err *err)
+kluis_status token_judge(struct kluis_bytes token, struct kluis_bytes covered, const struct kluis_imprint *imprint, const struct kluis_bytes *anchors,
+                         size_t n, int64_t at_us, const uint64_t *nonce, struct kluis_time_verdict *out, struct kluis_err *err)
 {
     struct cms_view v;
     struct tst_view t;
@@ -127,7 +127,8 @@ kluis_status token_judge(struct kluis_bytes token, struct kluis_bytes covered, c
         reason_set(out->reason, "time-stamp token: malformed TSTInfo");
         return KLUIS_OK;
     }
-    bool same = covered.ptr ? digest_is(t.hash, covered, t.imprint) : t.hash == HASH_SHA256 && memcmp(t.imprint.ptr, covered_sha256, 32) == 0;
+    bool same = covered.ptr ? digest_is(t.hash, covered, t.imprint)
+                            : t.hash == (enum hash_kind)imprint->digest && memcmp(t.imprint.ptr, imprint->value, t.imprint.len) == 0;
     if (!same) {
         reason_set(out->reason, "time-stamp token: over other data");
         return KLUIS_OK;
@@ -151,6 +152,25 @@ kluis_status token_judge(struct kluis_bytes token, struct kluis_bytes covered, c
         st = token_chain(&v, embedded, anchors, n, at_us, out, err);
     }
     sk_X509_pop_free(embedded, X509_free);
+    return st;
+}
+
+kluis_status kluis_time_digest(struct kluis_bytes token, enum kluis_digest *out, struct kluis_err *err)
+{
+    struct cms_view v;
+    struct tst_view t;
+    KLUIS_TRY(cms_view_read(token, VIEW_TOKEN, &v, err));
+    if (!tst_view_read(v.econtent, &t)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "time-stamp token: malformed TSTInfo"); }
+    *out = (enum kluis_digest)t.hash;
+    return KLUIS_OK;
+}
+
+kluis_status kluis_time_judge(struct kluis_bytes token, const struct kluis_imprint *imprint, const struct kluis_bytes *tsa_anchors, size_t n,
+                              int64_t at_us, struct kluis_time_verdict *out, struct kluis_err *err)
+{
+    ERR_clear_error();
+    kluis_status st = token_judge(token, (struct kluis_bytes){ NULL, 0 }, imprint, tsa_anchors, n, at_us, NULL, out, err);
+    ERR_clear_error();
     return st;
 }
 
@@ -221,7 +241,7 @@ kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes c
         out->signature = good ? KLUIS_VALID : KLUIS_INVALID;
         if (!good) { note(out, out->signature_reason, why); }
     }
-    struct token_verdict t = { .outcome = KLUIS_INDETERMINATE, .gen_us = KLUIS_TIME_ABSENT };
+    struct kluis_time_verdict t = { .outcome = KLUIS_INDETERMINATE, .gen_us = KLUIS_TIME_ABSENT };
     if (st == KLUIS_OK && v.token.ptr) {
         st = token_judge(v.token, v.signature, NULL, tsa_anchors, n_tsa, at_us, NULL, &t, err);
         out->time = t.outcome;

@@ -24,6 +24,15 @@ static bool try_later(struct kluis_bytes bits)
 kluis_status kluis_time_accept(struct kluis_bytes response, const uint8_t imprint[32], uint64_t nonce, const struct kluis_bytes *tsa_anchors,
                                size_t n, struct kluis_buf *token, int64_t *gen_time_us, struct kluis_err *err)
 {
+    struct kluis_imprint i = { .digest = KLUIS_SHA256 };
+    memcpy(i.value, imprint, 32);
+    return kluis_time_accept_of(response, &i, nonce, tsa_anchors, n, token, gen_time_us, err);
+}
+
+kluis_status kluis_time_accept_of(struct kluis_bytes response, const struct kluis_imprint *imprint, uint64_t nonce,
+                                  const struct kluis_bytes *tsa_anchors, size_t n, struct kluis_buf *token, int64_t *gen_time_us,
+                                  struct kluis_err *err)
+{
     struct kluis_bytes in, info, status, fail = { NULL, 0 }, tok;
     if (response.len > KLUIS_TOKEN_MAX || !der_canonical(response) || !der_take(&response, DER_SEQUENCE, &in) || response.len ||
         !der_take(&in, DER_SEQUENCE, &info) || !der_take(&info, DER_INTEGER, &status) || status.len != 1) {
@@ -42,7 +51,7 @@ kluis_status kluis_time_accept(struct kluis_bytes response, const uint8_t imprin
                           (unsigned)status.ptr[0]);
     }
     if (!der_take_whole(&in, DER_SEQUENCE, &tok) || in.len) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "time authority: granted, but no token"); }
-    struct token_verdict v;
+    struct kluis_time_verdict v;
     KLUIS_TRY(token_judge(tok, (struct kluis_bytes){ NULL, 0 }, imprint, tsa_anchors, n, kluis_now_us(), &nonce, &v, err));
     if (v.outcome != KLUIS_VALID) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%.280s", v.reason); }
     kluis_buf_add(token, tok.ptr, tok.len);

@@ -31,7 +31,11 @@ const EVP_MD *hash_md(enum hash_kind h)
     return NULL;
 }
 
-static size_t hash_len(enum hash_kind h) { return h == HASH_SHA256 ? 32 : h == HASH_SHA384 ? 48 : h == HASH_SHA512 ? 64 : 0; }
+size_t hash_len(enum hash_kind h) { return h == HASH_SHA256 ? 32 : h == HASH_SHA384 ? 48 : h == HASH_SHA512 ? 64 : 0; }
+
+struct kluis_bytes hash_oid(enum hash_kind h) { return h == HASH_SHA256 ? OID_SHA256 : h == HASH_SHA384 ? OID_SHA384 : OID_SHA512; }
+
+size_t kluis_digest_len(enum kluis_digest d) { return hash_len((enum hash_kind)d); }
 
 enum key_kind spki_kind(struct kluis_bytes spki)
 {

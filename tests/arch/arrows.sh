@@ -14,8 +14,9 @@ allowed() {
     lib/record) echo "kluis/base kluis/ledger kluis/record" ;;
     lib/package) echo "kluis/base kluis/ledger kluis/record kluis/package" ;;
     lib/seal) echo "kluis/base kluis/seal" ;;
+    lib/evidence) echo "kluis/base kluis/seal kluis/evidence" ;;
     lib/envelope) echo "kluis/base kluis/seal kluis/envelope kluis/login" ;;
-    lib/validation|lib/verify) echo "kluis/base kluis/ledger kluis/record kluis/package kluis/seal kluis/validation" ;;
+    lib/validation|lib/verify) echo "kluis/base kluis/ledger kluis/record kluis/package kluis/seal kluis/evidence kluis/validation" ;;
     agent/source) echo "kluis/base kluis/record kluis/db kluis/scratch" ;;
     agent/select) echo "lib agent/source" ;;
     agent/journal) echo "lib agent/source" ;;

@@ -9,6 +9,7 @@
 #include "server/index/index.h"
 #include "server/ingest/opener.h"
 #include "tests/fuzz/session_world.h"
+#include "tests/support/evidence_kit.h"
 #include "tests/support/sealed.h"
 #include "tests/unit/package_forge.h"
 
@@ -169,6 +170,20 @@ static void parts(struct kluis_bytes package)
         if (f.file[i].n > 0) { save_buf("corpus/package_part", name, &b); }
     }
     forge_free(&f);
+}
+
+static void evidence(void)
+{
+    KLUIS_AUTO_BUF(record, KLUIS_EVIDENCE_MAX);
+    KLUIS_AUTO_BUF(renewed, KLUIS_EVIDENCE_MAX);
+    KLUIS_AUTO_BUF(rehashed, KLUIS_EVIDENCE_MAX);
+    kit_record(pki, 7, 4, &record);
+    kit_restamp(pki, kluis_buf_bytes(&record), &renewed);
+    kit_rehash(pki, kluis_buf_bytes(&renewed), 4, &rehashed);
+    save_buf("world", "evidence-authority.der", &pki->tsa.cert);
+    save_buf("corpus/evidence", "seed-batch", &record);
+    save_buf("corpus/evidence", "seed-renewed", &renewed);
+    save_buf("corpus/evidence", "seed-rehashed", &rehashed);
 }
 
 /* Packages, signatures, tokens, receipts: they share keys. */
@@ -575,6 +590,7 @@ int main(int argc, char **argv)
     pki = pki_new(5);
     records();
     sealed();
+    evidence();
     certificates();
     login();
     enrolment();
