@@ -2,9 +2,6 @@
 #include "entry_out.h"
 
 #include <errno.h>
-#ifdef KLUIS_HAVE_LIBDEFLATE
-#include <libdeflate.h>
-#endif
 
 static void *z_alloc(void *opaque, unsigned items, unsigned size)
 {
@@ -31,18 +28,13 @@ kluis_status entry_pwrite(int fd, const void *p, size_t n, uint64_t at, struct k
     return KLUIS_OK;
 }
 
-kluis_status entry_out_init(struct entry_out *o, int fd, int level, struct kluis_err *err)
+kluis_status entry_out_init(struct entry_out *o, int fd, int level, struct libdeflate_compressor *packer, struct kluis_err *err)
 {
-    *o = (struct entry_out){ .fd = fd, .level = level };
+    *o = (struct entry_out){ .fd = fd, .level = level, .packer = packer };
     kluis_buf_init(&o->whole, ENTRY_WHOLE);
     o->sha = kluis_sha256_new();
     o->block = kluis_malloc(ENTRY_BLOCK);
-    bool ready = o->sha != NULL && o->block != NULL;
-#ifdef KLUIS_HAVE_LIBDEFLATE
-    o->fast = libdeflate_alloc_compressor(level);
-    ready = ready && o->fast != NULL;
-#endif
-    return ready ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for compressing a package");
+    return o->sha != NULL && o->block != NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for compressing a package");
 }
 
 /* zlib's state is a quarter of a megabyte that it clears: most packages never need it. */
@@ -58,25 +50,21 @@ static kluis_status stream(struct entry_out *o, struct kluis_err *err)
 void entry_out_free(struct entry_out *o)
 {
     if (o->z_ready) { (void)deflateEnd(&o->z); } /* data left unwritten is thrown away on purpose */
-#ifdef KLUIS_HAVE_LIBDEFLATE
-    libdeflate_free_compressor(o->fast);
-#endif
     kluis_buf_free(&o->whole);
     kluis_sha256_free(o->sha);
     kluis_free(o->block);
     *o = (struct entry_out){ .fd = -1 };
 }
 
-kluis_status entry_out_begin(struct entry_out *o, uint16_t method, uint64_t at, uint64_t ceiling, struct kluis_err *err)
+void entry_out_begin(struct entry_out *o, uint16_t method, uint64_t at, uint64_t ceiling)
 {
     o->method = method;
     o->crc = 0;
     o->size = o->packed = 0;
     o->at = at;
     o->ceiling = ceiling;
-    o->gathers = method == FORM_DEFLATED && o->fast != NULL;
+    o->gathers = method == FORM_DEFLATED;
     kluis_buf_clear(&o->whole);
-    return method == FORM_DEFLATED && !o->gathers ? stream(o, err) : KLUIS_OK;
 }
 
 static kluis_status put(struct entry_out *o, const void *p, size_t n, struct kluis_err *err)
@@ -123,48 +111,48 @@ static kluis_status squeeze_all(struct entry_out *o, const void *p, size_t n, st
 
 static kluis_status squeeze_whole(struct entry_out *o, struct kluis_err *err)
 {
-#ifdef KLUIS_HAVE_LIBDEFLATE
-    size_t room = libdeflate_deflate_compress_bound(o->fast, o->whole.len);
-    uint8_t *to = kluis_malloc(room);
+    size_t room = libdeflate_deflate_compress_bound(o->packer, o->whole.len);
+    uint8_t *to = room <= ENTRY_BLOCK ? o->block : kluis_malloc(room);
     if (to == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for compressing a package"); }
-    size_t n = libdeflate_deflate_compress(o->fast, o->whole.data, o->whole.len, to, room);
+    size_t n = libdeflate_deflate_compress(o->packer, kluis_buf_bytes(&o->whole).ptr, o->whole.len, to, room);
     kluis_status rc = n == 0 ? KLUIS_FAIL(err, KLUIS_E_BUG, "the compressor refused its input") : put(o, to, n, err);
-    kluis_free(to);
+    if (to != o->block) { kluis_free(to); }
     return rc;
-#else
-    (void)o;
-    return KLUIS_FAIL(err, KLUIS_E_BUG, "no compressor for whole entries");
-#endif
+}
+
+static void measure(struct entry_out *o, const void *p, size_t n)
+{
+    if (n == 0) { return; }
+    kluis_sha256_add(o->sha, p, n);
+    o->crc = form_crc32(o->crc, p, n);
 }
 
 kluis_status entry_out_add(struct entry_out *o, const void *p, size_t n, struct kluis_err *err)
 {
     if (n == 0) { return KLUIS_OK; }
-    kluis_sha256_add(o->sha, p, n);
-    o->crc = form_crc32(o->crc, p, n);
     o->size += n;
     if (o->size > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "one file would be larger than 2 GiB"); }
-    if (o->method == FORM_STORED) { return put(o, p, n, err); }
-    if (o->gathers && n <= ENTRY_WHOLE - o->whole.len) {
+    if (o->gathers && n <= ENTRY_WHOLE - o->whole.len) { /* measured in one go at its end: records come in small pieces */
         kluis_buf_add(&o->whole, p, n);
         return kluis_buf_ok(&o->whole, err);
     }
     if (o->gathers) {
         o->gathers = false;
+        measure(o, o->whole.data, o->whole.len);
         KLUIS_TRY(stream(o, err));
         KLUIS_TRY(squeeze_all(o, o->whole.data, o->whole.len, err));
         kluis_buf_clear(&o->whole);
     }
-    return squeeze_all(o, p, n, err);
+    measure(o, p, n);
+    return o->method == FORM_STORED ? put(o, p, n, err) : squeeze_all(o, p, n, err);
 }
 
 kluis_status entry_out_end(struct entry_out *o, uint8_t sha256[32], struct kluis_err *err)
 {
-    if (o->method == FORM_DEFLATED && o->gathers && o->whole.len > 0) {
+    if (o->gathers) {
+        measure(o, o->whole.data, o->whole.len);
         KLUIS_TRY(squeeze_whole(o, err));
     } else if (o->method == FORM_DEFLATED) {
-        if (o->gathers) { KLUIS_TRY(stream(o, err)); }
-        o->gathers = false;
         o->z.avail_in = 0;
         KLUIS_TRY(squeeze(o, Z_FINISH, err));
     }

@@ -1,20 +1,9 @@
 /* form.c - zip headers and names, as FORMAT.md §4 and §5 fix them. */
 #include "form.h"
 
-#ifdef KLUIS_HAVE_LIBDEFLATE
 #include <libdeflate.h>
-#else
-#include <zlib.h>
-#endif
 
-uint32_t form_crc32(uint32_t crc, const void *p, size_t n)
-{
-#ifdef KLUIS_HAVE_LIBDEFLATE
-    return libdeflate_crc32(crc, p, n);
-#else
-    return (uint32_t)crc32_z(crc, p, n);
-#endif
-}
+uint32_t form_crc32(uint32_t crc, const void *p, size_t n) { return libdeflate_crc32(crc, p, n); }
 
 struct form_entry *form_entries_add(struct form_entries *e)
 {

@@ -1,7 +1,7 @@
 /* write.c - the writer: one pass, entries in the order of FORMAT.md §4.3.
  *
  * Local headers are written over once an entry is complete, so there are no data descriptors.  Records and evidence grow side by side,
- * but entries may not interleave: the evidence is compressed to the far end of the file (a hole lies between) and
+ * but entries may not interleave: evidence that outgrows memory is compressed to the far end of the file (a hole lies between) and
  * moved behind the records when these are complete.  Nothing but the caller's own file ever holds content. */
 #include "entry_out.h"
 #include "mdto.h"
@@ -26,6 +26,7 @@ struct kluis_package_writer {
     size_t n_files, cap_files;
     char dossier_id[FORM_DOSSIER_ID], part_dir[FORM_PART_DIR];
     uint64_t at, content;
+    struct libdeflate_compressor *packer;
     struct entry_out out, evidence;
     struct kluis_root *root;
     uint8_t records_root[32];
@@ -56,14 +57,15 @@ static kluis_status begin_entry(struct kluis_package_writer *w, const char *name
     e->name = kept;
     e->method = method;
     e->offset = (uint32_t)w->at;
-    return entry_out_begin(&w->out, method, w->at + FORM_LOCAL + n, KLUIS_PACKAGE_BYTES_MAX, err);
+    entry_out_begin(&w->out, method, w->at + FORM_LOCAL + n, KLUIS_PACKAGE_BYTES_MAX);
+    return KLUIS_OK;
 }
 
 /* Takes what `from` measured, writes the local header over the gap before the bytes. */
 static kluis_status seal_entry(struct kluis_package_writer *w, const struct entry_out *from, struct kluis_err *err)
 {
     struct form_entry *e = &w->entries.list[w->entries.n - 1];
-    uint8_t head[FORM_LOCAL];
+    uint8_t head[FORM_LOCAL + KLUIS_PACKAGE_NAME_MAX];
     size_t n = strlen(e->name);
     e->crc = from->crc;
     e->packed = (uint32_t)from->packed;
@@ -71,8 +73,8 @@ static kluis_status seal_entry(struct kluis_package_writer *w, const struct entr
     w->content += from->size;
     if (w->content > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than 2 GiB of content: close the slice earlier"); }
     form_local(head, e, w->clock);
-    KLUIS_TRY(entry_pwrite(w->fd, head, sizeof head, w->at, err));
-    KLUIS_TRY(entry_pwrite(w->fd, e->name, n, w->at + FORM_LOCAL, err));
+    memcpy(head + FORM_LOCAL, e->name, n);
+    KLUIS_TRY(entry_pwrite(w->fd, head, FORM_LOCAL + n, w->at, err));
     w->at += FORM_LOCAL + n + from->packed;
     return KLUIS_OK;
 }
@@ -93,7 +95,7 @@ static kluis_status put_entry(struct kluis_package_writer *w, const char *name, 
     KLUIS_TRY(entry_out_end(&w->out, e->sha256, err));
     if (!stored && w->out.packed >= n) {
         e->method = FORM_STORED;
-        KLUIS_TRY(entry_out_begin(&w->out, FORM_STORED, data_at, KLUIS_PACKAGE_BYTES_MAX, err));
+        entry_out_begin(&w->out, FORM_STORED, data_at, KLUIS_PACKAGE_BYTES_MAX);
         KLUIS_TRY(entry_out_add(&w->out, p, n, err));
         KLUIS_TRY(entry_out_end(&w->out, e->sha256, err));
     }
@@ -191,11 +193,12 @@ static kluis_status prepare(struct kluis_package_writer *w, int level, struct kl
     w->arena = kluis_arena_new((size_t)16 << 20);
     w->head = kluis_malloc(ENTRY_BLOCK);
     w->root = kluis_root_new(h->salt);
-    if (w->arena == NULL || w->head == NULL || w->root == NULL || w->dossier_id[0] == '\0') {
+    w->packer = libdeflate_alloc_compressor(level);
+    if (w->arena == NULL || w->head == NULL || w->root == NULL || w->packer == NULL || w->dossier_id[0] == '\0') {
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a package");
     }
-    KLUIS_TRY(entry_out_init(&w->out, w->fd, level, err));
-    KLUIS_TRY(entry_out_init(&w->evidence, w->fd, level, err));
+    KLUIS_TRY(entry_out_init(&w->out, w->fd, level, w->packer, err));
+    KLUIS_TRY(entry_out_init(&w->evidence, w->fd, level, w->packer, err));
     return put_entry(w, "mimetype", FORM_MIMETYPE, sizeof FORM_MIMETYPE - 1, true, err);
 }
 
@@ -219,6 +222,7 @@ void kluis_package_writer_free(struct kluis_package_writer *w)
     if (w == NULL) { return; }
     entry_out_free(&w->out);
     entry_out_free(&w->evidence);
+    libdeflate_free_compressor(w->packer);
     kluis_root_free(w->root);
     kluis_arena_free(w->arena);
     kluis_buf_free(&w->line);
@@ -339,7 +343,7 @@ static kluis_status records_begin(struct kluis_package_writer *w, struct kluis_e
     form_attachments_sort(&w->attachments);
     part_path(w, path, sizeof path, "records.jsonl", "");
     KLUIS_TRY(begin_entry(w, path, FORM_DEFLATED, err));
-    KLUIS_TRY(entry_out_begin(&w->evidence, FORM_DEFLATED, SPOOL_AT, SPOOL_AT + KLUIS_PACKAGE_BYTES_MAX, err));
+    entry_out_begin(&w->evidence, FORM_DEFLATED, SPOOL_AT, SPOOL_AT + KLUIS_PACKAGE_BYTES_MAX);
     kluis_buf_clear(&w->line);
     KLUIS_TRY(kluis_header_write(w->meta.header, &w->line, err));
     return add_line(w, err);
@@ -379,14 +383,19 @@ kluis_status kluis_package_record(struct kluis_package_writer *w, const struct k
     return broken(w, record(w, r, raw, err));
 }
 
-/* Moves the compressed evidence from the far end to its place. */
+/* Evidence that is still in memory is compressed to its place; what was spilled is moved there from the far end. */
 static kluis_status place_evidence(struct kluis_package_writer *w, struct kluis_err *err)
 {
     char path[KLUIS_PACKAGE_NAME_MAX + 1];
     part_path(w, path, sizeof path, "evidence.bin", "");
     KLUIS_TRY(begin_entry(w, path, FORM_DEFLATED, err));
+    bool spilled = !w->evidence.gathers;
+    if (!spilled) {
+        w->evidence.at = w->out.at;
+        w->evidence.ceiling = KLUIS_PACKAGE_BYTES_MAX;
+    }
     KLUIS_TRY(entry_out_end(&w->evidence, w->entries.list[w->entries.n - 1].sha256, err));
-    uint64_t left = w->evidence.packed, from = SPOOL_AT, to = w->out.at;
+    uint64_t left = spilled ? w->evidence.packed : 0, from = SPOOL_AT, to = w->out.at;
     if (to + left > KLUIS_PACKAGE_BYTES_MAX) {
         return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the package would be larger than 2 GiB: close the slice earlier");
     }

@@ -4,9 +4,7 @@
  * written again, and the two must be the same bytes. */
 #include "zip_in.h"
 
-#ifdef KLUIS_HAVE_LIBDEFLATE
 #include <libdeflate.h>
-#endif
 
 static void *z_alloc(void *opaque, unsigned items, unsigned size)
 {
@@ -28,24 +26,21 @@ kluis_status zip_in_init(struct zip_in *z, const struct kluis_input *in, struct 
     z->whole = kluis_sha256_new();
     z->content = kluis_sha256_new();
     z->arena = kluis_arena_new((size_t)16 << 20);
+    z->fast = libdeflate_alloc_decompressor();
     z->z.zalloc = z_alloc;
     z->z.zfree = z_free;
-    if (z->block == NULL || z->out == NULL || z->whole == NULL || z->content == NULL || z->arena == NULL || inflateInit2(&z->z, -15) != Z_OK) {
+    if (z->block == NULL || z->out == NULL || z->whole == NULL || z->content == NULL || z->arena == NULL || z->fast == NULL ||
+        inflateInit2(&z->z, -15) != Z_OK) {
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for reading a package");
     }
     z->z_ready = true;
-#ifdef KLUIS_HAVE_LIBDEFLATE
-    z->fast = libdeflate_alloc_decompressor();
-#endif
     return KLUIS_OK;
 }
 
 void zip_in_free(struct zip_in *z)
 {
     if (z->z_ready) { (void)inflateEnd(&z->z); }
-#ifdef KLUIS_HAVE_LIBDEFLATE
     libdeflate_free_decompressor(z->fast);
-#endif
     kluis_free(z->whole_in);
     kluis_free(z->whole_out);
     kluis_sha256_free(z->whole);
@@ -213,7 +208,6 @@ static kluis_status deflated(struct zip_in *z, const struct form_entry *e, struc
     return KLUIS_OK;
 }
 
-#ifdef KLUIS_HAVE_LIBDEFLATE
 static bool room(uint8_t **p, size_t *cap, size_t n)
 {
     if (n <= *cap) { return true; }
@@ -242,22 +236,9 @@ static kluis_status inflated_whole(struct zip_in *z, const struct form_entry *e,
 
 static bool fits_whole(struct zip_in *z, const struct form_entry *e)
 {
-    return z->fast != NULL && e->size > ZIP_WHOLE_MIN && e->size <= ZIP_WHOLE_MAX && e->packed > 0 && e->packed <= ZIP_WHOLE_MAX &&
+    return e->size > ZIP_WHOLE_MIN && e->size <= ZIP_WHOLE_MAX && e->packed > 0 && e->packed <= ZIP_WHOLE_MAX &&
            room(&z->whole_in, &z->whole_in_cap, e->packed) && room(&z->whole_out, &z->whole_out_cap, e->size);
 }
-#else
-static kluis_status inflated_whole(struct zip_in *z, const struct form_entry *e, struct measure *m, struct kluis_err *err)
-{
-    return deflated(z, e, m, err);
-}
-
-static bool fits_whole(const struct zip_in *z, const struct form_entry *e)
-{
-    (void)z;
-    (void)e;
-    return false;
-}
-#endif
 
 kluis_status zip_in_body(struct zip_in *z, zip_in_fn *fn, void *ctx, struct kluis_err *err)
 {

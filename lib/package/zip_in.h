@@ -9,7 +9,7 @@
 enum {
     ZIP_BLOCK = 128 << 10,
     ZIP_WHOLE_MIN = 64 << 10,
-    ZIP_WHOLE_MAX = 16 << 20 /* deflated entries of this size are inflated in one go where libdeflate is there */
+    ZIP_WHOLE_MAX = 16 << 20 /* deflated entries of this size are inflated in one go */
 };
 
 struct zip_in {
@@ -20,9 +20,9 @@ struct zip_in {
     struct kluis_sha256 *whole, *content;
     z_stream z;
     bool z_ready;
-    uint8_t *out;                         /* ZIP_BLOCK bytes of inflated output */
-    struct libdeflate_decompressor *fast; /* NULL: all goes through zlib */
-    uint8_t *whole_in, *whole_out;        /* of one entry, grown as needed */
+    uint8_t *out; /* ZIP_BLOCK bytes of inflated output */
+    struct libdeflate_decompressor *fast;
+    uint8_t *whole_in, *whole_out; /* of one entry, grown as needed */
     size_t whole_in_cap, whole_out_cap;
     struct form_clock clock; /* of the first entry; every other must say the same */
     struct form_entries entries;

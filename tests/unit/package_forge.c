@@ -3,7 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <zlib.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -148,36 +148,36 @@ void forge_relist(struct forge *f)
 void forge_close(const struct forge *f, struct kluis_buf *out)
 {
     struct form_entries list = { NULL, 0, 0 };
+    struct kluis_err err = { 0 };
+    struct entry_out o;
+    int fd = memfd_create("forge", MFD_CLOEXEC);
+    struct libdeflate_compressor *packer = libdeflate_alloc_compressor(FORGE_LEVEL);
+    assert_true(fd >= 0);
+    assert_int_equal(entry_out_init(&o, fd, FORGE_LEVEL, packer, &err), KLUIS_OK);
     entries_of(f, &list);
     kluis_buf_clear(out);
     for (size_t i = 0; i < f->n; i++) {
         struct form_entry *e = &list.list[i];
         const struct forge_file *from = &f->file[i];
-        uint8_t head[FORM_LOCAL], *packed = kluis_malloc(compressBound(from->n) + 64);
-        size_t n = from->n;
-        e->crc = form_crc32(0, from->data, from->n);
+        uint8_t head[FORM_LOCAL], sha[32];
+        e->method = from->stored ? FORM_STORED : FORM_DEFLATED;
         e->offset = (uint32_t)out->len;
-        if (from->stored) {
-            memcpy(packed, from->data, n);
-        } else {
-            z_stream z = { .zalloc = NULL };
-            assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY), Z_OK);
-            z.next_in = from->data;
-            z.avail_in = (unsigned)from->n;
-            z.next_out = packed;
-            z.avail_out = (unsigned)compressBound(from->n) + 64;
-            assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-            n = z.total_out;
-            assert_int_equal(deflateEnd(&z), Z_OK);
-            e->method = FORM_DEFLATED;
-        }
-        e->packed = (uint32_t)n;
+        entry_out_begin(&o, e->method, 0, KLUIS_PACKAGE_BYTES_MAX);
+        assert_int_equal(entry_out_add(&o, from->data, from->n, &err), KLUIS_OK);
+        assert_int_equal(entry_out_end(&o, sha, &err), KLUIS_OK);
+        e->crc = o.crc;
+        e->packed = (uint32_t)o.packed;
         form_local(head, e, f->clock);
         kluis_buf_add(out, head, sizeof head);
         kluis_buf_cstr(out, e->name);
-        kluis_buf_add(out, packed, n);
-        kluis_free(packed);
+        uint8_t *to = kluis_buf_reserve(out, e->packed);
+        assert_non_null(to);
+        assert_int_equal(kluis_pread_all(fd, to, e->packed, 0, "forge", &err), KLUIS_OK);
+        out->len += e->packed;
     }
+    entry_out_free(&o);
+    libdeflate_free_compressor(packer);
+    kluis_close_quiet(&fd);
     size_t directory = out->len;
     for (size_t i = 0; i < f->n; i++) {
         uint8_t head[FORM_CENTRAL];

@@ -2,9 +2,9 @@
 #ifndef PACKAGE_FORGE_H
 #define PACKAGE_FORGE_H
 
-#include "lib/package/form.h"
+#include "lib/package/entry_out.h"
 
-enum { FORGE_FILES = 64 };
+enum { FORGE_FILES = 64, FORGE_LEVEL = 6 /* package_sample.c's */ };
 struct forge_file {
     char name[256];
     uint8_t *data;
@@ -25,6 +25,7 @@ void forge_insert(struct forge *f, size_t at, const char *name, const void *data
 void forge_remove(struct forge *f, const char *suffix);
 /* Makes Payload-Oxum and the three manifests agree with the files again. */
 void forge_relist(struct forge *f);
+/* With the writer's own compressor and level, so that what was not changed is the writer's package byte for byte. */
 void forge_close(const struct forge *f, struct kluis_buf *out);
 
 #endif

@@ -287,8 +287,8 @@ static void every_tampering_names_its_layer(void **state)
     forge_relist(&f);
     forge_close(&f, &forged);
     forge_free(&f);
-    assert_int_equal(read_bytes(forged.data, forged.len, &facts, NULL, &err),
-                     KLUIS_OK); /* without a change the forger's is as good as the writer's */
+    assert_int_equal(forged.len, b.len); /* the forger puts the very same package together */
+    assert_memory_equal(forged.data, b.data, b.len);
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         const struct change *c = &changes[i];
         forge_open(&f, kluis_buf_bytes(&b));
