@@ -111,6 +111,14 @@ struct tst_view {
 };
 bool tst_view_read(struct kluis_bytes der, struct tst_view *out);
 
+/* ---- known.c: parsed or judged before (of the same bytes, in this process) ----------------------- */
+/* A certificate, a public key: the caller frees its reference and changes nothing.  NULL: malformed or no memory; leaves OpenSSL's error. */
+X509 *known_certificate(struct kluis_bytes der);
+EVP_PKEY *known_key(struct kluis_bytes spki);
+/* A judgement that was "yes" and follows from the bytes that `name` is the digest of, and from a moment in seconds that lies in a window. */
+bool known_fact(const uint8_t name[32], int64_t at);
+void known_fact_is(const uint8_t name[32], int64_t from, int64_t to);
+
 /* ---- key.c ------------------------------------------------------------------------------------- */
 EVP_PKEY *key_pkey(const struct kluis_key *k);
 /* The status that fits OpenSSL's error queue (E_NOMEM or `otherwise`), with *err set; empties the queue. */

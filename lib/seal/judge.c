@@ -17,6 +17,10 @@ static bool digest_is(enum hash_kind h, struct kluis_bytes p, struct kluis_bytes
 {
     uint8_t out[EVP_MAX_MD_SIZE];
     unsigned n = 0;
+    if (h == HASH_SHA256 && want.len == 32) { /* the everyday case, without OpenSSL's look-up of the algorithm */
+        kluis_sha256_of(p.len ? p.ptr : (const uint8_t *)"", p.len, out);
+        return memcmp(out, want.ptr, 32) == 0;
+    }
     return EVP_Digest(p.len ? p.ptr : (const uint8_t *)"", p.len, out, &n, hash_md(h), NULL) == 1 && n == want.len && memcmp(out, want.ptr, n) == 0;
 }
 
@@ -28,6 +32,21 @@ static bool encodes_the_same(CMS_ContentInfo *cms, struct kluis_bytes der)
     bool same = n > 0 && (size_t)n == der.len && memcmp(again, der.ptr, der.len) == 0;
     OPENSSL_free(again);
     return same;
+}
+
+/* The same SignedData without its certificates. */
+static void without_certificates(const struct cms_view *v, struct kluis_bytes der, struct kluis_buf *out)
+{
+    const uint8_t *rest = v->certificates.ptr + v->certificates.len, *end = der.ptr + der.len;
+    KLUIS_AUTO_BUF(data, out->max);
+    KLUIS_AUTO_BUF(info, out->max);
+    for (size_t i = 0; i < 3; i++) { kluis_buf_add(&data, v->outer[i].ptr, v->outer[i].len); }
+    kluis_buf_add(&data, rest, (size_t)(end - rest));
+    KLUIS_AUTO_BUF(wrap, out->max);
+    der_put_buf(&wrap, DER_SEQUENCE, &data);
+    der_put(&info, DER_OID, OID_SIGNED_DATA.ptr, OID_SIGNED_DATA.len);
+    der_put_buf(&info, DER_CONTEXT_0, &wrap);
+    der_put_buf(out, DER_SEQUENCE, &info);
 }
 
 kluis_status view_verify(const struct cms_view *v, struct kluis_bytes der, struct kluis_bytes content, enum view_kind kind, STACK_OF(X509) * embedded,
@@ -42,10 +61,14 @@ kluis_status view_verify(const struct cms_view *v, struct kluis_bytes der, struc
         reason_set(reason, "signature is over other data");
         return KLUIS_OK;
     }
-    const uint8_t *p = der.ptr;
-    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &p, (long)der.len);
+    /* The certificates were read and compared with their bytes one by one (chain_embedded): they need not be parsed a second time. */
+    KLUIS_AUTO_BUF(bare, KLUIS_P7S_MAX);
+    without_certificates(v, der, &bare);
+    KLUIS_TRY(kluis_buf_ok(&bare, err));
+    const uint8_t *p = bare.data;
+    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &p, (long)bare.len);
     BIO *in = NULL;
-    if (!cms || p != der.ptr + der.len || (kind == VIEW_SIGNATURE && !encodes_the_same(cms, der))) {
+    if (!cms || p != bare.data + bare.len || (kind == VIEW_SIGNATURE && !encodes_the_same(cms, kluis_buf_bytes(&bare)))) {
         reason_set(reason, "signature: not the one encoding of its content");
     } else if (kind == VIEW_SIGNATURE && !(in = BIO_new_mem_buf(content.len ? content.ptr : (const uint8_t *)"", (int)content.len))) {
         reason_set(reason, "out of memory");

@@ -147,8 +147,7 @@ kluis_status kluis_key_check(struct kluis_bytes spki_der, struct kluis_bytes mes
     if (spki_der.len > KLUIS_CERT_MAX || !der_canonical(spki_der) || spki_kind(spki_der) == KEY_REFUSED) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "public key: not P-256, P-384 or RSA of 3072 bits or more");
     }
-    const uint8_t *p = spki_der.ptr;
-    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki_der.len);
+    EVP_PKEY *pkey = known_key(spki_der);
     if (!pkey) { return ossl_failed(err, KLUIS_E_REJECT, "public key"); }
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int rc = ctx && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, pkey) == 1

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/support/pki.h"
@@ -170,6 +171,49 @@ static void device_certificate_that_ended_before_the_token_is_invalid(void **sta
     assert_int_equal(v.time, KLUIS_VALID);
     assert_int_equal(v.certificate, KLUIS_INVALID);
     pki_party_clear(&old);
+}
+
+static enum kluis_outcome certificate_then(const struct pki *p, struct kluis_bytes p7s, const struct kluis_bytes *anchor, int64_t known_us)
+{
+    struct kluis_seal_verdict v;
+    OK(kluis_seal_judge_known(p7s, content, anchor, 1, &p->root_anchor, 1, known_us, kluis_now_us(), &v, NULL));
+    return v.certificate;
+}
+
+/* Judgements are remembered: what was found good at one moment must not make another moment, or another anchor, good.  Each answer is
+ * compared with that of a process that has judged nothing before. */
+static void a_remembered_judgement_is_the_one_that_would_be_made_anew(void **state)
+{
+    (void)state;
+    const int64_t s = 1000000, day = 86400 * s;
+    struct pki *fresh = pki_new(5);
+    struct kluis_buf *ca = &fresh->device_ca.cert;
+    int64_t begin = kluis_now_us() / s * s - day / 2, end = begin + day;
+    pki_party_clear(&fresh->device);
+    pki_issue(&fresh->device, KLUIS_CERT_DEVICE, &fresh->device_ca, begin, end);
+    KLUIS_AUTO_BUF(p7s, KLUIS_P7S_MAX);
+    pki_sign(fresh, &fresh->device, &fresh->device_ca, content, false, &p7s);
+    const int64_t at[] = { begin - day, begin - s, begin, begin + s, begin + day / 2, end - 2 * s, end - s, end, end + s, end + day };
+    enum kluis_outcome alone[sizeof at / sizeof *at];
+    size_t good = 0;
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        pid_t child = fork();
+        if (child == 0) { _exit((int)certificate_then(fresh, kluis_buf_bytes(&p7s), &(struct kluis_bytes){ ca->data, ca->len }, at[i])); }
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        alone[i] = (enum kluis_outcome)WEXITSTATUS(status);
+        good += alone[i] == KLUIS_VALID;
+    }
+    assert_true(good >= 4 && good < sizeof at / sizeof *at - 3); /* both answers occur */
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+            assert_int_equal(certificate_then(fresh, kluis_buf_bytes(&p7s), &fresh->device_anchor, begin + day / 2), KLUIS_VALID);
+            assert_int_equal(certificate_then(fresh, kluis_buf_bytes(&p7s), &pki->device_anchor, begin + day / 2), KLUIS_INVALID); /* another's CA */
+            assert_int_equal(certificate_then(fresh, kluis_buf_bytes(&p7s), &fresh->device_anchor, at[i]), alone[i]);
+        }
+    }
+    pki_free(fresh);
 }
 
 static void no_certificate_stands_in_for_another(void **state)
@@ -552,6 +596,7 @@ int main(void)
         cmocka_unit_test(token_of_an_unknown_authority_is_invalid),
         cmocka_unit_test(expired_authority_leaves_time_unproven),
         cmocka_unit_test(device_certificate_that_ended_before_the_token_is_invalid),
+        cmocka_unit_test(a_remembered_judgement_is_the_one_that_would_be_made_anew),
         cmocka_unit_test(no_certificate_stands_in_for_another),
         cmocka_unit_test(embedded_certificates_outside_the_path_are_refused),
         cmocka_unit_test(every_flipped_bit_of_a_stamped_signature_is_refused),
