@@ -2,10 +2,10 @@
 #include "agent/courier/http.h"
 
 #include <curl/curl.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <strings.h>
-#include <unistd.h>
 
 enum { CONNECT_S = 10, HEADER_MAX_BYTES = KLUIS_LOGIN_HEADER_MAX + 64, URL_MAX = 1024, PATH_MAX_BYTES = 512 };
 
@@ -61,36 +61,56 @@ static bool is_the_root(X509 *c, const uint8_t fingerprint[16])
     return kluis_equal_secret(sha, fingerprint, 16);
 }
 
-/* During enrolment: the system's judgement first; else the chain must end in a root with the code's fingerprint. */
+/* The chain that x is about, against anchors in a store.  Curl checks the host name itself. */
+static bool holds(X509_STORE_CTX *x, X509_STORE *store)
+{
+    X509_STORE_CTX *own = X509_STORE_CTX_new();
+    bool ok = own != NULL && X509_STORE_CTX_init(own, store, X509_STORE_CTX_get0_cert(x), X509_STORE_CTX_get0_untrusted(x)) == 1 &&
+              X509_STORE_CTX_set_purpose(own, X509_PURPOSE_SSL_SERVER) == 1 && X509_verify_cert(own) == 1;
+    X509_STORE_CTX_free(own);
+    return ok;
+}
+
+static bool holds_under(X509_STORE_CTX *x, X509 *root)
+{
+    X509_STORE *store = X509_STORE_new();
+    bool ok = store != NULL && X509_STORE_add_cert(store, root) == 1 && holds(x, store);
+    X509_STORE_free(store);
+    return ok;
+}
+
+/* The machine's own anchors, where it has any.  Parsing them costs more than sealing a hundred packages: only when they are needed. */
+static bool holds_for_system(X509_STORE_CTX *x)
+{
+    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+    X509_STORE *store = X509_STORE_new();
+    bool file = store != NULL && v->cainfo != NULL && X509_STORE_load_file(store, v->cainfo) == 1;
+    bool folder = store != NULL && v->capath != NULL && X509_STORE_load_path(store, v->capath) == 1;
+    bool ok = (file || folder) && holds(x, store);
+    X509_STORE_free(store);
+    return ok;
+}
+
+/* The organisation's root as enrolment left it, else the system's judgement; during enrolment a chain may also end in a root with the
+ * code's fingerprint. */
 static int judge_chain(X509_STORE_CTX *x, void *arg)
 {
     const struct http *h = arg;
-    if (X509_verify_cert(x) == 1) { return 1; }
+    bool ok = (h->root != NULL && holds_under(x, h->root)) || holds_for_system(x);
     STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(x);
-    X509 *root = NULL;
-    for (int i = 0; i < sk_X509_num(sent) && root == NULL; i++) {
-        if (is_the_root(sk_X509_value(sent, i), h->fingerprint)) { root = sk_X509_value(sent, i); }
+    for (int i = 0; !ok && h->enrolling && i < sk_X509_num(sent); i++) {
+        X509 *root = sk_X509_value(sent, i);
+        ok = is_the_root(root, h->fingerprint) && holds_under(x, root);
     }
-    if (root == NULL) { return 0; }
-    int ok = 0;
-    X509_STORE *store = X509_STORE_new();
-    X509_STORE_CTX *own = X509_STORE_CTX_new();
-    if (store != NULL && own != NULL && X509_STORE_add_cert(store, root) == 1 &&
-        X509_STORE_CTX_init(own, store, X509_STORE_CTX_get0_cert(x), sent) == 1 && X509_STORE_CTX_set_purpose(own, X509_PURPOSE_SSL_SERVER) == 1) {
-        ok = X509_verify_cert(own) == 1;
-    }
-    X509_STORE_CTX_free(own);
-    X509_STORE_free(store);
-    if (ok) { X509_STORE_CTX_set_error(x, X509_V_OK); } /* curl asks for the result again, and checks the host name itself */
+    ERR_clear_error();
+    X509_STORE_CTX_set_error(x, ok ? X509_V_OK : X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY); /* curl asks for the result again */
     return ok;
 }
 
 static CURLcode on_ssl(CURL *curl, void *ctx, void *arg)
 {
-    struct http *h = arg;
     (void)curl;
-    if (h->enrolling) { SSL_CTX_set_cert_verify_callback(ctx, judge_chain, h); }
-    if (h->root != NULL && X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), h->root) != 1) { return CURLE_SSL_CERTPROBLEM; }
+    SSL_CTX_set_cert_verify_callback(ctx, judge_chain, arg);
     return CURLE_OK;
 }
 
@@ -127,8 +147,8 @@ static kluis_status set_up(struct http *h, struct kluis_err *err)
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_USERAGENT, "chatkluis-agent");
     SET(CURLOPT_BUFFERSIZE, 65536L);
-    /* A machine without the system's store still has the organisation's root. */
-    if (v->cainfo != NULL && access(v->cainfo, R_OK) != 0) { SET(CURLOPT_CAINFO, NULL); }
+    SET(CURLOPT_CAINFO, NULL); /* judge_chain judges, and loads the system's anchors only when it needs them */
+    SET(CURLOPT_CAPATH, NULL);
     if (is_loopback(h->gate)) { SET(CURLOPT_PROXY, ""); }
 #undef SET
     return rc == CURLE_OK ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUG, "libcurl refuses a setting (%d)", (int)rc);
