@@ -4,15 +4,17 @@
  * author apart.  Party indexes and attachment names may differ between exports of one chat, so neither decides. */
 #include "agent/journal/journal.h"
 
+#include <endian.h>
+
 /* SipHash-2-4 (Aumasson and Bernstein, 2012), streaming, so that no text is copied to be hashed. */
 struct sip {
     uint64_t v0, v1, v2, v3, tail;
     size_t n;
 };
 
-static uint64_t rotl(uint64_t x, unsigned b) { return x << b | x >> (64 - b); }
+static inline uint64_t rotl(uint64_t x, unsigned b) { return x << b | x >> (64 - b); }
 
-static void sip_round(struct sip *s)
+static inline __attribute__((always_inline)) void sip_round(struct sip *s)
 {
     s->v0 += s->v1;
     s->v1 = rotl(s->v1, 13);
@@ -32,9 +34,9 @@ static void sip_round(struct sip *s)
 
 static uint64_t le64(const uint8_t *p)
 {
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--) { v = v << 8 | p[i]; }
-    return v;
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
 }
 
 static void sip_start(struct sip *s, const uint8_t key[16])
@@ -54,16 +56,21 @@ static void sip_word(struct sip *s, uint64_t m)
 static void sip_add(struct sip *s, const void *data, size_t n)
 {
     const uint8_t *p = data;
-    while (n > 0 && (s->n & 7) != 0) {
-        s->tail |= (uint64_t)*p++ << (8 * (s->n++ & 7));
-        n--;
-        if ((s->n & 7) == 0) {
-            sip_word(s, s->tail);
-            s->tail = 0;
-        }
+    unsigned held = 8 * (unsigned)(s->n & 7); /* bits in the tail */
+    s->n += n;
+    for (; n >= 8; n -= 8, p += 8) {
+        uint64_t m = le64(p);
+        sip_word(s, s->tail | m << held);
+        s->tail = held == 0 ? 0 : m >> (64 - held);
     }
-    for (; n >= 8; n -= 8, p += 8, s->n += 8) { sip_word(s, le64(p)); }
-    for (; n > 0; n--) { s->tail |= (uint64_t)*p++ << (8 * (s->n++ & 7)); }
+    for (; n > 0; n--) {
+        s->tail |= (uint64_t)*p++ << held;
+        held += 8;
+        if (held < 64) { continue; }
+        sip_word(s, s->tail);
+        s->tail = 0;
+        held = 0;
+    }
 }
 
 static uint64_t sip_end(struct sip *s)
@@ -84,9 +91,8 @@ uint64_t journal_siphash(const uint8_t key[16], const void *p, size_t n)
 
 static void add_u64(struct sip *s, uint64_t v)
 {
-    uint8_t b[8];
-    for (int i = 0; i < 8; i++) { b[i] = (uint8_t)(v >> (8 * i)); }
-    sip_add(s, b, sizeof b);
+    v = htole64(v);
+    sip_add(s, &v, sizeof v);
 }
 
 /* Length first: no two lists of fields give one byte string.  Absent is not empty. */

@@ -2,7 +2,8 @@
  *
  * One tokenizer instead of a list of formats: five or six numbers, and between them runs of separators, spaces
  * and words.  Every run must be made of known parts, or the line is no header.  Which number is day, month and
- * year is not decided here (survey.c decides it on the whole file).
+ * year is not decided here (survey.c decides it on the whole file).  The two commonest headers, in ASCII from end to end, are read by a
+ * shorter way to the same result (stamp_plain).
  */
 #include "wa.h"
 
@@ -434,7 +435,60 @@ static bool assign(const struct scan *c, struct wa_stamp *o)
     return true;
 }
 
-bool wa_stamp_scan(const char *p, size_t n, struct wa_stamp *o)
+/* One to `most` ASCII digits. */
+static bool plain_number(const char *p, size_t n, size_t *at, size_t most, int *value, uint8_t *digits)
+{
+    size_t from = *at, i = from;
+    int v = 0;
+    while (i < n && i - from <= most && p[i] >= '0' && p[i] <= '9') { v = v * 10 + (p[i++] - '0'); }
+    if (i == from || i - from > most) { return false; }
+    *at = i;
+    *value = v;
+    *digits = (uint8_t)(i - from);
+    return true;
+}
+
+/* "5-1-2024 10:00 - " and "[05/01/2024, 10:00:59] ": what most phones write.  false says nothing: the tokenizer looks again. */
+static bool stamp_plain(const char *p, size_t n, struct wa_stamp *o)
+{
+    size_t i = 0, limit = n < WA_STAMP_MAX ? n : WA_STAMP_MAX;
+    uint8_t width;
+    o->bracket = n > 0 && p[0] == '[';
+    if (o->bracket) { i++; }
+    char sep = 0;
+    for (int k = 0; k < 3; k++) {
+        if (k > 0) {
+            if (i >= limit || (p[i] != '-' && p[i] != '/' && p[i] != '.') || (k == 2 && p[i] != sep)) { return false; }
+            sep = p[i++];
+        }
+        if (!plain_number(p, limit, &i, 4, &o->date[k], &o->digits[k])) { return false; }
+    }
+    if (i < limit && p[i] == ',') { i++; }
+    if (i >= limit || p[i++] != ' ' || !plain_number(p, limit, &i, 2, &o->hour, &width)) { return false; }
+    if (i >= limit || p[i++] != ':' || !plain_number(p, limit, &i, 2, &o->minute, &width)) { return false; }
+    o->second = -1;
+    if (i < limit && p[i] == ':') {
+        i++;
+        if (!plain_number(p, limit, &i, 2, &o->second, &width)) { return false; }
+    }
+    if (o->bracket) {
+        if (i >= limit || p[i++] != ']') { return false; }
+        while (i < n && p[i] == ' ') { i++; }
+    } else {
+        if (limit - i < 3 || p[i] != ' ' || p[i + 1] != '-' || p[i + 2] != ' ') { return false; }
+        i += 3;
+    }
+    o->half = WA_HALF_NONE;
+    o->era = WA_ERA_NONE;
+    o->era_first = o->time_first = o->mark = false;
+    o->slash = sep == '/';
+    o->len = i;
+    return true;
+}
+
+bool wa_stamp_scan(const char *p, size_t n, struct wa_stamp *o) { return stamp_plain(p, n, o) || wa_stamp_tokens(p, n, o); }
+
+bool wa_stamp_tokens(const char *p, size_t n, struct wa_stamp *o)
 {
     size_t i = 0;
     o->mark = false;

@@ -41,6 +41,8 @@ struct wa_stamp {
     size_t len; /* bytes up to the sender or system text                    */
 };
 bool wa_stamp_scan(const char *p, size_t n, struct wa_stamp *out);
+/* The same without the short way for the commonest headers (a test compares them). */
+bool wa_stamp_tokens(const char *p, size_t n, struct wa_stamp *out);
 
 enum wa_order { WA_DMY, WA_MDY, WA_YMD, WA_ORDERS };
 const char *wa_order_name(enum wa_order o);
