@@ -136,7 +136,7 @@ static kluis_status cmd_tsa(int argc, const char *const *argv, struct kluis_err 
     KLUIS_TRY(ready_fd(ready, &fd, err));
     struct tsa_server *t = NULL;
     uint16_t port;
-    KLUIS_TRY(tsa_start(&t, dir, &port, err));
+    KLUIS_TRY(tsa_start(&t, dir, true, &port, err));
     char line[64];
     (void)snprintf(line, sizeof line, "time authority on http://127.0.0.1:%u/", (unsigned)port);
     kluis_status rc = serve_ready(fd, line, err);

@@ -23,6 +23,7 @@ kluis_status part_vault(const char *home, const char *gate_url, const char *name
     char socket_path[KLUIS_PATH_MAX], where[WEB_ADDRESS_MAX], line[WEB_ADDRESS_MAX + 16];
     KLUIS_TRY(kluis_path(socket_path, sizeof socket_path, home, "vault/control.sock", err));
     KLUIS_TRY(vault_open(&v, home, err));
+    KLUIS_TRY(vault_confine(v, gate_url, page, err));
     KLUIS_TRY(vault_start(v, gate_url, name, err));
     const struct api api = { v, commands_borrow, commands_give_back, vault_register(v) };
     struct control *control = NULL;
@@ -53,6 +54,7 @@ kluis_status part_command(const char *home, int argc, const char *const *argv, s
 {
     KLUIS_AUTO(vault) v = NULL;
     KLUIS_TRY(vault_open(&v, home, err)); /* holds the home's lock: a vault that starts meanwhile waits for its turn */
+    KLUIS_TRY(vault_confine(v, NULL, NULL, err));
     const struct control_output out = { NULL, print_line };
     return commands_run(v, argc, argv, &out, err);
 }

@@ -11,6 +11,7 @@
 #include "kluis/validation.h"
 #include "server/ingest/ingest.h"
 #include "server/log.h"
+#include "server/walls/walls.h"
 
 struct vault {
     char dir[KLUIS_PATH_MAX], index_dir[KLUIS_PATH_MAX];
@@ -29,6 +30,7 @@ struct vault {
     struct ingest *ingest;
     char url[512], name[256];
     uint8_t fingerprint[16];
+    unsigned walls; /* of this process, bits of walls.h */
 };
 
 static kluis_status take_lock(struct vault *v, struct kluis_err *err)
@@ -119,6 +121,21 @@ kluis_status vault_open(struct vault **out, const char *home, struct kluis_err *
     }
     *out = v;
     return KLUIS_OK;
+}
+
+kluis_status vault_confine(struct vault *v, const char *url, const char *page, struct kluis_err *err)
+{
+    struct walls w = { .dir = v->dir, .folders = true, .children = true };
+    if (url != NULL) {
+        const char *colon = strrchr(page, ':');
+        w.outward = w.binds = true;
+        w.bind_port = colon == NULL ? 0 : (uint16_t)strtoul(colon + 1, NULL, 10); /* the page itself refuses what is no port */
+        if ((w.port[0] = walls_port_of(url, &w.names)) == 0) {
+            return KLUIS_FAIL(err, KLUIS_E_USAGE, "the gate's address must look like https://host:port");
+        }
+        w.n_ports = 1;
+    }
+    return walls_raise(&w, &v->walls, err);
 }
 
 void vault_close(struct vault *v)
@@ -312,13 +329,14 @@ kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kl
                   (unsigned long long)n.packages, (unsigned long long)n.records, (unsigned long long)ledger_size(v->ledger), hex,
                   (unsigned long long)k.size, yes(k.stamped));
     KLUIS_TRY(list_overdue(v, out, err));
-    unsigned walls = zygote_walls(v->zygote);
-    kluis_buf_fmt(out,
-                  "],\"index\":{\"watermark\":%llu,\"records\":%llu},\"waiting\":%llu,\"refused\":%llu,\"answers\":%llu,"
-                  "\"walls\":{\"privileges\":%s,\"files\":%s,\"calls\":%s},\"halted\":",
+    kluis_buf_fmt(out, "],\"index\":{\"watermark\":%llu,\"records\":%llu},\"waiting\":%llu,\"refused\":%llu,\"answers\":%llu,\"walls\":{",
                   (unsigned long long)mark, (unsigned long long)s.records, (unsigned long long)n.waiting, (unsigned long long)n.refused,
-                  (unsigned long long)(n.to_make + n.to_post), yes(walls & ZYGOTE_WALL_PRIVILEGES), yes(walls & ZYGOTE_WALL_FILES),
-                  yes(walls & ZYGOTE_WALL_CALLS));
+                  (unsigned long long)(n.to_make + n.to_post));
+    unsigned opener = zygote_walls(v->zygote);
+    kluis_buf_fmt(out, "\"opener\":{\"privileges\":%s,\"files\":%s,\"calls\":%s},", yes(opener & ZYGOTE_WALL_PRIVILEGES),
+                  yes(opener & ZYGOTE_WALL_FILES), yes(opener & ZYGOTE_WALL_CALLS));
+    kluis_buf_fmt(out, "\"vault\":{\"privileges\":%s,\"files\":%s,\"ports\":%s,\"calls\":%s}},\"halted\":", yes(v->walls & WALL_PRIVILEGES),
+                  yes(v->walls & WALL_FILES), yes(v->walls & WALL_PORTS), yes(v->walls & WALL_CALLS));
     const char *why = vault_halted(v);
     if (why == NULL) {
         kluis_buf_cstr(out, "null");

@@ -11,6 +11,7 @@
 #include <curl/curl.h>
 
 #include "server/gate/gate_internal.h"
+#include "server/walls/walls.h"
 #include "server/log.h"
 
 enum { NONCES_REMEMBERED = 1 << 17, CONNECTION_MEMORY = 16 << 10, BACKLOG = 256, TICK_MS = 250, EXPIRE_S = 600 };
@@ -238,6 +239,18 @@ static kluis_status start_daemon(struct gate *g, const struct gate_config *c, in
     return g->daemon != NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_USAGE, "cannot start serving: check the TLS certificate and key");
 }
 
+/* A gate without a time authority to ask opens no connection itself. */
+static kluis_status confine(struct gate *g, const struct gate_config *c, struct kluis_err *err)
+{
+    struct walls w = { .dir = c->dir, .outward = c->n_tsa > 0, .names = c->n_tsa > 0 };
+    for (size_t i = 0; i < c->n_tsa && w.n_ports < WALLS_PORTS_MAX; i++) {
+        bool named = false;
+        w.port[w.n_ports] = walls_port_of(c->tsa_urls[i], &named);
+        w.n_ports += w.port[w.n_ports] != 0;
+    }
+    return walls_raise(&w, &g->walls, err);
+}
+
 static kluis_status start(struct gate *g, const struct gate_config *c, int *fd, struct kluis_err *err)
 {
     char path[KLUIS_PATH_MAX];
@@ -268,7 +281,7 @@ static kluis_status start(struct gate *g, const struct gate_config *c, int *fd, 
     }
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start libcurl"); }
     (void)signal(SIGPIPE, SIG_IGN);
-    if (c->confine) { KLUIS_TRY(gate_confine(c->dir, c->n_tsa > 0, &g->walls, err)); }
+    if (c->confine) { KLUIS_TRY(confine(g, c, err)); }
 
     expire(g);
     KLUIS_TRY(gate_relay_start(&g->relay, c->tsa_urls, c->n_tsa, g->limits.relay_workers, err));

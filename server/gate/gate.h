@@ -41,7 +41,7 @@ struct gate_config {
     size_t n_tsa;
     uint64_t disk_reserve; /* bytes that stay free on the disk; 0: 256 MiB                         */
     struct gate_limits limits;
-    bool confine; /* put up the walls (gate_walls) before the first byte is taken; for the whole process */
+    bool confine; /* raise the walls before the first byte is taken; for the whole process              */
 };
 
 /* Reads <dir>/gate.json into *out; texts and keys live in the arena (the TLS key too: it is the gate's own file, 0600).
@@ -73,9 +73,8 @@ void gate_address(const struct gate *g, char out[GATE_ADDRESS_MAX]);
 /* Lets what waits go (204, or 503 for time-stamps), closes every connection and the database.  What was acknowledged stays.  NULL: no-op. */
 void gate_stop(struct gate *g);
 
-/* Walls of this process that stand: what the kernel lacks is not there.  Threads started before are inside the seccomp wall too, but
- * outside the Landlock one: start the gate from a process that does nothing else. */
-enum { GATE_WALL_PRIVILEGES = 1, GATE_WALL_FILES = 2, GATE_WALL_CALLS = 4 }; /* no_new_privs, Landlock, seccomp */
+/* Walls of this process that stand (bits of server/walls/walls.h): what the kernel lacks is not there.  Start the gate from a process that does
+ * nothing else. */
 unsigned gate_walls(const struct gate *g);
 
 struct gate_status {

@@ -87,8 +87,4 @@ enum MHD_Result gate_http_handle(void *cls, struct MHD_Connection *connection, c
 void *gate_http_begin(void *cls, const char *uri, struct MHD_Connection *connection);
 void gate_http_end(void *cls, struct MHD_Connection *connection, void **ctx, enum MHD_RequestTerminationCode why);
 
-/* ---- walls.c ---- */
-/* Before threads start.  relay: files that host names and certificates need stay readable.  Gives the walls that stand. */
-KLUIS_MUSTUSE kluis_status gate_confine(const char *dir, bool relay, unsigned *walls, struct kluis_err *err);
-
 #endif

@@ -44,7 +44,7 @@ static kluis_status compile_filter(struct sock_filter filter[FILTER_MAX], unsign
     kluis_status rc = KLUIS_OK;
     ssize_t got = -1;
     if (ctx == NULL || fd < 0) {
-        rc = KLUIS_FAIL_SYS(err, KLUIS_E_NOMEM, "cannot build the opener's system-call filter");
+        rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot build the opener's system-call filter; without seccomp the vault does not start");
         goto done;
     }
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {

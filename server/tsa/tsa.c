@@ -2,6 +2,7 @@
 #include "server/tsa/tsa.h"
 
 #include "kluis/seal.h"
+#include "server/walls/walls.h"
 
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -83,7 +84,7 @@ static kluis_status authority(struct tsa_server *t, const char *dir, struct klui
     return kluis_tsa_new(t->key, kluis_buf_bytes(&der), &t->tsa, err);
 }
 
-kluis_status tsa_start(struct tsa_server **out, const char *dir, uint16_t *port, struct kluis_err *err)
+kluis_status tsa_start(struct tsa_server **out, const char *dir, bool confine, uint16_t *port, struct kluis_err *err)
 {
     *out = NULL;
     struct tsa_server *t = kluis_calloc(1, sizeof *t);
@@ -91,6 +92,10 @@ kluis_status tsa_start(struct tsa_server **out, const char *dir, uint16_t *port,
     const union MHD_DaemonInfo *info = NULL;
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     kluis_status rc = authority(t, dir, err);
+    if (rc == KLUIS_OK && confine) {
+        unsigned standing;
+        rc = walls_raise(&(struct walls){ .binds = true }, &standing, err);
+    }
     if (rc != KLUIS_OK) { goto fail; }
     t->d = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, handle, t, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&a,
                             MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,

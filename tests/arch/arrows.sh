@@ -23,8 +23,8 @@ allowed() {
     agent/pack) echo "lib agent/source agent/select agent/journal" ;;
     agent/courier) echo "lib agent/journal" ;;
     agent) echo "lib agent/source agent/select agent/journal agent/pack agent/courier" ;;
-    server/control|server/tsa|server/register|server/custody|server/storage|server/index) echo "lib server/log" ;;
-    server/gate) echo "lib server/log" ;;
+    server/walls|server/control|server/register|server/custody|server/storage|server/index) echo "lib server/log" ;;
+    server/gate|server/tsa) echo "lib server/log server/walls" ;;
     server/ledger) echo "lib server/log server/custody" ;;
     server/ingest) echo "lib server/log server/register server/custody server/storage server/ledger server/index" ;;
     server/api) echo "lib server/log server/register server/index" ;;

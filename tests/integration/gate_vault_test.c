@@ -1,4 +1,5 @@
 /* gate_vault_test.c - promises to the vault: queue, enrolment, prekeys, mirror, outbox, time; and the walls. */
+#include "server/walls/walls.h"
 #include "tests/integration/gate_world.h"
 
 #include <errno.h>
@@ -550,7 +551,7 @@ static void time_comes_from_the_first_authority_that_answers(void **state)
     OK(kluis_write_file(path, pem.data, pem.len, 0600, NULL));
     struct tsa_server *tsa = NULL;
     uint16_t port = 0;
-    OK(tsa_start(&tsa, w->dir, &port, NULL));
+    OK(tsa_start(&tsa, w->dir, false, &port, NULL));
     char dead[64];
     char live[64];
     (void)snprintf(dead, sizeof dead, "http://127.0.0.1:%u/", dead_port());
@@ -618,8 +619,8 @@ static void behind_its_walls_the_gate_serves_and_reaches_no_other_file(void **st
         struct gate *g = NULL;
         if (gate_start(&g, &w->config, NULL) != KLUIS_OK) { _exit(9); }
         int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
-        bool files = (gate_walls(g) & GATE_WALL_FILES) != 0;
-        bool calls = (gate_walls(g) & GATE_WALL_CALLS) != 0;
+        bool files = (gate_walls(g) & WALL_FILES) != 0;
+        bool calls = (gate_walls(g) & WALL_CALLS) != 0;
         errno = 0;
         bool denied = getpgid(0) < 0 && errno == EPERM; /* a call that the gate never needs */
         char report[4] = { (char)gate_walls(g), fd < 0, (char)denied, (char)((!files || fd < 0) && (!calls || denied)) };
@@ -629,7 +630,7 @@ static void behind_its_walls_the_gate_serves_and_reaches_no_other_file(void **st
     char report[4] = { 0 };
     (void)close(pipes[1]);
     assert_int_equal(read(pipes[0], report, sizeof report), sizeof report);
-    assert_true((report[0] & GATE_WALL_PRIVILEGES) != 0);
+    assert_true((report[0] & WALL_PRIVILEGES) != 0);
     assert_true(report[3]);
     print_message("walls: %d, /etc/passwd refused: %d, foreign call refused: %d\n", report[0], report[1], report[2]);
     /* Everything that needs the disk, the clock, threads and memory works behind them. */

@@ -306,7 +306,7 @@ static void without_a_time_authority_receipts_are_pending_and_a_stamped_one_foll
     receipt_holds(&d, &s.s, &body, false);
     /* The authority comes back on another port; the gate is told by being started anew on its address. */
     (void)snprintf(dir, sizeof dir, "%s/tsa", w.home);
-    assert_int_equal(tsa_start(&w.tsa, dir, &port, &err), KLUIS_OK);
+    assert_int_equal(tsa_start(&w.tsa, dir, false, &port, &err), KLUIS_OK);
     (void)snprintf(w.tsa_url, sizeof w.tsa_url, "http://127.0.0.1:%u/", (unsigned)port);
     world_stop_gate(&w);
     world_start_gate(&w);

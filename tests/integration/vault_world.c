@@ -54,7 +54,7 @@ void world_open(struct world *w)
     kluis_err_clear(&err);
     OK(vault_open(&w->vault, w->home, &err));
     (void)snprintf(path, sizeof path, "%s/tsa", w->home);
-    OK(tsa_start(&w->tsa, path, &port, &err));
+    OK(tsa_start(&w->tsa, path, false, &port, &err));
     (void)snprintf(w->tsa_url, sizeof w->tsa_url, "http://127.0.0.1:%u/", (unsigned)port);
     kluis_buf_init(&w->root_pem, 65536);
     kluis_buf_init(&w->root_der, 65536);

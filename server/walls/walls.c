@@ -1,4 +1,7 @@
-/* walls.c - what a gate that was broken into may still do: use its directory, its sockets, and little else. */
+/* server/walls/walls.c - see walls.h. */
+#include "server/walls/walls.h"
+
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -8,16 +11,23 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "server/gate/gate_internal.h"
 #include "server/log.h"
 
 #ifndef KLUIS_UNWALLED
-/* Rights younger than the kernel headers of Debian 12's oldest toolchain. */
-enum { FS_REFER = 1 << 13, FS_TRUNCATE = 1 << 14 };
+/* Rights younger than the kernel headers of Debian 12. */
+enum { FS_REFER = 1 << 13, FS_TRUNCATE = 1 << 14, NET_BIND = 1, NET_CONNECT = 2, RULE_PORT = 2 };
+struct ruleset_v4 {
+    uint64_t fs, net;
+};
+struct port_rule {
+    uint64_t allowed, port;
+};
 enum {
     FS_READ = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
     FS_OWN = FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE | FS_TRUNCATE,
-    FS_ABI1 = (1 << 13) - 1
+    FS_FOLDERS = LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_SOCK | FS_REFER,
+    FS_ABI1 = (1 << 13) - 1,
+    DNS_PORT = 53
 };
 
 static bool allow_path(int rules, const char *path, uint64_t rights)
@@ -30,30 +40,50 @@ static bool allow_path(int rules, const char *path, uint64_t rights)
     return rc == 0;
 }
 
-static bool wall_files(const char *dir, bool relay)
+static bool allow_port(int rules, uint16_t port, uint64_t right)
 {
-    static const char *const FOR_RELAY[] = { "/etc/resolv.conf", "/etc/hosts",    "/etc/nsswitch.conf", "/etc/host.conf",
+    const struct port_rule rule = { right, port };
+    return syscall(SYS_landlock_add_rule, rules, RULE_PORT, &rule, 0) == 0;
+}
+
+static bool rules_of_files(int rules, const struct walls *w, uint64_t handled)
+{
+    static const char *const FOR_NAMES[] = { "/etc/resolv.conf", "/etc/hosts",    "/etc/nsswitch.conf", "/etc/host.conf",
                                              "/etc/gai.conf",    "/etc/services", "/etc/ld.so.cache" };
     /* Host names load NSS modules, https loads the authorities' roots. */
     static const char *const TREES[] = { "/etc/ssl", "/usr/lib/ssl", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
                                          "/lib",     "/usr/lib",     "/run/systemd/resolve" };
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (abi < 1) { return false; }
-    uint64_t handled = FS_ABI1 | (abi >= 2 ? (uint64_t)FS_REFER : 0) | (abi >= 3 ? (uint64_t)FS_TRUNCATE : 0);
-    struct landlock_ruleset_attr attr = { .handled_access_fs = handled };
-    int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
-    if (rules < 0) { return false; }
-    bool ok = allow_path(rules, dir, FS_OWN & handled);
-    for (size_t i = 0; relay && i < sizeof FOR_RELAY / sizeof FOR_RELAY[0]; i++) {
-        ok = ok && allow_path(rules, FOR_RELAY[i], LANDLOCK_ACCESS_FS_READ_FILE);
+    bool ok = w->dir == NULL || allow_path(rules, w->dir, (FS_OWN | (w->folders ? (uint64_t)FS_FOLDERS : 0)) & handled);
+    for (size_t i = 0; w->names && i < sizeof FOR_NAMES / sizeof FOR_NAMES[0]; i++) {
+        ok = ok && allow_path(rules, FOR_NAMES[i], LANDLOCK_ACCESS_FS_READ_FILE);
     }
-    for (size_t i = 0; relay && i < sizeof TREES / sizeof TREES[0]; i++) { ok = ok && allow_path(rules, TREES[i], FS_READ); }
-    ok = ok && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
-    (void)close(rules);
+    for (size_t i = 0; w->names && i < sizeof TREES / sizeof TREES[0]; i++) { ok = ok && allow_path(rules, TREES[i], FS_READ); }
     return ok;
 }
 
-static bool wall_calls(bool relay)
+static bool rules_of_ports(int rules, const struct walls *w)
+{
+    bool ok = !w->binds || allow_port(rules, w->bind_port, NET_BIND);
+    for (size_t i = 0; w->outward && i < w->n_ports; i++) { ok = ok && allow_port(rules, w->port[i], NET_CONNECT); }
+    return ok && (!w->outward || !w->names || allow_port(rules, DNS_PORT, NET_CONNECT)); /* long answers come over TCP */
+}
+
+/* Landlock: files, and ports from its fourth version on. */
+static unsigned wall_files(const struct walls *w)
+{
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    if (abi < 1) { return 0; }
+    bool ports = abi >= 4;
+    const struct ruleset_v4 attr = { .fs = FS_ABI1 | (abi >= 2 ? (uint64_t)FS_REFER : 0) | (abi >= 3 ? (uint64_t)FS_TRUNCATE : 0),
+                                     .net = NET_BIND | NET_CONNECT };
+    int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, ports ? sizeof attr : sizeof attr.fs, 0);
+    if (rules < 0) { return 0; }
+    bool ok = rules_of_files(rules, w, attr.fs) && (!ports || rules_of_ports(rules, w)) && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
+    (void)close(rules);
+    return !ok ? 0 : ports ? WALL_FILES | WALL_PORTS : WALL_FILES;
+}
+
+static bool wall_calls(const struct walls *w)
 {
     static const int ALLOWED[] = {
         /* files of its own directory */
@@ -166,8 +196,20 @@ static bool wall_calls(bool relay)
         SCMP_SYS(select),
         SCMP_SYS(pselect6),
     };
-    /* Only for asking time authorities: without any, a gate opens no connection itself. */
-    static const int OUTWARD[] = { SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind) };
+    static const int FOLDERS[] = { SCMP_SYS(mkdir), SCMP_SYS(mkdirat),  SCMP_SYS(rmdir),     SCMP_SYS(link),   SCMP_SYS(linkat),
+                                   SCMP_SYS(chmod), SCMP_SYS(fchmodat), SCMP_SYS(fallocate), SCMP_SYS(syncfs), SCMP_SYS(memfd_create) };
+    static const int OUTWARD[] = { SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind) }; /* asking for names binds too */
+    static const int BINDS[] = { SCMP_SYS(socket), SCMP_SYS(bind), SCMP_SYS(listen) };
+    static const int CHILDREN[] = { SCMP_SYS(kill), SCMP_SYS(wait4), SCMP_SYS(waitid) };
+    const struct {
+        bool wanted;
+        const int *call;
+        size_t n;
+    } set[] = { { true, ALLOWED, sizeof ALLOWED / sizeof ALLOWED[0] },
+                { w->folders, FOLDERS, sizeof FOLDERS / sizeof FOLDERS[0] },
+                { w->outward, OUTWARD, sizeof OUTWARD / sizeof OUTWARD[0] },
+                { w->binds, BINDS, sizeof BINDS / sizeof BINDS[0] },
+                { w->children, CHILDREN, sizeof CHILDREN / sizeof CHILDREN[0] } };
     static const int DEADLY[] = { SCMP_SYS(execve),
                                   SCMP_SYS(execveat),
                                   SCMP_SYS(ptrace),
@@ -184,9 +226,8 @@ static bool wall_calls(bool relay)
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (filter == NULL) { return false; }
     bool ok = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) == 0;
-    for (size_t i = 0; ok && i < sizeof ALLOWED / sizeof ALLOWED[0]; i++) { ok = seccomp_rule_add(filter, SCMP_ACT_ALLOW, ALLOWED[i], 0) == 0; }
-    for (size_t i = 0; ok && relay && i < sizeof OUTWARD / sizeof OUTWARD[0]; i++) {
-        ok = seccomp_rule_add(filter, SCMP_ACT_ALLOW, OUTWARD[i], 0) == 0;
+    for (size_t k = 0; k < sizeof set / sizeof set[0]; k++) {
+        for (size_t i = 0; ok && set[k].wanted && i < set[k].n; i++) { ok = seccomp_rule_add(filter, SCMP_ACT_ALLOW, set[k].call[i], 0) == 0; }
     }
     for (size_t i = 0; ok && i < sizeof DEADLY / sizeof DEADLY[0]; i++) { ok = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, DEADLY[i], 0) == 0; }
     /* Threads, not processes; clone3 hides its flags behind a pointer, and libc does without it. */
@@ -198,18 +239,51 @@ static bool wall_calls(bool relay)
 }
 #endif
 
-kluis_status gate_confine(const char *dir, bool relay, unsigned *walls, struct kluis_err *err)
+kluis_status walls_raise(const struct walls *w, unsigned *standing, struct kluis_err *err)
 {
-    *walls = 0;
+    *standing = 0;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot give up new privileges"); }
-    *walls = GATE_WALL_PRIVILEGES;
+    *standing = WALL_PRIVILEGES;
 #ifdef KLUIS_UNWALLED
-    (void)dir;
-    (void)relay;
+    (void)w;
 #else
-    if (wall_files(dir, relay)) { *walls |= GATE_WALL_FILES; }
-    if (wall_calls(relay)) { *walls |= GATE_WALL_CALLS; }
+    *standing |= wall_files(w);
+    if (!wall_calls(w)) {
+        return KLUIS_FAIL(err, KLUIS_E_IO, "this kernel takes no system-call filter (seccomp): without it no part of the server starts");
+    }
+    *standing |= WALL_CALLS;
 #endif
-    kluis_log(KLUIS_LOG_INFO, "walls", "privileges=1 files=%d calls=%d", (*walls & GATE_WALL_FILES) != 0, (*walls & GATE_WALL_CALLS) != 0);
+    kluis_log((*standing & WALL_FILES) != 0 ? KLUIS_LOG_INFO : KLUIS_LOG_WARN, "walls", "privileges=1 files=%d ports=%d calls=%d",
+              (*standing & WALL_FILES) != 0, (*standing & WALL_PORTS) != 0, (*standing & WALL_CALLS) != 0);
     return KLUIS_OK;
+}
+
+uint16_t walls_port_of(const char *url, bool *named)
+{
+    static const struct {
+        const char *scheme;
+        uint16_t port;
+    } known[] = { { "https://", 443 }, { "http://", 80 } };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        size_t n = strlen(known[i].scheme);
+        if (strncmp(url, known[i].scheme, n) != 0) { continue; }
+        const char *host = url + n;
+        size_t len = strcspn(host, "/?#");
+        bool six = *host == '[';
+        const char *end = six ? memchr(host, ']', len) : NULL,
+                   *colon = memchr(six && end != NULL ? end : host, ':', end == NULL ? len : len - (size_t)(end - host));
+        char text[256], port[8] = "";
+        size_t host_len = colon != NULL ? (size_t)(colon - host) : len, port_len = colon != NULL ? len - host_len - 1 : 0;
+        if (host_len == 0 || host_len >= sizeof text || port_len >= sizeof port || (six && end == NULL)) { return 0; }
+        memcpy(text, host, host_len);
+        text[host_len] = '\0';
+        struct in_addr four;
+        *named = !six && inet_pton(AF_INET, text, &four) != 1;
+        if (colon == NULL) { return known[i].port; }
+        memcpy(port, colon + 1, port_len);
+        char *tail = port;
+        unsigned long v = strtoul(port, &tail, 10);
+        return tail == port || *tail != '\0' || v > UINT16_MAX ? 0 : (uint16_t)v;
+    }
+    return 0;
 }

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Promise: every process of a running server stands behind its walls and gives nothing of its memory away; without a system-call filter no part
+# starts; `status` says which walls stand.  On the release programs.
+. "$(dirname "$0")/lib.sh"
+begin walls
+
+# A build without walls is another program: the sentence it says of itself is not in this one.  (Control: a sentence that is.)
+ok; grep -aq 'without it no part of the server starts' "$bin/chatkluis-server" || die "these programs have no walls: a sanitizer build?"
+refuse "a program that can be without walls" grep -aq 'made for the sanitizers' "$bin/chatkluis-server"
+
+server_init
+# Where this test runs as root, the server runs as somebody else: root may read any memory, and a test as root would prove nothing.
+as=()
+if [ "$(id -u)" = 0 ]; then
+  as=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+  chmod 755 "$work"; chown -R 65534:65534 "$work/server"
+fi
+: >"$work/serve.out"; : >"$work/serve.log"; chmod 666 "$work/serve.out" "$work/serve.log"
+"${as[@]}" "$bin/chatkluis-server" serve --home "$work/server" --listen 127.0.0.1:0 >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
+for _ in $(seq 1200); do grep -q '^listening on' "$work/serve.out" && break; kill -0 "$server_pid" || die "the server did not start"; sleep 0.02; done
+gate=$(sed -n 's/^listening on //p' "$work/serve.out")
+
+parts=0
+for part in gate vault tsa; do
+  pid=$(part_pid $part) || die "there is no $part"
+  parts=$((parts + 1))
+  equal "$part: system calls filtered (2: by a filter)" "$(awk '/^Seccomp:/ { print $2 }' "/proc/$pid/status")" 2
+  equal "$part: no new privileges" "$(awk '/^NoNewPrivs:/ { print $2 }' "/proc/$pid/status")" 1
+  equal "$part: core size" "$(awk '/^Max core file size/ { print $5, $6 }' "/proc/$pid/limits")" "0 0"
+  # Not dumpable: the kernel gives the process's files to root, so that its own user can neither read its memory nor attach to it.
+  refuse "$part: its memory, read by its own user" "${as[@]}" dd if="/proc/$pid/mem" bs=1 count=1 of=/dev/null
+  refuse "$part: its environment, read by its own user" "${as[@]}" cat "/proc/$pid/environ"
+  refuse "$part: a debugger of its own user" "${as[@]}" strace -p "$pid" -o /dev/null -e trace=none
+done
+equal "parts" "$parts" 3
+# Control: of a process of that user that is not protected, the same is given.
+"${as[@]}" sleep 60 & plain=$!
+sleep 0.2
+check "control: the environment of an ordinary process" "${as[@]}" cat "/proc/$plain/environ"
+kill "$plain"; wait "$plain" 2>/dev/null || true
+# The opener's parent forks a child for each package; it and its children are children of the vault.
+ok; [ -n "$(pgrep -P "$(part_pid vault)")" ] || fail "there is no opener"
+
+status=$("${as[@]}" "$bin/chatkluis-server" status --home "$work/server" --json)
+ok; jq -e '.walls.vault.privileges and .walls.vault.calls and .walls.opener.privileges and .walls.opener.calls' <<<"$status" >/dev/null || fail "status: $(jq -c .walls <<<"$status")"
+equal "walls that each part logged" "$(grep -c ' walls privileges=1 ' "$work/serve.log")" 3
+server_stop
+
+# Without seccomp nothing starts: the system call is refused as a kernel without it would.
+for part in gate tsa vault; do
+  case $part in
+    gate) set -- gate --dir "$work/server/gate" --listen 127.0.0.1:0 ;;
+    tsa) set -- tsa --dir "$work/server/tsa" ;;
+    vault) set -- vault --home "$work/server" --gate "https://$gate" ;;
+  esac
+  rc=0
+  timeout 30 strace -f -o /dev/null -e trace=seccomp -e inject=seccomp:error=EINVAL "$bin/chatkluis-server" "$@" >"$work/.out" 2>"$work/.err" </dev/null || rc=$?
+  equal "$part without a system-call filter" "$rc" 74
+  ok; grep -q 'seccomp' "$work/.err" || { fail "$part does not say why"; tail -n 3 "$work/.err" >&2; }
+done
+end 26
