@@ -20,7 +20,7 @@ static const char HELP[] =
     "                              gate, vault and time authority as processes of their own; SIGTERM ends them\n"
     "  gate --dir D --listen ADDR:PORT [--name HOST:PORT] [--time-authority URL]…    the half that faces the network\n"
     "  vault --home H --gate URL [--name HOST:PORT] [--page ADDR:PORT]               the reading zone\n"
-    "  tsa --dir D                                                    the embedded time authority\n"
+    "  tsa --dir D [--port N]                                         the embedded time authority, on loopback\n"
     "  official add --home H --id ID --name NAME --function CODE --from DATE [--to DATE] [--grace-days N]\n"
     "  official list --home H\n"
     "  enrol --home H --official ID                                   prints a one-time code, good for 24 hours\n"
@@ -128,14 +128,18 @@ static kluis_status cmd_gate(int argc, const char *const *argv, struct kluis_err
 
 static kluis_status cmd_tsa(int argc, const char *const *argv, struct kluis_err *err)
 {
-    const char *dir = NULL, *ready = NULL;
+    const char *dir = NULL, *ready = NULL, *port_text = NULL;
     size_t words;
+    int64_t port_number = 0;
     int fd;
-    const struct option_spec spec[] = { { .name = "dir", .required = true, .value = &dir }, { .name = "ready-fd", .value = &ready } };
-    KLUIS_TRY(options_parse("tsa", argc, argv, spec, 2, NULL, 0, &words, err));
+    const struct option_spec spec[] = { { .name = "dir", .required = true, .value = &dir },
+                                        { .name = "port", .value = &port_text },
+                                        { .name = "ready-fd", .value = &ready } };
+    KLUIS_TRY(options_parse("tsa", argc, argv, spec, 3, NULL, 0, &words, err));
+    if (port_text != NULL) { KLUIS_TRY(number("tsa", "port", port_text, 0, UINT16_MAX, &port_number, err)); }
     KLUIS_TRY(ready_fd(ready, &fd, err));
     struct tsa_server *t = NULL;
-    uint16_t port;
+    uint16_t port = (uint16_t)port_number;
     KLUIS_TRY(tsa_start(&t, dir, true, &port, err));
     char line[64];
     (void)snprintf(line, sizeof line, "time authority on http://127.0.0.1:%u/", (unsigned)port);

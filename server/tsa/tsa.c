@@ -90,11 +90,11 @@ kluis_status tsa_start(struct tsa_server **out, const char *dir, bool confine, u
     struct tsa_server *t = kluis_calloc(1, sizeof *t);
     if (t == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     const union MHD_DaemonInfo *info = NULL;
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(*port) };
     kluis_status rc = authority(t, dir, err);
     if (rc == KLUIS_OK && confine) {
         unsigned standing;
-        rc = walls_raise(&(struct walls){ .binds = true }, &standing, err);
+        rc = walls_raise(&(struct walls){ .binds = true, .bind_port = *port }, &standing, err);
     }
     if (rc != KLUIS_OK) { goto fail; }
     t->d = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, handle, t, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&a,
@@ -102,7 +102,7 @@ kluis_status tsa_start(struct tsa_server **out, const char *dir, bool confine, u
                             MHD_OPTION_NOTIFY_COMPLETED, done, NULL, MHD_OPTION_END);
     info = t->d == NULL ? NULL : MHD_get_daemon_info(t->d, MHD_DAEMON_INFO_BIND_PORT);
     if (info == NULL) {
-        rc = KLUIS_FAIL(err, KLUIS_E_IO, "the time authority cannot listen on loopback");
+        rc = KLUIS_FAIL(err, KLUIS_E_IO, "the time authority cannot listen on 127.0.0.1:%u: is the port taken?", (unsigned)*port);
         goto fail;
     }
     *port = info->port;

@@ -61,6 +61,26 @@ server_start() { # [NAME=VALUE…]: in the environment of the server; KLUIS_… 
   page=$(sed -n 's/^page on //p' "$work/serve.out")
   [ -n "$gate" ] || die "the server does not listen"
 }
+# Where the test runs as root, $as makes a command run as somebody else, who can reach $work/server and the programs in $programs; else it is empty.
+as=() programs=$bin
+give_away() {
+  [ "$(id -u)" = 0 ] || return 0
+  as=(setpriv --reuid 65534 --regid 65534 --clear-groups) programs=$work/programs
+  mkdir -p "$programs"; cp "$bin"/chatkluis-* "$programs/"
+  chmod 755 "$work" "$programs"; chown -R 65534:65534 "$work/server"
+}
+# server_start_as COMMAND…: `serve` under a command (strace, another user) that stays its parent.
+server_start_as() {
+  : >"$work/serve.out"
+  "$@" "$programs/chatkluis-server" serve --home "$work/server" --listen 127.0.0.1:0 >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
+  for _ in $(seq 3000); do
+    grep -q '^listening on' "$work/serve.out" && break
+    kill -0 "$server_pid" 2>/dev/null || die "the server ended at its start"
+    sleep 0.02
+  done
+  gate=$(sed -n 's/^listening on //p' "$work/serve.out")
+  [ -n "$gate" ] || die "the server does not listen"
+}
 server_stop() {
   [ -n "$server_pid" ] || return 0
   kill "$server_pid" 2>/dev/null || true

@@ -295,7 +295,7 @@ static void without_a_time_authority_receipts_are_pending_and_a_stamped_one_foll
     struct sending s;
     char refusal[16], dir[128];
     struct kluis_err err = { 0 };
-    uint16_t port;
+    uint16_t port = 0;
     KLUIS_AUTO_BUF(body, 1 << 20);
     device_enrol(&d, &w, "jansen", refusal);
     device_session(&d);

@@ -44,7 +44,7 @@ void world_open(struct world *w)
 {
     struct kluis_err err = { 0 };
     char path[128];
-    uint16_t port;
+    uint16_t port = 0;
     memset(w, 0, sizeof *w);
     OK(kluis_base_init(&err));
     assert_true(test_dir("vault", w->home, sizeof w->home));

@@ -9,16 +9,8 @@ ok; grep -aq 'without it no part of the server starts' "$bin/chatkluis-server" |
 refuse "a program that can be without walls" grep -aq 'made for the sanitizers' "$bin/chatkluis-server"
 
 server_init
-# Where this test runs as root, the server runs as somebody else: root may read any memory, and a test as root would prove nothing.
-as=()
-if [ "$(id -u)" = 0 ]; then
-  as=(setpriv --reuid 65534 --regid 65534 --clear-groups)
-  chmod 755 "$work"; chown -R 65534:65534 "$work/server"
-fi
-: >"$work/serve.out"; : >"$work/serve.log"; chmod 666 "$work/serve.out" "$work/serve.log"
-"${as[@]}" "$bin/chatkluis-server" serve --home "$work/server" --listen 127.0.0.1:0 >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
-for _ in $(seq 1200); do grep -q '^listening on' "$work/serve.out" && break; kill -0 "$server_pid" || die "the server did not start"; sleep 0.02; done
-gate=$(sed -n 's/^listening on //p' "$work/serve.out")
+give_away # root may read any memory: a test as root would prove nothing
+server_start_as "${as[@]}"
 
 parts=0
 for part in gate vault tsa; do
@@ -41,7 +33,7 @@ kill "$plain"; wait "$plain" 2>/dev/null || true
 # The opener's parent forks a child for each package; it and its children are children of the vault.
 ok; [ -n "$(pgrep -P "$(part_pid vault)")" ] || fail "there is no opener"
 
-status=$("${as[@]}" "$bin/chatkluis-server" status --home "$work/server" --json)
+status=$("${as[@]}" "$programs/chatkluis-server" status --home "$work/server" --json)
 ok; jq -e '.walls.vault.privileges and .walls.vault.calls and .walls.opener.privileges and .walls.opener.calls' <<<"$status" >/dev/null || fail "status: $(jq -c .walls <<<"$status")"
 equal "walls that each part logged" "$(grep -c ' walls privileges=1 ' "$work/serve.log")" 3
 server_stop
