@@ -1,12 +1,49 @@
 /* server/api/hit.c - see hit.h. */
 #include "server/api/hit.h"
 
+static void label(struct kluis_buf *b, const char *name)
+{
+    kluis_buf_byte(b, '"');
+    kluis_buf_cstr(b, name);
+    kluis_buf_cstr(b, "\":");
+}
+
 static void member(struct kluis_buf *b, const char *name, struct kluis_str value)
 {
     if (value.ptr == NULL) { return; }
-    kluis_buf_fmt(b, "\"%s\":", name);
+    label(b, name);
     kluis_buf_json(b, value);
     kluis_buf_byte(b, ',');
+}
+
+/* Digits and hex need no escapes; forty of them a hit make printf felt. */
+static void number(struct kluis_buf *b, const char *name, uint64_t v)
+{
+    char text[20];
+    size_t at = sizeof text;
+    do {
+        text[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    label(b, name);
+    kluis_buf_add(b, text + at, sizeof text - at);
+    kluis_buf_byte(b, ',');
+}
+
+static void package(struct kluis_buf *b, const uint8_t id[32])
+{
+    char hex[65];
+    kluis_hex(id, 32, hex);
+    label(b, "package");
+    kluis_buf_byte(b, '"');
+    kluis_buf_add(b, hex, 64);
+    kluis_buf_cstr(b, "\",");
+}
+
+static void truth(struct kluis_buf *b, const char *name, bool v)
+{
+    label(b, name);
+    kluis_buf_cstr(b, v ? "true," : "false,");
 }
 
 /* Ends an object or array whose members each left a comma. */
@@ -27,7 +64,8 @@ static void when(struct kluis_buf *b, const char *name, int64_t us, int offset_m
 static void list(struct kluis_buf *b, const char *name, struct kluis_str items, char separator)
 {
     if (items.ptr == NULL || items.len == 0) { return; }
-    kluis_buf_fmt(b, "\"%s\":[", name);
+    label(b, name);
+    kluis_buf_byte(b, '[');
     while (items.len > 0) {
         const char *stop = memchr(items.ptr, separator, items.len);
         size_t n = stop == NULL ? items.len : (size_t)(stop - items.ptr);
@@ -62,6 +100,7 @@ static void marks(struct kluis_buf *b, const struct index_hit *h)
 kluis_status api_hit_json(const struct index_hit *h, struct kluis_buf *b, struct kluis_err *err)
 {
     char hex[65];
+    uint8_t group[8];
     kluis_buf_byte(b, '{');
     member(b, "id", h->id);
     member(b, "kind", kluis_str_of(kluis_kind_name(h->kind)));
@@ -77,7 +116,9 @@ kluis_status api_hit_json(const struct index_hit *h, struct kluis_buf *b, struct
         member(b, "id", h->author.id);
         member(b, "name", h->author.name);
         member(b, "number", h->author.number);
-        kluis_buf_fmt(b, "\"self\":%s},", h->by_official ? "true" : "false");
+        truth(b, "self", h->by_official);
+        end(b, '}');
+        kluis_buf_byte(b, ',');
     }
     when(b, "sent", h->sent_us, h->offset_min, h->precision);
     member(b, "zone", h->zone_assumed ? KLUIS_STR_LIT("assumed") : KLUIS_STR_LIT("stated"));
@@ -92,22 +133,28 @@ kluis_status api_hit_json(const struct index_hit *h, struct kluis_buf *b, struct
     member(b, "event", h->event);
     member(b, "quote", h->quote);
     list(b, "attachments", h->attachments, '\n');
+    list(b, "options", h->options, '\n');
     list(b, "loss", h->loss, ' ');
-    kluis_hex(h->package, 32, hex);
-    member(b, "package", kluis_str_of(hex));
-    kluis_buf_fmt(b, "\"ordinal\":%llu,", (unsigned long long)h->ordinal);
+    package(b, h->package);
+    number(b, "ordinal", h->ordinal);
     member(b, "verdict", h->verdict);
     member(b, "provenance", h->provenance);
-    kluis_buf_fmt(b, "\"conflict\":%s,\"group\":\"%016llx\",\"sightings\":[", h->conflict ? "true" : "false", (unsigned long long)h->group);
+    truth(b, "conflict", h->conflict);
+    for (int i = 0; i < 8; i++) { group[i] = (uint8_t)(h->group >> (56 - 8 * i)); }
+    kluis_hex(group, 8, hex);
+    member(b, "group", kluis_str_of(hex));
+    label(b, "sightings");
+    kluis_buf_byte(b, '[');
     for (size_t i = 0; i < h->n_sightings; i++) {
         const struct index_sighting *s = &h->sightings[i];
         kluis_buf_byte(b, '{');
-        kluis_hex(s->package, 32, hex);
-        member(b, "package", kluis_str_of(hex));
-        kluis_buf_fmt(b, "\"ordinal\":%llu,", (unsigned long long)s->ordinal);
+        package(b, s->package);
+        number(b, "ordinal", s->ordinal);
         member(b, "official", s->official);
         when(b, "sent", s->sent_us, h->offset_min, h->precision);
-        kluis_buf_fmt(b, "\"differs\":%s},", s->differs ? "true" : "false");
+        truth(b, "differs", s->differs);
+        end(b, '}');
+        kluis_buf_byte(b, ',');
     }
     end(b, ']');
     kluis_buf_byte(b, '}');

@@ -1,7 +1,7 @@
 /* server/api/hit.h - a hit as JSON: one form for the command line, the API and the page.   index -> [api] -> web
  *
  * {"id","kind","platform","conversation":{"id","name","type"},"author":{"id","name","number","self"},"sent","zone","precision","text","marks":[[from,to]…],
- *  "target","value","event","quote","attachments":[…],"loss":[…],"package","ordinal","verdict","provenance","conflict","group","sightings":[{"package","ordinal",
+ *  "target","value","event","quote","attachments":[…],"options":[…],"loss":[…],"package","ordinal","verdict","provenance","conflict","group","sightings":[{"package","ordinal",
  *  "official","sent","differs"}…]}: absent things are left out, except text (""), marks are code unit offsets of UTF-16 (what browsers count in),
  * group is 16 hex digits (more than a JSON number can hold).
  */

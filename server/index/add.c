@@ -62,7 +62,7 @@ bool iextra_read(struct kluis_bytes blob, struct kluis_str s[IEXTRAS])
 
 void iside_write(struct kluis_buf *b, const struct kluis_str s[IEXTRAS])
 {
-    static const int found[] = { IEXTRA_ATTACHMENTS, IEXTRA_QUOTE, IEXTRA_VALUE };
+    static const int found[] = { IEXTRA_ATTACHMENTS, IEXTRA_QUOTE, IEXTRA_VALUE, IEXTRA_OPTIONS };
     for (size_t i = 0; i < sizeof found / sizeof found[0]; i++) {
         if (s[found[i]].len == 0) { continue; }
         kluis_buf_str(b, s[found[i]]);
@@ -151,7 +151,7 @@ static void put_normal(struct kluis_buf *b, struct kluis_str s)
 
 void isame_write(struct kluis_buf *b, const struct isame *s, bool exact)
 {
-    const struct kluis_str list[] = { s->author, s->target, s->value, s->event };
+    const struct kluis_str list[] = { s->author, s->target, s->value, s->event, s->options };
     kluis_buf_byte(b, (uint8_t)s->kind);
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         put32(b, list[i].len);
@@ -297,6 +297,37 @@ static kluis_status find_place(struct index *ix, const struct index_package *p, 
                         at->conv);
 }
 
+/* What this package has in common with others: all packages of a chat while nobody joins or leaves it. */
+static kluis_status find_source(struct index *ix, const struct index_package *p, const struct place *at, int64_t *no, struct kluis_err *err)
+{
+    struct kluis_db *db = ix->w.hot;
+    uint8_t key[32];
+    KLUIS_AUTO_BUF(b, 64 << 20);
+    iparties_write(&b, p);
+    size_t parties = b.len;
+    const int64_t numbers[] = { at->platform, at->conv, at->link, (int64_t)p->conversation_type, (int64_t)p->precision, (int64_t)p->self };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) { kluis_wire_u64(&b, (uint64_t)numbers[i]); }
+    const struct kluis_str words[] = { p->conversation_id, p->conversation_name, p->provenance };
+    pack(&b, words, 3);
+    KLUIS_TRY(kluis_buf_ok(&b, err));
+    kluis_sha256_of(b.data, b.len, key);
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(db, &q, err, "SELECT no FROM source WHERE key=?1", "h", key));
+    kluis_status st = kluis_db_step(db, q, err);
+    if (st == KLUIS_OK) { *no = kluis_db_int(q, 0); }
+    kluis_db_done(q);
+    if (st != KLUIS_END) { return st; }
+    const struct kluis_bytes blob = { b.data, parties };
+    KLUIS_TRY(kluis_db_run(db, NULL, err,
+                           "INSERT INTO source(key, platform, conv, link, conv_id, conv_name, type, precision, provenance, self, parties) "
+                           "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+                           "hiiittiitib", key, at->platform, at->conv, at->link, p->conversation_id, p->conversation_name,
+                           (int64_t)p->conversation_type, (int64_t)p->precision, p->provenance,
+                           p->self == KLUIS_NO_PARTY ? (int64_t)-1 : (int64_t)p->self, blob));
+    *no = sqlite3_last_insert_rowid(kluis_db_handle(db));
+    return KLUIS_OK;
+}
+
 /* ---- transaction ---- */
 
 kluis_status ibatch_begin(struct index *ix, struct kluis_err *err)
@@ -394,22 +425,20 @@ static int by_number(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
-kluis_status imeta_of(struct kluis_db *hot, struct kluis_db *unit, int64_t leader, struct kluis_buf *out, struct kluis_err *err)
+kluis_status imeta_of(struct iconn *c, struct kluis_db *unit, int64_t leader, struct kluis_buf *out, struct kluis_err *err)
 {
     enum { MEMBERS = 256 }; /* further sightings of one message are found by what the first ones have */
     int64_t no[3][MEMBERS];
     size_t n = 0;
-    sqlite3_stmt *q = NULL, *p = NULL;
+    sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT DISTINCT pkg FROM rec WHERE id=?1 OR lead=?1 ORDER BY pkg", "i", leader));
     kluis_status st = KLUIS_OK;
     while (n < MEMBERS && (st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
-        KLUIS_TRY(kluis_db_query(hot, &p, err, "SELECT conv, official, platform FROM pkg WHERE no=?1", "i", kluis_db_int(q, 0)));
-        kluis_status found = kluis_db_step(hot, p, err);
-        if (found == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index lacks a package of its records: delete it and rebuild"); }
-        KLUIS_TRY(found);
-        for (int i = 0; i < 3; i++) { no[i][n] = kluis_db_int(p, i); }
-        kluis_db_done(p);
-        n++;
+        const struct ipackage *p = NULL;
+        KLUIS_TRY(ipackage_of(c, kluis_db_int(q, 0), &p, err));
+        no[0][n] = p->conv;
+        no[1][n] = p->official_no;
+        no[2][n++] = p->platform_no;
     }
     kluis_db_done(q);
     if (st != KLUIS_OK && st != KLUIS_END) { return st; }
@@ -442,7 +471,7 @@ static kluis_status refresh(struct index *ix, const struct idirty *d, struct klu
         return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete it and rebuild");
     }
     iside_write(&side, extra);
-    if (leader) { KLUIS_TRY(imeta_of(db, db, d->row, &meta, err)); }
+    if (leader) { KLUIS_TRY(imeta_of(&ix->w, db, d->row, &meta, err)); }
     KLUIS_TRY(kluis_buf_ok(&side, err));
     const struct kluis_str s = { (const char *)side.data, side.len }, m = { (const char *)meta.data, meta.len };
     if (d->had && !(leader && kluis_str_is(m, d->meta))) { KLUIS_TRY(kluis_db_run(db, NULL, err, DELETE_FTS, "itts", d->row, text, s, d->meta)); }
@@ -463,7 +492,7 @@ kluis_status ibatch_fts(struct index *ix, struct kluis_err *err)
         if (!p->leader) { continue; }
         kluis_buf_clear(&meta);
         if (p->several) {
-            KLUIS_TRY(imeta_of(ix->w.hot, ix->w.hot, p->row, &meta, err));
+            KLUIS_TRY(imeta_of(&ix->w, ix->w.hot, p->row, &meta, err));
         } else {
             kluis_buf_fmt(&meta, "c%lld o%d p%d", (long long)p->conv, p->official, p->platform);
         }
@@ -492,13 +521,15 @@ static kluis_status add_row(struct index *ix, const struct index_package *p, con
 {
     struct ibatch *b = &ix->b;
     bool has_id = r->id.len > 0;
-    struct isame same = { r->kind, { NULL, 0 }, r->text, r->target, r->value, r->event };
+    struct isame same = { r->kind, { NULL, 0 }, r->text, r->target, r->value, r->event, r->options };
     kluis_buf_clear(work);
     if (r->author != KLUIS_NO_PARTY) { iidentity(work, &p->parties[r->author]); }
     size_t author = work->len;
     same.author = (struct kluis_str){ (const char *)work->data, author };
     /* The author's bytes stand in the same buffer, which may move when it grows. */
-    if (kluis_buf_reserve(work, author + r->text.len + r->target.len + r->value.len + r->event.len + 64) == NULL) { return kluis_buf_ok(work, err); }
+    if (kluis_buf_reserve(work, author + r->text.len + r->target.len + r->value.len + r->event.len + r->options.len + 64) == NULL) {
+        return kluis_buf_ok(work, err);
+    }
     same.author.ptr = (const char *)work->data;
     isame_write(work, &same, has_id);
     /* With the link in it, equal words of other chats are not in the way. */
@@ -508,7 +539,7 @@ static kluis_status add_row(struct index *ix, const struct index_package *p, con
         uint64_t h = (uint64_t)ihash(r->id.ptr, r->id.len, (uint32_t)r->kind + 1) << 15 ^ ihash(r->id.ptr, r->id.len, (uint32_t)r->kind + 77);
         idkey = (int64_t)(((uint64_t)at->conv & 0xffff) << 47 | (h & ((UINT64_C(1) << 47) - 1)));
     }
-    const struct kluis_str extra[IEXTRAS] = { r->id, r->target, r->value, r->event, r->quote, r->attachments, r->loss };
+    const struct kluis_str extra[IEXTRAS] = { r->id, r->target, r->value, r->event, r->quote, r->attachments, r->loss, r->options };
     kluis_buf_clear(work);
     iextra_write(work, extra);
     size_t packed = work->len;
@@ -563,17 +594,11 @@ static kluis_status add(struct index *ix, const struct index_package *p, int64_t
     int64_t first = 0, last = 0;
     times_of(p, at, &first, &last);
     KLUIS_TRY(find_place(ix, p, &place, err));
-    KLUIS_AUTO_BUF(parties, 64 << 20);
-    iparties_write(&parties, p);
-    KLUIS_TRY(kluis_buf_ok(&parties, err));
-    const struct kluis_bytes blob = { parties.len == 0 ? (const uint8_t *)"" : parties.data, parties.len };
+    int64_t source = 0;
+    KLUIS_TRY(find_source(ix, p, &place, &source, err));
     KLUIS_TRY(kluis_db_run(db, NULL, err,
-                           "INSERT INTO pkg(id, seq, official, device, platform, conv, link, conv_id, conv_name, type, precision, provenance, "
-                           "verdict, received, self, first,"
-                           " last, parties) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)",
-                           "hiiiiiittiittiiiib", p->id, (int64_t)p->sequence, place.official, place.device, place.platform, place.conv, place.link,
-                           p->conversation_id, p->conversation_name, (int64_t)p->conversation_type, (int64_t)p->precision, p->provenance, p->verdict,
-                           p->received_us, p->self == KLUIS_NO_PARTY ? (int64_t)-1 : (int64_t)p->self, first, last, blob));
+                           "INSERT INTO pkg(id, seq, official, device, source, verdict, received, first, last) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+                           "hiiiitiii", p->id, (int64_t)p->sequence, place.official, place.device, source, p->verdict, p->received_us, first, last));
     int64_t pkg = sqlite3_last_insert_rowid(kluis_db_handle(db));
     KLUIS_AUTO_BUF(work, 64 << 20);
     for (size_t i = 0; i < p->n_rows; i++) { KLUIS_TRY(add_row(ix, p, &p->rows[i], pkg, &place, at[i], &work, &rows[i], err)); }

@@ -66,7 +66,7 @@ static kluis_status drop_hot(struct index *ix, const struct irow *row, struct kl
     if (p != NULL) {
         p->leader = false; /* FTS5 never had it */
     } else if (d != NULL ? d->had : leader) {
-        KLUIS_TRY(imove_unindex(hot, row->row, d == NULL ? NULL : d->meta, err));
+        KLUIS_TRY(imove_unindex(&ix->w, row->row, d == NULL ? NULL : d->meta, err));
     }
     ix->b.sightings--;
     ix->b.groups -= leader ? 1 : 0;
@@ -136,8 +136,10 @@ static kluis_status take(struct index *ix, const struct target *t, struct rows *
     KLUIS_TRY(kluis_db_run(db, NULL, err, "DELETE FROM pkg WHERE no=?1", "i", t->pkg));
     KLUIS_TRY(
         kluis_db_exec(db,
-                      "DELETE FROM conv WHERE no NOT IN (SELECT conv FROM pkg); DELETE FROM alias WHERE conv NOT IN (SELECT conv FROM pkg);"
-                      "DELETE FROM conv_link WHERE conv NOT IN (SELECT conv FROM pkg); DELETE FROM link WHERE no NOT IN (SELECT link FROM pkg);",
+                      "DELETE FROM source WHERE no NOT IN (SELECT source FROM pkg);"
+                      "DELETE FROM conv WHERE no NOT IN (SELECT conv FROM source); DELETE FROM alias WHERE conv NOT IN (SELECT conv FROM source);"
+                      "DELETE FROM conv_link WHERE conv NOT IN (SELECT conv FROM source); DELETE FROM link WHERE no NOT IN (SELECT link FROM "
+                      "source);",
                       err));
     KLUIS_TRY(kluis_db_run(db, NULL, err, "UPDATE meta SET v=v+1 WHERE k='catalog'", ""));
     return istore_set(db, "erase", 1, err);
@@ -151,9 +153,10 @@ kluis_status index_remove(struct index *ix, const uint8_t package[32], struct kl
     struct rows all = { 0 }, hot = { 0 };
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(ibatch_begin(ix, err));
-    kluis_status st =
-        kluis_db_query(ix->w.hot, &q, err,
-                       "SELECT p.no, p.conv, p.link, p.first, p.last, l.several FROM pkg p JOIN link l ON l.no=p.link WHERE p.id=?1", "h", package);
+    kluis_status st = kluis_db_query(
+        ix->w.hot, &q, err,
+        "SELECT p.no, s.conv, s.link, p.first, p.last, l.several FROM pkg p JOIN source s ON s.no=p.source JOIN link l ON l.no=s.link WHERE p.id=?1",
+        "h", package);
     if (st == KLUIS_OK) { st = kluis_db_step(ix->w.hot, q, err); }
     if (st == KLUIS_OK) {
         t = (struct target){ kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2),
@@ -187,7 +190,8 @@ kluis_status index_remove(struct index *ix, const uint8_t package[32], struct kl
 
 static kluis_status fill(struct index *ix, struct kluis_db *db, const char *old, bool erased, struct kluis_err *err)
 {
-    static const char *const tables[] = { "platform", "official", "device", "link", "conv", "conv_link", "alias", "pkg", "period", "shadow", "rec" };
+    static const char *const tables[] = { "platform", "official", "device", "link",   "conv",   "conv_link",
+                                          "alias",    "source",   "pkg",    "period", "shadow", "rec" };
     KLUIS_AUTO_BUF(sql, 4096);
     char path[KLUIS_PATH_MAX];
     KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, old, err));
@@ -201,7 +205,10 @@ static kluis_status fill(struct index *ix, struct kluis_db *db, const char *old,
     kluis_buf_byte(&sql, 0);
     KLUIS_TRY(kluis_buf_ok(&sql, err));
     KLUIS_TRY(kluis_db_exec(db, (const char *)sql.data, err));
-    KLUIS_TRY(imove_refill(db, err));
+    struct iconn fresh = { .hot = db };
+    kluis_status st = imove_refill(&fresh, err);
+    ipackage_forget(&fresh);
+    KLUIS_TRY(st);
     KLUIS_TRY(kluis_db_commit(db, "index.rebuilt", err));
     return kluis_db_exec(db, "DETACH old; PRAGMA wal_checkpoint(TRUNCATE);", err);
 }

@@ -1,12 +1,11 @@
 /* server/index/group.c - which records are sightings of one message.  See internal.h.
  *
- * With a platform id: same conversation, kind and id.  Equal content (kind, author, text, target, value, event) is one group whatever the clocks
- * say; other content under the same id makes further groups, all marked as a conflict.
- * Without: same link, kind, author, normalised text, target, value and event.  Of these, sorted by time, package id and ordinal, each joins the
- * earliest group whose first one lies within max(1 s, the coarser precision of the two) and which has none of its device yet, since a
- * device never sends a record twice; else it begins a group.  Equal lines of one minute thus pair off in order.
- * A record can change the groups of those after it only where no gap of TOLERANCE lies between, so each run between such gaps
- * is settled alone, and what comes out depends on the set of records only.  A run whose records are in closed periods is
+ * With a platform id: same conversation, kind and id.  Equal content (kind, author, text, target, value, event, options) is one group whatever the
+ * clocks say; other content under the same id makes further groups, all marked as a conflict. Without: same link, kind, author, normalised text,
+ * target, value, event and options.  Of these, sorted by time, package id and ordinal, each joins the earliest group whose first one lies within
+ * max(1 s, the coarser precision of the two) and which has none of its device yet, since a device never sends a record twice; else it begins a group.
+ * Equal lines of one minute thus pair off in order. A record can change the groups of those after it only where no gap of TOLERANCE lies between, so
+ * each run between such gaps is settled alone, and what comes out depends on the set of records only.  A run whose records are in closed periods is
  * brought into the hot file first (the old rows are shadowed until the period is rebuilt): a group never spans two files.
  * Gaps are each official's own and never grouped.
  *
@@ -55,7 +54,8 @@ static bool shadowed(struct index *ix, int64_t file, int64_t row, kluis_status *
 static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, int64_t row, struct member *m, struct kluis_buf *work, bool *has_id,
                          int64_t *idkey, struct kluis_err *err)
 {
-    sqlite3_stmt *q = NULL, *p = NULL;
+    sqlite3_stmt *q = NULL;
+    const struct ipackage *p = NULL;
     *m = (struct member){ .file = file, .row = row };
     KLUIS_TRY(kluis_db_query(unit, &q, err, SELECT_ROW, "i", row));
     kluis_status st = kluis_db_step(unit, q, err);
@@ -70,35 +70,38 @@ static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, 
     m->ordinal = (uint64_t)m->tie & INDEX_ORDINAL_MAX;
     *has_id = sqlite3_column_type(q, 7) != SQLITE_NULL;
     *idkey = kluis_db_int(q, 7);
-    KLUIS_TRY(kluis_db_query(ix->w.hot, &p, err, "SELECT id, device, precision, link, parties FROM pkg WHERE no=?1", "i", m->pkg));
-    st = kluis_db_step(ix->w.hot, p, err);
+    st = ipackage_of(&ix->w, m->pkg, &p, err);
     struct kluis_str extra[IEXTRAS];
     struct kluis_party author = { 0 };
     int64_t who = m->bits >> 24;
-    bool ok = st == KLUIS_OK && kluis_db_fixed(p, 0, m->package, 32) && iextra_read(kluis_db_blob(q, 9), extra) &&
-              (who == 0 || iparty_read(kluis_db_blob(p, 4), (uint32_t)(who - 1), &author));
-    if (!ok) {
-        kluis_db_done(q);
-        kluis_db_done(p);
-        return st != KLUIS_OK && st != KLUIS_END ? st : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete it and rebuild");
+    if (st == KLUIS_OK && (!iextra_read(kluis_db_blob(q, 9), extra) || (who != 0 && !iparty_read(p->parties, (uint32_t)(who - 1), &author)))) {
+        st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete it and rebuild");
     }
-    m->device = kluis_db_int(p, 1);
-    m->precision = (int)kluis_db_int(p, 2);
-    m->link = kluis_db_int(p, 3);
+    if (st != KLUIS_OK) {
+        kluis_db_done(q);
+        return st;
+    }
+    memcpy(m->package, p->id, 32);
+    m->device = p->device;
+    m->precision = (int)p->precision;
+    m->link = p->link;
     kluis_buf_clear(work);
     iidentity(work, &author);
     size_t n = work->len;
-    struct isame same = {
-        (enum kluis_kind)(m->bits & 15), { NULL, n }, kluis_db_text(q, 8), extra[IEXTRA_TARGET], extra[IEXTRA_VALUE], extra[IEXTRA_EVENT]
-    };
-    if (kluis_buf_reserve(work, n + same.text.len + same.target.len + same.value.len + same.event.len + extra[IEXTRA_ID].len + 64) != NULL) {
+    struct isame same = { (enum kluis_kind)(m->bits & 15),
+                          { NULL, n },
+                          kluis_db_text(q, 8),
+                          extra[IEXTRA_TARGET],
+                          extra[IEXTRA_VALUE],
+                          extra[IEXTRA_EVENT],
+                          extra[IEXTRA_OPTIONS] };
+    if (kluis_buf_reserve(work, n + same.text.len + same.target.len + same.value.len + same.event.len + same.options.len + 64) != NULL) {
         same.author.ptr = (const char *)work->data;
         isame_write(work, &same, *has_id);
         /* Where to look, and what: the id's own bytes, since idkey is only a hash.  The conversation or link is compared beside this. */
         kluis_sha256_of(work->data + n, work->len - n, m->content);
     }
     kluis_db_done(q);
-    kluis_db_done(p);
     return kluis_buf_ok(work, err);
 }
 
@@ -450,7 +453,7 @@ static kluis_status remember(struct index *ix, const struct member *m, struct kl
     struct idirty d = { m->row, m->lead == 0, NULL };
     if (d.had) {
         KLUIS_AUTO_BUF(meta, 1 << 16);
-        KLUIS_TRY(imeta_of(ix->w.hot, ix->w.hot, m->row, &meta, err));
+        KLUIS_TRY(imeta_of(&ix->w, ix->w.hot, m->row, &meta, err));
         kluis_buf_byte(&meta, 0);
         KLUIS_TRY(kluis_buf_ok(&meta, err));
         d.meta = kluis_strdup((const char *)meta.data);

@@ -13,67 +13,42 @@ struct shown {
     struct kluis_str extra[IEXTRAS], text;
 };
 
-static bool load_row(sqlite3_stmt *q, struct kluis_arena *a, struct shown *r)
+/* The record, read in place: *q stays on it, and what is shown borrows from it. */
+static kluis_status row_of(struct kluis_db *unit, int64_t row, sqlite3_stmt **q, struct shown *r, struct kluis_err *err)
 {
-    r->pkg = kluis_db_int(q, 0);
-    r->tie = kluis_db_int(q, 1);
-    r->at = kluis_db_int(q, 2);
-    r->bits = kluis_db_int(q, 3);
-    r->lead = sqlite3_column_type(q, 4) == SQLITE_NULL ? 0 : kluis_db_int(q, 4);
-    r->conv = kluis_db_int(q, 5);
-    r->has_id = sqlite3_column_type(q, 6) != SQLITE_NULL;
-    r->idkey = kluis_db_int(q, 6);
-    r->text = kluis_arena_str(a, kluis_db_text(q, 7));
-    if (!iextra_read(kluis_db_blob(q, 8), r->extra)) { return false; }
-    for (size_t i = 0; i < IEXTRAS; i++) {
-        bool there = r->extra[i].ptr != NULL;
-        r->extra[i] = kluis_arena_str(a, r->extra[i]);
-        if (there && r->extra[i].ptr == NULL) { return false; }
-    }
-    return true;
+    KLUIS_TRY(kluis_db_query(unit, q, err, "SELECT pkg, tie, at, bits, lead, conv, idkey, text, extra FROM rec WHERE id=?1", "i", row));
+    kluis_status st = kluis_db_step(unit, *q, err);
+    if (st == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
+    KLUIS_TRY(st);
+    r->pkg = kluis_db_int(*q, 0);
+    r->tie = kluis_db_int(*q, 1);
+    r->at = kluis_db_int(*q, 2);
+    r->bits = kluis_db_int(*q, 3);
+    r->lead = sqlite3_column_type(*q, 4) == SQLITE_NULL ? 0 : kluis_db_int(*q, 4);
+    r->conv = kluis_db_int(*q, 5);
+    r->has_id = sqlite3_column_type(*q, 6) != SQLITE_NULL;
+    r->idkey = kluis_db_int(*q, 6);
+    r->text = kluis_db_text(*q, 7);
+    return iextra_read(kluis_db_blob(*q, 8), r->extra) ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED);
 }
 
-static kluis_status row_of(struct kluis_db *unit, int64_t row, struct kluis_arena *a, struct shown *r, struct kluis_err *err)
+/* The package's part of a hit; borrowed from the connection until it is asked for another. */
+static kluis_status package_of(struct iconn *c, const struct shown *r, struct index_hit *h, struct kluis_err *err)
 {
-    sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT pkg, tie, at, bits, lead, conv, idkey, text, extra FROM rec WHERE id=?1", "i", row));
-    kluis_status st = kluis_db_step(unit, q, err);
-    if (st == KLUIS_OK && !load_row(q, a, r)) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
-    if (st == KLUIS_END) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
-    kluis_db_done(q);
-    return st;
-}
-
-/* The package's part of a hit. */
-static kluis_status package_of(struct iconn *c, const struct shown *r, struct kluis_arena *a, struct index_hit *h, struct kluis_err *err)
-{
-    sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(c->hot, &q, err,
-                             "SELECT k.id, p.name, k.conv_id, k.conv_name, k.type, k.precision, k.provenance, k.verdict, k.parties FROM pkg k JOIN "
-                             "platform p ON p.no=k.platform"
-                             " WHERE k.no=?1",
-                             "i", r->pkg));
-    kluis_status st = kluis_db_step(c->hot, q, err);
+    const struct ipackage *p = NULL;
     int64_t author = r->bits >> 24;
-    if (st == KLUIS_END || (st == KLUIS_OK && !kluis_db_fixed(q, 0, h->package, 32))) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
-    if (st == KLUIS_OK) {
-        h->platform = kluis_arena_str(a, kluis_db_text(q, 1));
-        h->conversation_id = kluis_arena_str(a, kluis_db_text(q, 2));
-        h->conversation_name = kluis_arena_str(a, kluis_db_text(q, 3));
-        h->conversation_type = (enum kluis_conversation_type)kluis_db_int(q, 4);
-        h->precision = (enum kluis_precision)kluis_db_int(q, 5);
-        h->provenance = kluis_arena_str(a, kluis_db_text(q, 6));
-        h->verdict = kluis_arena_str(a, kluis_db_text(q, 7));
-        struct kluis_party p;
-        if (author > 0 && !iparty_read(kluis_db_blob(q, 8), (uint32_t)(author - 1), &p)) {
-            st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED);
-        } else if (author > 0) {
-            h->has_author = true;
-            h->author = (struct kluis_party){ kluis_arena_str(a, p.id), kluis_arena_str(a, p.name), kluis_arena_str(a, p.number) };
-        }
-    }
-    kluis_db_done(q);
-    return st;
+    KLUIS_TRY(ipackage_of(c, r->pkg, &p, err));
+    memcpy(h->package, p->id, 32);
+    h->platform = p->platform;
+    h->conversation_id = p->conv_id;
+    h->conversation_name = p->conv_name;
+    h->conversation_type = p->type;
+    h->precision = p->precision;
+    h->provenance = p->provenance;
+    h->verdict = p->verdict;
+    h->has_author = author > 0;
+    if (author > 0 && !iparty_read(p->parties, (uint32_t)(author - 1), &h->author)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
+    return KLUIS_OK;
 }
 
 struct sightings {
@@ -81,8 +56,13 @@ struct sightings {
     size_t n, cap;
 };
 
-static kluis_status add_sighting(struct iconn *c, struct kluis_arena *a, struct sightings *s, int64_t pkg, int64_t tie, int64_t at, int64_t bits,
-                                 bool differs, struct kluis_err *err)
+/* Of one record of a group. */
+struct seen {
+    int64_t pkg, tie, at, bits;
+};
+
+static kluis_status add_sighting(struct iconn *c, struct kluis_arena *a, struct sightings *s, const struct seen *m, bool differs,
+                                 struct kluis_err *err)
 {
     if (s->n == SIGHTINGS_MAX) { return KLUIS_OK; }
     if (s->n == s->cap) {
@@ -93,34 +73,61 @@ static kluis_status add_sighting(struct iconn *c, struct kluis_arena *a, struct 
         s->list = list;
         s->cap = cap;
     }
-    sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT k.id, o.name FROM pkg k JOIN official o ON o.no=k.official WHERE k.no=?1", "i", pkg));
-    kluis_status st = kluis_db_step(c->hot, q, err);
-    struct index_sighting *x = &s->list[s->n];
-    *x = (struct index_sighting){ .ordinal = (uint64_t)tie & INDEX_ORDINAL_MAX,
-                                  .sent_us = (bits >> 7 & 1) != 0 ? KLUIS_TIME_ABSENT : at,
+    const struct ipackage *p = NULL;
+    KLUIS_TRY(ipackage_of(c, m->pkg, &p, err));
+    struct index_sighting *x = &s->list[s->n++];
+    *x = (struct index_sighting){ .ordinal = (uint64_t)m->tie & INDEX_ORDINAL_MAX,
+                                  .official = kluis_arena_str(a, p->official),
+                                  .sent_us = (m->bits >> 7 & 1) != 0 ? KLUIS_TIME_ABSENT : m->at,
                                   .differs = differs };
-    if (st == KLUIS_END || (st == KLUIS_OK && !kluis_db_fixed(q, 0, x->package, 32))) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
-    if (st == KLUIS_OK) {
-        x->official = kluis_arena_str(a, kluis_db_text(q, 1));
-        s->n++;
-    }
-    kluis_db_done(q);
-    return st;
+    memcpy(x->package, p->id, 32);
+    return KLUIS_OK;
 }
 
-static kluis_status members(struct iconn *c, struct kluis_db *unit, int64_t leader, struct kluis_arena *a, struct sightings *s, bool differs,
-                            struct kluis_err *err)
+static int by_key(const void *a, const void *b)
+{
+    const struct seen *x = a, *y = b;
+    return ikey_cmp((struct ikey){ x->at, x->tie }, (struct ikey){ y->at, y->tie });
+}
+
+/* A group's records in order; most groups are their leader alone. */
+static kluis_status members(struct iconn *c, struct kluis_db *unit, int64_t leader, const struct seen *first, struct kluis_arena *a,
+                            struct sightings *s, bool differs, struct kluis_err *err)
 {
     sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT pkg, tie, at, bits FROM rec WHERE id=?1 OR lead=?1 ORDER BY at, tie", "i", leader));
+    size_t n = 1, cap = 1;
+    struct seen one = *first, *list = &one;
+    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT pkg, tie, at, bits FROM rec WHERE lead=?1 LIMIT 1000", "i", leader));
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
-        st = add_sighting(c, a, s, kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 3), differs, err);
-        if (st != KLUIS_OK) { break; }
+        if (n == cap) {
+            struct seen *grown = kluis_arena_alloc(a, cap * 4 * sizeof *grown);
+            if (grown == NULL) {
+                st = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
+                break;
+            }
+            memcpy(grown, list, n * sizeof *grown);
+            list = grown;
+            cap *= 4;
+        }
+        list[n++] = (struct seen){ kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 3) };
     }
     kluis_db_done(q);
-    return st == KLUIS_END ? KLUIS_OK : st;
+    if (st != KLUIS_END) { return st; }
+    if (n > 1) { qsort(list, n, sizeof *list, by_key); }
+    for (size_t i = 0; i < n; i++) { KLUIS_TRY(add_sighting(c, a, s, &list[i], differs, err)); }
+    return KLUIS_OK;
+}
+
+static kluis_status seen_of(struct kluis_db *unit, int64_t row, struct seen *out, struct kluis_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT pkg, tie, at, bits FROM rec WHERE id=?1", "i", row));
+    kluis_status st = kluis_db_step(unit, q, err);
+    if (st == KLUIS_OK) { *out = (struct seen){ kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 3) }; }
+    if (st == KLUIS_END) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
+    kluis_db_done(q);
+    return st;
 }
 
 /* The other groups under the same platform id, wherever they are. */
@@ -148,35 +155,34 @@ static kluis_status rivals(struct index *ix, struct iconn *c, struct kluis_db *o
         kluis_db_done(q);
         if (st != KLUIS_OK && st != KLUIS_END) { return st; }
         for (size_t k = 0; k < n; k++) {
+            struct seen first;
             bool hidden = false;
             if (file != 0) { KLUIS_TRY(ihidden(c, file, rows[k], &hidden, err)); }
-            if (!hidden) { KLUIS_TRY(members(c, unit, rows[k], a, s, true, err)); }
+            if (hidden) { continue; }
+            KLUIS_TRY(seen_of(unit, rows[k], &first, err));
+            KLUIS_TRY(members(c, unit, rows[k], &first, a, s, true, err));
         }
     }
     return KLUIS_OK;
 }
 
-kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct iquery *query,
-                       const struct index_sink *sink, struct kluis_err *err)
+static kluis_status emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct iquery *query, sqlite3_stmt **q,
+                         const struct index_sink *sink, struct kluis_err *err)
 {
-    KLUIS_AUTO(kluis_arena) a = kluis_arena_new(HIT_BYTES);
-    if (a == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    struct kluis_arena *a = c->scratch;
     struct shown r = { 0 };
     struct index_hit h = { 0 };
     struct sightings s = { 0 };
     char derived[KLUIS_DERIVED_ID];
-    KLUIS_TRY(row_of(unit, row, a, &r, err));
-    KLUIS_TRY(package_of(c, &r, a, &h, err));
-    int64_t leader = r.lead == 0 ? row : r.lead, group = r.tie;
-    KLUIS_TRY(members(c, unit, leader, a, &s, false, err));
-    if (r.lead != 0) {
-        struct shown first = { 0 };
-        KLUIS_TRY(row_of(unit, leader, a, &first, err));
-        group = first.tie;
-    }
+    KLUIS_TRY(row_of(unit, row, q, &r, err));
+    int64_t leader = r.lead == 0 ? row : r.lead;
+    struct seen first = { r.pkg, r.tie, r.at, r.bits };
+    if (r.lead != 0) { KLUIS_TRY(seen_of(unit, leader, &first, err)); }
+    KLUIS_TRY(members(c, unit, leader, &first, a, &s, false, err));
     h.conflict = (r.bits & IBITS_CONFLICT) != 0;
     if (h.conflict) { KLUIS_TRY(rivals(ix, c, unit, leader, &r, a, &s, err)); }
-    h.group = (uint64_t)group;
+    KLUIS_TRY(package_of(c, &r, &h, err)); /* last: nothing asks for another package after it */
+    h.group = (uint64_t)first.tie;
     h.kind = (enum kluis_kind)(r.bits & 15);
     h.zone_assumed = (r.bits >> 4 & 1) != 0;
     h.by_official = (r.bits >> 5 & 1) != 0;
@@ -195,10 +201,22 @@ kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit,
     h.quote = r.extra[IEXTRA_QUOTE];
     h.attachments = r.extra[IEXTRA_ATTACHMENTS];
     h.loss = r.extra[IEXTRA_LOSS];
+    h.options = r.extra[IEXTRA_OPTIONS];
     if (query != NULL) { h.n_marks = iquery_marks(query, h.text, a, &h.marks); }
     h.sightings = s.list;
     h.n_sightings = s.n;
     return sink->hit(sink->ctx, &h, err);
+}
+
+kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct iquery *query,
+                       const struct index_sink *sink, struct kluis_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    if (c->scratch == NULL && (c->scratch = kluis_arena_new(HIT_BYTES)) == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    kluis_arena_clear(c->scratch);
+    kluis_status st = emit(ix, c, unit, row, query, &q, sink, err);
+    kluis_db_done(q);
+    return st;
 }
 
 /* ---- around ---- */
@@ -226,13 +244,14 @@ static kluis_status advance(struct iconn *c, struct walk *w, int64_t conv, struc
         if (st == KLUIS_END) { return KLUIS_OK; }
         KLUIS_TRY(st);
         w->at = (struct spot){ w->unit, w->file, kluis_db_int(w->q, 0), { kluis_db_int(w->q, 1), kluis_db_int(w->q, 2) } };
-        bool hidden = false;
+        bool hidden = false, alone = sqlite3_column_type(w->q, 3) == SQLITE_NULL;
         if (w->shadows > 0) { KLUIS_TRY(ihidden(c, w->file, w->at.row, &hidden, err)); }
         if (hidden) { continue; }
+        if (alone) { return KLUIS_OK; }
         /* Of a group's sightings in this conversation the first stands for all. */
         sqlite3_stmt *q = NULL;
         KLUIS_TRY(kluis_db_query(w->unit, &q, err,
-                                 "SELECT 1 FROM rec r WHERE r.id=?1 AND r.lead IS NOT NULL AND ((SELECT conv FROM rec WHERE id=r.lead)=?2"
+                                 "SELECT 1 FROM rec r WHERE r.id=?1 AND ((SELECT conv FROM rec WHERE id=r.lead)=?2"
                                  " OR EXISTS(SELECT 1 FROM rec m WHERE m.lead=r.lead AND m.conv=?2 AND (m.at, m.tie)<(r.at, r.tie)))",
                                  "ii", w->at.row, conv));
         st = kluis_db_step(w->unit, q, err);
@@ -245,30 +264,41 @@ static kluis_status advance(struct iconn *c, struct walk *w, int64_t conv, struc
 static kluis_status walk(struct index *ix, struct iconn *c, int64_t conv, struct ikey from, bool back, unsigned want, struct spot *out, size_t *n,
                          struct kluis_err *err)
 {
-    static const char BACK[] = "SELECT id, at, tie FROM rec WHERE conv=?1 AND (at, tie)<(?2, ?3) ORDER BY at DESC, tie DESC";
-    static const char FORTH[] = "SELECT id, at, tie FROM rec WHERE conv=?1 AND (at, tie)>(?2, ?3) ORDER BY at, tie";
+    static const char BACK[] = "SELECT id, at, tie, lead FROM rec WHERE conv=?1 AND (at, tie)<(?2, ?3) ORDER BY at DESC, tie DESC";
+    static const char FORTH[] = "SELECT id, at, tie, lead FROM rec WHERE conv=?1 AND (at, tie)>(?2, ?3) ORDER BY at, tie";
     *n = 0;
     if (want == 0) { return KLUIS_OK; }
     size_t files = c->catalog.n + 1;
     struct walk *w = kluis_calloc(files, sizeof *w);
     if (w == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     kluis_status st = KLUIS_OK;
-    for (size_t i = 0; i < files && st == KLUIS_OK; i++) {
-        w[i].unit = c->hot;
-        if (i > 0) {
-            w[i].file = c->catalog.list[i - 1].file;
-            w[i].shadows = c->catalog.list[i - 1].shadows;
-            st = istore_period(ix, c, &c->catalog.list[i - 1], &w[i].unit, err);
-        }
-        if (st == KLUIS_OK) { st = kluis_db_query(w[i].unit, &w[i].q, err, back ? BACK : FORTH, "iii", conv, from.at, from.tie); }
-        if (st == KLUIS_OK) { st = advance(c, &w[i], conv, err); }
-    }
     while (st == KLUIS_OK && *n < want) {
         struct walk *best = NULL;
         for (size_t i = 0; i < files; i++) {
             if (!w[i].more) { continue; }
             int order = best == NULL ? -1 : ikey_cmp(w[i].at.key, best->at.key);
             if (best == NULL || (back ? order > 0 : order < 0)) { best = &w[i]; }
+        }
+        /* A file is looked into only when something of it can come next. */
+        struct walk *fresh = NULL;
+        for (size_t i = 0; i < files && fresh == NULL; i++) {
+            if (w[i].unit != NULL) { continue; }
+            const struct iperiod *p = i == 0 ? NULL : &c->catalog.list[i - 1];
+            bool none = p != NULL && (back ? p->low > from.at : p->high < from.at);
+            bool later = p != NULL && best != NULL && (back ? p->high < best->at.key.at : p->low > best->at.key.at);
+            if (none || later) { continue; }
+            fresh = &w[i];
+            fresh->unit = c->hot;
+            if (p != NULL) {
+                fresh->file = p->file;
+                fresh->shadows = p->shadows;
+                st = istore_period(ix, c, p, &fresh->unit, err);
+            }
+        }
+        if (fresh != NULL) {
+            if (st == KLUIS_OK) { st = kluis_db_query(fresh->unit, &fresh->q, err, back ? BACK : FORTH, "iii", conv, from.at, from.tie); }
+            if (st == KLUIS_OK) { st = advance(c, fresh, conv, err); }
+            continue;
         }
         if (best == NULL) { break; }
         out[(*n)++] = best->at;
@@ -284,7 +314,8 @@ static kluis_status locate(struct index *ix, struct iconn *c, const uint8_t pack
                            struct kluis_err *err)
 {
     sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT no, conv, first, last FROM pkg WHERE id=?1", "h", package));
+    KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT k.no, s.conv, k.first, k.last FROM pkg k JOIN source s ON s.no=k.source WHERE k.id=?1", "h",
+                             package));
     kluis_status st = kluis_db_step(c->hot, q, err);
     if (st == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no such package in the index"); }
     KLUIS_TRY(st);
@@ -295,8 +326,10 @@ static kluis_status locate(struct index *ix, struct iconn *c, const uint8_t pack
         struct kluis_db *unit = c->hot;
         int64_t file = 0;
         if (i > 0) {
-            file = c->catalog.list[i - 1].file;
-            KLUIS_TRY(istore_period(ix, c, &c->catalog.list[i - 1], &unit, err));
+            const struct iperiod *p = &c->catalog.list[i - 1];
+            if (p->low > last || p->high < first) { continue; }
+            file = p->file;
+            KLUIS_TRY(istore_period(ix, c, p, &unit, err));
         }
         KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, lead FROM rec WHERE conv=?1 AND at>=?2 AND at<=?3 AND tie=?4 AND pkg=?5", "iiiii",
                                  *conv, first, last, itie(package, ordinal), pkg));

@@ -187,11 +187,9 @@ static kluis_status digest_file(struct iconn *c, struct kluis_db *unit, int64_t 
         kluis_buf_byte(&work, (kluis_db_int(q, 1) & IBITS_CONFLICT) != 0);
         KLUIS_TRY(kluis_db_query(unit, &m, err, "SELECT pkg, tie, at FROM rec WHERE id=?1 OR lead=?1 ORDER BY at, tie", "i", row));
         while ((st = kluis_db_step(unit, m, err)) == KLUIS_OK) {
-            KLUIS_TRY(kluis_db_query(c->hot, &p, err, "SELECT id FROM pkg WHERE no=?1", "i", kluis_db_int(m, 0)));
-            KLUIS_TRY(kluis_db_step(c->hot, p, err));
-            struct kluis_bytes id = kluis_db_blob(p, 0);
-            kluis_buf_add(&work, id.ptr, id.len);
-            kluis_db_done(p);
+            const struct ipackage *from = NULL;
+            KLUIS_TRY(ipackage_of(c, kluis_db_int(m, 0), &from, err));
+            kluis_buf_add(&work, from->id, 32);
             kluis_buf_fmt(&work, " %lld %lld\n", (long long)(kluis_db_int(m, 1) & INDEX_ORDINAL_MAX), (long long)kluis_db_int(m, 2));
         }
         if (st != KLUIS_END) { return st; }

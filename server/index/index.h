@@ -31,6 +31,7 @@ struct index_row {
     struct kluis_str text, target, value, event, quote;
     struct kluis_str attachments; /* names, newline-separated                      */
     struct kluis_str loss;        /* tokens, space-separated                       */
+    struct kluis_str options;     /* a poll's, a vote's chosen ones: newline-separated */
 };
 struct index_package {
     uint8_t id[32];
@@ -101,7 +102,7 @@ struct index_hit {
     int16_t offset_min;
     bool zone_assumed;
     enum kluis_precision precision;
-    struct kluis_str text, target, value, event, quote, attachments, loss;
+    struct kluis_str text, target, value, event, quote, attachments, loss, options;
     const uint32_t *marks;
     size_t n_marks; /* highlight: n_marks pairs of byte offsets (from, to) into text, rising */
     uint8_t package[32];

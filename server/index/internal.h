@@ -75,6 +75,7 @@ struct iperiod {
     int64_t file;
     char name[IKEYS_NAME];
     int64_t from, to, rows, shadows;
+    int64_t low, high; /* oldest and newest time in it; sightings may lie outside [from, to) */
 };
 struct icatalog {
     int64_t version;
@@ -82,10 +83,13 @@ struct icatalog {
     struct iperiod *list;
 }; /* oldest first */
 
+struct ipackages;
 /* A connection to the hot file and, as needed, to period files; one thread at a time. */
 struct iconn {
     struct kluis_db *hot;
-    uint64_t epoch; /* of the hot file it has open */
+    struct ipackages *packages;  /* made when needed */
+    struct kluis_arena *scratch; /* for one hit at a time; made when needed */
+    uint64_t epoch;              /* of the hot file it has open */
     struct icatalog catalog;
     struct {
         int64_t file;
@@ -93,6 +97,20 @@ struct iconn {
     } * open;
     size_t n_open, cap_open;
 };
+
+/* ---- package.c: what a record's package says */
+struct ipackage {
+    int64_t no, official_no, device, platform_no, conv, link, self;
+    enum kluis_conversation_type type;
+    enum kluis_precision precision;
+    uint8_t id[32];
+    struct kluis_str official, platform, conv_id, conv_name, provenance, verdict;
+    struct kluis_bytes parties;
+    char *bytes; /* all of the above points into it */
+};
+/* Valid until the next call on this connection.  E_CORRUPT: no such package. */
+KLUIS_MUSTUSE kluis_status ipackage_of(struct iconn *c, int64_t no, const struct ipackage **out, struct kluis_err *err);
+void ipackage_forget(struct iconn *c); /* when a number may mean another package */
 
 /* Keys of the hot rows by row number, so that a search need not fetch every hit to know its time. */
 enum { IBLOCK = 256 };
@@ -183,7 +201,7 @@ void ihot_cut(struct ihot *h, int64_t next);                              /* for
 void index_tune(struct index *ix, int64_t move_min, int64_t target_rows); /* for tests */
 
 /* ---- add.c, group.c ---------------------------------------------------------------------------------- */
-enum { IEXTRA_ID, IEXTRA_TARGET, IEXTRA_VALUE, IEXTRA_EVENT, IEXTRA_QUOTE, IEXTRA_ATTACHMENTS, IEXTRA_LOSS, IEXTRAS };
+enum { IEXTRA_ID, IEXTRA_TARGET, IEXTRA_VALUE, IEXTRA_EVENT, IEXTRA_QUOTE, IEXTRA_ATTACHMENTS, IEXTRA_LOSS, IEXTRA_OPTIONS, IEXTRAS };
 void iextra_write(struct kluis_buf *b, const struct kluis_str s[IEXTRAS]);
 bool iextra_read(struct kluis_bytes blob, struct kluis_str s[IEXTRAS]);
 void iside_write(struct kluis_buf *b, const struct kluis_str s[IEXTRAS]); /* what FTS5 gets of them */
@@ -192,7 +210,7 @@ bool iparty_read(struct kluis_bytes blob, uint32_t i, struct kluis_party *out);
 /* Who somebody is, for comparing: the number in a WhatsApp id, else the platform's id, else the number, else the name; '+…', 'i…', 'n…'. */
 void iidentity(struct kluis_buf *b, const struct kluis_party *p);
 /* The meta column of a record's group: "c1 c2 o1 o2 p1". */
-KLUIS_MUSTUSE kluis_status imeta_of(struct kluis_db *hot, struct kluis_db *unit, int64_t leader, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status imeta_of(struct iconn *c, struct kluis_db *unit, int64_t leader, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status ibatch_begin(struct index *ix, struct kluis_err *err);
 void ibatch_rollback(struct index *ix);
 KLUIS_MUSTUSE kluis_status ibatch_fts(struct index *ix, struct kluis_err *err); /* gives FTS5 what is pending */
@@ -215,7 +233,7 @@ uint32_t ihash(const char *p, size_t n, uint32_t seed);
 /* The bytes by which two records are the same message; author: identity, or empty. */
 struct isame {
     enum kluis_kind kind;
-    struct kluis_str author, text, target, value, event;
+    struct kluis_str author, text, target, value, event, options;
 };
 void isame_write(struct kluis_buf *b, const struct isame *s, bool exact);
 
@@ -223,9 +241,9 @@ void isame_write(struct kluis_buf *b, const struct isame *s, bool exact);
 void imove_free(struct index *ix);                                               /* gives up what is being made */
 KLUIS_MUSTUSE kluis_status imove_clean(struct index *ix, struct kluis_err *err); /* removes files that the catalogue does not name */
 
-kluis_status imove_refill(struct kluis_db *hot, struct kluis_err *err); /* FTS5 of the hot file anew, from its rows */
+kluis_status imove_refill(struct iconn *c, struct kluis_err *err); /* FTS5 of the hot file anew, from its rows */
 /* Takes a hot row out of FTS5.  meta: what it was entered with, NULL: what its group says now. */
-kluis_status imove_unindex(struct kluis_db *hot, int64_t row, const char *meta, struct kluis_err *err);
+kluis_status imove_unindex(struct iconn *c, int64_t row, const char *meta, struct kluis_err *err);
 /* A new hot file and key; the former's are destroyed.  erased: nothing is left to erase, says so in the new file. */
 KLUIS_MUSTUSE kluis_status imove_rebuild_hot(struct index *ix, bool erased, struct kluis_err *err);
 

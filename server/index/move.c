@@ -155,7 +155,7 @@ static kluis_status cut(struct index *ix, struct imove *mv, int64_t from, int64_
     size_t i = 0;
     while (mv->n_out < OUTPUTS) {
         struct iperiod *p = &mv->out[mv->n_out++].period;
-        *p = (struct iperiod){ .from = from, .to = to };
+        *p = (struct iperiod){ .from = from, .to = to, .low = INT64_MAX, .high = INT64_MIN };
         size_t end = i + (size_t)ix->target_rows;
         if (end >= mv->n || mv->n_out == OUTPUTS) { break; }
         int64_t edge = month_start(at[end], 0);
@@ -279,7 +279,7 @@ static kluis_status plan(struct index *ix, bool *none, struct kluis_err *err)
 static kluis_status copy(struct index *ix, struct imove *mv, struct entry *e, struct kluis_buf *work, struct kluis_err *err)
 {
     struct kluis_db *unit = ix->w.hot;
-    sqlite3_stmt *q = NULL, *p = NULL;
+    sqlite3_stmt *q = NULL;
     if (e->file != 0) {
         bool hidden = false;
         KLUIS_TRY(ihidden(&ix->w, e->file, e->row, &hidden, err));
@@ -315,12 +315,11 @@ static kluis_status copy(struct index *ix, struct imove *mv, struct entry *e, st
         size_t side = work->len;
         KLUIS_AUTO_BUF(meta, 1 << 16);
         if (e->several) {
-            KLUIS_TRY(imeta_of(ix->w.hot, unit, e->row, &meta, err));
+            KLUIS_TRY(imeta_of(&ix->w, unit, e->row, &meta, err));
         } else {
-            KLUIS_TRY(kluis_db_query(ix->w.hot, &p, err, "SELECT official, platform FROM pkg WHERE no=?1", "i", kluis_db_int(q, 0)));
-            KLUIS_TRY(kluis_db_step(ix->w.hot, p, err));
-            kluis_buf_fmt(&meta, "c%lld o%lld p%lld", (long long)kluis_db_int(q, 2), (long long)kluis_db_int(p, 0), (long long)kluis_db_int(p, 1));
-            kluis_db_done(p);
+            const struct ipackage *p = NULL;
+            KLUIS_TRY(ipackage_of(&ix->w, kluis_db_int(q, 0), &p, err));
+            kluis_buf_fmt(&meta, "c%lld o%lld p%lld", (long long)p->conv, (long long)p->official_no, (long long)p->platform_no);
         }
         KLUIS_TRY(kluis_buf_ok(&meta, err));
         KLUIS_TRY(kluis_buf_ok(work, err));
@@ -329,6 +328,8 @@ static kluis_status copy(struct index *ix, struct imove *mv, struct entry *e, st
                                (struct kluis_str){ (const char *)meta.data, meta.len }));
     }
     kluis_db_done(q);
+    if (e->key.at < out->period.low) { out->period.low = e->key.at; }
+    if (e->key.at > out->period.high) { out->period.high = e->key.at; }
     e->new_row = out->period.rows = row;
     return KLUIS_OK;
 }
@@ -347,8 +348,9 @@ static kluis_status finish_outputs(struct index *ix, struct imove *mv, struct kl
 
 /* ---- swap ---- */
 
-kluis_status imove_refill(struct kluis_db *hot, struct kluis_err *err)
+kluis_status imove_refill(struct iconn *c, struct kluis_err *err)
 {
+    struct kluis_db *hot = c->hot;
     sqlite3_stmt *q = NULL;
     KLUIS_AUTO_BUF(side, 8 << 20);
     KLUIS_AUTO_BUF(meta, 1 << 16);
@@ -364,7 +366,7 @@ kluis_status imove_refill(struct kluis_db *hot, struct kluis_err *err)
         }
         iside_write(&side, extra);
         KLUIS_TRY(kluis_buf_ok(&side, err));
-        KLUIS_TRY(imeta_of(hot, hot, kluis_db_int(q, 0), &meta, err));
+        KLUIS_TRY(imeta_of(c, hot, kluis_db_int(q, 0), &meta, err));
         KLUIS_TRY(kluis_db_run(hot, NULL, err, INSERT_FTS, "ittt", kluis_db_int(q, 0), kluis_db_text(q, 1),
                                (struct kluis_str){ side.len == 0 ? NULL : (const char *)side.data, side.len },
                                (struct kluis_str){ (const char *)meta.data, meta.len }));
@@ -372,8 +374,9 @@ kluis_status imove_refill(struct kluis_db *hot, struct kluis_err *err)
     return st == KLUIS_END ? KLUIS_OK : st;
 }
 
-kluis_status imove_unindex(struct kluis_db *hot, int64_t row, const char *meta, struct kluis_err *err)
+kluis_status imove_unindex(struct iconn *c, int64_t row, const char *meta, struct kluis_err *err)
 {
+    struct kluis_db *hot = c->hot;
     sqlite3_stmt *q = NULL;
     KLUIS_AUTO_BUF(side, 8 << 20);
     KLUIS_AUTO_BUF(now, 1 << 16);
@@ -385,7 +388,7 @@ kluis_status imove_unindex(struct kluis_db *hot, int64_t row, const char *meta, 
     }
     iside_write(&side, extra);
     KLUIS_TRY(kluis_buf_ok(&side, err));
-    if (meta == NULL) { KLUIS_TRY(imeta_of(hot, hot, row, &now, err)); }
+    if (meta == NULL) { KLUIS_TRY(imeta_of(c, hot, row, &now, err)); }
     struct kluis_str m = meta == NULL ? (struct kluis_str){ (const char *)now.data, now.len } : kluis_str_of(meta);
     KLUIS_TRY(kluis_db_run(hot, NULL, err, "INSERT INTO fts(fts, rowid, text, side, meta) VALUES('delete', ?1, ?2, ?3, ?4)", "ittt", row,
                            kluis_db_text(q, 0), (struct kluis_str){ side.len == 0 ? NULL : (const char *)side.data, side.len }, m));
@@ -415,7 +418,7 @@ static kluis_status take_out(struct index *ix, struct imove *mv, struct kluis_er
             kluis_db_done(q);
             if (st != KLUIS_OK && st != KLUIS_END) { return st; }
             stale = st == KLUIS_END;
-            if (!stale && !refill && e->lead == 0) { KLUIS_TRY(imove_unindex(hot, e->row, NULL, err)); }
+            if (!stale && !refill && e->lead == 0) { KLUIS_TRY(imove_unindex(&ix->w, e->row, NULL, err)); }
         } else {
             KLUIS_TRY(ihidden(&ix->w, e->file, e->row, &stale, err));
         }
@@ -439,7 +442,7 @@ static kluis_status take_out(struct index *ix, struct imove *mv, struct kluis_er
                             "CREATE TEMP TABLE keep AS SELECT * FROM rec WHERE id NOT IN (SELECT id FROM temp.moved); DELETE FROM rec;"
                             "INSERT INTO rec SELECT * FROM temp.keep; DROP TABLE temp.keep; DROP TABLE temp.moved;",
                             err));
-    return imove_refill(hot, err);
+    return imove_refill(&ix->w, err);
 }
 
 static kluis_status publish(struct index *ix, struct imove *mv, struct kluis_err *err)
@@ -452,8 +455,9 @@ static kluis_status publish(struct index *ix, struct imove *mv, struct kluis_err
     }
     for (int i = 0; i < mv->n_out; i++) {
         const struct iperiod *p = &mv->out[i].period;
-        KLUIS_TRY(kluis_db_run(hot, NULL, err, "INSERT INTO period(file, name, begins, ends, rows, shadows) VALUES(?1, ?2, ?3, ?4, ?5, ?6)", "isiiii",
-                               p->file, p->name, p->from, p->to, p->rows, p->shadows));
+        KLUIS_TRY(kluis_db_run(hot, NULL, err,
+                               "INSERT INTO period(file, name, begins, ends, rows, shadows, low, high) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                               "isiiiiii", p->file, p->name, p->from, p->to, p->rows, p->shadows, p->low, p->high));
     }
     return kluis_db_run(hot, NULL, err, "UPDATE meta SET v=v+1 WHERE k='catalog'", "");
 }

@@ -6,9 +6,10 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
-enum { SCHEMA = 2, HASH_BYTES = 64 << 20 };
+enum { SCHEMA = 3, HASH_BYTES = 64 << 20 };
 
 /* rec.lead: row of the group's first sighting, NULL when it is this one.  rec.ver: the commit that last changed its group.
+ * source: what packages have in common, so that small ones stay small.
  * fts has no content of its own: text, side and meta can be made again from rec, and only the leader of a group is in it. */
 static const char RECORDS[] = "CREATE TABLE rec(id INTEGER PRIMARY KEY, pkg INTEGER NOT NULL, tie INTEGER NOT NULL, conv INTEGER NOT NULL, at "
                               "INTEGER NOT NULL, hash INTEGER NOT NULL,"
@@ -27,12 +28,13 @@ static const char HOT[] =
     "CREATE TABLE conv(no INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE);"
     "CREATE TABLE conv_link(link INTEGER NOT NULL, conv INTEGER NOT NULL, PRIMARY KEY(link, conv)) WITHOUT ROWID;"
     "CREATE TABLE alias(id TEXT NOT NULL, platform INTEGER NOT NULL, conv INTEGER NOT NULL, PRIMARY KEY(id, platform, conv)) WITHOUT ROWID;"
+    "CREATE TABLE source(no INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, platform INTEGER NOT NULL, conv INTEGER NOT NULL, link INTEGER NOT NULL,"
+    " conv_id TEXT NOT NULL, conv_name TEXT, type INTEGER NOT NULL, precision INTEGER NOT NULL, provenance TEXT, self INTEGER, parties BLOB NOT "
+    "NULL);"
     "CREATE TABLE pkg(no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, seq INTEGER NOT NULL, official INTEGER NOT NULL, device INTEGER NOT NULL,"
-    " platform INTEGER NOT NULL, conv INTEGER NOT NULL, link INTEGER NOT NULL, conv_id TEXT NOT NULL, conv_name TEXT, type INTEGER NOT NULL, "
-    "precision INTEGER NOT NULL,"
-    " provenance TEXT, verdict TEXT, received INTEGER, self INTEGER, first INTEGER NOT NULL, last INTEGER NOT NULL, parties BLOB NOT NULL);"
+    " source INTEGER NOT NULL, verdict TEXT, received INTEGER, first INTEGER NOT NULL, last INTEGER NOT NULL);"
     "CREATE TABLE period(file INTEGER PRIMARY KEY, name TEXT NOT NULL, begins INTEGER NOT NULL, ends INTEGER NOT NULL, rows INTEGER NOT NULL, "
-    "shadows INTEGER NOT NULL);"
+    "shadows INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL);"
     "CREATE TABLE shadow(file INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY(file, row)) WITHOUT ROWID;"
     "INSERT INTO meta "
     "VALUES('watermark',0),('next_row',1),('next_file',1),('catalog',0),('ver',0),('sightings',0),('groups',0),('conflicts',0),('erase',0);";
@@ -206,10 +208,11 @@ kluis_status istore_catalog(struct iconn *c, struct kluis_err *err)
     if (c->catalog.list != NULL && version == c->catalog.version) { return KLUIS_OK; }
     if (c->catalog.list == NULL) { c->catalog.list = kluis_calloc(IPERIODS_MAX, sizeof *c->catalog.list); }
     if (c->catalog.list == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    ipackage_forget(c);
     c->catalog.n = 0;
     c->catalog.version = -1;
     sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT file, name, begins, ends, rows, shadows FROM period ORDER BY begins", ""));
+    KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT file, name, begins, ends, rows, shadows, low, high FROM period ORDER BY begins", ""));
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(c->hot, q, err)) == KLUIS_OK) {
         if (c->catalog.n == IPERIODS_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d period files", IPERIODS_MAX); }
@@ -218,7 +221,9 @@ kluis_status istore_catalog(struct iconn *c, struct kluis_err *err)
                                .from = kluis_db_int(q, 2),
                                .to = kluis_db_int(q, 3),
                                .rows = kluis_db_int(q, 4),
-                               .shadows = kluis_db_int(q, 5) };
+                               .shadows = kluis_db_int(q, 5),
+                               .low = kluis_db_int(q, 6),
+                               .high = kluis_db_int(q, 7) };
         if (!kluis_db_copy(q, 1, p->name, sizeof p->name)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a period file has no proper name"); }
     }
     if (st != KLUIS_END) { return st; }
@@ -263,6 +268,8 @@ void istore_close(struct iconn *c)
     for (size_t i = 0; i < c->n_open; i++) { kluis_db_free(c->open[i].db); }
     kluis_free(c->open);
     kluis_free(c->catalog.list);
+    ipackage_forget(c);
+    kluis_arena_free(c->scratch);
     kluis_db_free(c->hot);
     *c = (struct iconn){ 0 };
 }

@@ -1,13 +1,13 @@
 /* server/index/wire.c - one package on its way from opener to index: wire frames, read as hostile.  See index.h.
  *
- * chatkluis-index-package-v1, then fields in the order below.  A mask says which strings are present: absent and empty
+ * chatkluis-index-package-v2, then fields in the order below.  A mask says which strings are present: absent and empty
  * differ.  What the keeper knows better than the opener (id, sequence, official, device, received, verdict) it overwrites.
  */
 #include "server/index/internal.h"
 
-#define LABEL "chatkluis-index-package-v1"
+#define LABEL "chatkluis-index-package-v2"
 
-enum { ROW_HEAD = 26, ROW_STRINGS = 8, PACKAGE_STRINGS = 7, PARTY_STRINGS = 3, NAME_MAX_BYTES = 64 << 10 };
+enum { ROW_HEAD = 26, ROW_STRINGS = 9, PACKAGE_STRINGS = 7, PARTY_STRINGS = 3, NAME_MAX_BYTES = 64 << 10 };
 
 static void put(uint8_t *p, uint64_t v, size_t n)
 {
@@ -58,7 +58,7 @@ kluis_status index_package_write(const struct index_package *p, struct kluis_buf
     kluis_wire_u32(out, (uint32_t)p->n_rows);
     for (size_t i = 0; i < p->n_rows; i++) {
         const struct index_row *r = &p->rows[i];
-        const struct kluis_str t[ROW_STRINGS] = { r->id, r->text, r->target, r->value, r->event, r->quote, r->attachments, r->loss };
+        const struct kluis_str t[ROW_STRINGS] = { r->id, r->text, r->target, r->value, r->event, r->quote, r->attachments, r->loss, r->options };
         uint8_t head[ROW_HEAD];
         put(head, r->ordinal, 8);
         put(head + 8, (uint64_t)r->kind, 1);
@@ -107,9 +107,11 @@ static bool read_row(struct kluis_wire *w, const struct index_package *p, uint64
     r->sent_us = (int64_t)get(head + 13, 8);
     r->offset_min = (int16_t)get(head + 21, 2);
     r->zone_assumed = head[23];
-    static const size_t max[ROW_STRINGS] = { NAME_MAX_BYTES, KLUIS_TEXT_MAX, NAME_MAX_BYTES, NAME_MAX_BYTES,
-                                             NAME_MAX_BYTES, KLUIS_TEXT_MAX, KLUIS_TEXT_MAX, NAME_MAX_BYTES };
-    struct kluis_str *const s[ROW_STRINGS] = { &r->id, &r->text, &r->target, &r->value, &r->event, &r->quote, &r->attachments, &r->loss };
+    static const size_t max[ROW_STRINGS] = { NAME_MAX_BYTES, KLUIS_TEXT_MAX, NAME_MAX_BYTES, NAME_MAX_BYTES, NAME_MAX_BYTES,
+                                             KLUIS_TEXT_MAX, KLUIS_TEXT_MAX, NAME_MAX_BYTES, KLUIS_TEXT_MAX };
+    struct kluis_str *const s[ROW_STRINGS] = {
+        &r->id, &r->text, &r->target, &r->value, &r->event, &r->quote, &r->attachments, &r->loss, &r->options
+    };
     get_strings(w, (unsigned)get(head + 24, 2), s, max, ROW_STRINGS);
     return !w->bad && r->ordinal > last && r->ordinal <= INDEX_ORDINAL_MAX && head[8] < KLUIS_KINDS &&
            (r->author == KLUIS_NO_PARTY || r->author < p->n_parties) && index_time_ok(r->sent_us) && r->offset_min > -1440 && r->offset_min < 1440 &&

@@ -84,6 +84,16 @@ static struct kluis_str loss_words(struct collecting *c, const struct kluis_reco
     return r->n_loss == 0 ? (struct kluis_str){ NULL, 0 } : keep(c, (struct kluis_str){ b.data == NULL ? "" : (const char *)b.data, b.len });
 }
 
+static struct kluis_str option_lines(struct collecting *c, const struct kluis_record *r)
+{
+    KLUIS_AUTO_BUF(b, 1 << 20);
+    for (size_t i = 0; i < r->n_options; i++) {
+        if (i > 0) { kluis_buf_byte(&b, '\n'); }
+        kluis_buf_str(&b, r->options[i]);
+    }
+    return r->n_options == 0 ? (struct kluis_str){ NULL, 0 } : keep(c, (struct kluis_str){ b.data == NULL ? "" : (const char *)b.data, b.len });
+}
+
 /* Most packages hold far fewer records than they may: memory that is never touched costs nothing, memory that is cleared does. */
 static bool row_fits(struct collecting *c)
 {
@@ -122,6 +132,7 @@ static kluis_status on_record(void *ctx, const struct kluis_record *r, uint64_t 
     row->quote = keep(c, r->quote);
     row->attachments = attachment_names(c, r);
     row->loss = loss_words(c, r);
+    row->options = option_lines(c, r);
     return room_left(c, err);
 }
 

@@ -1,7 +1,7 @@
 /* tests/bench/index_bench.c - records a second into the index against bare SQLite+FTS5 (variant B), and search latencies.
  *
- * index_bench DIRECTORY [RECORDS] [ROUNDS] [ORDER: time | conversation | reverse | random].  Own workload: words of a Zipf vocabulary with
- * successors, 2,000 conversations, five years, packages of one conversation and month of at most 500.  Variant B: plain file, external content, hash
+ * index_bench DIRECTORY [RECORDS] [ROUNDS] [ORDER: time | conversation | reverse | random] [CONVERSATIONS].  Own workload: words of a Zipf
+ * vocabulary with successors, 2,000 conversations unless said otherwise (fewer: larger packages), five years, packages of one conversation and month of at most 500.  Variant B: plain file, external content, hash
  * of 64 MB, batches of 50,000 in time order, the same tokenizer, an index on (conversation, id).  Medians of alternating rounds.
  */
 #include "server/index/internal.h"
@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { WORDS = 60000, CONVERSATIONS = 2000, BATCH = 10000, YEARS = 5 };
+enum { WORDS = 60000, CONVERSATIONS_MAX = 2000, BATCH = 10000, YEARS = 5 };
 
 static uint64_t state[4];
 static uint64_t rotl(uint64_t x, int k) { return x << k | x >> (64 - k); }
@@ -75,13 +75,14 @@ struct message {
     int64_t at;
     uint32_t conv, text, len;
 };
+static int conversations = CONVERSATIONS_MAX;
 static struct message *msg;
 static char *texts;
 
 static void messages(size_t n)
 {
-    double conv[CONVERSATIONS], sum = 0;
-    for (int i = 0; i < CONVERSATIONS; i++) {
+    double conv[CONVERSATIONS_MAX], sum = 0;
+    for (int i = 0; i < conversations; i++) {
         sum += pow(i + 10, -0.8);
         conv[i] = sum;
     }
@@ -317,7 +318,7 @@ static void latencies(struct index *ix, const char *when, size_t n)
             if (k == 0) { (void)snprintf(text, sizeof text, "%s", word[rare]); }
             if (k == 2) { (void)snprintf(text, sizeof text, "%s %s", word[common], word[(common + 3) % 60]); }
             if (k == 3) {
-                (void)snprintf(id, sizeof id, "gesprek-%u", (unsigned)(next() % 500));
+                (void)snprintf(id, sizeof id, "gesprek-%u", (unsigned)(next() % (unsigned)(conversations / 4 + 1)));
                 q.conversation = kluis_str_of(id);
             }
             if (k == 4) { (void)snprintf(text, sizeof text, "\"%s %s\"", word[common + 50], word[follow[common + 50][0]]); }
@@ -348,7 +349,8 @@ int main(int argc, char **argv)
     if (argc < 2) { return 64; }
     size_t n = argc > 2 ? strtoul(argv[2], NULL, 10) : 300000, rounds = argc > 3 ? strtoul(argv[3], NULL, 10) : 5;
     const char *order = argc > 4 ? argv[4] : "time";
-    if (n == 0 || rounds == 0 || rounds > 20) { return 64; }
+    if (argc > 5) { conversations = (int)strtol(argv[5], NULL, 10); }
+    if (n == 0 || rounds == 0 || rounds > 20 || conversations < 1 || conversations > CONVERSATIONS_MAX) { return 64; }
     vocabulary();
     messages(n);
     slice_up(n, order);

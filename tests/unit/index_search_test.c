@@ -68,6 +68,36 @@ static void words_phrases_prefixes_and_exclusions_find_what_they_say(KLUIS_UNUSE
     index_close(ix);
 }
 
+static void a_poll_keeps_its_options_and_is_found_by_them(KLUIS_UNUSED void **state)
+{
+    struct index *ix = fresh();
+    const struct index_row rows[] = {
+        { .ordinal = 1,
+          .kind = KLUIS_POLL,
+          .author = 0,
+          .sent_us = 1000000,
+          .id = KLUIS_STR_LIT("p"),
+          .text = KLUIS_STR_LIT("Wanneer?"),
+          .options = KLUIS_STR_LIT("maandag\nvrijdag") },
+        { .ordinal = 2, .kind = KLUIS_VOTE, .author = 1, .sent_us = 2000000, .id = KLUIS_STR_LIT("v"), .options = KLUIS_STR_LIT("vrijdag") },
+    };
+    const struct index_row other = {
+        .ordinal = 1, .kind = KLUIS_VOTE, .author = 1, .sent_us = 2000000, .id = KLUIS_STR_LIT("v"), .options = KLUIS_STR_LIT("maandag")
+    };
+    add(ix, pack(1, "jansen", rows, 2));
+    commit(ix);
+    assert_int_equal(find(ix, "maandag"), 1);
+    assert_string_equal(hits[0].options, "maandag\nvrijdag");
+    assert_int_equal(find(ix, "vrijdag"), 2);
+    assert_string_equal(hits[0].options, "vrijdag");
+    assert_false(hits[0].conflict);
+    add(ix, pack(2, "bakker", &other, 1)); /* another choice under the same id is not the same vote */
+    commit(ix);
+    assert_int_equal(find(ix, "vrijdag"), 2);
+    assert_true(hits[0].conflict);
+    index_close(ix);
+}
+
 static void a_query_that_cannot_be_understood_is_refused_with_its_place(KLUIS_UNUSED void **state)
 {
     struct index *ix = fresh();
@@ -155,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_phrases_prefixes_and_exclusions_find_what_they_say),
+        cmocka_unit_test(a_poll_keeps_its_options_and_is_found_by_them),
         cmocka_unit_test(a_query_that_cannot_be_understood_is_refused_with_its_place),
         cmocka_unit_test(no_query_reaches_fts5_as_syntax),
     };

@@ -110,7 +110,7 @@ static KLUIS_UNUSED void commit(struct index *ix)
 /* Hits, copied as far as the tests look at them. */
 enum { HITS = 4000 };
 struct seen {
-    char text[160], id[64], official[32];
+    char text[160], id[64], official[32], options[64];
     int64_t sent;
     uint64_t group, ordinal;
     size_t sightings, differing, marks;
@@ -136,6 +136,7 @@ static kluis_status see(KLUIS_UNUSED void *ctx, const struct index_hit *h, KLUIS
                         .package = h->package[0] };
     (void)snprintf(s->text, sizeof s->text, "%.*s", (int)h->text.len, h->text.ptr == NULL ? "" : h->text.ptr);
     (void)snprintf(s->id, sizeof s->id, "%.*s", (int)h->id.len, h->id.ptr);
+    (void)snprintf(s->options, sizeof s->options, "%.*s", (int)h->options.len, h->options.ptr == NULL ? "" : h->options.ptr);
     (void)snprintf(s->official, sizeof s->official, "%.*s", (int)h->sightings[0].official.len, h->sightings[0].official.ptr);
     for (size_t i = 0; i < h->n_sightings; i++) { s->differing += h->sightings[i].differs; }
     for (size_t i = 0; i < 2 * h->n_marks && i < 8; i++) { s->mark[i] = h->marks[i]; }

@@ -35,7 +35,8 @@ static struct index_package sample(struct index_row rows[3])
                                   .value = KLUIS_STR_LIT("v"),
                                   .quote = KLUIS_STR_LIT("q"),
                                   .attachments = KLUIS_STR_LIT("a.pdf\nb.jpg"),
-                                  .loss = KLUIS_STR_LIT("l") };
+                                  .loss = KLUIS_STR_LIT("l"),
+                                  .options = KLUIS_STR_LIT("ja\nnee") };
     return (struct index_package){ .id = { 9, 8 },
                                    .sequence = 3,
                                    .official = KLUIS_STR_LIT("jansen"),
@@ -77,6 +78,7 @@ static void a_package_comes_back_as_it_went(KLUIS_UNUSED void **state)
     assert_true(q.conversation_name.ptr == NULL);
     assert_true(kluis_str_is(q.parties[1].number, "+31612345678") && q.parties[1].name.ptr == NULL);
     assert_true(kluis_str_is(q.rows[2].attachments, "a.pdf\nb.jpg"));
+    assert_true(kluis_str_is(q.rows[2].options, "ja\nnee") && q.rows[1].options.ptr == NULL);
     assert_true(q.rows[2].text.ptr != NULL && q.rows[2].text.len == 0); /* empty is not absent */
     assert_true(q.rows[1].text.ptr == NULL);
     assert_true(q.rows[1].sent_us == KLUIS_TIME_ABSENT && q.rows[2].offset_min == -60);

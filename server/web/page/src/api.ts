@@ -18,6 +18,7 @@ export interface Hit {
   event?: string;
   quote?: string;
   attachments?: string[];
+  options?: string[];
   loss?: string[];
   package: string;
   ordinal: number;
