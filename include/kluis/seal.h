@@ -19,6 +19,7 @@ struct kluis_imprint {
 size_t kluis_digest_len(enum kluis_digest d); /* [P] */
 
 enum { KLUIS_CERT_MAX = 16384, KLUIS_P7S_MAX = 1 << 20, KLUIS_TOKEN_MAX = 256 << 10, KLUIS_SIGNATURE_MAX = 1024, KLUIS_CHAIN_MAX = 8 };
+enum { KLUIS_CRL_MAX = 512 << 10, KLUIS_CRLS_MAX = 16, KLUIS_REVOKED_MAX = 10000 };
 
 /* ---- [P] keys --------------------------------------------------------------------------------
  * A private key held here (file) or elsewhere (PKCS#11, later TPM, browser): `sign` takes the message, not its digest. */
@@ -53,6 +54,12 @@ KLUIS_MUSTUSE kluis_status kluis_seal_sign(const struct kluis_key *k, struct klu
 KLUIS_MUSTUSE kluis_status kluis_seal_imprint(struct kluis_bytes p7s, uint8_t out[32], struct kluis_err *err);
 /* Adds a signature time-stamp token as unsigned attribute: B-B becomes B-T. E_EXISTS if there is one. */
 KLUIS_MUSTUSE kluis_status kluis_seal_add_token(struct kluis_bytes p7s, struct kluis_bytes token, struct kluis_buf *out, struct kluis_err *err);
+/* Puts revocation lists into a stamped signature: B-T becomes B-LT.  For seals over packages (docs/FORMAT.md §10.2) alone; lists are to
+ * be younger than the token.  E_EXISTS if there are some, E_REJECT without token, E_LIMIT past KLUIS_CRLS_MAX. */
+KLUIS_MUSTUSE kluis_status kluis_seal_add_crls(struct kluis_bytes p7s, const struct kluis_bytes *crls, size_t n, struct kluis_buf *out,
+                                               struct kluis_err *err);
+/* The lists in such a signature, borrowed from p7s. */
+KLUIS_MUSTUSE kluis_status kluis_seal_crls(struct kluis_bytes p7s, struct kluis_bytes crls[KLUIS_CRLS_MAX], size_t *n, struct kluis_err *err);
 /* RFC 3161 request for a SHA-256 imprint: certReq TRUE, the caller's 64-bit nonce. */
 KLUIS_MUSTUSE kluis_status kluis_time_request(const uint8_t imprint[32], uint64_t nonce, struct kluis_buf *der, struct kluis_err *err);
 /* The same for any of the digests. */
@@ -74,6 +81,8 @@ struct kluis_trust {
     const char *const *witness_vkeys;
     size_t n_witnesses;
     size_t witness_threshold;
+    const struct kluis_bytes *crls; /* revocation lists of any of these authorities */
+    size_t n_crls;
     struct kluis_str organisation;
 };
 /* trust.json as `init` writes it (docs/FORMAT.md §8); everything lives in the arena. */
@@ -103,6 +112,11 @@ KLUIS_MUSTUSE kluis_status kluis_seal_judge(struct kluis_bytes p7s, struct kluis
 KLUIS_MUSTUSE kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors,
                                                   size_t n_anchors, const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us,
                                                   int64_t at_us, struct kluis_seal_verdict *out, struct kluis_err *err);
+/* The same for a signature that may carry revocation lists (kluis_seal_add_crls).  Whether they revoke anything is
+ * kluis_revocation_judge's to say. */
+KLUIS_MUSTUSE kluis_status kluis_seal_judge_long(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors,
+                                                 size_t n_anchors, const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us,
+                                                 int64_t at_us, struct kluis_seal_verdict *out, struct kluis_err *err);
 /* The signer's certificate of a p7s (DER).  E_REJECT. */
 KLUIS_MUSTUSE kluis_status kluis_seal_signer(struct kluis_bytes p7s, struct kluis_buf *cert_der, struct kluis_err *err);
 /* The subject's common name (of a device: its random id).  E_REJECT when there is not exactly one. */
@@ -147,6 +161,35 @@ KLUIS_MUSTUSE kluis_status kluis_cert_check(struct kluis_bytes cert_der, enum kl
 KLUIS_MUSTUSE kluis_status kluis_cert_spki(struct kluis_bytes cert_der, struct kluis_buf *spki_der, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_cert_pem(struct kluis_bytes cert_der, struct kluis_buf *pem, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_cert_from_pem(struct kluis_bytes pem, struct kluis_buf *cert_der, struct kluis_err *err); /* the first one */
+
+/* ---- revocation (RFC 5280 §5) -------------------------------------------------------------------
+ * Full lists only: a list with a critical extension (delta, indirect, some reasons) is passed over. */
+struct kluis_revoked {
+    struct kluis_bytes cert_der; /* of this issuer, or E_REJECT */
+    int64_t at_us;               /* since when */
+    int reason;                  /* CRLReason: 1 key compromise, 4 superseded, 5 cessation; 0: not said */
+};
+/* A list of everything that this issuer ever revoked: entries are never dropped.  number: greater than any before. */
+KLUIS_MUSTUSE kluis_status kluis_crl_issue(const struct kluis_revoked *revoked, size_t n, uint64_t number, int64_t this_us, int64_t next_us,
+                                           const struct kluis_key *issuer_key, struct kluis_bytes issuer_cert, struct kluis_buf *crl_der,
+                                           struct kluis_err *err);
+/* The form of a list: DER, version 2.  E_REJECT. */
+KLUIS_MUSTUSE kluis_status kluis_crl_check(struct kluis_bytes crl_der, struct kluis_err *err);
+enum kluis_revocation {
+    KLUIS_UNREVOKED,     /* a list made at the moment or later, within the certificate's life, does not name it */
+    KLUIS_REVOKED,       /* at the moment or before */
+    KLUIS_REVOKED_LATER, /* after the moment: at the moment it was good */
+    KLUIS_UNCHECKED      /* no list of its issuer is at hand that was made at the moment or later */
+};
+struct kluis_revocation_verdict {
+    enum kluis_revocation state;
+    int64_t revoked_us, list_us; /* of the entry and of the list that decided, or KLUIS_TIME_ABSENT */
+};
+/* Was cert_der revoked at moment_us?  Lists count that one of the issuers (certificates with cRLSign) signed.  Hostile lists are passed
+ * over.  OK with a verdict; E_NOMEM. */
+KLUIS_MUSTUSE kluis_status kluis_revocation_judge(struct kluis_bytes cert_der, const struct kluis_bytes *issuers, size_t n_issuers,
+                                                  const struct kluis_bytes *crls, size_t n_crls, int64_t moment_us,
+                                                  struct kluis_revocation_verdict *out, struct kluis_err *err);
 
 /* ---- embedded time authority: demonstration and test, never called qualified --------------------- */
 struct kluis_tsa;

@@ -60,20 +60,27 @@ kluis_status kluis_seal_prepare(struct kluis_bytes content_sha256, struct kluis_
     return kluis_buf_ok(to_be_signed, err);
 }
 
-/* SignedData version 1: outer parts, certificates, one SignerInfo. */
+/* SignedData version 1: outer parts, certificates, perhaps lists, and the SET of one SignerInfo. */
+static void put_content_info(struct kluis_buf *out, struct kluis_buf *data, struct kluis_bytes signers)
+{
+    KLUIS_AUTO_BUF(info, out->max);
+    KLUIS_AUTO_BUF(wrap, out->max);
+    kluis_buf_add(data, signers.ptr, signers.len);
+    der_put_buf(&wrap, DER_SEQUENCE, data);
+    der_put(&info, DER_OID, OID_SIGNED_DATA.ptr, OID_SIGNED_DATA.len);
+    der_put_buf(&info, DER_CONTEXT_0, &wrap);
+    der_put_buf(out, DER_SEQUENCE, &info);
+}
+
 static void put_signed_data(struct kluis_buf *out, const struct kluis_buf *head, const struct kluis_buf *signer_info)
 {
     KLUIS_AUTO_BUF(data, out->max);
     KLUIS_AUTO_BUF(si, out->max);
-    KLUIS_AUTO_BUF(info, out->max);
+    KLUIS_AUTO_BUF(signers, out->max);
     der_put_buf(&si, DER_SEQUENCE, signer_info);
+    der_put_buf(&signers, DER_SET, &si);
     kluis_buf_add(&data, head->data, head->len);
-    der_put_buf(&data, DER_SET, &si);
-    KLUIS_AUTO_BUF(wrap, out->max);
-    der_put_buf(&wrap, DER_SEQUENCE, &data);
-    der_put(&info, DER_OID, OID_SIGNED_DATA.ptr, OID_SIGNED_DATA.len);
-    der_put_buf(&info, DER_CONTEXT_0, &wrap);
-    der_put_buf(out, DER_SEQUENCE, &info);
+    put_content_info(out, &data, kluis_buf_bytes(&signers));
 }
 
 kluis_status kluis_seal_finish(struct kluis_bytes to_be_signed, struct kluis_bytes signature, struct kluis_bytes cert_der,
@@ -182,6 +189,37 @@ kluis_status kluis_seal_add_token(struct kluis_bytes p7s, struct kluis_bytes tok
     KLUIS_TRY(kluis_buf_ok(&made, err));
     kluis_buf_add(out, made.data, made.len);
     return kluis_buf_ok(out, err);
+}
+
+kluis_status kluis_seal_add_crls(struct kluis_bytes p7s, const struct kluis_bytes *crls, size_t n, struct kluis_buf *out, struct kluis_err *err)
+{
+    struct cms_view v;
+    struct kluis_bytes set[KLUIS_CRLS_MAX];
+    KLUIS_TRY(cms_view_read(p7s, VIEW_LONG, &v, err));
+    if (v.crls.ptr) { return KLUIS_FAIL(err, KLUIS_E_EXISTS, "signature already has revocation lists"); }
+    if (!v.token.ptr) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "signature has no time-stamp token yet: revocation lists come after it"); }
+    if (n == 0 || n > KLUIS_CRLS_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "1 to %d revocation lists go into a signature", KLUIS_CRLS_MAX); }
+    memcpy(set, crls, n * sizeof *set);
+    KLUIS_AUTO_BUF(data, KLUIS_P7S_MAX);
+    for (int i = 0; i < 3; i++) { kluis_buf_add(&data, v.outer[i].ptr, v.outer[i].len); }
+    kluis_buf_add(&data, v.certificates.ptr, v.certificates.len);
+    der_put_set(&data, DER_CONTEXT_1, set, n);
+    KLUIS_AUTO_BUF(made, KLUIS_P7S_MAX);
+    put_content_info(&made, &data, v.signers);
+    KLUIS_TRY(kluis_buf_ok(&data, err));
+    KLUIS_TRY(kluis_buf_ok(&made, err));
+    KLUIS_TRY(cms_view_read(kluis_buf_bytes(&made), VIEW_LONG, &v, err)); /* a list twice, or one that is none */
+    kluis_buf_add(out, made.data, made.len);
+    return kluis_buf_ok(out, err);
+}
+
+kluis_status kluis_seal_crls(struct kluis_bytes p7s, struct kluis_bytes crls[KLUIS_CRLS_MAX], size_t *n, struct kluis_err *err)
+{
+    struct cms_view v;
+    KLUIS_TRY(cms_view_read(p7s, VIEW_LONG, &v, err));
+    memcpy(crls, v.crl, v.n_crl * sizeof *crls);
+    *n = v.n_crl;
+    return KLUIS_OK;
 }
 
 kluis_status kluis_time_request(const uint8_t imprint[32], uint64_t nonce, struct kluis_buf *der, struct kluis_err *err)

@@ -83,11 +83,15 @@ struct cert_view {
 }; /* serial: content; the others whole elements */
 bool cert_view_read(struct kluis_bytes der, struct cert_view *out);
 
-enum view_kind { VIEW_SIGNATURE, VIEW_TOKEN };
+enum view_kind { VIEW_SIGNATURE, VIEW_LONG /* the same, with revocation lists */, VIEW_TOKEN };
 struct cms_view {
     struct kluis_bytes outer[3];     /* SignedData before its signerInfos: version, digestAlgorithms, encapContentInfo */
     struct kluis_bytes certificates; /* whole [0] element */
-    struct kluis_bytes signer_head;  /* SignerInfo's content up to and with the signature value */
+    struct kluis_bytes crls;         /* VIEW_LONG: whole [1] element, ptr NULL: none */
+    struct kluis_bytes crl[KLUIS_CRLS_MAX];
+    size_t n_crl;
+    struct kluis_bytes signers;     /* whole SET element */
+    struct kluis_bytes signer_head; /* SignerInfo's content up to and with the signature value */
     struct kluis_bytes cert[KLUIS_CHAIN_MAX + 1];
     size_t n_cert; /* whole elements, as embedded */
     size_t signer; /* index of the signer's certificate */

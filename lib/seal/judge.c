@@ -68,9 +68,9 @@ kluis_status view_verify(const struct cms_view *v, struct kluis_bytes der, struc
     const uint8_t *p = bare.data;
     CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &p, (long)bare.len);
     BIO *in = NULL;
-    if (!cms || p != bare.data + bare.len || (kind == VIEW_SIGNATURE && !encodes_the_same(cms, kluis_buf_bytes(&bare)))) {
+    if (!cms || p != bare.data + bare.len || (kind != VIEW_TOKEN && !encodes_the_same(cms, kluis_buf_bytes(&bare)))) {
         reason_set(reason, "signature: not the one encoding of its content");
-    } else if (kind == VIEW_SIGNATURE && !(in = BIO_new_mem_buf(content.len ? content.ptr : (const uint8_t *)"", (int)content.len))) {
+    } else if (kind != VIEW_TOKEN && !(in = BIO_new_mem_buf(content.len ? content.ptr : (const uint8_t *)"", (int)content.len))) {
         reason_set(reason, "out of memory");
     } else {
         /* Paths are judged apart, at the moment that counts. */
@@ -232,8 +232,8 @@ static kluis_status certificate_judge(const struct cms_view *v, STACK_OF(X509) *
     return KLUIS_OK;
 }
 
-kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
-                                    const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us, int64_t at_us,
+static kluis_status signature_judge(enum view_kind kind, struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors,
+                                    size_t n_anchors, const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us, int64_t at_us,
                                     struct kluis_seal_verdict *out, struct kluis_err *err)
 {
     struct cms_view v;
@@ -244,7 +244,7 @@ kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes c
     out->claimed_us = out->proven_us = KLUIS_TIME_ABSENT;
     ERR_clear_error();
     if (content.len > INT32_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "signed content is too large"); }
-    if (cms_view_read(p7s, VIEW_SIGNATURE, &v, &e) != KLUIS_OK) {
+    if (cms_view_read(p7s, kind, &v, &e) != KLUIS_OK) {
         note(out, out->signature_reason, e.msg);
         return KLUIS_OK;
     }
@@ -259,7 +259,7 @@ kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes c
     }
     bool good = false;
     char why[KLUIS_ERR_MSG] = "";
-    st = view_verify(&v, p7s, content, VIEW_SIGNATURE, embedded, &good, why, err);
+    st = view_verify(&v, p7s, content, kind, embedded, &good, why, err);
     if (st == KLUIS_OK) {
         out->signature = good ? KLUIS_VALID : KLUIS_INVALID;
         if (!good) { note(out, out->signature_reason, why); }
@@ -279,6 +279,20 @@ kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes c
     return st;
 }
 
+kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
+                                    const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us, int64_t at_us,
+                                    struct kluis_seal_verdict *out, struct kluis_err *err)
+{
+    return signature_judge(VIEW_SIGNATURE, p7s, content, anchors, n_anchors, tsa_anchors, n_tsa, known_us, at_us, out, err);
+}
+
+kluis_status kluis_seal_judge_long(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
+                                   const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t known_us, int64_t at_us,
+                                   struct kluis_seal_verdict *out, struct kluis_err *err)
+{
+    return signature_judge(VIEW_LONG, p7s, content, anchors, n_anchors, tsa_anchors, n_tsa, known_us, at_us, out, err);
+}
+
 kluis_status kluis_seal_judge(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,
                               const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t at_us, struct kluis_seal_verdict *out,
                               struct kluis_err *err)
@@ -289,7 +303,7 @@ kluis_status kluis_seal_judge(struct kluis_bytes p7s, struct kluis_bytes content
 kluis_status kluis_seal_signer(struct kluis_bytes p7s, struct kluis_buf *cert_der, struct kluis_err *err)
 {
     struct cms_view v;
-    KLUIS_TRY(cms_view_read(p7s, VIEW_SIGNATURE, &v, err));
+    KLUIS_TRY(cms_view_read(p7s, VIEW_LONG, &v, err)); /* with lists or without: the signer is the same */
     kluis_buf_add(cert_der, v.cert[v.signer].ptr, v.cert[v.signer].len);
     return kluis_buf_ok(cert_der, err);
 }

@@ -14,19 +14,30 @@ static struct kluis_str text_of(json_object *v)
     return (struct kluis_str){ json_object_get_string(v), (size_t)json_object_get_string_len(v) };
 }
 
-static kluis_status cert_list(json_object *v, struct kluis_arena *arena, const struct kluis_bytes **out, size_t *n, const char *what,
-                              struct kluis_err *err)
+static bool is_cert(struct kluis_bytes der)
+{
+    struct cert_view view;
+    X509 *x = cert_view_read(der, &view) ? x509_from_der(der) : NULL;
+    bool good = x && X509_get0_pubkey(x);
+    X509_free(x);
+    ERR_clear_error();
+    return good;
+}
+
+static bool is_crl(struct kluis_bytes der) { return kluis_crl_check(der, NULL) == KLUIS_OK; }
+
+static kluis_status der_list(json_object *v, struct kluis_arena *arena, bool (*is)(struct kluis_bytes), size_t max, const struct kluis_bytes **out,
+                             size_t *n, const char *what, struct kluis_err *err)
 {
     if (!v || json_object_get_type(v) != json_type_array || json_object_array_length(v) > LIST_MAX) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" must be a list of at most %d certificates", what, LIST_MAX);
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" must be a list of at most %d texts", what, LIST_MAX);
     }
     size_t count = json_object_array_length(v);
     struct kluis_bytes *list = kluis_arena_alloc(arena, (count + 1) * sizeof *list);
     if (!list) { return no_memory(err); }
     for (size_t i = 0; i < count; i++) {
         struct kluis_str s = text_of(json_object_array_get_idx(v, i));
-        struct cert_view view;
-        if (s.len > kluis_base64_len(KLUIS_CERT_MAX)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\": certificate too large", what); }
+        if (s.len > kluis_base64_len(max)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" holds something too large", what); }
         uint8_t *der = kluis_arena_alloc(arena, s.len + 1);
         size_t len = 0;
         if (!der) { return no_memory(err); }
@@ -34,11 +45,10 @@ static kluis_status cert_list(json_object *v, struct kluis_arena *arena, const s
             return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" holds no base64", what);
         }
         list[i] = (struct kluis_bytes){ der, len };
-        X509 *x = cert_view_read(list[i], &view) ? x509_from_der(list[i]) : NULL;
-        bool good = x && X509_get0_pubkey(x);
-        X509_free(x);
-        ERR_clear_error();
-        if (!good) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" holds something that is no certificate", what); }
+        if (!is(list[i])) {
+            return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" holds something that is no %s", what,
+                              is == is_cert ? "certificate" : "revocation list");
+        }
     }
     *out = list;
     *n = count;
@@ -77,7 +87,8 @@ static kluis_status witnesses(json_object *v, struct kluis_arena *arena, struct 
 
 static kluis_status read_members(json_object *o, struct kluis_arena *arena, struct kluis_trust *t, struct kluis_err *err)
 {
-    static const char *const known[] = { "version", "organisation", "device_cas", "seal_cas", "time_authorities", "log", "witnesses" };
+    static const char *const known[] = { "version",          "organisation", "device_cas", "seal_cas",
+                                         "time_authorities", "log",          "witnesses",  "revocation_lists" };
     json_object *v = NULL;
     if (!o || json_object_get_type(o) != json_type_object) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: no JSON object"); }
     struct json_object_iterator end = json_object_iter_end(o);
@@ -97,13 +108,16 @@ static kluis_status read_members(json_object *o, struct kluis_arena *arena, stru
     }
     v = NULL;
     (void)json_object_object_get_ex(o, "device_cas", &v);
-    KLUIS_TRY(cert_list(v, arena, &t->device_cas, &t->n_device_cas, "device_cas", err));
+    KLUIS_TRY(der_list(v, arena, is_cert, KLUIS_CERT_MAX, &t->device_cas, &t->n_device_cas, "device_cas", err));
     v = NULL;
     (void)json_object_object_get_ex(o, "seal_cas", &v);
-    KLUIS_TRY(cert_list(v, arena, &t->seal_cas, &t->n_seal_cas, "seal_cas", err));
+    KLUIS_TRY(der_list(v, arena, is_cert, KLUIS_CERT_MAX, &t->seal_cas, &t->n_seal_cas, "seal_cas", err));
     v = NULL;
     (void)json_object_object_get_ex(o, "time_authorities", &v);
-    KLUIS_TRY(cert_list(v, arena, &t->tsa_cas, &t->n_tsa_cas, "time_authorities", err));
+    KLUIS_TRY(der_list(v, arena, is_cert, KLUIS_CERT_MAX, &t->tsa_cas, &t->n_tsa_cas, "time_authorities", err));
+    if (json_object_object_get_ex(o, "revocation_lists", &v)) {
+        KLUIS_TRY(der_list(v, arena, is_crl, KLUIS_CRL_MAX, &t->crls, &t->n_crls, "revocation_lists", err));
+    }
     if (json_object_object_get_ex(o, "log", &v)) {
         t->log_vkey = word_of(v, arena);
         if (!t->log_vkey) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"log\" is no verifier key"); }
@@ -134,7 +148,7 @@ kluis_status kluis_trust_read(struct kluis_str json, struct kluis_arena *arena, 
     return st;
 }
 
-static void put_certs(struct kluis_buf *out, const char *name, const struct kluis_bytes *list, size_t n)
+static void put_ders(struct kluis_buf *out, const char *name, const struct kluis_bytes *list, size_t n)
 {
     kluis_buf_fmt(out, ",\n  \"%s\": [", name);
     for (size_t i = 0; i < n; i++) {
@@ -155,9 +169,10 @@ kluis_status kluis_trust_write(const struct kluis_trust *t, struct kluis_buf *ou
         kluis_buf_cstr(out, ",\n  \"organisation\": ");
         kluis_buf_json(out, t->organisation);
     }
-    put_certs(out, "device_cas", t->device_cas, t->n_device_cas);
-    put_certs(out, "seal_cas", t->seal_cas, t->n_seal_cas);
-    put_certs(out, "time_authorities", t->tsa_cas, t->n_tsa_cas);
+    put_ders(out, "device_cas", t->device_cas, t->n_device_cas);
+    put_ders(out, "seal_cas", t->seal_cas, t->n_seal_cas);
+    put_ders(out, "time_authorities", t->tsa_cas, t->n_tsa_cas);
+    if (t->n_crls) { put_ders(out, "revocation_lists", t->crls, t->n_crls); }
     if (t->log_vkey) {
         kluis_buf_cstr(out, ",\n  \"log\": ");
         kluis_buf_json(out, kluis_str_of(t->log_vkey));

@@ -117,7 +117,7 @@ enum { SEEN_TYPE = 1, SEEN_DIGEST = 2, SEEN_TIME = 4, SEEN_ESS = 8 };
 
 static kluis_status attributes_read(struct kluis_bytes in, enum view_kind kind, struct cms_view *v, struct kluis_err *err)
 {
-    unsigned seen = 0, need = SEEN_TYPE | SEEN_DIGEST | SEEN_ESS | (kind == VIEW_SIGNATURE ? SEEN_TIME : 0);
+    unsigned seen = 0, need = SEEN_TYPE | SEEN_DIGEST | SEEN_ESS | (kind != VIEW_TOKEN ? SEEN_TIME : 0);
     struct kluis_bytes before = { NULL, 0 };
     while (in.len) {
         struct kluis_bytes whole, attr, oid, values, value, rest;
@@ -145,8 +145,8 @@ static kluis_status attributes_read(struct kluis_bytes in, enum view_kind kind, 
             ok = der_next(&rest, &tag, &value, NULL) && der_time(tag, value, false, &v->signing_us);
         } else if (der_same(oid, OID_SIGNING_CERTIFICATE_V2)) {
             bit = SEEN_ESS;
-            ok = der_take_whole(&rest, DER_SEQUENCE, &value) && ess_read(value, kind == VIEW_SIGNATURE, v);
-        } else if (kind == VIEW_SIGNATURE) {
+            ok = der_take_whole(&rest, DER_SEQUENCE, &value) && ess_read(value, kind != VIEW_TOKEN, v);
+        } else if (kind != VIEW_TOKEN) {
             return KLUIS_FAIL(err, KLUIS_E_REJECT, "signed attributes: one that does not belong here");
         } else {
             rest.len = 0; /* authorities add attributes of their own; the signature covers them */
@@ -176,13 +176,34 @@ static kluis_status certificates_read(struct kluis_bytes in, enum view_kind kind
             size_t common = v->cert[i].len < to->len ? v->cert[i].len : to->len;
             int order = memcmp(v->cert[i].ptr, to->ptr, common);
             bool sorted = order < 0 || (order == 0 && v->cert[i].len < to->len);
-            if (kind == VIEW_SIGNATURE ? !sorted : der_same(v->cert[i], *to)) {
+            if (kind != VIEW_TOKEN ? !sorted : der_same(v->cert[i], *to)) {
                 return KLUIS_FAIL(err, KLUIS_E_REJECT, "embedded certificates: one twice, or not in DER order");
             }
         }
         v->n_cert++;
     }
     return KLUIS_OK;
+}
+
+/* Their content is OpenSSL's to read; here only their number, order and size. */
+static kluis_status crls_read(struct kluis_bytes in, struct cms_view *v, struct kluis_err *err)
+{
+    while (in.len) {
+        if (v->n_crl == KLUIS_CRLS_MAX) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "more than %d revocation lists embedded", KLUIS_CRLS_MAX); }
+        struct kluis_bytes *to = &v->crl[v->n_crl];
+        if (!der_take_whole(&in, DER_SEQUENCE, to) || to->len > KLUIS_CRL_MAX) {
+            return KLUIS_FAIL(err, KLUIS_E_REJECT, "embedded revocation list: malformed or too large");
+        }
+        if (v->n_crl > 0) {
+            const struct kluis_bytes *before = to - 1;
+            int order = memcmp(before->ptr, to->ptr, before->len < to->len ? before->len : to->len);
+            if (order > 0 || (order == 0 && before->len >= to->len)) {
+                return KLUIS_FAIL(err, KLUIS_E_REJECT, "embedded revocation lists: one twice, or not in DER order");
+            }
+        }
+        v->n_crl++;
+    }
+    return v->n_crl ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "embedded revocation lists: none where some are announced");
 }
 
 static kluis_status signer_read(struct kluis_bytes in, enum view_kind kind, struct cms_view *v, struct kluis_err *err)
@@ -192,7 +213,7 @@ static kluis_status signer_read(struct kluis_bytes in, enum view_kind kind, stru
     if (!der_take(&in, DER_SEQUENCE, &sid) || !der_take_whole(&sid, DER_SEQUENCE, &issuer) || !der_take(&sid, DER_INTEGER, &serial) || sid.len) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "SignerInfo: signer not named by issuer and serial number");
     }
-    if (!der_take(&in, DER_SEQUENCE, &alg) || hash_kind_of(alg) != v->hash || (kind == VIEW_SIGNATURE && alg.len != OID_SHA256.len + 2)) {
+    if (!der_take(&in, DER_SEQUENCE, &alg) || hash_kind_of(alg) != v->hash || (kind != VIEW_TOKEN && alg.len != OID_SHA256.len + 2)) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "SignerInfo: digest is not the one announced");
     }
     if (!der_take(&in, DER_CONTEXT_0, &v->signed_attrs)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "SignerInfo: no signed attributes"); }
@@ -244,7 +265,7 @@ kluis_status cms_view_read(struct kluis_bytes der, enum view_kind kind, struct c
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "SignedData: not exactly one digest algorithm");
     }
     v->hash = hash_kind_of(wrap);
-    if (v->hash == HASH_NONE || (kind == VIEW_SIGNATURE && wrap.len != OID_SHA256.len + 2)) {
+    if (v->hash == HASH_NONE || (kind != VIEW_TOKEN && wrap.len != OID_SHA256.len + 2)) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "SignedData: digest is not SHA-256, SHA-384 or SHA-512");
     }
     if (!der_next(&in, NULL, NULL, &v->outer[2]) || !der_take(&data, DER_SEQUENCE, &c) || !der_take(&c, DER_OID, &oid) ||
@@ -261,6 +282,13 @@ kluis_status cms_view_read(struct kluis_bytes der, enum view_kind kind, struct c
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "SignedData: no certificates embedded");
     }
     KLUIS_TRY(certificates_read(certs, kind, v, err));
+    if (kind == VIEW_LONG && der_peek(data) == DER_CONTEXT_1) {
+        if (!der_next(&in, NULL, NULL, &v->crls) || !der_take(&data, DER_CONTEXT_1, &c)) {
+            return KLUIS_FAIL(err, KLUIS_E_REJECT, "SignedData: malformed revocation lists");
+        }
+        KLUIS_TRY(crls_read(c, v, err));
+    }
+    if (!der_next(&in, NULL, NULL, &v->signers)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "SignedData: no signer"); }
     if (!der_take(&data, DER_SET, &signers) || data.len || !der_take(&signers, DER_SEQUENCE, &c) || signers.len) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "SignedData: not exactly one signer, or something beside it");
     }

@@ -172,6 +172,24 @@ static void parts(struct kluis_bytes package)
     forge_free(&f);
 }
 
+static void revocation(void)
+{
+    struct kluis_bytes content = { (const uint8_t *)"manifest", 8 };
+    KLUIS_AUTO_BUF(none, KLUIS_CRL_MAX);
+    KLUIS_AUTO_BUF(one, KLUIS_CRL_MAX);
+    KLUIS_AUTO_BUF(seal, KLUIS_P7S_MAX);
+    const struct pki_party *ca = &pki->device_ca;
+    const struct kluis_revoked r = { kluis_buf_bytes(&pki->device.cert), FUZZ_NOW, 1 };
+    MUST(kluis_crl_issue(NULL, 0, 1, FUZZ_NOW, FUZZ_NOW + PKI_YEAR, ca->key, kluis_buf_bytes(&ca->cert), &none, NULL) == KLUIS_OK);
+    MUST(kluis_crl_issue(&r, 1, 2, FUZZ_NOW, FUZZ_NOW + PKI_YEAR, ca->key, kluis_buf_bytes(&ca->cert), &one, NULL) == KLUIS_OK);
+    pki_sign(pki, &pki->seal, &pki->root, content, true, &seal);
+    save_buf("world", "crl-issuer.der", &ca->cert);
+    save_buf("world", "crl-device.der", &pki->device.cert);
+    save_buf("world", "crl-seal.p7s", &seal);
+    save_buf("corpus/crl", "seed-empty", &none);
+    save_buf("corpus/crl", "seed-revoked", &one);
+}
+
 static void evidence(void)
 {
     KLUIS_AUTO_BUF(record, KLUIS_EVIDENCE_MAX);
@@ -591,6 +609,7 @@ int main(int argc, char **argv)
     records();
     sealed();
     evidence();
+    revocation();
     certificates();
     login();
     enrolment();
