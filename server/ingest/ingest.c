@@ -61,9 +61,11 @@ const char *ingest_halted(struct ingest *in)
     return why;
 }
 
-static kluis_status start(struct ingest *in, void *(*run)(void *), struct kluis_err *err)
+/* The name shows which stage the processor's time goes to (top -H, perf). */
+static kluis_status start(struct ingest *in, const char *name, void *(*run)(void *), struct kluis_err *err)
 {
     if (pthread_create(&in->thread[in->threads], NULL, run, in) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start a thread of the vault"); }
+    (void)pthread_setname_np(in->thread[in->threads], name); /* at most 15 bytes; without it the thread works as well */
     in->threads++;
     return KLUIS_OK;
 }
@@ -85,10 +87,10 @@ kluis_status ingest_start(struct ingest **out, const struct ingest_config *c, st
     pthread_mutex_init(&in->lock, NULL);
     atomic_init(&in->stop, false);
     kluis_status rc = sessions_open(&in->sessions, c->custody, err);
-    if (rc == KLUIS_OK) { rc = start(in, feeder_main, err); }
-    if (rc == KLUIS_OK) { rc = start(in, committer_main, err); }
-    for (int i = 0; i < WORKERS && rc == KLUIS_OK; i++) { rc = start(in, worker_main, err); }
-    if (rc == KLUIS_OK) { rc = start(in, intake_main, err); }
+    if (rc == KLUIS_OK) { rc = start(in, "feeder", feeder_main, err); }
+    if (rc == KLUIS_OK) { rc = start(in, "committer", committer_main, err); }
+    for (int i = 0; i < WORKERS && rc == KLUIS_OK; i++) { rc = start(in, "worker", worker_main, err); }
+    if (rc == KLUIS_OK) { rc = start(in, "intake", intake_main, err); }
     if (rc != KLUIS_OK) {
         ingest_stop(in);
         return rc;

@@ -17,6 +17,8 @@ enum {
     INDEX_RECORDS = 10000,
     HELD_MAX = 128 << 20, /* bytes of opened packages between worker and index  */
     HELD_PACKAGES = 96,   /* and how many                                       */
+    RUN_MAX = 8,          /* deliveries that a worker takes at once, and one judge sees */
+    RUN_BYTES = 16 << 20, /* ... or this much opened, whichever comes first     */
     TRIES = 3             /* local trouble with one package before it is refused */
 };
 
@@ -24,12 +26,12 @@ enum {
 struct decided {
     struct custody_delivery d;
     struct custody_package p; /* when accepted                                            */
-    bool accepted;
+    bool settled, accepted;   /* decided; how                                             */
     char layer[32], reason[KLUIS_ERR_MSG];
     struct kluis_buf statement; /* the sealed refusal                                       */
-    struct kluis_buf result;    /* the opener's answer while it is looked at                */
-    struct kluis_arena *arena;  /* holds `rows`, read from it once                          */
+    struct kluis_arena *arena;  /* holds what follows                                       */
     struct index_package rows;
+    struct kluis_bytes manifest, signature; /* for the judge                                */
     struct decided *next;
 };
 
@@ -79,8 +81,11 @@ KLUIS_MUSTUSE kluis_status bundle_keep(struct ingest *in, struct link *l, bool a
 /* work.c: opens one delivery and decides; shared with ingest_reopen. */
 KLUIS_MUSTUSE kluis_status open_stored(const struct ingest_config *c, const struct custody_delivery *d, struct kluis_buf *result, struct opened *out,
                                        struct kluis_err *err);
-/* Opener and judge, then everything that they claim held against session and register.  OK: o->accepted says which; else local. */
-KLUIS_MUSTUSE kluis_status ingest_decide(struct ingest *in, struct decided *o, struct kluis_err *err);
+/* An opener of its own, then what it claims held against session and register.  OK: it waits for its judge, or o->settled says that
+ * it is refused already; else local. */
+KLUIS_MUSTUSE kluis_status ingest_open(struct ingest *in, struct decided *o, struct kluis_err *err);
+/* Judges what ingest_open left unsettled: at most RUN_MAX deliveries, all of one device.  OK: each is settled; else local. */
+KLUIS_MUSTUSE kluis_status ingest_judge(struct ingest *in, struct decided *const *list, size_t n, struct kluis_err *err);
 /* Custody's own facts into an opener's rows: id, number, official, device, verdict and time are never the opener's to say. */
 void index_fill(const struct custody_package *p, struct index_package *rows);
 

@@ -81,54 +81,83 @@ static bool outcome(uint32_t v, enum kluis_outcome *out)
     return v <= KLUIS_VALID;
 }
 
-kluis_status judge_run(struct zygote *z, struct kluis_bytes manifest, struct kluis_bytes signature, const struct kluis_bytes *anchors,
-                       size_t n_anchors, const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t at_us, struct kluis_seal_verdict *out,
-                       struct kluis_err *err)
+static void no_verdict(struct judging *j, const char *reason)
+{
+    memset(&j->verdict, 0, sizeof j->verdict);
+    j->judged = false;
+    (void)snprintf(j->verdict.reason, sizeof j->verdict.reason, "%s", reason);
+}
+
+/* The next verdict of an answer; it must be on the manifest that was asked about. */
+static bool read_verdict(struct kluis_wire *w, struct kluis_bytes manifest, struct kluis_seal_verdict *v)
 {
     uint8_t ours[32], theirs[32];
+    memset(v, 0, sizeof *v);
+    (void)kluis_wire_fixed(w, theirs, 32);
+    bool ok = outcome(kluis_wire_get_u32(w), &v->signature);
+    ok = outcome(kluis_wire_get_u32(w), &v->certificate) && ok;
+    ok = outcome(kluis_wire_get_u32(w), &v->time) && ok;
+    uint32_t has_token = kluis_wire_get_u32(w);
+    v->has_token = has_token == 1;
+    v->claimed_us = (int64_t)kluis_wire_get_u64(w);
+    v->proven_us = (int64_t)kluis_wire_get_u64(w);
+    (void)kluis_wire_fixed(w, v->cert_sha256, 32);
+    plain_line(kluis_wire_get(w, KLUIS_ERR_MSG), v->reason, sizeof v->reason);
+    kluis_sha256_of(manifest.ptr, manifest.len, ours);
+    return ok && has_token <= 1 && !w->bad && memcmp(ours, theirs, 32) == 0;
+}
+
+static kluis_status judge_together(struct zygote *z, const struct judge_anchors *a, struct judging *list, size_t n, int64_t at_us,
+                                   struct kluis_err *err)
+{
     KLUIS_AUTO_BUF(request, ZYGOTE_REQUEST_MAX);
     KLUIS_AUTO_BUF(result, 64 << 10);
-    memset(out, 0, sizeof *out); /* INVALID everywhere until proved otherwise */
-    if (n_anchors > JUDGE_ANCHORS_MAX || n_tsa > JUDGE_ANCHORS_MAX) {
-        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d trust anchors", JUDGE_ANCHORS_MAX);
-    }
     kluis_wire_label(&request, JUDGE_LABEL);
-    kluis_wire_field(&request, manifest.ptr, manifest.len);
-    kluis_wire_field(&request, signature.ptr, signature.len);
     kluis_wire_u64(&request, (uint64_t)at_us);
-    put_list(&request, anchors, n_anchors);
-    put_list(&request, tsa_anchors, n_tsa);
+    put_list(&request, a->device, a->n_device);
+    put_list(&request, a->time, a->n_time);
+    for (size_t i = 0; i < n; i++) {
+        kluis_wire_field(&request, list[i].manifest.ptr, list[i].manifest.len);
+        kluis_wire_field(&request, list[i].signature.ptr, list[i].signature.len);
+    }
     KLUIS_TRY(kluis_buf_ok(&request, err));
     struct kluis_err why = { 0 };
     kluis_status rc = zygote_run(z, ZYGOTE_JUDGE, -1, kluis_buf_bytes(&request), &result, &why);
-    if (rc == KLUIS_E_LIMIT) {
-        (void)snprintf(out->reason, sizeof out->reason, "the signature took more time or room to judge than one may");
-        return KLUIS_E_REJECT;
-    }
-    if (rc != KLUIS_OK) {
+    if (rc != KLUIS_OK && rc != KLUIS_E_LIMIT) {
         if (err != NULL) { *err = why; }
         return rc;
     }
-    struct kluis_seal_verdict v;
-    memset(&v, 0, sizeof v);
     struct kluis_wire w = kluis_wire_open(kluis_buf_bytes(&result));
     bool ok = kluis_wire_is(&w, JUDGED_LABEL);
-    (void)kluis_wire_fixed(&w, theirs, 32);
-    ok = outcome(kluis_wire_get_u32(&w), &v.signature) && ok;
-    ok = outcome(kluis_wire_get_u32(&w), &v.certificate) && ok;
-    ok = outcome(kluis_wire_get_u32(&w), &v.time) && ok;
-    uint32_t has_token = kluis_wire_get_u32(&w);
-    v.has_token = has_token == 1;
-    v.claimed_us = (int64_t)kluis_wire_get_u64(&w);
-    v.proven_us = (int64_t)kluis_wire_get_u64(&w);
-    (void)kluis_wire_fixed(&w, v.cert_sha256, 32);
-    plain_line(kluis_wire_get(&w, KLUIS_ERR_MSG), v.reason, sizeof v.reason);
-    kluis_sha256_of(manifest.ptr, manifest.len, ours);
-    /* The verdict must be on the manifest that was asked about. */
-    if (!ok || has_token > 1 || kluis_wire_end(&w, "verdict", NULL) != KLUIS_OK || memcmp(ours, theirs, 32) != 0) {
-        (void)snprintf(out->reason, sizeof out->reason, "the judge ended without a verdict");
-        return KLUIS_E_REJECT;
+    size_t said = 0;
+    while (ok && said < n && read_verdict(&w, list[said].manifest, &list[said].verdict)) { said++; }
+    if (said == n && kluis_wire_end(&w, "verdicts", NULL) != KLUIS_OK) { said = 0; /* more than was asked: none of it counts */ }
+    for (size_t i = 0; i < said; i++) { list[i].judged = true; }
+    for (size_t i = said; i < n; i++) {
+        no_verdict(&list[i],
+                   rc == KLUIS_E_LIMIT ? "the signature took more time or room to judge than one may" : "the judge ended without a verdict");
     }
-    *out = v;
+    return KLUIS_OK;
+}
+
+kluis_status judge_run(struct zygote *z, const struct judge_anchors *a, struct judging *list, size_t n, int64_t at_us, struct kluis_err *err)
+{
+    enum { TOGETHER_BYTES = 8 << 20 };
+    if (a->n_device > JUDGE_ANCHORS_MAX || a->n_time > JUDGE_ANCHORS_MAX) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d trust anchors", JUDGE_ANCHORS_MAX);
+    }
+    for (size_t i = 0; i < n; i++) { no_verdict(&list[i], "not judged"); } /* INVALID everywhere until proved otherwise */
+    for (size_t from = 0, count; from < n; from += count) {
+        size_t bytes = 0;
+        for (count = 0; from + count < n && count < JUDGE_TOGETHER_MAX; count++) {
+            size_t more = list[from + count].manifest.len + list[from + count].signature.len;
+            if (count > 0 && bytes + more > TOGETHER_BYTES) { break; }
+            bytes += more;
+        }
+        KLUIS_TRY(judge_together(z, a, list + from, count, at_us, err));
+        for (size_t i = from; count > 1 && i < from + count; i++) {
+            if (!list[i].judged) { KLUIS_TRY(judge_together(z, a, &list[i], 1, at_us, err)); }
+        }
+    }
     return KLUIS_OK;
 }

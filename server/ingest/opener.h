@@ -11,9 +11,9 @@
 #include "server/ingest/zygote.h"
 
 #define OPENED_LABEL "chatkluis-opened-v1"
-#define JUDGED_LABEL "chatkluis-judged-v1"
-#define JUDGE_LABEL "chatkluis-judge-v1"
-enum { OPENER_TEXT_MAX = 192 << 20, JUDGE_ANCHORS_MAX = 64 };
+#define JUDGED_LABEL "chatkluis-judged-v2"
+#define JUDGE_LABEL "chatkluis-judge-v2"
+enum { OPENER_TEXT_MAX = 192 << 20, JUDGE_ANCHORS_MAX = 64, JUDGE_TOGETHER_MAX = 64 };
 
 /* What an opener claims.  Views borrow from the result buffer. */
 struct opened {
@@ -37,10 +37,21 @@ struct opened {
 KLUIS_MUSTUSE kluis_status opener_run(struct zygote *z, int fd, const uint8_t key[32], struct kluis_buf *result, struct opened *out,
                                       struct kluis_err *err);
 
-/* Judges a device's CAdES over its manifest.  OK: *out is a verdict on exactly this manifest; E_REJECT: the judge died or said
- * nonsense, out->reason says so; anything else is local. */
-KLUIS_MUSTUSE kluis_status judge_run(struct zygote *z, struct kluis_bytes manifest, struct kluis_bytes signature, const struct kluis_bytes *anchors,
-                                     size_t n_anchors, const struct kluis_bytes *tsa_anchors, size_t n_tsa, int64_t at_us,
-                                     struct kluis_seal_verdict *out, struct kluis_err *err);
+/* One signature to be judged, and what became of it. */
+struct judging {
+    struct kluis_bytes manifest, signature; /* borrowed during the call                                           */
+    struct kluis_seal_verdict verdict;      /* INVALID everywhere until `judged`; then on exactly this manifest    */
+    bool judged;                            /* false: a judge died or said nonsense, verdict.reason says so: refuse */
+};
+struct judge_anchors { /* borrowed */
+    const struct kluis_bytes *device, *time;
+    size_t n_device, n_time;
+};
+/* Judges devices' CAdES over their manifests, as many in one fresh child as fit a request.  The caller gives only signatures that one
+ * device's session brought: a judge that one of them took over can speak for that device alone, and what gets no verdict beside
+ * another is judged once more in a child of its own, so that no signature is refused for its neighbour.
+ * OK: look at each.  Anything else is local: try again. */
+KLUIS_MUSTUSE kluis_status judge_run(struct zygote *z, const struct judge_anchors *anchors, struct judging *list, size_t n, int64_t at_us,
+                                     struct kluis_err *err);
 
 #endif

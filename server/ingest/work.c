@@ -1,9 +1,10 @@
-/* server/ingest/work.c - a worker: one delivery at a time through opener and judge to a decision.
+/* server/ingest/work.c - a worker: deliveries of one device, each through an opener of its own, then together through a judge.
  *
  * What opener and judge claim is held against what the session and the register know: a child that lies can only refuse, or vouch
  * for content of the very device that sent it. */
 #include "server/ingest/ingest_internal.h"
 
+#include <assert.h>
 #include <unistd.h>
 
 kluis_status ingest_statement(const struct vault_keys *k, const uint8_t package[32], const char *layer, const char *reason, int64_t now_us,
@@ -41,12 +42,12 @@ kluis_status open_stored(const struct ingest_config *c, const struct custody_del
     return rc;
 }
 
-static kluis_status refused(struct decided *o, const char *layer, const char *reason)
+static void refused(struct decided *o, const char *layer, const char *reason)
 {
+    o->settled = true;
     o->accepted = false;
     (void)snprintf(o->layer, sizeof o->layer, "%s", layer);
     (void)snprintf(o->reason, sizeof o->reason, "%s", reason);
-    return KLUIS_OK;
 }
 
 /* The opener's facts against the delivery, which came out of the device's own session. */
@@ -60,35 +61,46 @@ static const char *disagreement(const struct opened *f, const struct custody_del
     return strcmp(f->device, d->device) == 0 ? NULL : "the package names another device than the one that delivered it";
 }
 
-static kluis_status judge_signature(struct ingest *in, const struct opened *f, const uint8_t device_cert[32], struct decided *o,
-                                    struct kluis_err *err)
+/* What the judge says of a package that is right otherwise. */
+static void weigh(struct decided *o, const struct judging *j)
 {
-    struct kluis_seal_verdict v;
-    const struct kluis_trust *t = &in->c.keys->trust;
-    kluis_status rc =
-        judge_run(in->c.zygote, f->manifest, f->signature, t->device_cas, t->n_device_cas, t->tsa_cas, t->n_tsa_cas, kluis_now_us(), &v, err);
-    if (rc == KLUIS_E_REJECT) { return refused(o, LAYER_JUDGE, v.reason); }
-    KLUIS_TRY(rc);
-    if (v.signature != KLUIS_VALID) { return refused(o, LAYER_SIGNATURE, v.reason[0] != 0 ? v.reason : "the device's signature is not valid"); }
-    if (v.certificate != KLUIS_VALID) {
-        return refused(o, LAYER_CERTIFICATE, v.reason[0] != 0 ? v.reason : "the device's certificate is not of this organisation");
+    const struct kluis_seal_verdict *v = &j->verdict;
+    o->accepted = false;
+    if (!j->judged) {
+        refused(o, LAYER_JUDGE, v->reason);
+    } else if (v->signature != KLUIS_VALID) {
+        refused(o, LAYER_SIGNATURE, v->reason[0] != 0 ? v->reason : "the device's signature is not valid");
+    } else if (v->certificate != KLUIS_VALID) {
+        refused(o, LAYER_CERTIFICATE, v->reason[0] != 0 ? v->reason : "the device's certificate is not of this organisation");
+    } else if (memcmp(v->cert_sha256, o->p.device_cert, 32) != 0) {
+        /* Whatever opener and judge made of it: only the certificate of the device whose session brought the package counts. */
+        refused(o, LAYER_CERTIFICATE, "the signature is another device's than the one that delivered it");
+    } else if (v->has_token && v->time == KLUIS_INVALID) {
+        refused(o, LAYER_TIME, v->reason[0] != 0 ? v->reason : "the time stamp is not valid");
+    } else {
+        o->accepted = true;
+        (void)snprintf(o->p.verdict, sizeof o->p.verdict, "%s", v->time == KLUIS_VALID ? "valid" : "indeterminate");
     }
-    /* Whatever opener and judge made of it: only the certificate of the device whose session brought the package counts. */
-    if (memcmp(v.cert_sha256, device_cert, 32) != 0) {
-        return refused(o, LAYER_CERTIFICATE, "the signature is another device's than the one that delivered it");
-    }
-    if (v.has_token && v.time == KLUIS_INVALID) { return refused(o, LAYER_TIME, v.reason[0] != 0 ? v.reason : "the time stamp is not valid"); }
-    o->accepted = true;
-    (void)snprintf(o->p.verdict, sizeof o->p.verdict, "%s", v.time == KLUIS_VALID ? "valid" : "indeterminate");
-    return KLUIS_OK;
 }
 
-kluis_status ingest_decide(struct ingest *in, struct decided *o, struct kluis_err *err)
+/* Manifest and signature stay beside the rows until the judge has spoken; the opener's answer itself may be large and goes. */
+static struct kluis_bytes keep(struct kluis_arena *arena, struct kluis_bytes b)
+{
+    uint8_t *copy = kluis_arena_alloc(arena, b.len + 1);
+    if (copy != NULL && b.len > 0) { memcpy(copy, b.ptr, b.len); }
+    return (struct kluis_bytes){ copy, copy == NULL ? 0 : b.len };
+}
+
+kluis_status ingest_open(struct ingest *in, struct decided *o, struct kluis_err *err)
 {
     struct opened f;
     struct reg_device dev;
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
-    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open a package: out of memory"); }
+    o->settled = o->accepted = false;
+    if (arena == NULL || (o->arena == NULL && (o->arena = kluis_arena_new(OPENER_TEXT_MAX + (64 << 20))) == NULL)) {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open a package: out of memory");
+    }
+    kluis_arena_clear(o->arena);
     pthread_mutex_lock(in->c.reg_lock);
     kluis_status rc = reg_device_get(in->c.reg, o->d.device, arena, &dev, err);
     pthread_mutex_unlock(in->c.reg_lock);
@@ -96,32 +108,62 @@ kluis_status ingest_decide(struct ingest *in, struct decided *o, struct kluis_er
         return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the register lacks device %s, which delivered a package; restore register.db", o->d.device);
     }
     KLUIS_TRY(rc);
-    rc = open_stored(&in->c, &o->d, &o->result, &f, err);
-    if (rc == KLUIS_E_REJECT) { return refused(o, f.layer, f.reason); }
+    KLUIS_AUTO_BUF(result, ZYGOTE_RESULT_MAX + (512 << 10));
+    rc = open_stored(&in->c, &o->d, &result, &f, err);
+    if (rc == KLUIS_E_REJECT) {
+        refused(o, f.layer, f.reason);
+        return KLUIS_OK;
+    }
     KLUIS_TRY(rc);
     const char *differs = disagreement(&f, &o->d);
-    if (differs != NULL) { return refused(o, LAYER_DELIVERY, differs); }
+    if (differs != NULL) {
+        refused(o, LAYER_DELIVERY, differs);
+        return KLUIS_OK;
+    }
     kluis_sha256_of(dev.cert.ptr, dev.cert.len, o->p.device_cert);
     (void)snprintf(o->p.official, sizeof o->p.official, "%s", dev.official);
     o->p.d = o->d;
     o->p.delivery = o->d.number;
     memcpy(o->p.records_root, f.records_root, 32);
     o->p.n_records = f.n_records;
-    KLUIS_TRY(judge_signature(in, &f, o->p.device_cert, o, err));
-    if (o->accepted) {
-        /* The rows must be readable before the package is accepted: the index could not be built from it otherwise. */
-        struct kluis_err why = { 0 };
-        if (o->arena == NULL && (o->arena = kluis_arena_new(OPENER_TEXT_MAX + (64 << 20))) == NULL) {
-            return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open a package: out of memory");
-        }
-        kluis_arena_clear(o->arena);
-        rc = index_package_read(f.index, o->arena, &o->rows, &why);
-        if (rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT) { return refused(o, LAYER_OPENER, "the opener's rows are malformed"); }
-        if (rc != KLUIS_OK) {
-            if (err != NULL) { *err = why; }
-            return rc;
-        }
-        if (o->rows.n_rows != f.n_records) { return refused(o, LAYER_OPENER, "the opener's rows and counts differ"); }
+    /* The rows must be readable before the package is accepted: the index could not be built from it otherwise. */
+    struct kluis_err why = { 0 };
+    rc = index_package_read(f.index, o->arena, &o->rows, &why);
+    if (rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT) {
+        refused(o, LAYER_OPENER, "the opener's rows are malformed");
+        return KLUIS_OK;
+    }
+    if (rc != KLUIS_OK) {
+        if (err != NULL) { *err = why; }
+        return rc;
+    }
+    if (o->rows.n_rows != f.n_records) {
+        refused(o, LAYER_OPENER, "the opener's rows and counts differ");
+        return KLUIS_OK;
+    }
+    o->manifest = keep(o->arena, f.manifest);
+    o->signature = keep(o->arena, f.signature);
+    return o->manifest.ptr != NULL && o->signature.ptr != NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open a package: out of memory");
+}
+
+kluis_status ingest_judge(struct ingest *in, struct decided *const *list, size_t n, struct kluis_err *err)
+{
+    const struct kluis_trust *t = &in->c.keys->trust;
+    const struct judge_anchors anchors = { t->device_cas, t->tsa_cas, t->n_device_cas, t->n_tsa_cas };
+    struct judging j[RUN_MAX];
+    struct decided *of[RUN_MAX];
+    size_t waiting = 0;
+    assert(n <= RUN_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if (list[i]->settled) { continue; }
+        j[waiting] = (struct judging){ .manifest = list[i]->manifest, .signature = list[i]->signature };
+        of[waiting++] = list[i];
+    }
+    if (waiting == 0) { return KLUIS_OK; }
+    KLUIS_TRY(judge_run(in->c.zygote, &anchors, j, waiting, kluis_now_us(), err));
+    for (size_t i = 0; i < waiting; i++) {
+        weigh(of[i], &j[i]);
+        of[i]->settled = true;
     }
     return KLUIS_OK;
 }
@@ -130,50 +172,147 @@ void decided_free(struct decided *o)
 {
     if (o != NULL) {
         kluis_buf_free(&o->statement);
-        kluis_buf_free(&o->result);
         kluis_arena_free(o->arena);
         kluis_free(o);
     }
 }
 
-/* The next delivery that nobody has, or NULL when stopping. */
-static struct decided *next_delivery(struct ingest *in, struct kluis_err *err)
+/* A new one for the inbox row that is next, NULL when there is none; the lock is held. */
+static struct decided *take_row(struct ingest *in, const char *device, struct kluis_err *err)
 {
+    struct custody_delivery d;
+    bool again = in->n_retry > 0;
+    kluis_status rc =
+        again ? custody_inbox_get(in->c.custody, in->retry[in->n_retry - 1], &d, err) : custody_inbox_next(in->c.custody, in->cursor, &d, err);
+    if (rc == KLUIS_E_NOTFOUND) {
+        in->inbox_more = false;
+        pthread_cond_broadcast(&in->changed); /* the committer need not wait for more */
+    }
+    if (rc != KLUIS_OK || (device != NULL && strcmp(device, d.device) != 0)) { return NULL; }
     struct decided *o = kluis_calloc(1, sizeof *o);
     if (o == NULL) {
         (void)KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot open a package: out of memory");
         return NULL;
     }
+    o->d = d;
     kluis_buf_init(&o->statement, KLUIS_ANSWER_BODY_MAX);
-    kluis_buf_init(&o->result, ZYGOTE_RESULT_MAX + (512 << 10));
+    if (again) {
+        in->n_retry--;
+    } else {
+        in->cursor = d.number;
+    }
+    in->at_work++;
+    in->held_packages++;
+    return o;
+}
+
+static bool room(const struct ingest *in) { return in->held_bytes < HELD_MAX && in->held_packages < HELD_PACKAGES; }
+
+/* The next deliveries that nobody has: of one device, because one judge is to see them all; at least one, or none when stopping. */
+static size_t next_run(struct ingest *in, struct decided *run[RUN_MAX], struct kluis_err *err)
+{
+    size_t n = 0;
     pthread_mutex_lock(&in->lock);
-    for (;;) {
-        if (ingest_stopping(in)) { break; }
-        bool room = in->held_bytes < HELD_MAX && in->held_packages < HELD_PACKAGES;
-        if (room && in->inbox_more) {
-            bool again = in->n_retry > 0;
-            kluis_status rc = again ? custody_inbox_get(in->c.custody, in->retry[in->n_retry - 1], &o->d, err)
-                                    : custody_inbox_next(in->c.custody, in->cursor, &o->d, err);
-            if (rc == KLUIS_OK) {
-                if (again) {
-                    in->n_retry--;
-                } else {
-                    in->cursor = o->d.number;
-                }
-                in->at_work++;
-                in->held_packages++;
-                pthread_mutex_unlock(&in->lock);
-                return o;
-            }
-            if (rc != KLUIS_E_NOTFOUND) { break; }
-            in->inbox_more = false;
-            pthread_cond_broadcast(&in->changed); /* the committer need not wait for more */
+    while (n == 0 && err->code == KLUIS_OK && !ingest_stopping(in)) {
+        while (n < RUN_MAX && room(in) && in->inbox_more) {
+            struct decided *o = take_row(in, n == 0 ? NULL : run[0]->d.device, err);
+            if (o == NULL) { break; }
+            run[n++] = o;
         }
-        ingest_wait(in, 1000000);
+        if (err->code == KLUIS_E_NOTFOUND) { kluis_err_clear(err); }
+        if (n == 0 && err->code == KLUIS_OK) { ingest_wait(in, 1000000); }
     }
     pthread_mutex_unlock(&in->lock);
+    return n;
+}
+
+/* Local trouble: the row is still waiting in the inbox and is given out again.  No more can wait than workers hold. */
+static void give_back(struct ingest *in, struct decided *o)
+{
+    pthread_mutex_lock(&in->lock);
+    in->at_work--;
+    in->held_packages--;
+    in->retry[in->n_retry++] = o->d.number;
+    in->inbox_more = true;
+    pthread_cond_broadcast(&in->changed);
+    pthread_mutex_unlock(&in->lock);
     decided_free(o);
-    return NULL;
+}
+
+static void hand_on(struct ingest *in, struct decided *o)
+{
+    pthread_mutex_lock(&in->lock);
+    in->at_work--;
+    if (in->ready == NULL) { in->ready_since = kluis_monotonic_us(); }
+    o->next = NULL;
+    *in->ready_end = o;
+    in->ready_end = &o->next;
+    in->ready_records += o->accepted ? o->p.n_records : 1;
+    in->held_bytes += o->arena == NULL ? 0 : kluis_arena_used(o->arena);
+    pthread_cond_broadcast(&in->changed);
+    pthread_mutex_unlock(&in->lock);
+}
+
+/* Opens, and once more after a moment when nothing could be made to open it with. */
+static kluis_status open_patiently(struct ingest *in, struct decided *o, struct kluis_err *err)
+{
+    kluis_status rc = ingest_open(in, o, err);
+    for (int i = 1; i < TRIES && (rc == KLUIS_E_BUSY || rc == KLUIS_E_NOMEM) && !ingest_stopping(in); i++) {
+        ingest_trouble(in, "worker", err);
+        kluis_err_clear(err);
+        rc = ingest_open(in, o, err);
+    }
+    if (rc == KLUIS_E_BUSY && !ingest_stopping(in)) {
+        refused(o, LAYER_OPENER, "no opener for this package lived long enough to begin");
+        kluis_err_clear(err);
+        rc = KLUIS_OK;
+    }
+    return rc;
+}
+
+static kluis_status judge_patiently(struct ingest *in, struct decided *const *run, size_t n, struct kluis_err *err)
+{
+    kluis_status rc = ingest_judge(in, run, n, err);
+    for (int i = 1; i < TRIES && (rc == KLUIS_E_BUSY || rc == KLUIS_E_NOMEM) && !ingest_stopping(in); i++) {
+        ingest_trouble(in, "worker", err);
+        kluis_err_clear(err);
+        rc = ingest_judge(in, run, n, err);
+    }
+    return rc;
+}
+
+/* A refusal keeps nothing of the package but its sealed statement. */
+static kluis_status conclude(struct ingest *in, struct decided *o, struct kluis_err *err)
+{
+    if (o->accepted) { return KLUIS_OK; }
+    kluis_arena_free(o->arena);
+    o->arena = NULL;
+    return ingest_statement(in->c.keys, o->d.package, o->layer, o->reason, kluis_now_us(), &o->statement, err);
+}
+
+/* Judges what is open and hands it on, or gives it back. */
+static void settle_run(struct ingest *in, struct decided *const *run, size_t n)
+{
+    struct kluis_err err = { 0 };
+    kluis_status rc = n == 0 ? KLUIS_OK : judge_patiently(in, run, n, &err);
+    bool judged = rc == KLUIS_OK;
+    for (size_t i = 0; i < n; i++) {
+        if (judged) { rc = conclude(in, run[i], &err); }
+        if (rc == KLUIS_OK) {
+            hand_on(in, run[i]);
+        } else {
+            give_back(in, run[i]);
+        }
+    }
+    if (err.code != KLUIS_OK) { ingest_trouble(in, "worker", &err); }
+}
+
+/* Whoever holds rows but has not opened them can wait: what is to be indexed first is open already. */
+static void wait_for_room(struct ingest *in)
+{
+    pthread_mutex_lock(&in->lock);
+    while (in->held_bytes >= HELD_MAX && !ingest_stopping(in)) { ingest_wait(in, 1000000); }
+    pthread_mutex_unlock(&in->lock);
 }
 
 void *worker_main(void *arg)
@@ -181,44 +320,25 @@ void *worker_main(void *arg)
     struct ingest *in = arg;
     while (!ingest_stopping(in)) {
         struct kluis_err err = { 0 };
-        struct decided *o = next_delivery(in, &err);
-        if (o == NULL) {
-            if (err.code != KLUIS_OK) { ingest_trouble(in, "worker", &err); }
-            continue;
-        }
-        kluis_status rc = ingest_decide(in, o, &err);
-        for (int i = 1; i < TRIES && (rc == KLUIS_E_BUSY || rc == KLUIS_E_NOMEM) && !ingest_stopping(in); i++) {
-            ingest_trouble(in, "worker", &err);
+        struct decided *run[RUN_MAX], *open[RUN_MAX];
+        uint64_t bytes = 0;
+        size_t n = next_run(in, run, &err), opened = 0;
+        if (err.code != KLUIS_OK) { ingest_trouble(in, "worker", &err); }
+        for (size_t i = 0; i < n; i++) {
             kluis_err_clear(&err);
-            rc = ingest_decide(in, o, &err);
-        }
-        if (rc == KLUIS_E_BUSY && !ingest_stopping(in)) { rc = refused(o, LAYER_OPENER, "no opener for this package lived long enough to begin"); }
-        kluis_buf_free(&o->result); /* what counts of it was copied */
-        if (rc == KLUIS_OK && !o->accepted) {
-            kluis_arena_free(o->arena);
-            o->arena = NULL;
-            rc = ingest_statement(in->c.keys, o->d.package, o->layer, o->reason, kluis_now_us(), &o->statement, &err);
-        }
-        pthread_mutex_lock(&in->lock);
-        in->at_work--;
-        if (rc == KLUIS_OK) {
-            if (in->ready == NULL) { in->ready_since = kluis_monotonic_us(); }
-            o->next = NULL;
-            *in->ready_end = o;
-            in->ready_end = &o->next;
-            in->ready_records += o->accepted ? o->p.n_records : 1;
-            in->held_bytes += o->arena == NULL ? 0 : kluis_arena_used(o->arena);
-        } else {
-            /* Local trouble: the row is still waiting in the inbox and is given out again. No more can wait than workers hold. */
-            in->held_packages--;
-            in->retry[in->n_retry++] = o->d.number;
-            in->inbox_more = true;
-        }
-        pthread_cond_broadcast(&in->changed);
-        pthread_mutex_unlock(&in->lock);
-        if (rc != KLUIS_OK) {
-            decided_free(o);
-            ingest_trouble(in, "worker", &err);
+            wait_for_room(in);
+            if (open_patiently(in, run[i], &err) == KLUIS_OK) {
+                open[opened++] = run[i];
+                bytes += kluis_arena_used(run[i]->arena);
+            } else {
+                give_back(in, run[i]);
+                ingest_trouble(in, "worker", &err);
+            }
+            if (bytes >= RUN_BYTES || i + 1 == n) {
+                settle_run(in, open, opened);
+                opened = 0;
+                bytes = 0;
+            }
         }
     }
     return NULL;

@@ -89,6 +89,7 @@ static void enter(enum zygote_job job, int input, int request, int result, const
     if (a < 0) { (void)close(CHILD_INPUT); }
     if (syscall(SYS_close_range, 6U, ~0U, 0U) != 0) { _exit(70); }
     (void)signal(SIGPIPE, SIG_DFL);
+    (void)prctl(PR_SET_NAME, job == ZYGOTE_OPEN ? "opener" : "judge", 0, 0, 0);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) { _exit(70); }
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
@@ -175,6 +176,7 @@ static void become_zygote(int s, const struct sock_fprog *filter)
     (void)signal(SIGTERM, SIG_IGN); /* the vault ends us by closing the socket, after its last package */
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGALRM, SIG_DFL);
+    (void)prctl(PR_SET_NAME, "zygote", 0, 0, 0);
     children_warm();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) { walls |= ZYGOTE_WALL_PRIVILEGES; }
     if (close_files()) { walls |= ZYGOTE_WALL_FILES; }

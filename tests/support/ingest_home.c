@@ -88,5 +88,4 @@ void ingest_home_deliver(struct ingest_home *h, const struct sealed *s, struct d
     OK(storage_wrap(h->keys.wrapping, package, key, o->d.wrapped, &err));
     o->d.wrapped_len = STORAGE_WRAPPED_LEN;
     kluis_buf_init(&o->statement, KLUIS_ANSWER_BODY_MAX);
-    kluis_buf_init(&o->result, ZYGOTE_RESULT_MAX + (512 << 10));
 }
