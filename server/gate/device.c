@@ -213,6 +213,7 @@ enum MHD_Result gate_device_act(struct gate_request *r)
     case GATE_ENTRIES: return mirror(r);
     case GATE_VAULT_NEXT:
     case GATE_VAULT_UPLOAD:
+    case GATE_VAULT_FETCH:
     case GATE_VAULT_DONE:
     case GATE_VAULT_ENROLLED:
     case GATE_VAULT_DEVICE:

@@ -67,6 +67,8 @@ void gate_extra(struct gate_request *r, const char *name, const char *fmt, ...) 
 enum MHD_Result gate_answer_empty(struct gate_request *r, unsigned status);
 enum MHD_Result gate_answer_bytes(struct gate_request *r, unsigned status, const char *type, struct kluis_buf *bytes); /* takes the bytes */
 enum MHD_Result gate_answer_line(struct gate_request *r, unsigned status, const char *text);
+enum MHD_Result gate_answer_stream(struct gate_request *r, uint64_t size, size_t block, MHD_ContentReaderCallback read, void *ctx,
+                                   MHD_ContentReaderFreeCallback done);                                         /* 200; takes ctx */
 enum MHD_Result gate_answer_fd(struct gate_request *r, unsigned status, int fd, uint64_t from, uint64_t count); /* takes the fd */
 /* The status a failure becomes; sets Retry-After where one belongs, and logs what an operator must see.  reject: what E_REJECT is here. */
 unsigned gate_failure(struct gate_request *r, const struct kluis_err *err, unsigned reject, const char **text);
@@ -79,6 +81,7 @@ enum MHD_Result gate_sleep_or_answer(struct gate_request *r, enum gate_topic top
 enum MHD_Result gate_device_act(struct gate_request *r);
 enum MHD_Result gate_vault_act(struct gate_request *r);
 enum MHD_Result gate_relay_act(struct gate_request *r);
+enum MHD_Result gate_fetch(struct gate_request *r); /* fetch.c */
 void gate_wake_devices(struct gate *g, const struct kluis_buf *ids);
 
 /* ---- MHD's callbacks (http.c) ---- */

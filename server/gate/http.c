@@ -80,6 +80,14 @@ enum MHD_Result gate_answer_line(struct gate_request *r, unsigned status, const 
     return send_response(r, status, "text/plain; charset=utf-8", MHD_create_response_from_buffer(len, line, MHD_RESPMEM_MUST_COPY));
 }
 
+enum MHD_Result gate_answer_stream(struct gate_request *r, uint64_t size, size_t block, MHD_ContentReaderCallback read, void *ctx,
+                                   MHD_ContentReaderFreeCallback done)
+{
+    struct MHD_Response *response = MHD_create_response_from_callback(size, block, read, ctx, done);
+    if (response == NULL) { done(ctx); }
+    return send_response(r, MHD_HTTP_OK, "application/octet-stream", response);
+}
+
 enum MHD_Result gate_answer_fd(struct gate_request *r, unsigned status, int fd, uint64_t from, uint64_t count)
 {
     struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(count, fd, from);

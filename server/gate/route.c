@@ -29,6 +29,7 @@ static const struct row {
     { "GET", "/tile/", TAIL_TILE, 0, 0, GATE_TILE, GATE_ANYONE, "tile", 0 },
     { "GET", "/vault/v1/next", TAIL_NONE, P_AFTER, P_WAIT, GATE_VAULT_NEXT, GATE_VAULT, "vault.next", 0 },
     { "GET", "/vault/v1/upload/", TAIL_ID, 0, 0, GATE_VAULT_UPLOAD, GATE_VAULT, "vault.upload", 0 },
+    { "POST", "/vault/v1/fetch", TAIL_NONE, 0, 0, GATE_VAULT_FETCH, GATE_VAULT, "vault.fetch", 4 << 10 },
     { "POST", "/vault/v1/done", TAIL_NONE, 0, 0, GATE_VAULT_DONE, GATE_VAULT, "vault.done", 64 << 10 },
     { "POST", "/vault/v1/enrolled/", TAIL_ID, 0, 0, GATE_VAULT_ENROLLED, GATE_VAULT, "vault.enrolled", 256 << 10 },
     { "PUT", "/vault/v1/device/", TAIL_ID, 0, 0, GATE_VAULT_DEVICE, GATE_VAULT, "vault.device", 2 << 10 },

@@ -135,6 +135,7 @@ enum MHD_Result gate_vault_act(struct gate_request *r)
     switch (r->route.action) {
     case GATE_VAULT_NEXT: return next(r);
     case GATE_VAULT_UPLOAD: return upload(r);
+    case GATE_VAULT_FETCH: return gate_fetch(r);
     case GATE_VAULT_DONE: return done(r);
     case GATE_VAULT_ENROLLED: return enrolled(r);
     case GATE_VAULT_DEVICE: return device(r);

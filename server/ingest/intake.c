@@ -1,27 +1,13 @@
-/* server/ingest/intake.c - pulls from the gate: enrolments at once, messages through download and T1.
+/* server/ingest/intake.c - pulls from the gate: enrolments at once, messages in groups through download and T1.
  *
- * Order of T1: ciphertext on disk under no name; session message decrypted into a buffer; ciphertext named; then one transaction with
- * session state, used prekey, inbox row and wrapped key.  Only then does the gate hear `done`. */
-#include "server/ingest/ingest_internal.h"
+ * Order of T1, for a group: every ciphertext on disk under no name; each session message decrypted into a buffer, its ciphertext named;
+ * the names on disk; then one transaction with session state, used prekeys, inbox rows and wrapped keys.  Only then does the gate
+ * hear `done`. */
+#include "server/ingest/fetch.h"
 
-enum { ITEMS = 64, GROUP = 8, NEXT_MAX = 16 << 20, NEXT_WAIT_S = 20, MESSAGE_MAX = 64 << 10 };
+enum { ITEMS = 64, GROUP = 32, GROUP_BYTES = 64 << 20, NEXT_MAX = 16 << 20, NEXT_WAIT_S = 20, MESSAGE_MAX = 64 << 10 };
 #define KEEP_BUNDLE_US ((int64_t)3600 * 1000000)
 
-struct item {
-    uint64_t number;
-    uint32_t kind;
-    char ticket[33]; /* enrolment                      */
-    char device[33];
-    uint8_t message[16], upload[16];
-    bool has_upload;
-    uint64_t upload_length;
-    struct kluis_bytes body;
-    uint8_t body_sha256[32];
-    struct storage_writer *w;
-    uint8_t sha256[32];
-    uint64_t size; /* downloaded */
-    bool done;     /* the gate may forget it         */
-};
 struct intake {
     struct ingest *in;
     struct link *l;
@@ -147,21 +133,6 @@ static kluis_status publish_devices(struct intake *k, struct kluis_err *err)
 }
 
 /* ---- messages ---- */
-
-static kluis_status store_write(void *ctx, const void *p, size_t n, struct kluis_err *err) { return storage_write(ctx, p, n, err); }
-
-static kluis_status download(struct intake *k, struct item *it, struct kluis_err *err)
-{
-    char hex[33], path[96];
-    KLUIS_TRY(storage_begin(k->in->c.storage, it->upload, &it->w, err));
-    const struct kluis_output to = { it->w, store_write };
-    kluis_hex(it->upload, 16, hex);
-    (void)snprintf(path, sizeof path, "/vault/v1/upload/%s", hex);
-    kluis_status rc = link_download(k->l, path, it->upload_length, &to, err);
-    if (rc == KLUIS_OK) { rc = storage_sync(it->w, it->sha256, &it->size, err); }
-    if (rc != KLUIS_OK) { storage_abandon(&it->w); }
-    return rc;
-}
 
 /* What one message turned into, before anything is committed. */
 enum fate { FATE_DROP, FATE_TAKE, FATE_AGAIN_SAME, FATE_AGAIN_NEW, FATE_REFUSE, FATE_SUSPEND };
@@ -457,9 +428,10 @@ static kluis_status take_group(struct intake *k, struct item *items, size_t n, s
         group[i].it = &items[i];
         kluis_buf_init(&group[i].body, KLUIS_ANSWER_BODY_MAX);
     }
+    kluis_status rc = fetch_sync(items, n, err);
     sessions_lock(in->sessions);
-    kluis_status rc = KLUIS_OK;
     for (size_t i = 0; i < n && rc == KLUIS_OK; i++) { rc = take_one(k, group, i, err); }
+    if (rc == KLUIS_OK) { rc = storage_settle(in->c.storage, err); }
     if (rc == KLUIS_OK && (rc = custody_begin(in->c.custody, err)) == KLUIS_OK) {
         rc = sessions_flush(in->sessions, err);
         for (size_t i = 0; i < n && rc == KLUIS_OK; i++) { rc = settle(in, &group[i], err); }
@@ -482,14 +454,24 @@ static kluis_status take_group(struct intake *k, struct item *items, size_t n, s
     return rc;
 }
 
-/* One answer of the gate, in its order.  Messages are downloaded and committed in groups; an enrolment ends a group. */
+/* A group of messages: their ciphertext, then T1, then the gate may forget them. */
+static kluis_status take_messages(struct intake *k, struct item *items, size_t n, struct kluis_err *err)
+{
+    kluis_status rc = fetch_items(k->in, k->l, items, n, err);
+    if (rc == KLUIS_OK && !ingest_stopping(k->in)) { rc = take_group(k, items, n, err); }
+    if (rc == KLUIS_OK) { rc = tell_done(k, items, n, err); }
+    for (size_t i = 0; i < n; i++) { storage_abandon(&items[i].w); }
+    return rc;
+}
+
+/* One answer of the gate, in its order.  An enrolment is answered at once: somebody waits for it. */
 static kluis_status take_batch(struct intake *k, struct kluis_bytes answer_bytes, uint64_t *after, struct kluis_err *err)
 {
     struct item items[GROUP];
     size_t n = 0, seen = 0;
+    uint64_t bytes = 0, last = *after;
     struct kluis_wire w = kluis_wire_open(answer_bytes);
     kluis_status rc = KLUIS_OK;
-    uint64_t last = *after;
     if (!kluis_wire_is(&w, "chatkluis-next-v1")) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate's queue is malformed"); }
     while (rc == KLUIS_OK && !ingest_stopping(k->in)) {
         bool more = kluis_wire_more(&w);
@@ -506,29 +488,16 @@ static kluis_status take_batch(struct intake *k, struct kluis_bytes answer_bytes
             }
             continue;
         }
-        if (more) {
-            if (items[n].has_upload) {
-                struct kluis_err why = { 0 };
-                kluis_status got = download(k, &items[n], &why);
-                if (got != KLUIS_OK && got != KLUIS_E_NOTFOUND && got != KLUIS_E_LIMIT) {
-                    if (err != NULL) { *err = why; }
-                    rc = got;
-                }
-            }
-            n++;
-        }
-        if (rc == KLUIS_OK && (n == GROUP || (!more && n > 0))) {
-            rc = take_group(k, items, n, err);
-            if (rc == KLUIS_OK) {
-                last = items[n - 1].number;
-                rc = tell_done(k, items, n, err);
-            }
-            for (size_t i = 0; i < n; i++) { storage_abandon(&items[i].w); }
+        if (more) { bytes += items[n++].upload_length; }
+        if (n == GROUP || bytes >= GROUP_BYTES || (!more && n > 0)) {
+            uint64_t number = items[n - 1].number;
+            rc = take_messages(k, items, n, err);
+            last = rc == KLUIS_OK ? number : last;
             n = 0;
+            bytes = 0;
         }
         if (!more) { break; }
     }
-    for (size_t i = 0; i < n; i++) { storage_abandon(&items[i].w); }
     *after = rc == KLUIS_OK ? last : 0; /* after trouble everything that is not done comes again */
     return rc;
 }

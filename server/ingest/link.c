@@ -6,7 +6,7 @@
 
 #include "kluis/login.h"
 
-enum { NAME_MAX_ = 256, ANSWER_TEXT = 256, DOWNLOAD_TRIES = 5 };
+enum { NAME_MAX_ = 256, ANSWER_TEXT = 256, DOWNLOAD_TRIES = 5, STREAM_S = 3600 };
 
 struct link {
     CURL *curl;
@@ -34,7 +34,7 @@ static size_t on_body(char *p, size_t one, size_t n, void *ctx)
     (void)curl_easy_getinfo(l->curl, CURLINFO_RESPONSE_CODE, &status);
     if (l->to != NULL && (status == 200 || status == 206)) {
         if (n > l->max - l->taken) {
-            l->failed = KLUIS_FAIL(l->err, KLUIS_E_LIMIT, "the gate sent more ciphertext than the upload's length");
+            l->failed = KLUIS_FAIL(l->err, KLUIS_E_LIMIT, "the gate sent more ciphertext than was asked for");
             return 0;
         }
         l->failed = l->to->write(l->to->ctx, p, n, l->err);
@@ -248,6 +248,20 @@ kluis_status link_call(struct link *l, const char *method, const char *path, str
     return rc;
 }
 
+kluis_status link_stream(struct link *l, const char *method, const char *path, struct kluis_bytes body, uint64_t max, const struct kluis_output *to,
+                         struct link_answer *answer, struct kluis_err *err)
+{
+    l->body = NULL;
+    l->to = to;
+    l->answer = answer;
+    l->taken = 0;
+    l->max = max;
+    kluis_status rc = signed_call(l, method, path, body, STREAM_S, 0, err);
+    l->to = NULL;
+    l->answer = NULL;
+    return rc;
+}
+
 kluis_status link_download(struct link *l, const char *path, uint64_t max, const struct kluis_output *to, struct kluis_err *err)
 {
     struct link_answer answer = { 0 };
@@ -260,7 +274,7 @@ kluis_status link_download(struct link *l, const char *path, uint64_t max, const
     for (int i = 0; i < DOWNLOAD_TRIES; i++) {
         uint64_t before = l->taken;
         struct kluis_err why = { 0 };
-        rc = signed_call(l, "GET", path, (struct kluis_bytes){ NULL, 0 }, 3600, before, &why);
+        rc = signed_call(l, "GET", path, (struct kluis_bytes){ NULL, 0 }, STREAM_S, before, &why);
         if (rc == KLUIS_OK && before > 0 && answer.status != 206) {
             rc = KLUIS_FAIL(&why, KLUIS_E_BUSY, "the gate cannot go on with a download");
             i = DOWNLOAD_TRIES;

@@ -30,6 +30,9 @@ struct link_answer {
  * did, try later; E_REJECT: the gate does not know our key; E_LIMIT. */
 KLUIS_MUSTUSE kluis_status link_call(struct link *l, const char *method, const char *path, struct kluis_bytes body, unsigned seconds,
                                      struct kluis_buf *out, struct link_answer *answer, struct kluis_err *err);
+/* One signed request whose answer, if it is 200, streams to `to`: at most `max` bytes, else E_LIMIT.  E_BUSY: it broke off, or none came. */
+KLUIS_MUSTUSE kluis_status link_stream(struct link *l, const char *method, const char *path, struct kluis_bytes body, uint64_t max,
+                                       const struct kluis_output *to, struct link_answer *answer, struct kluis_err *err);
 /* Streams an upload's ciphertext to `to`, at most `max` bytes; goes on after a broken connection.  E_NOTFOUND: the gate has none. */
 KLUIS_MUSTUSE kluis_status link_download(struct link *l, const char *path, uint64_t max, const struct kluis_output *to, struct kluis_err *err);
 

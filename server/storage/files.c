@@ -10,8 +10,8 @@
 struct files {
     struct storage head;
     char dir[KLUIS_PATH_MAX], incoming[KLUIS_PATH_MAX];
-    pthread_mutex_t lock; /* over `made` */
-    bool made[256];       /* ab/ exists: seen or made by this process */
+    pthread_mutex_t lock; /* over unsettled */
+    bool unsettled[256];  /* a name was put into ab/ since it was last synced */
 };
 struct file_writer {
     struct storage_writer head;
@@ -21,7 +21,7 @@ struct file_writer {
     struct kluis_sha256 *hash;
     uint8_t digest[32];
     uint64_t size;
-    bool synced;
+    bool ended, synced;
 };
 
 static kluis_status place(const struct files *f, const uint8_t package[32], char dir[KLUIS_PATH_MAX], char path[KLUIS_PATH_MAX],
@@ -46,7 +46,7 @@ static void files_abandon(struct storage_writer *sw)
 {
     struct file_writer *w = (struct file_writer *)(void *)sw;
     kluis_close_quiet(&w->fd);
-    if (kluis_io_unlink(w->path) != 0) { /* what stays behind is removed at the next start */
+    if (w->path[0] != 0 && kluis_io_unlink(w->path) != 0) { /* what stays behind is removed at the next start */
     }
     kluis_sha256_free(w->hash);
     kluis_free(w);
@@ -88,14 +88,23 @@ static kluis_status files_write(struct storage_writer *sw, const void *p, size_t
     return KLUIS_OK;
 }
 
-static kluis_status files_sync(struct storage_writer *sw, uint8_t sha256[32], uint64_t *size, struct kluis_err *err)
+static void files_end(struct storage_writer *sw, uint8_t sha256[32], uint64_t *size)
 {
     struct file_writer *w = (struct file_writer *)(void *)sw;
-    KLUIS_TRY(kluis_close_durable(&w->fd, w->path, err));
-    kluis_durable_step("vault.t1.storage.file");
     kluis_sha256_end(w->hash, w->digest);
     memcpy(sha256, w->digest, 32);
     *size = w->size;
+    w->ended = true;
+    /* So that the disk works while the next one comes in.  Only sync tells whether it did. */
+    (void)sync_file_range(w->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+static kluis_status files_sync(struct storage_writer *sw, struct kluis_err *err)
+{
+    struct file_writer *w = (struct file_writer *)(void *)sw;
+    if (!w->ended || w->fd < 0) { return KLUIS_FAIL(err, KLUIS_E_BUG, "a package was synced twice, or before its end"); }
+    KLUIS_TRY(kluis_close_durable(&w->fd, w->path, err));
+    kluis_durable_step("vault.t1.storage.file");
     w->synced = true;
     return KLUIS_OK;
 }
@@ -126,33 +135,47 @@ static kluis_status files_publish(struct storage_writer *sw, const uint8_t packa
     char dir[KLUIS_PATH_MAX], path[KLUIS_PATH_MAX];
     kluis_status rc = w->synced ? place(f, package, dir, path, err) : KLUIS_FAIL(err, KLUIS_E_BUG, "a package was published before it was synced");
     if (rc == KLUIS_OK) {
-        pthread_mutex_lock(&f->lock);
-        if (!f->made[package[0]]) {
-            rc = kluis_make_dir(dir, err);
-            f->made[package[0]] = rc == KLUIS_OK;
-        }
-        pthread_mutex_unlock(&f->lock);
-    }
-    if (rc == KLUIS_OK) {
         uint8_t there[32];
         uint64_t size = 0;
         rc = digest_of(path, there, &size, err);
-        if (rc == KLUIS_OK && (size != w->size || memcmp(there, w->digest, 32) != 0)) {
+        bool same = rc == KLUIS_OK && size == w->size && memcmp(there, w->digest, 32) == 0;
+        if (rc == KLUIS_OK && !same) {
             rc = KLUIS_FAIL(err, KLUIS_E_EXISTS, "'%s' is stored already, with other bytes", path);
-        } else if (rc == KLUIS_OK) {
-            files_abandon(sw);
-            return kluis_fsync_dir(dir, err); /* an interrupted run may have renamed without this */
         } else if (rc == KLUIS_E_NOTFOUND) {
-            rc = kluis_publish_file(w->path, path, err);
+            rc = kluis_io_rename(w->path, path) == 0 ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot rename '%s' to '%s'", w->path, path);
+            if (rc == KLUIS_OK) { w->path[0] = 0; }
         }
     }
-    if (rc != KLUIS_OK) {
-        files_abandon(sw);
-        return rc;
+    if (rc == KLUIS_OK) { /* also for the same bytes: an interrupted run may have named them without syncing the name */
+        pthread_mutex_lock(&f->lock);
+        f->unsettled[package[0]] = true;
+        pthread_mutex_unlock(&f->lock);
     }
-    kluis_durable_step("vault.t1.storage.directory");
-    kluis_sha256_free(w->hash);
-    kluis_free(w);
+    files_abandon(sw);
+    return rc;
+}
+
+static kluis_status files_settle(struct storage *s, struct kluis_err *err)
+{
+    struct files *f = (struct files *)(void *)s;
+    for (unsigned i = 0; i < 256; i++) {
+        char name[3], dir[KLUIS_PATH_MAX];
+        pthread_mutex_lock(&f->lock);
+        bool any = f->unsettled[i];
+        f->unsettled[i] = false;
+        pthread_mutex_unlock(&f->lock);
+        if (!any) { continue; }
+        (void)snprintf(name, sizeof name, "%02x", i);
+        kluis_status rc = kluis_path(dir, sizeof dir, f->dir, name, err);
+        if (rc == KLUIS_OK) { rc = kluis_fsync_dir(dir, err); }
+        if (rc != KLUIS_OK) {
+            pthread_mutex_lock(&f->lock);
+            f->unsettled[i] = true;
+            pthread_mutex_unlock(&f->lock);
+            return rc;
+        }
+        kluis_durable_step("vault.t1.storage.directory");
+    }
     return KLUIS_OK;
 }
 
@@ -178,8 +201,10 @@ static kluis_status files_fetch(struct storage *s, const uint8_t package[32], in
 static const struct storage_backend backend = { .free = files_free,
                                                 .begin = files_begin,
                                                 .write = files_write,
+                                                .end = files_end,
                                                 .sync = files_sync,
                                                 .publish = files_publish,
+                                                .settle = files_settle,
                                                 .abandon = files_abandon,
                                                 .fetch = files_fetch };
 
@@ -200,6 +225,23 @@ static kluis_status sweep(const char *dir, struct kluis_err *err)
     return rc;
 }
 
+/* All of ab/ at once: one sync of the directory above them instead of one for each that is used first. */
+static kluis_status make_shelves(const struct files *f, struct kluis_err *err)
+{
+    bool any = false;
+    for (unsigned i = 0; i < 256; i++) {
+        char name[3], path[KLUIS_PATH_MAX];
+        (void)snprintf(name, sizeof name, "%02x", i);
+        KLUIS_TRY(kluis_path(path, sizeof path, f->dir, name, err));
+        if (kluis_io_mkdir(path, 0700) == 0) {
+            any = true;
+        } else if (errno != EEXIST) {
+            return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot create directory '%s'", path);
+        }
+    }
+    return any ? kluis_fsync_dir(f->dir, err) : KLUIS_OK;
+}
+
 kluis_status storage_open_files(struct storage **out, const char *vault_dir, struct kluis_err *err)
 {
     *out = NULL;
@@ -212,6 +254,7 @@ kluis_status storage_open_files(struct storage **out, const char *vault_dir, str
         (rc = kluis_make_dir(f->dir, err)) == KLUIS_OK && (rc = kluis_make_dir(f->incoming, err)) == KLUIS_OK) {
         rc = sweep(f->incoming, err);
     }
+    if (rc == KLUIS_OK) { rc = make_shelves(f, err); }
     if (rc != KLUIS_OK) {
         files_free(&f->head);
         return rc;

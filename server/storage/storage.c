@@ -18,10 +18,11 @@ kluis_status storage_begin(struct storage *s, const uint8_t upload[16], struct s
 
 kluis_status storage_write(struct storage_writer *w, const void *p, size_t n, struct kluis_err *err) { return w->backend->write(w, p, n, err); }
 
-kluis_status storage_sync(struct storage_writer *w, uint8_t sha256[32], uint64_t *size, struct kluis_err *err)
-{
-    return w->backend->sync(w, sha256, size, err);
-}
+void storage_end(struct storage_writer *w, uint8_t sha256[32], uint64_t *size) { w->backend->end(w, sha256, size); }
+
+kluis_status storage_sync(struct storage_writer *w, struct kluis_err *err) { return w->backend->sync(w, err); }
+
+kluis_status storage_settle(struct storage *s, struct kluis_err *err) { return s->backend->settle(s, err); }
 
 kluis_status storage_publish(struct storage_writer **w, const uint8_t package[32], struct kluis_err *err)
 {

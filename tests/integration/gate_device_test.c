@@ -192,6 +192,85 @@ static void chunks_go_on_where_the_last_counted(void **state)
     world_free(w);
 }
 
+static void fetch_body(struct kluis_buf *b, const char *const *ids, size_t n)
+{
+    kluis_wire_label(b, "chatkluis-fetch-v1");
+    for (size_t i = 0; i < n; i++) {
+        uint8_t id[16];
+        assert_true(kluis_unhex(kluis_str_of(ids[i]), id, sizeof id));
+        kluis_wire_field(b, id, sizeof id);
+    }
+}
+
+/* One part of an answer at *at: its bytes, or none. */
+static struct kluis_bytes fetched(const struct kluis_buf *b, size_t *at)
+{
+    uint64_t n = 0;
+    assert_true(b->len - *at >= 8);
+    for (int i = 0; i < 8; i++) { n = n << 8 | b->data[(*at)++]; }
+    assert_true(n <= b->len - *at);
+    struct kluis_bytes part = { b->data + *at, (size_t)n };
+    *at += (size_t)n;
+    return part;
+}
+
+static void many_uploads_come_in_one_answer_in_the_order_asked(void **state)
+{
+    (void)state;
+    struct world *w = world_new(NULL);
+    struct gate_reply r = { 0 };
+    size_t at = 0;
+    KLUIS_AUTO_BUF(data, 1 << 20);
+    KLUIS_AUTO_BUF(ask, 1 << 16);
+    struct kluis_bytes all = pattern(&data, 300000, 7); /* more than one block */
+    const char *const ids[] = { UP2, "cccccccccccccccccccccccccccccccc", UP1, UP1 };
+    ASK(w->device, "PUT", "/v1/upload/" UP1 "?offset=0&length=300000", all, 204);
+    ASK(w->device, "PUT", "/v1/upload/" UP2 "?offset=0&length=5", bytes_of("small"), 204);
+    fetch_body(&ask, ids, 4);
+    gate_client_ask(w->vault, "POST", "/vault/v1/fetch", kluis_buf_bytes(&ask), NULL, &r);
+    assert_int_equal(r.status, 200);
+    struct kluis_bytes p = fetched(&r.body, &at);
+    assert_int_equal(p.len, 5);
+    assert_memory_equal(p.ptr, "small", 5);
+    assert_int_equal(fetched(&r.body, &at).len, 0); /* there is no such upload */
+    for (int i = 0; i < 2; i++) {
+        p = fetched(&r.body, &at);
+        assert_int_equal(p.len, all.len);
+        assert_memory_equal(p.ptr, all.ptr, all.len);
+    }
+    assert_int_equal(at, r.body.len);
+    gate_reply_free(&r);
+    ASK(w->device, "POST", "/vault/v1/fetch", kluis_buf_bytes(&ask), 401); /* the vault's alone */
+    ASK(w->vault, "POST", "/vault/v1/fetch", bytes_of("nonsense"), 400);
+    world_free(w);
+}
+
+static void an_answer_of_many_uploads_has_a_ceiling(void **state)
+{
+    (void)state;
+    struct world *w = world_new(NULL);
+    const char *ids[65];
+    KLUIS_AUTO_BUF(data, 8 << 20);
+    KLUIS_AUTO_BUF(ask, 1 << 16);
+    for (size_t i = 0; i < 65; i++) { ids[i] = UP1; }
+    fetch_body(&ask, ids, 65);
+    ASK(w->vault, "POST", "/vault/v1/fetch", kluis_buf_bytes(&ask), 413);
+    kluis_buf_clear(&ask);
+    fetch_body(&ask, ids, 64);
+    ASK(w->vault, "POST", "/vault/v1/fetch", kluis_buf_bytes(&ask), 200); /* 64 times nothing */
+    ASK(w->device, "PUT", "/v1/upload/" UP1 "?offset=0&length=4000000", pattern(&data, 4000000, 1), 204);
+    kluis_buf_clear(&ask);
+    fetch_body(&ask, ids, 4);
+    ASK(w->vault, "POST", "/vault/v1/fetch", kluis_buf_bytes(&ask), 200);
+    kluis_buf_clear(&ask);
+    fetch_body(&ask, ids, 5);
+    ASK(w->vault, "POST", "/vault/v1/fetch", kluis_buf_bytes(&ask), 413);
+    kluis_buf_clear(&ask);
+    fetch_body(&ask, ids, 0);
+    ASK(w->vault, "POST", "/vault/v1/fetch", kluis_buf_bytes(&ask), 400);
+    world_free(w);
+}
+
 static void a_chunk_counts_only_whole_and_as_signed(void **state)
 {
     (void)state;
@@ -486,6 +565,8 @@ int world_run_device_tests(void)
         cmocka_unit_test(a_nonce_serves_one_request_and_not_for_long),
         cmocka_unit_test(a_suspended_device_is_refused_until_it_is_active_again),
         cmocka_unit_test(chunks_go_on_where_the_last_counted),
+        cmocka_unit_test(many_uploads_come_in_one_answer_in_the_order_asked),
+        cmocka_unit_test(an_answer_of_many_uploads_has_a_ceiling),
         cmocka_unit_test(a_chunk_counts_only_whole_and_as_signed),
         cmocka_unit_test(an_id_belongs_to_the_device_that_used_it_first),
         cmocka_unit_test(a_message_is_stored_once),

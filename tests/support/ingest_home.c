@@ -77,8 +77,10 @@ void ingest_home_deliver(struct ingest_home *h, const struct sealed *s, struct d
     ingest_encrypt(s, key, &cipher);
     OK(storage_begin(h->in.c.storage, upload, &w, &err));
     OK(storage_write(w, cipher.data, cipher.len, &err));
-    OK(storage_sync(w, o->d.cipher_sha256, &o->d.cipher_length, &err));
+    storage_end(w, o->d.cipher_sha256, &o->d.cipher_length);
+    OK(storage_sync(w, &err));
     OK(storage_publish(&w, package, &err));
+    OK(storage_settle(h->in.c.storage, &err));
     o->d.number = 1;
     (void)snprintf(o->d.device, sizeof o->d.device, "%s", PKI_DEVICE);
     memcpy(o->d.package, package, 32);

@@ -46,6 +46,7 @@ static void every_route_of_the_protocol_is_known(void **state)
         { "GET", "/vault/v1/next?after=0", GATE_VAULT_NEXT, GATE_VAULT },
         { "GET", "/vault/v1/next?after=9223372036854775807&wait=1", GATE_VAULT_NEXT, GATE_VAULT },
         { "GET", "/vault/v1/upload/" ID, GATE_VAULT_UPLOAD, GATE_VAULT },
+        { "POST", "/vault/v1/fetch", GATE_VAULT_FETCH, GATE_VAULT },
         { "POST", "/vault/v1/done", GATE_VAULT_DONE, GATE_VAULT },
         { "POST", "/vault/v1/enrolled/" ID, GATE_VAULT_ENROLLED, GATE_VAULT },
         { "PUT", "/vault/v1/device/" ID, GATE_VAULT_DEVICE, GATE_VAULT },

@@ -40,12 +40,69 @@ static kluis_status put(struct storage *s, uint8_t name, const char *bytes, uint
     uint64_t size = 0;
     uint8_t upload[16] = { name }, package[32] = { name };
     kluis_status rc = storage_begin(s, upload, &w, err);
-    if (rc == KLUIS_OK && (rc = storage_write(w, bytes, strlen(bytes), err)) == KLUIS_OK && (rc = storage_sync(w, sha, &size, err)) == KLUIS_OK) {
+    if (rc == KLUIS_OK && (rc = storage_write(w, bytes, strlen(bytes), err)) == KLUIS_OK) {
+        storage_end(w, sha, &size);
         assert_int_equal(size, strlen(bytes));
-        return storage_publish(&w, package, err);
+        if ((rc = storage_sync(w, err)) == KLUIS_OK) {
+            rc = storage_publish(&w, package, err);
+            return rc == KLUIS_OK ? storage_settle(s, err) : rc;
+        }
     }
     storage_abandon(&w);
     return rc;
+}
+
+static void one_settling_serves_a_group_and_syncs_each_directory_once(void **state)
+{
+    (void)state;
+    struct kluis_err err = { 0 };
+    uint8_t sha[32];
+    uint64_t size = 0;
+    struct storage *s = NULL;
+    struct storage_writer *w[6];
+    assert_int_equal(storage_open_files(&s, dir, &err), KLUIS_OK);
+    for (uint8_t i = 0; i < 6; i++) {
+        const uint8_t upload[16] = { 0x40, i };
+        assert_int_equal(storage_begin(s, upload, &w[i], &err), KLUIS_OK);
+        assert_int_equal(storage_write(w[i], &i, 1, &err), KLUIS_OK);
+        storage_end(w[i], sha, &size);
+    }
+    steps = 0;
+    for (uint8_t i = 0; i < 6; i++) {
+        const uint8_t package[32] = { i < 4 ? 0x40 : 0x41, i };
+        assert_int_equal(storage_sync(w[i], &err), KLUIS_OK);
+        assert_int_equal(storage_publish(&w[i], package, &err), KLUIS_OK);
+    }
+    assert_int_equal(steps, 6);
+    fail_fsync = 1;
+    assert_int_equal(storage_settle(s, &err), KLUIS_E_IO);
+    fail_fsync = 0;
+    kluis_err_clear(&err);
+    assert_int_equal(steps, 6);
+    assert_int_equal(storage_settle(s, &err), KLUIS_OK); /* the failed one is still to be done */
+    assert_int_equal(steps, 8);
+    assert_int_equal(storage_settle(s, &err), KLUIS_OK);
+    assert_int_equal(steps, 8);
+    storage_free(s);
+}
+
+static void a_package_is_not_named_before_its_bytes_are_on_disk(void **state)
+{
+    (void)state;
+    struct kluis_err err = { 0 };
+    uint8_t sha[32], upload[16] = { 0x50 }, package[32] = { 0x50 };
+    uint64_t size = 0;
+    int fd;
+    struct storage *s = NULL;
+    struct storage_writer *w = NULL;
+    assert_int_equal(storage_open_files(&s, dir, &err), KLUIS_OK);
+    assert_int_equal(storage_begin(s, upload, &w, &err), KLUIS_OK);
+    assert_int_equal(storage_write(w, "x", 1, &err), KLUIS_OK);
+    storage_end(w, sha, &size);
+    assert_int_equal(storage_publish(&w, package, &err), KLUIS_E_BUG);
+    kluis_err_clear(&err);
+    assert_int_equal(storage_fetch(s, package, &fd, &size, &err), KLUIS_E_NOTFOUND);
+    storage_free(s);
 }
 
 static void a_published_package_reads_back_and_survives_reopening(void **state)
@@ -142,6 +199,8 @@ static void a_wrapped_key_opens_for_its_own_package_and_key_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_settling_serves_a_group_and_syncs_each_directory_once),
+        cmocka_unit_test(a_package_is_not_named_before_its_bytes_are_on_disk),
         cmocka_unit_test(a_published_package_reads_back_and_survives_reopening),
         cmocka_unit_test(the_same_bytes_may_come_again_other_bytes_may_not),
         cmocka_unit_test(a_full_disk_leaves_nothing_behind_and_work_goes_on_after),
