@@ -78,6 +78,7 @@ struct source_kind {
 
 extern const struct source_kind source_whatsapp_text; /* agent/source/whatsapp_text/  */
 extern const struct source_kind source_signal_export; /* agent/source/signal_export/  */
+extern const struct source_kind source_sms;           /* agent/source/sms/            */
 const struct source_kind *const *source_kinds(size_t *n);
 const struct source_kind *source_find(const char *name); /* NULL: no such kind */
 

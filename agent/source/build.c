@@ -1,0 +1,184 @@
+/* build.c - see build.h. */
+#include "agent/source/build.h"
+
+#include <stdarg.h>
+
+void build_new(struct build *b, struct kluis_arena *arena, enum kluis_kind kind)
+{
+    b->arena = arena;
+    b->r = (struct kluis_record){ .kind = kind,
+                                  .author = KLUIS_NO_PARTY,
+                                  .target_author = KLUIS_NO_PARTY,
+                                  .sent = { KLUIS_TIME_ABSENT, 0 },
+                                  .target_sent = { KLUIS_TIME_ABSENT, 0 },
+                                  .times = b->times,
+                                  .fields = b->fields,
+                                  .loss = b->loss,
+                                  .attachments = b->attachments,
+                                  .options = b->options };
+}
+
+struct kluis_str build_fmt(struct kluis_arena *a, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *p = n < 0 ? NULL : kluis_arena_alloc(a, (size_t)n + 1);
+    if (p == NULL) { return (struct kluis_str){ NULL, 0 }; }
+    va_start(ap, fmt);
+    (void)vsnprintf(p, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+    return (struct kluis_str){ p, (size_t)n };
+}
+
+void build_loss(struct build *b, const char *token)
+{
+    for (size_t i = 0; i < b->r.n_loss; i++) {
+        if (kluis_str_is(b->loss[i], token)) { return; }
+    }
+    if (b->r.n_loss < BUILD_LOSSES) { b->loss[b->r.n_loss++] = kluis_str_of(token); }
+}
+
+static void add(struct build *b, struct kluis_field f)
+{
+    if (b->r.n_fields == KLUIS_FIELDS_MAX) {
+        build_loss(b, "fields-beyond-256");
+    } else {
+        b->fields[b->r.n_fields++] = f;
+    }
+}
+
+void build_text(struct build *b, const char *name, struct kluis_str value)
+{
+    if (value.ptr == NULL) { return; }
+    if (value.len > KLUIS_TEXT_MAX) {
+        build_loss(b, "field-too-long");
+    } else {
+        add(b, (struct kluis_field){ .name = kluis_str_of(name), .value = value });
+    }
+}
+
+void build_number(struct build *b, const char *name, int64_t n)
+{
+    if (n >= -KLUIS_INT_MAX_JSON && n <= KLUIS_INT_MAX_JSON) {
+        add(b, (struct kluis_field){ .name = kluis_str_of(name), .number = n, .is_int = true });
+    } else {
+        build_text(b, name, build_fmt(b->arena, "%lld", (long long)n));
+    }
+}
+
+void build_time(struct build *b, const char *name, int64_t us)
+{
+    if (us == KLUIS_TIME_ABSENT) { return; }
+    if (b->r.n_times == BUILD_TIMES) {
+        build_loss(b, "times-beyond-16");
+    } else {
+        b->times[b->r.n_times++] = (struct kluis_time_field){ kluis_str_of(name), { us, 0 } };
+    }
+}
+
+void build_option(struct build *b, struct kluis_str text)
+{
+    if (b->r.n_options == KLUIS_FIELDS_MAX) {
+        build_loss(b, "options-beyond-256");
+    } else {
+        b->options[b->r.n_options++] = text.ptr == NULL ? KLUIS_STR_LIT("") : text;
+    }
+}
+
+struct kluis_attachment *build_attachment(struct build *b)
+{
+    if (b->r.n_attachments == BUILD_ATTACHMENTS) {
+        build_loss(b, "attachments-beyond-64");
+        return NULL;
+    }
+    struct kluis_attachment *a = &b->attachments[b->r.n_attachments++];
+    *a = (struct kluis_attachment){ .size = -1 };
+    return a;
+}
+
+void build_body(struct build *b, struct kluis_str text)
+{
+    if (text.len > KLUIS_TEXT_MAX) {
+        text.len = kluis_utf8_valid(text.ptr, KLUIS_TEXT_MAX);
+        build_loss(b, "text-cut");
+    }
+    b->r.text = text;
+}
+
+static int by_name(struct kluis_str a, struct kluis_str b)
+{
+    size_t n = a.len < b.len ? a.len : b.len;
+    int c = memcmp(a.ptr, b.ptr, n);
+    return c != 0 ? c : a.len < b.len ? -1 : a.len > b.len;
+}
+static int field_order(const void *x, const void *y) { return by_name(((const struct kluis_field *)x)->name, ((const struct kluis_field *)y)->name); }
+static int time_order(const void *x, const void *y)
+{
+    return by_name(((const struct kluis_time_field *)x)->name, ((const struct kluis_time_field *)y)->name);
+}
+
+/* Two things under one name: the later ones get a name of their own, nothing is lost. */
+static void make_unique(struct build *b)
+{
+    for (int round = 0; round < 8; round++) {
+        bool again = false;
+        qsort(b->fields, b->r.n_fields, sizeof *b->fields, field_order);
+        for (size_t i = 1; i < b->r.n_fields; i++) {
+            struct kluis_str n = b->fields[i].name;
+            if (by_name(b->fields[i - 1].name, n) != 0) { continue; }
+            struct kluis_str other = build_fmt(b->arena, "%.*s.%zu", n.len > 200 ? 200 : (int)n.len, n.ptr, i);
+            if (other.ptr != NULL) { b->fields[i].name = other; }
+            again = true;
+        }
+        if (!again) { return; }
+    }
+}
+
+kluis_status build_send(struct build *b, const struct source_sink *sink, struct kluis_bytes raw, struct kluis_err *err)
+{
+    if (b->r.n_fields > 1) { make_unique(b); }
+    if (b->r.n_times > 1) { qsort(b->times, b->r.n_times, sizeof *b->times, time_order); }
+    return sink->record(sink->ctx, &b->r, raw, err);
+}
+
+int64_t build_ms(int64_t ms)
+{
+    static const int64_t first = INT64_C(-62135596800000), last = INT64_C(253402300799999); /* years 1 to 9999 */
+    return ms < first || ms > last ? KLUIS_TIME_ABSENT : ms * 1000;
+}
+
+const char *build_type_of(const uint8_t *h, size_t n)
+{
+    static const struct {
+        size_t at, n;
+        const char *bytes, *type;
+    } magic[] = {
+        { 0, 8, "\x89PNG\r\n\x1a\n", "image/png" },
+        { 0, 3, "\xff\xd8\xff", "image/jpeg" },
+        { 0, 4, "GIF8", "image/gif" },
+        { 8, 4, "WEBP", "image/webp" },
+        { 4, 8, "ftypheic", "image/heic" },
+        { 4, 7, "ftyp3gp", "video/3gpp" },
+        { 4, 7, "ftypM4A", "audio/mp4" },
+        { 4, 8, "ftypqt  ", "video/quicktime" },
+        { 4, 4, "ftyp", "video/mp4" },
+        { 0, 4, "OggS", "audio/ogg" },
+        { 0, 5, "#!AMR", "audio/amr" },
+        { 0, 3, "ID3", "audio/mpeg" },
+        { 0, 5, "%PDF-", "application/pdf" },
+        { 0, 11, "BEGIN:VCARD", "text/vcard" },
+    };
+    for (size_t i = 0; i < sizeof magic / sizeof *magic; i++) {
+        if (n >= magic[i].at + magic[i].n && memcmp(h + magic[i].at, magic[i].bytes, magic[i].n) == 0) { return magic[i].type; }
+    }
+    return NULL;
+}
+
+struct kluis_str build_base_name(struct kluis_str path)
+{
+    size_t i = path.len;
+    while (i > 0 && path.ptr[i - 1] != '/' && path.ptr[i - 1] != '\\') { i--; }
+    return path.ptr == NULL ? path : (struct kluis_str){ path.ptr + i, path.len - i };
+}

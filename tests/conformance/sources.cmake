@@ -1,0 +1,18 @@
+# One test a kind of source: every case of cases/<kind>.json; then the table of docs/SOURCES.md against what they show.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND)
+  set(lines ${CMAKE_BINARY_DIR}/source-lines)
+  file(GLOB cases CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/cases/*.json)
+  set(kinds "")
+  foreach(case ${cases})
+    get_filename_component(kind ${case} NAME_WE)
+    add_test(NAME conformance.source.${kind}
+      COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/sources.py $<TARGET_FILE:source_dump> ${kind} ${CMAKE_CURRENT_LIST_DIR}/cases
+              ${CMAKE_SOURCE_DIR}/../shared/fixtures ${CMAKE_SOURCE_DIR}/tests/fixtures ${lines})
+    set_tests_properties(conformance.source.${kind} PROPERTIES LABELS conformance SKIP_RETURN_CODE 77 TIMEOUT 300 FIXTURES_SETUP source_lines)
+    list(APPEND kinds conformance.source.${kind})
+  endforeach()
+  add_test(NAME conformance.sources_table
+    COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/sources_table.py $<TARGET_FILE:chatkluis-agent> ${lines} ${CMAKE_SOURCE_DIR}/docs/SOURCES.md)
+  set_tests_properties(conformance.sources_table PROPERTIES LABELS conformance SKIP_RETURN_CODE 77 DEPENDS "${kinds}" FIXTURES_REQUIRED source_lines)
+endif()

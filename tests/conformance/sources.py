@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Every case of one kind of source, and what it shows.
+
+sources.py SOURCE_DUMP KIND CASES FIXTURES OWN OUT
+
+CASES/KIND.json is a list of cases.  A case has `real` (below FIXTURES: other people's files) or `eigen` (below OWN, or with `make` below a
+folder that the named script beside CASES fills); `*` in it stands for several.  `expect`: how many records of each kind, `conversations`;
+`has`: parts that must stand in the output; `why`: it is refused, with these words; `options`; `grow`: read once more with only so
+many per cent of its lines, as an earlier reading: nothing of that may be missing from the whole.
+What a case shows is taken from the records that came out, and goes to OUT/KIND.lines, a line each: kind, ability, real or eigen, name.
+Exit 77: no real file is on this machine (the eigen ones are read all the same).
+"""
+import glob, json, os, subprocess, sys, tempfile
+
+GROUP = {'member-added', 'member-removed', 'member-left', 'member-joined', 'joined-by-link', 'join-requested', 'join-request-approved',
+         'join-request-denied', 'member-invited', 'invitation-accepted', 'invitation-declined', 'invitation-revoked', 'admin-changed',
+         'group-created', 'subject-changed', 'description-changed', 'description-removed', 'icon-changed', 'icon-removed', 'settings-changed',
+         'invite-link-reset', 'community-created', 'community-changed'}
+
+
+def shown(records):
+    out = set()
+    for r in records:
+        kind, fields = r['kind'], r.get('fields', {})
+        names = set(fields) | set(r.get('times', {}))
+        out.add({'message': 'messages', 'edit': 'edits', 'deletion': 'deletions', 'reaction': 'reactions', 'poll': 'polls', 'vote': 'polls',
+                 'call': 'calls'}.get(kind, ''))
+        if 'edited' in names: out.add('edits')
+        if kind == 'message' and ('quote' in r or 'target' in r): out.add('quotes')
+        if r.get('event') in GROUP: out.add('group events')
+        if r.get('event') == 'timer-changed' or any('expire' in n for n in names): out.add('timers')
+        if r.get('attachments'): out.add('media')
+        if 'name' in r.get('author', {}) or 'name' in r['conversation']: out.add('names')
+    out.discard('')
+    return out
+
+
+class Kind:
+    def __init__(self, dump, kind, fixtures, own, scripts):
+        self.dump, self.kind, self.fixtures, self.own, self.scripts = dump, kind, fixtures, own, scripts
+        self.lines, self.failed, self.missing, self.ran = [], [], 0, 0
+
+    def read(self, path, options):
+        p = subprocess.run([self.dump, self.kind, path] + options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        rows = [json.loads(l) for l in p.stdout.decode('utf-8').split('\n') if l]
+        return p.returncode, rows, p.stderr.decode('utf-8', 'replace')
+
+    def fail(self, name, what):
+        self.failed.append('%s: %s' % (name, what))
+
+    def one(self, name, path, case, origin):
+        options = case.get('options', [])
+        rc, rows, err = self.read(path, options)
+        self.ran += 1
+        if 'why' in case:
+            if rc != 1 or case['why'] not in err: self.fail(name, 'refused for another reason or not at all: %d %s' % (rc, err.strip()))
+            return
+        if rc != 0:
+            return self.fail(name, 'exit %d: %s' % (rc, err.strip()))
+        records = [r for r in rows if r['kind'] not in ('summary', 'skipped')]
+        counts = {}
+        for r in records: counts[r['kind']] = counts.get(r['kind'], 0) + 1
+        counts['conversations'] = rows[-1]['conversations']
+        for k, n in case.get('expect', {}).items():
+            if counts.get(k, 0) != n: self.fail(name, '%d %s, not %d' % (counts.get(k, 0), k, n))
+        text = json.dumps(rows, ensure_ascii=False)
+        for part in case.get('has', []):
+            if part not in text: self.fail(name, 'nowhere %r' % part)
+        abilities = shown(records)
+        if 'grow' in case and self.grows(name, path, options, records, case['grow']): abilities.add('incremental')
+        for a in sorted(abilities): self.lines.append('\t'.join((self.kind, a, origin, name)))
+
+    def grows(self, name, path, options, whole, percent):
+        with open(path, 'rb') as f: lines = f.read().splitlines(keepends=True)
+        with tempfile.TemporaryDirectory() as d:
+            early = os.path.join(d, os.path.basename(path))
+            with open(early, 'wb') as f: f.writelines(lines[:len(lines) * percent // 100])
+            rc, rows, err = self.read(early, options)
+        key = lambda r: json.dumps([r[k] if k in r else None for k in ('kind', 'id', 'author', 'sent', 'text', 'value', 'event')], sort_keys=True)
+        have = [key(r) for r in whole]
+        before = [key(r) for r in rows if r['kind'] not in ('summary', 'skipped')]
+        for k in before[:-1]:  # the last one may have been cut
+            if k not in have:
+                self.fail(name, 'an earlier reading has what the whole has not: %s' % k)
+                return False
+            have.remove(k)
+        if rc != 0 or not 0 < len(before) < len(whole): self.fail(name, 'no earlier reading: %d of %d, %s' % (len(before), len(whole), err.strip()))
+        return rc == 0
+
+    def run(self, case):
+        with tempfile.TemporaryDirectory() as made:
+            if 'real' in case:
+                root, pattern, origin = self.fixtures, case['real'], 'real'
+            else:
+                root, pattern, origin = (made if 'make' in case else self.own), case['eigen'], 'eigen'
+                if 'make' in case: subprocess.run([sys.executable, os.path.join(self.scripts, case['make']), made], check=True)
+            paths = sorted(glob.glob(os.path.join(glob.escape(root), pattern), recursive=True))
+            if not paths and origin == 'real': self.missing += 1
+            elif not paths: self.fail(pattern, 'no such file of our own')
+            for p in paths: self.one(os.path.relpath(p, root), p, case, origin)
+
+
+def main():
+    dump, kind, cases, fixtures, own, out = sys.argv[1:7]
+    fixtures = os.environ.get('KLUIS_FIXTURES', fixtures)
+    k = Kind(dump, kind, fixtures, own, os.path.dirname(os.path.abspath(__file__)))
+    with open(os.path.join(cases, kind + '.json'), encoding='utf-8') as f: todo = json.load(f)
+    for case in todo: k.run(case)
+    os.makedirs(out, exist_ok=True)
+    with open(os.path.join(out, kind + '.lines'), 'w', encoding='utf-8') as f: f.write(''.join(l + '\n' for l in k.lines))
+    print('%s: %d files, %d abilities shown, %d cases not on this machine' % (kind, k.ran, len(k.lines), k.missing))
+    for l in k.failed: print('FAILED', l)
+    if k.failed: return 1
+    return 77 if k.missing == sum('real' in c for c in todo) and k.missing > 0 else 0
+
+
+sys.exit(main())
