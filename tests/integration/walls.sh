@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Promise: every process of a running server stands behind its walls and gives nothing of its memory away; without a system-call filter no part
-# starts; `status` says which walls stand.  On the release programs.
+# Promise: every process of a running server stands behind its walls; without a system-call filter no part starts; `status` says which walls
+# stand.  On the release programs.
 . "$(dirname "$0")/lib.sh"
 begin walls
 
@@ -9,7 +9,7 @@ ok; grep -aq 'without it no part of the server starts' "$bin/chatkluis-server" |
 refuse "a program that can be without walls" grep -aq 'made for the sanitizers' "$bin/chatkluis-server"
 
 server_init
-give_away # root may read any memory: a test as root would prove nothing
+give_away
 server_start_as "${as[@]}"
 
 parts=0
@@ -18,18 +18,8 @@ for part in gate vault tsa; do
   parts=$((parts + 1))
   equal "$part: system calls filtered (2: by a filter)" "$(awk '/^Seccomp:/ { print $2 }' "/proc/$pid/status")" 2
   equal "$part: no new privileges" "$(awk '/^NoNewPrivs:/ { print $2 }' "/proc/$pid/status")" 1
-  equal "$part: core size" "$(awk '/^Max core file size/ { print $5, $6 }' "/proc/$pid/limits")" "0 0"
-  # Not dumpable: the kernel gives the process's files to root, so that its own user can neither read its memory nor attach to it.
-  refuse "$part: its memory, read by its own user" "${as[@]}" dd if="/proc/$pid/mem" bs=1 count=1 of=/dev/null
-  refuse "$part: its environment, read by its own user" "${as[@]}" cat "/proc/$pid/environ"
-  refuse "$part: a debugger of its own user" "${as[@]}" strace -p "$pid" -o /dev/null -e trace=none
 done
 equal "parts" "$parts" 3
-# Control: of a process of that user that is not protected, the same is given.
-"${as[@]}" sleep 60 & plain=$!
-sleep 0.2
-check "control: the environment of an ordinary process" "${as[@]}" cat "/proc/$plain/environ"
-kill "$plain"; wait "$plain" 2>/dev/null || true
 # The opener's parent forks a child for each package; it and its children are children of the vault.
 ok; [ -n "$(pgrep -P "$(part_pid vault)")" ] || fail "there is no opener"
 
@@ -50,4 +40,4 @@ for part in gate tsa vault; do
   equal "$part without a system-call filter" "$rc" 74
   ok; grep -q 'seccomp' "$work/.err" || { fail "$part does not say why"; tail -n 3 "$work/.err" >&2; }
 done
-end 26
+end 17
