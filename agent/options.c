@@ -140,16 +140,18 @@ kluis_status settings_typed(const struct args *a, struct kluis_buf *out, struct 
     return kluis_buf_ok(out, err);
 }
 
-static kluis_status value_of(struct source_settings *s, const char *typed, const char **out, struct kluis_err *err)
+static kluis_status value_of(struct source_settings *s, const char *typed, struct source_option *out, struct kluis_err *err)
 {
-    *out = typed;
+    out->value = typed;
     if (typed[0] != '@') { return KLUIS_OK; }
     KLUIS_AUTO_BUF(b, 1 << 16);
     kluis_status rc = kluis_read_file(typed + 1, 1 << 16, &b, err);
     if (rc == KLUIS_OK) {
+        const char *all = kluis_arena_strndup(s->arena, (const char *)b.data, b.len);
+        out->file = (struct kluis_bytes){ (const uint8_t *)all, all == NULL ? 0 : b.len };
         while (b.len > 0 && (b.data[b.len - 1] == '\n' || b.data[b.len - 1] == '\r')) { b.len--; }
-        *out = kluis_arena_strndup(s->arena, (const char *)b.data, b.len);
-        if (*out == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for an option"); }
+        out->value = kluis_arena_strndup(s->arena, (const char *)b.data, b.len);
+        if (out->value == NULL || all == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for an option"); }
     }
     if (b.data != NULL) { kluis_wipe(b.data, b.cap); }
     return rc;
@@ -172,12 +174,13 @@ kluis_status settings_read(struct source_settings *s, struct kluis_bytes typed, 
             rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the options of a source are damaged: remove and add it again");
             break;
         }
+        struct source_option o = { .key = key };
         const char *value = copy + at;
         at += strlen(value) + 1;
-        rc = value_of(s, value, &value, err);
+        rc = value_of(s, value, &o, err);
         if (rc != KLUIS_OK) { break; }
-        s->all[s->n_all++] = (struct source_option){ key, value };
-        if (!select_owns_option(key)) { s->own[s->n_own++] = (struct source_option){ key, value }; }
+        s->all[s->n_all++] = o;
+        if (!select_owns_option(key)) { s->own[s->n_own++] = o; }
     }
     if (rc != KLUIS_OK) { settings_clear(s); }
     return rc;

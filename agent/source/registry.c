@@ -24,3 +24,13 @@ const char *source_option_get(const struct source_request *q, const char *key)
     }
     return NULL;
 }
+
+struct kluis_bytes source_option_bytes(const struct source_request *q, const char *key)
+{
+    for (size_t i = 0; i < q->n_options; i++) {
+        if (strcmp(q->options[i].key, key) != 0) { continue; }
+        if (q->options[i].file.ptr != NULL) { return q->options[i].file; }
+        return (struct kluis_bytes){ (const uint8_t *)q->options[i].value, strlen(q->options[i].value) };
+    }
+    return (struct kluis_bytes){ NULL, 0 };
+}

@@ -13,6 +13,7 @@
 struct source_option {
     const char *key;
     const char *value;
+    struct kluis_bytes file; /* where the value came from "@file": the file's very content, NUL and line ends included; else absent */
 };
 
 struct source_request {
@@ -21,6 +22,8 @@ struct source_request {
     size_t n_options;
 };
 const char *source_option_get(const struct source_request *q, const char *key); /* NULL: not given */
+/* The content of the file an option names, or the value as typed; absent: not given. */
+struct kluis_bytes source_option_bytes(const struct source_request *q, const char *key);
 
 /* Nothing is silently dropped.  refused: a whole chat or file could not be read, which makes the run end with 1; else something that is
  * no part of a conversation, or that the source itself calls passing, was passed over. */

@@ -30,7 +30,7 @@ static struct wa_place none;
 
 void fuzz_setup(void)
 {
-    static const struct source_option options[] = { { "zone", "Europe/Amsterdam" } };
+    static const struct source_option options[] = { { .key = "zone", .value = "Europe/Amsterdam" } };
     const struct source_request q = { "chat.txt", options, 0 };
     MUST(wa_settings_of(&q, &settings, NULL) == KLUIS_OK);
 }

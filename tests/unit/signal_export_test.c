@@ -301,11 +301,15 @@ static void the_owner_may_be_named_by_options(KLUIS_UNUSED void **state)
 {
     struct seen s;
     struct kluis_err err = { 0 };
-    const struct source_option good[2] = { { "number", "+31612345678" }, { "account", "aaaaaaaa-0000-4000-8000-000000000009" } };
+    const struct source_option good[2] = { { .key = "number", .value = "+31612345678" },
+                                           { .key = "account", .value = "aaaaaaaa-0000-4000-8000-000000000009" } };
     assert_int_equal(read_with(&s, EXPORT, good, 2, &err), KLUIS_OK);
     assert_non_null(strstr(s.line[0], "{\"id\":\"aaaaaaaa-0000-4000-8000-000000000009\",\"name\":\"Sanne de Vries\",\"number\":\"+31612345678\"}"));
     seen_free(&s);
-    static const struct source_option bad[] = { { "number", "0612345678" }, { "number", "+" }, { "account", "nobody" }, { "colour", "red" } };
+    static const struct source_option bad[] = { { .key = "number", .value = "0612345678" },
+                                                { .key = "number", .value = "+" },
+                                                { .key = "account", .value = "nobody" },
+                                                { .key = "colour", .value = "red" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         kluis_err_clear(&err);
         assert_int_equal(read_with(&s, EXPORT, &bad[i], 1, &err), KLUIS_E_USAGE);

@@ -84,7 +84,7 @@ static size_t options(va_list ap, struct source_option o[OPTIONS], char keys[OPT
         const char *eq = strchr(s, '=');
         assert_non_null(eq);
         snprintf(keys[n], 64, "%.*s", (int)(eq - s), s);
-        o[n] = (struct source_option){ keys[n], eq + 1 };
+        o[n] = (struct source_option){ .key = keys[n], .value = eq + 1 };
         n++;
     }
     return n;
