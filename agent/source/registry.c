@@ -1,7 +1,7 @@
 /* registry.c - the kinds of source there are. */
 #include "agent/source/source.h"
 
-static const struct source_kind *const kinds[] = { &source_whatsapp_text, &source_signal_export, &source_sms };
+static const struct source_kind *const kinds[] = { &source_whatsapp_text, &source_signal_export, &source_sms, &source_whatsapp_android };
 
 const struct source_kind *const *source_kinds(size_t *n)
 {

@@ -79,9 +79,10 @@ struct source_kind {
                                 const struct source_attachment_sink *sink, struct kluis_err *err);
 };
 
-extern const struct source_kind source_whatsapp_text; /* agent/source/whatsapp_text/  */
-extern const struct source_kind source_signal_export; /* agent/source/signal_export/  */
-extern const struct source_kind source_sms;           /* agent/source/sms/            */
+extern const struct source_kind source_whatsapp_text;    /* agent/source/whatsapp_text/  */
+extern const struct source_kind source_signal_export;    /* agent/source/signal_export/  */
+extern const struct source_kind source_sms;              /* agent/source/sms/            */
+extern const struct source_kind source_whatsapp_android; /* agent/source/whatsapp_android/ */
 const struct source_kind *const *source_kinds(size_t *n);
 const struct source_kind *source_find(const char *name); /* NULL: no such kind */
 

@@ -1,0 +1,68 @@
+/* row.c - columns by name.  See android.h. */
+#include "agent/source/whatsapp_android/android.h"
+
+#include <sqlite3.h>
+#include <strings.h>
+
+int row_column(struct sqlite3_stmt *st, const char *name)
+{
+    int n = sqlite3_column_count(st);
+    for (int i = 0; i < n; i++) {
+        const char *have = sqlite3_column_name(st, i);
+        if (have != NULL && strcasecmp(have, name) == 0) { return i; }
+    }
+    return -1;
+}
+
+bool row_has(struct sqlite3_stmt *st, const char *name)
+{
+    int i = row_column(st, name);
+    return i >= 0 && sqlite3_column_type(st, i) != SQLITE_NULL;
+}
+
+int64_t row_int(struct sqlite3_stmt *st, const char *name, int64_t otherwise)
+{
+    int i = row_column(st, name);
+    return i >= 0 && sqlite3_column_type(st, i) != SQLITE_NULL ? sqlite3_column_int64(st, i) : otherwise;
+}
+
+double row_real(struct sqlite3_stmt *st, const char *name)
+{
+    int i = row_column(st, name);
+    return i >= 0 ? sqlite3_column_double(st, i) : 0;
+}
+
+struct kluis_str row_text(struct sqlite3_stmt *st, const char *name)
+{
+    int i = row_column(st, name);
+    if (i < 0 || sqlite3_column_type(st, i) == SQLITE_NULL) { return (struct kluis_str){ NULL, 0 }; }
+    return kluis_db_text(st, i);
+}
+
+struct kluis_bytes row_blob(struct sqlite3_stmt *st, const char *name)
+{
+    int i = row_column(st, name);
+    return i < 0 ? (struct kluis_bytes){ NULL, 0 } : kluis_db_blob(st, i);
+}
+
+void row_evidence(struct android *a, const char *table, struct sqlite3_stmt *st) { wdb_row(&a->d, table, st, 0, sqlite3_column_count(st)); }
+
+kluis_status row_side(struct android *a, struct sqlite3_stmt **st, const char *sql, const char *table, int64_t id, struct kluis_err *err)
+{
+    struct kluis_err why = { 0 };
+    kluis_status rc = kluis_db_query(a->db, st, &why, sql, "i", id);
+    if (rc == KLUIS_OK) { rc = kluis_db_step(a->db, *st, &why); }
+    if (rc == KLUIS_OK) {
+        row_evidence(a, table, *st);
+        return KLUIS_OK;
+    }
+    if (rc == KLUIS_END) { return rc; }
+    if (rc == KLUIS_E_NOMEM || rc == KLUIS_E_IO) {
+        /* A table that this version lacks is told as a general error, which is what IO stands for without a system error. */
+        if (rc == KLUIS_E_IO && !database_has_table(a->db, table)) { return KLUIS_END; }
+        if (err != NULL) { *err = why; }
+        return rc;
+    }
+    wdb_loss(&a->d, "rows-damaged");
+    return KLUIS_END;
+}
