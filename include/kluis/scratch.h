@@ -31,6 +31,8 @@ struct kluis_output kluis_scratch_output(struct kluis_scratch *s);
  * do not run with side effects.  E_CORRUPT: not a database, or its head is damaged; E_IO; E_NOMEM. */
 KLUIS_MUSTUSE kluis_status kluis_scratch_sqlite(struct kluis_db **out, struct kluis_scratch *file, struct kluis_scratch *log,
                                                 struct kluis_scratch *journal, struct kluis_err *err);
+/* An empty database in a scratch file, to sort and to keep things in while a source is read.  E_IO, E_NOMEM. */
+KLUIS_MUSTUSE kluis_status kluis_scratch_work(struct kluis_db **out, struct kluis_err *err);
 /* Closes such a connection and frees its files. NULL: no-op. */
 void kluis_scratch_sqlite_close(struct kluis_db *db);
 

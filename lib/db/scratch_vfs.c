@@ -210,6 +210,20 @@ kluis_status kluis_scratch_sqlite(struct kluis_db **out, struct kluis_scratch *f
                          sqlite3_errstr(rc));
 }
 
+kluis_status kluis_scratch_work(struct kluis_db **out, struct kluis_err *err)
+{
+    struct kluis_scratch *s = NULL;
+    *out = NULL;
+    KLUIS_TRY(kluis_scratch_new(&s, err));
+    KLUIS_TRY(kluis_scratch_sqlite(out, s, NULL, NULL, err));
+    /* No journal: whoever fails in the middle throws all of it away. */
+    kluis_status rc = kluis_db_exec(*out, "PRAGMA query_only=OFF; PRAGMA journal_mode=OFF; PRAGMA cache_size=-12000", err);
+    if (rc == KLUIS_OK) { return KLUIS_OK; }
+    kluis_scratch_sqlite_close(*out);
+    *out = NULL;
+    return rc;
+}
+
 void kluis_scratch_sqlite_close(struct kluis_db *db)
 {
     if (db == NULL) { return; }

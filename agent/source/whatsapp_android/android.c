@@ -4,8 +4,6 @@
  */
 #include "agent/source/whatsapp_android/android.h"
 
-#include <sqlite3.h>
-
 static const char *const tells[] = { "text",   "edit-times",  "deletions", "reactions", "quotes",    "polls",    "votes", "calls", "group-changes",
                                      "timers", "attachments", "numbers",   "mentions",  "locations", "contacts", "names", NULL };
 static const char *const loss[] = {
@@ -102,11 +100,7 @@ static kluis_status read_all(struct android *a, struct kluis_err *err)
 
 static void close_all(struct android *a)
 {
-    if (a->db != NULL) {
-        /* Whatever broke off: the kept copy is as it was. */
-        if (sqlite3_get_autocommit(kluis_db_handle(a->db)) == 0) { kluis_db_rollback(a->db); }
-        if (kluis_db_exec(a->db, "PRAGMA query_only=ON", NULL) != KLUIS_OK) { kluis_db_rollback(a->db); }
-    }
+    kluis_scratch_sqlite_close(a->work);
     database_close(a->db);
     database_close(a->wa);
     wdb_media_free(a->media);

@@ -43,7 +43,7 @@ struct android {
     const struct source_request *q;
     const struct source_sink *sink;
     struct android_place place;
-    struct kluis_db *db, *wa;
+    struct kluis_db *db, *wa, *work; /* work: our own tables, see prepare.c */
     struct wdb_media *media;
     struct wdb_book *book;
     struct wdb_draft d;

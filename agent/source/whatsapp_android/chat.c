@@ -51,11 +51,11 @@ kluis_status android_damage(struct android *a, struct kluis_err *err)
 /* Everybody who is named, members first. */
 static kluis_status people(struct android *a, bool all_members, struct kluis_err *err)
 {
-    static const char *const sql[] = { "SELECT jid FROM temp.k_members WHERE grp=?1", "SELECT jid FROM temp.k_people WHERE chat=?1" };
+    static const char *const sql[] = { "SELECT jid FROM k_members WHERE grp=?1", "SELECT jid FROM k_people WHERE chat=?1" };
     for (int i = a->group ? 0 : 1; i < 2; i++) {
         struct sqlite3_stmt *st = NULL;
-        kluis_status rc = kluis_db_query(a->db, &st, err, sql[i], "i", i == 0 ? a->chat_jid : a->chat);
-        while (rc == KLUIS_OK && (rc = kluis_db_step(a->db, st, err)) == KLUIS_OK) {
+        kluis_status rc = kluis_db_query(a->work, &st, err, sql[i], "i", i == 0 ? a->chat_jid : a->chat);
+        while (rc == KLUIS_OK && (rc = kluis_db_step(a->work, st, err)) == KLUIS_OK) {
             uint32_t party;
             rc = android_who(a, kluis_db_int(st, 0), true, i == 0 || all_members, &party, err);
         }
@@ -70,8 +70,8 @@ static kluis_status people(struct android *a, bool all_members, struct kluis_err
 static kluis_status messages(struct android *a, struct kluis_err *err)
 {
     struct sqlite3_stmt *st = NULL;
-    kluis_status rc = kluis_db_query(a->db, &st, err, "SELECT id FROM temp.k_order WHERE chat=?1 ORDER BY sort, id", "i", a->chat);
-    while (rc == KLUIS_OK && (rc = kluis_db_step(a->db, st, err)) == KLUIS_OK) { rc = android_message(a, kluis_db_int(st, 0), err); }
+    kluis_status rc = kluis_db_query(a->work, &st, err, "SELECT id FROM k_order WHERE chat=?1 ORDER BY sort, id", "i", a->chat);
+    while (rc == KLUIS_OK && (rc = kluis_db_step(a->work, st, err)) == KLUIS_OK) { rc = android_message(a, kluis_db_int(st, 0), err); }
     kluis_db_done(st);
     return rc == KLUIS_END ? KLUIS_OK : rc;
 }
@@ -87,10 +87,10 @@ static kluis_status timer(struct android *a, int64_t seconds, int64_t since, str
     return wdb_send(&a->d, err);
 }
 
-static bool any(struct android *a, const char *sql, int64_t v)
+static bool any(struct kluis_db *db, const char *sql, int64_t v)
 {
     struct sqlite3_stmt *st = NULL;
-    bool found = kluis_db_query(a->db, &st, NULL, sql, "i", v) == KLUIS_OK && kluis_db_step(a->db, st, NULL) == KLUIS_OK;
+    bool found = kluis_db_query(db, &st, NULL, sql, "i", v) == KLUIS_OK && kluis_db_step(db, st, NULL) == KLUIS_OK;
     kluis_db_done(st);
     return found;
 }
@@ -107,7 +107,7 @@ static kluis_status one_chat(struct android *a, const struct chat_row *c, struct
     char text[WDB_JID_MAX], unnamed[48];
     struct kluis_str jid = { NULL, 0 }, name = { c->subject, c->subject_len };
     struct kluis_header h;
-    if (!any(a, "SELECT 1 FROM temp.k_order WHERE chat=?1 LIMIT 1", c->id) && !any(a, "SELECT 1 FROM temp.k_calls WHERE chat=?1 LIMIT 1", c->id)) {
+    if (!any(a->work, "SELECT 1 FROM k_order WHERE chat=?1 LIMIT 1", c->id) && !any(a->work, "SELECT 1 FROM k_calls WHERE jid=?1 LIMIT 1", c->jid)) {
         return KLUIS_OK;
     }
     wdb_book_clear(a->book);
@@ -118,7 +118,14 @@ static kluis_status one_chat(struct android *a, const struct chat_row *c, struct
     if (!c->orphan) { KLUIS_TRY(android_jid(a, c->jid, text, &jid, err)); }
     const enum wdb_server server = wdb_server_of(jid);
     if (server == WDB_STATUS) {
-        return skip(a, "status updates", "status@broadcast", "they are shown for a day and are no conversation", false, err);
+        struct sqlite3_stmt *st = NULL;
+        char where[64] = "status@broadcast";
+        if (kluis_db_query(a->work, &st, NULL, "SELECT count(*) FROM k_order WHERE chat=?1", "i", c->id) == KLUIS_OK &&
+            kluis_db_step(a->work, st, NULL) == KLUIS_OK) {
+            (void)snprintf(where, sizeof where, "status@broadcast, %lld of them", (long long)kluis_db_int(st, 0));
+        }
+        kluis_db_done(st);
+        return skip(a, "status updates", where, "they are shown for a day and are no conversation", false, err);
     }
     a->group = server == WDB_GROUP;
     a->self = a->self_jid[0] != '\0' ? wdb_party(a->book, kluis_str_of(a->self_jid), kluis_str_of(a->self_name), server != WDB_CHANNEL)
@@ -178,13 +185,13 @@ kluis_status android_chats(struct android *a, struct kluis_err *err)
     int64_t after = 0;
     for (;;) {
         struct sqlite3_stmt *st = NULL;
-        KLUIS_TRY(kluis_db_query(a->db, &st, err, "SELECT min(chat) FROM temp.k_order WHERE chat>?1", "i", after));
-        kluis_status rc = kluis_db_step(a->db, st, err);
+        KLUIS_TRY(kluis_db_query(a->work, &st, err, "SELECT min(chat) FROM k_order WHERE chat>?1", "i", after));
+        kluis_status rc = kluis_db_step(a->work, st, err);
         after = rc == KLUIS_OK ? kluis_db_int(st, 0) : 0;
         kluis_db_done(st);
         KLUIS_TRY(rc);
         if (after <= 0) { break; }
-        if (any(a, "SELECT 1 FROM chat WHERE _id=?1", after)) { continue; }
+        if (any(a->db, "SELECT 1 FROM chat WHERE _id=?1", after)) { continue; }
         const struct chat_row c = { .id = after, .orphan = true };
         KLUIS_TRY(one_chat(a, &c, err));
     }

@@ -119,11 +119,12 @@ static kluis_status one_chat(struct android *a, struct kluis_str remote, struct 
                                      : wdb_party_named(a->book, kluis_str_of(a->self_name), true);
     a->peer = server == WDB_PERSON || server == WDB_HIDDEN ? party(a, remote, true) : KLUIS_NO_PARTY;
     if (a->peer != KLUIS_NO_PARTY) { name = android_name(a, jid, 0); }
-    static const char *const people[] = { "SELECT jid FROM group_participants WHERE gjid=?1", "SELECT remote FROM temp.k_senders WHERE chat=?1" };
+    static const char *const people[] = { "SELECT jid FROM group_participants WHERE gjid=?1", "SELECT remote FROM k_senders WHERE chat=?1" };
     for (int i = 0; i < 2; i++) {
         if (i == 0 && (!a->group || !database_has_column(a->db, "group_participants", "gjid"))) { continue; }
-        kluis_status rc = kluis_db_query(a->db, &st, err, people[i], "t", remote);
-        while (rc == KLUIS_OK && (rc = kluis_db_step(a->db, st, NULL)) == KLUIS_OK) { (void)party(a, kluis_db_text(st, 0), i == 0); }
+        struct kluis_db *db = i == 0 ? a->db : a->work;
+        kluis_status rc = kluis_db_query(db, &st, err, people[i], "t", remote);
+        while (rc == KLUIS_OK && (rc = kluis_db_step(db, st, NULL)) == KLUIS_OK) { (void)party(a, kluis_db_text(st, 0), i == 0); }
         kluis_db_done(st);
         if (rc != KLUIS_END && rc != KLUIS_E_CORRUPT) { return rc; }
     }
@@ -141,8 +142,8 @@ static kluis_status one_chat(struct android *a, struct kluis_str remote, struct 
                                                          : KLUIS_UNKNOWN_TYPE,
                              false, &h, err));
     KLUIS_TRY(a->sink->begin(a->sink->ctx, &h, err));
-    kluis_status rc = kluis_db_query(a->db, &st, err, "SELECT id FROM temp.k_legacy WHERE chat=?1 ORDER BY id", "t", remote);
-    while (rc == KLUIS_OK && (rc = kluis_db_step(a->db, st, err)) == KLUIS_OK) {
+    kluis_status rc = kluis_db_query(a->work, &st, err, "SELECT id FROM k_legacy WHERE chat=?1 ORDER BY id", "t", remote);
+    while (rc == KLUIS_OK && (rc = kluis_db_step(a->work, st, err)) == KLUIS_OK) {
         struct sqlite3_stmt *m = NULL;
         rc = kluis_db_query(a->db, &m, err, "SELECT * FROM messages WHERE _id=?1", "i", kluis_db_int(st, 0));
         if (rc == KLUIS_OK) { rc = kluis_db_step(a->db, m, NULL); }
@@ -168,9 +169,9 @@ static kluis_status on_row(void *ctx, struct sqlite3_stmt *st, struct kluis_err 
     struct android *a = ctx;
     struct kluis_str chat = kluis_db_text(st, 1), remote = kluis_db_text(st, 2);
     if (chat.len == 0 || kluis_str_is(chat, "-1")) { return KLUIS_OK; } /* the row the app begins the table with */
-    KLUIS_TRY(kluis_db_run(a->db, NULL, err, "INSERT OR IGNORE INTO temp.k_legacy(chat, id) VALUES(?1, ?2)", "ti", chat, kluis_db_int(st, 0)));
+    KLUIS_TRY(kluis_db_run(a->work, NULL, err, "INSERT OR IGNORE INTO k_legacy(chat, id) VALUES(?1, ?2)", "ti", chat, kluis_db_int(st, 0)));
     if (remote.len == 0) { return KLUIS_OK; }
-    return kluis_db_run(a->db, NULL, err, "INSERT OR IGNORE INTO temp.k_senders(chat, remote) VALUES(?1, ?2)", "tt", chat, remote);
+    return kluis_db_run(a->work, NULL, err, "INSERT OR IGNORE INTO k_senders(chat, remote) VALUES(?1, ?2)", "tt", chat, remote);
 }
 
 static kluis_status on_hole(void *ctx, int64_t after, int64_t before, KLUIS_UNUSED struct kluis_err *err)
@@ -184,23 +185,21 @@ static kluis_status on_hole(void *ctx, int64_t after, int64_t before, KLUIS_UNUS
 
 kluis_status legacy_chats(struct android *a, struct kluis_err *err)
 {
-    KLUIS_TRY(kluis_db_exec(a->db,
-                            "PRAGMA query_only=OFF; PRAGMA temp.journal_mode=OFF; PRAGMA temp.synchronous=OFF; PRAGMA temp.cache_size=-12000;"
-                            "DROP TABLE IF EXISTS temp.k_legacy; DROP TABLE IF EXISTS temp.k_senders; DROP TABLE IF EXISTS temp.k_lid;"
-                            "CREATE TABLE temp.k_legacy(chat TEXT, id INTEGER, PRIMARY KEY(chat, id)) WITHOUT ROWID;"
-                            "CREATE TABLE temp.k_senders(chat TEXT, remote TEXT, PRIMARY KEY(chat, remote)) WITHOUT ROWID;"
-                            "CREATE TABLE temp.k_lid(jid INTEGER, lid INTEGER, PRIMARY KEY(jid, lid)) WITHOUT ROWID; BEGIN",
+    KLUIS_TRY(kluis_scratch_work(&a->work, err));
+    KLUIS_TRY(kluis_db_exec(a->work,
+                            "CREATE TABLE k_legacy(chat TEXT, id INTEGER, PRIMARY KEY(chat, id)) WITHOUT ROWID;"
+                            "CREATE TABLE k_senders(chat TEXT, remote TEXT, PRIMARY KEY(chat, remote)) WITHOUT ROWID; BEGIN",
                             err));
     const struct database_walk w = { a, "SELECT _id, key_remote_jid, remote_resource FROM messages WHERE _id>?1 ORDER BY _id", on_row, on_hole };
     KLUIS_TRY(database_walk(a->db, &w, err));
-    KLUIS_TRY(kluis_db_exec(a->db, "COMMIT; PRAGMA query_only=ON", err));
+    KLUIS_TRY(kluis_db_exec(a->work, "COMMIT", err));
     char chat[1024] = "";
     size_t n = 0;
     for (;;) {
         struct sqlite3_stmt *st = NULL;
-        KLUIS_TRY(kluis_db_query(a->db, &st, err, "SELECT chat FROM temp.k_legacy WHERE chat>?1 ORDER BY chat LIMIT 1", "t",
-                                 (struct kluis_str){ chat, n }));
-        kluis_status rc = kluis_db_step(a->db, st, err);
+        KLUIS_TRY(
+            kluis_db_query(a->work, &st, err, "SELECT chat FROM k_legacy WHERE chat>?1 ORDER BY chat LIMIT 1", "t", (struct kluis_str){ chat, n }));
+        kluis_status rc = kluis_db_step(a->work, st, err);
         struct kluis_str next = rc == KLUIS_OK ? kluis_db_text(st, 0) : (struct kluis_str){ NULL, 0 };
         if (rc == KLUIS_OK && next.len >= sizeof chat) {
             rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: a conversation's JID is longer than 1 KiB", a->place.path);

@@ -78,8 +78,8 @@ static kluis_status several(struct android *a, int64_t id, struct kluis_err *err
     struct wdb_draft *d = &a->d;
     struct sqlite3_stmt *list = NULL, *st = NULL;
     unsigned n[8] = { 0 };
-    kluis_status rc = kluis_db_query(a->db, &list, err, "SELECT source, id FROM temp.k_several WHERE message=?1 ORDER BY source, id", "i", id);
-    while (rc == KLUIS_OK && (rc = kluis_db_step(a->db, list, err)) == KLUIS_OK) {
+    kluis_status rc = kluis_db_query(a->work, &list, err, "SELECT source, id FROM k_several WHERE message=?1 ORDER BY source, id", "i", id);
+    while (rc == KLUIS_OK && (rc = kluis_db_step(a->work, list, err)) == KLUIS_OK) {
         int64_t source = kluis_db_int(list, 0);
         if (source < 1 || source > 6) { continue; }
         kluis_status have = row_side(a, &st, from[source].sql, from[source].table, kluis_db_int(list, 1), err);

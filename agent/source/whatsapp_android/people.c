@@ -112,16 +112,22 @@ kluis_status android_jid(struct android *a, int64_t row, char out[WDB_JID_MAX], 
 
 struct kluis_str android_name(struct android *a, struct kluis_str jid, int64_t row)
 {
-    static const char *const sql[] = { "SELECT display_name FROM lid_display_name WHERE lid_row_id=?1",
-                                       "SELECT d.display_name FROM temp.k_lid k JOIN lid_display_name d ON d.lid_row_id=k.lid WHERE k.jid=?1" };
     for (struct name *x = jid.len == 0 ? NULL : a->names->bucket[hash(jid)]; x != NULL; x = x->next) {
         if (kluis_str_is(jid, x->jid)) { return kluis_str_of(x->shown); }
     }
     struct kluis_str found = { NULL, 0 };
     if (row <= 0 || !database_has_table(a->db, "lid_display_name")) { return found; }
-    for (size_t i = 0; i < 2 && found.len == 0; i++) {
+    for (int i = 0; i < 2 && found.len == 0; i++) { /* its own, then that of the hidden JID it stands behind */
         struct sqlite3_stmt *st = NULL;
-        if (kluis_db_query(a->db, &st, NULL, sql[i], "i", row) == KLUIS_OK && kluis_db_step(a->db, st, NULL) == KLUIS_OK) {
+        if (i == 1) {
+            bool mapped = a->work != NULL && kluis_db_query(a->work, &st, NULL, "SELECT lid FROM k_lid WHERE jid=?1 LIMIT 1", "i", row) == KLUIS_OK &&
+                          kluis_db_step(a->work, st, NULL) == KLUIS_OK;
+            row = mapped ? kluis_db_int(st, 0) : 0;
+            kluis_db_done(st);
+            st = NULL;
+        }
+        if (row > 0 && kluis_db_query(a->db, &st, NULL, "SELECT display_name FROM lid_display_name WHERE lid_row_id=?1", "i", row) == KLUIS_OK &&
+            kluis_db_step(a->db, st, NULL) == KLUIS_OK) {
             struct kluis_str s = kluis_db_text(st, 0);
             if (s.len > 0 && s.len < sizeof a->self_name) { found = wdb_book_keep(a->book, s); }
         }

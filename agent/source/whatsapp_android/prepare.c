@@ -1,6 +1,6 @@
-/* prepare.c - tables in the private copy's temporary database: the order of messages, who occurs where, which rows belong to a message.
+/* prepare.c - tables of our own in a scratch database: the order of messages, who occurs where, which rows belong to a message.
  *
- * temp.k_order(chat, sort, id)  temp.k_people(chat, jid)  temp.k_several(message, source, id)  temp.k_addon(parent, id)  temp.k_calls(chat, time, id)
+ * k_order(chat, sort, id)  k_people(chat, jid)  k_several(message, source, id)  k_addon(parent, id)  k_calls(jid, time, id)
  * What damage hides is a hole that the conversations tell of.
  */
 #include "agent/source/whatsapp_android/android.h"
@@ -15,6 +15,7 @@ bool android_has(const struct android *a, int64_t message, enum android_side sid
 struct filling {
     struct android *a;
     const char *insert; /* a literal with the walked row's columns as ?1 … */
+    const char *lookup; /* a literal that turns column 1 into what is inserted in its place; NULL: as it is */
     int columns;
     enum android_side side;
     int message_column; /* whose value gets the bit; -1: none */
@@ -29,7 +30,19 @@ static kluis_status on_row(void *ctx, struct sqlite3_stmt *st, struct kluis_err 
     int64_t v[4] = { 0 };
     for (int i = 0; i < f->columns; i++) { v[i] = kluis_db_int(st, i); }
     static const char *const types[] = { "", "i", "ii", "iii", "iiii" };
-    return kluis_db_run(f->a->db, NULL, err, f->insert, types[f->columns], v[0], v[1], v[2], v[3]);
+    struct kluis_err why = { 0 };
+    if (f->lookup != NULL) {
+        struct sqlite3_stmt *q = NULL;
+        kluis_status have = kluis_db_query(f->a->db, &q, NULL, f->lookup, "i", v[1]);
+        if (have == KLUIS_OK) { have = kluis_db_step(f->a->db, q, NULL); }
+        if (have == KLUIS_OK) { v[1] = kluis_db_int(q, 0); }
+        kluis_db_done(q);
+        if (have != KLUIS_OK) { return KLUIS_OK; } /* what it belongs to is not there or does not read: that is told with the messages */
+    }
+    kluis_status rc = kluis_db_run(f->a->work, NULL, &why, f->insert, types[f->columns], v[0], v[1], v[2], v[3]);
+    if (rc == KLUIS_OK) { return KLUIS_OK; }
+    if (err != NULL) { *err = why; }
+    return rc;
 }
 
 static kluis_status on_hole(void *ctx, int64_t after, int64_t before, KLUIS_UNUSED struct kluis_err *err)
@@ -95,7 +108,7 @@ static kluis_status keyed(struct android *a, struct kluis_err *err)
 /* Several rows a message, keyed by themselves. */
 static kluis_status several(struct android *a, struct kluis_err *err)
 {
-#define SEVERAL(n) "INSERT OR IGNORE INTO temp.k_several(message, source, id) VALUES(?2, " #n ", ?1)"
+#define SEVERAL(n) "INSERT OR IGNORE INTO k_several(message, source, id) VALUES(?2, " #n ", ?1)"
     const struct filling f = { .columns = 2, .side = SIDE_SEVERAL, .message_column = 1 };
     struct filling g = f;
     g.insert = SEVERAL(1);
@@ -116,80 +129,61 @@ static kluis_status several(struct android *a, struct kluis_err *err)
 #undef SEVERAL
 }
 
-/* Who occurs in a chat besides the senders of its messages.  A table that does not read whole leaves people out, not records. */
+/* Who occurs in a chat besides the senders of its messages. */
 static kluis_status people(struct android *a, struct kluis_err *err)
 {
-    static const struct {
-        const char *table, *column, *sql;
-    } list[] = {
-        { "message_add_on", "sender_jid_row_id",
-          "INSERT OR IGNORE INTO temp.k_people SELECT m.chat_row_id, o.sender_jid_row_id FROM message_add_on o JOIN "
-          "message m ON m._id=o.parent_message_row_id WHERE o.sender_jid_row_id>0" },
-        { "message_system_chat_participant", "user_jid_row_id",
-          "INSERT OR IGNORE INTO temp.k_people SELECT m.chat_row_id, x.user_jid_row_id FROM message_system_chat_participant x JOIN message m ON "
-          "m._id=x.message_row_id WHERE x.user_jid_row_id>0" },
-        { "message_quoted", "sender_jid_row_id",
-          "INSERT OR IGNORE INTO temp.k_people SELECT m.chat_row_id, x.sender_jid_row_id FROM message_quoted x JOIN "
-          "message m ON m._id=x.message_row_id WHERE x.sender_jid_row_id>0" },
-        { "message_revoked", "admin_jid_row_id",
-          "INSERT OR IGNORE INTO temp.k_people SELECT m.chat_row_id, x.admin_jid_row_id FROM message_revoked x JOIN "
-          "message m ON m._id=x.message_row_id WHERE x.admin_jid_row_id>0" },
-        { "message_orphaned_edit", "sender_jid_row_id",
-          "INSERT OR IGNORE INTO temp.k_people SELECT chat_row_id, sender_jid_row_id FROM message_orphaned_edit WHERE sender_jid_row_id>0" },
-    };
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        if (!database_has_column(a->db, list[i].table, list[i].column)) { continue; }
-        kluis_status rc = kluis_db_run(a->db, NULL, NULL, list[i].sql, "");
-        if (rc == KLUIS_E_NOMEM) { return KLUIS_FAIL(err, rc, "out of memory; try again"); }
-    }
-    return KLUIS_OK;
+    static const char own[] = "INSERT OR IGNORE INTO k_people(chat, jid) SELECT ?2, ?3 WHERE ?3>0";
+    struct filling f = { .insert = own, .columns = 3, .message_column = -1 };
+    KLUIS_TRY(walk(a, "message", "sender_jid_row_id", "SELECT _id, chat_row_id, sender_jid_row_id FROM message WHERE _id>?1 ORDER BY _id", f, err));
+    KLUIS_TRY(walk(a, "message_orphaned_edit", "sender_jid_row_id",
+                   "SELECT _id, chat_row_id, sender_jid_row_id FROM message_orphaned_edit WHERE _id>?1 ORDER BY _id", f, err));
+    f.lookup = "SELECT chat_row_id FROM message WHERE _id=?1";
+    KLUIS_TRY(walk(a, "message_add_on", "sender_jid_row_id",
+                   "SELECT _id, parent_message_row_id, sender_jid_row_id FROM message_add_on WHERE _id>?1 ORDER BY _id", f, err));
+    KLUIS_TRY(walk(a, "message_system_chat_participant", "user_jid_row_id",
+                   "SELECT rowid, message_row_id, user_jid_row_id FROM message_system_chat_participant WHERE rowid>?1 ORDER BY rowid", f, err));
+    KLUIS_TRY(walk(a, "message_quoted", "sender_jid_row_id",
+                   "SELECT message_row_id, message_row_id, sender_jid_row_id FROM message_quoted WHERE message_row_id>?1 ORDER BY message_row_id", f,
+                   err));
+    return walk(a, "message_revoked", "admin_jid_row_id",
+                "SELECT message_row_id, message_row_id, admin_jid_row_id FROM message_revoked WHERE message_row_id>?1 ORDER BY message_row_id", f,
+                err);
 }
 
 kluis_status android_prepare(struct android *a, struct kluis_err *err)
 {
-    KLUIS_TRY(
-        kluis_db_exec(a->db,
-                      "PRAGMA query_only=OFF; PRAGMA temp.journal_mode=OFF; PRAGMA temp.synchronous=OFF; PRAGMA temp.cache_size=-12000;"
-                      "DROP TABLE IF EXISTS temp.k_order; DROP TABLE IF EXISTS temp.k_people; DROP TABLE IF EXISTS temp.k_several;"
-                      "DROP TABLE IF EXISTS temp.k_addon; DROP TABLE IF EXISTS temp.k_calls; DROP TABLE IF EXISTS temp.k_lid;"
-                      "DROP TABLE IF EXISTS temp.k_members;"
-                      "CREATE TABLE temp.k_order(chat INTEGER, sort INTEGER, id INTEGER, PRIMARY KEY(chat, sort, id)) WITHOUT ROWID;"
-                      "CREATE TABLE temp.k_people(chat INTEGER, jid INTEGER, PRIMARY KEY(chat, jid)) WITHOUT ROWID;"
-                      "CREATE TABLE temp.k_several(message INTEGER, source INTEGER, id INTEGER, PRIMARY KEY(message, source, id)) WITHOUT ROWID;"
-                      "CREATE TABLE temp.k_addon(parent INTEGER, id INTEGER, PRIMARY KEY(parent, id)) WITHOUT ROWID;"
-                      "CREATE TABLE temp.k_calls(chat INTEGER, time INTEGER, id INTEGER, PRIMARY KEY(chat, time, id)) WITHOUT ROWID;"
-                      "CREATE TABLE temp.k_lid(jid INTEGER, lid INTEGER, PRIMARY KEY(jid, lid)) WITHOUT ROWID;"
-                      "CREATE TABLE temp.k_members(grp INTEGER, jid INTEGER, PRIMARY KEY(grp, jid)) WITHOUT ROWID;"
-                      "BEGIN",
-                      err));
+    KLUIS_TRY(kluis_scratch_work(&a->work, err));
+    KLUIS_TRY(kluis_db_exec(a->work,
+                            "CREATE TABLE k_order(chat INTEGER, sort INTEGER, id INTEGER, PRIMARY KEY(chat, sort, id)) WITHOUT ROWID;"
+                            "CREATE TABLE k_people(chat INTEGER, jid INTEGER, PRIMARY KEY(chat, jid)) WITHOUT ROWID;"
+                            "CREATE TABLE k_several(message INTEGER, source INTEGER, id INTEGER, PRIMARY KEY(message, source, id)) WITHOUT ROWID;"
+                            "CREATE TABLE k_addon(parent INTEGER, id INTEGER, PRIMARY KEY(parent, id)) WITHOUT ROWID;"
+                            "CREATE TABLE k_calls(jid INTEGER, time INTEGER, id INTEGER, PRIMARY KEY(jid, time, id)) WITHOUT ROWID;"
+                            "CREATE TABLE k_lid(jid INTEGER, lid INTEGER, PRIMARY KEY(jid, lid)) WITHOUT ROWID;"
+                            "CREATE TABLE k_members(grp INTEGER, jid INTEGER, PRIMARY KEY(grp, jid)) WITHOUT ROWID;"
+                            "BEGIN",
+                            err));
     const struct filling order = {
-        .insert = "INSERT OR IGNORE INTO temp.k_order(id, chat, sort) VALUES(?1, ?2, ?3)", .columns = 3, .message_column = -1, .holes = true
+        .insert = "INSERT OR IGNORE INTO k_order(id, chat, sort) VALUES(?1, ?2, ?3)", .columns = 3, .message_column = -1, .holes = true
     };
     KLUIS_TRY(walk(a, "message", "chat_row_id",
                    database_has_column(a->db, "message", "sort_id")
                        ? "SELECT _id, chat_row_id, sort_id FROM message WHERE _id>?1 AND message_type IS NOT NULL ORDER BY _id"
                        : "SELECT _id, chat_row_id, _id FROM message WHERE _id>?1 AND message_type IS NOT NULL ORDER BY _id",
                    order, err));
-    const struct filling senders = { .insert = "INSERT OR IGNORE INTO temp.k_people(chat, jid) SELECT ?2, ?3 WHERE ?3>0",
-                                     .columns = 3,
-                                     .message_column = -1 };
-    KLUIS_TRY(
-        walk(a, "message", "sender_jid_row_id", "SELECT _id, chat_row_id, sender_jid_row_id FROM message WHERE _id>?1 ORDER BY _id", senders, err));
     KLUIS_TRY(keyed(a, err));
     KLUIS_TRY(several(a, err));
-    const struct filling addon = { .insert = "INSERT OR IGNORE INTO temp.k_addon(id, parent) VALUES(?1, ?2)", .columns = 2, .message_column = -1 };
+    const struct filling addon = { .insert = "INSERT OR IGNORE INTO k_addon(id, parent) VALUES(?1, ?2)", .columns = 2, .message_column = -1 };
     KLUIS_TRY(walk(a, "message_add_on", "parent_message_row_id", "SELECT _id, parent_message_row_id FROM message_add_on WHERE _id>?1 ORDER BY _id",
                    addon, err));
-    const struct filling lid = { .insert = "INSERT OR IGNORE INTO temp.k_lid(lid, jid) VALUES(?1, ?2)", .columns = 2, .message_column = -1 };
+    const struct filling lid = { .insert = "INSERT OR IGNORE INTO k_lid(lid, jid) VALUES(?1, ?2)", .columns = 2, .message_column = -1 };
     KLUIS_TRY(walk(a, "jid_map", "jid_row_id", "SELECT lid_row_id, jid_row_id FROM jid_map WHERE lid_row_id>?1 ORDER BY lid_row_id", lid, err));
-    const struct filling member = { .insert = "INSERT OR IGNORE INTO temp.k_members(grp, jid) SELECT ?2, ?3", .columns = 3, .message_column = -1 };
+    const struct filling member = { .insert = "INSERT OR IGNORE INTO k_members(grp, jid) SELECT ?2, ?3", .columns = 3, .message_column = -1 };
     KLUIS_TRY(walk(a, "group_participant_user", "user_jid_row_id",
                    "SELECT _id, group_jid_row_id, user_jid_row_id FROM group_participant_user WHERE _id>?1 ORDER BY _id", member, err));
     /* A call's conversation is its group, else the other one's; those that stand in a message are told there. */
     if (database_has_column(a->db, "call_log", "group_jid_row_id") && database_has_column(a->db, "chat", "jid_row_id")) {
-        const struct filling calls = { .insert =
-                                           "INSERT OR IGNORE INTO temp.k_calls(id, time, chat) SELECT ?1, ?2, c._id FROM chat c WHERE c.jid_row_id = "
-                                           "CASE WHEN ?3>0 THEN ?3 ELSE ?4 END",
+        const struct filling calls = { .insert = "INSERT OR IGNORE INTO k_calls(id, time, jid) SELECT ?1, ?2, CASE WHEN ?3>0 THEN ?3 ELSE ?4 END",
                                        .columns = 4,
                                        .message_column = -1 };
         KLUIS_TRY(
@@ -201,5 +195,5 @@ kluis_status android_prepare(struct android *a, struct kluis_err *err)
                  calls, err));
     }
     KLUIS_TRY(people(a, err));
-    return kluis_db_exec(a->db, "COMMIT; PRAGMA query_only=ON", err);
+    return kluis_db_exec(a->work, "COMMIT", err);
 }

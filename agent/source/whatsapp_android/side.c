@@ -158,8 +158,8 @@ kluis_status android_calls(struct android *a, struct kluis_err *err)
 {
     struct wdb_draft *d = &a->d;
     struct sqlite3_stmt *list = NULL;
-    kluis_status rc = kluis_db_query(a->db, &list, err, "SELECT id FROM temp.k_calls WHERE chat=?1 ORDER BY time, id", "i", a->chat);
-    while (rc == KLUIS_OK && (rc = kluis_db_step(a->db, list, err)) == KLUIS_OK) {
+    kluis_status rc = kluis_db_query(a->work, &list, err, "SELECT id FROM k_calls WHERE jid=?1 ORDER BY time, id", "i", a->chat_jid);
+    while (rc == KLUIS_OK && (rc = kluis_db_step(a->work, list, err)) == KLUIS_OK) {
         struct sqlite3_stmt *st = NULL;
         wdb_new(d, KLUIS_CALL);
         kluis_status have = row_side(a, &st, "SELECT * FROM call_log WHERE _id=?1", "call_log", kluis_db_int(list, 0), err);
@@ -259,13 +259,17 @@ static kluis_status one_addon(struct android *a, struct sqlite3_stmt *st, struct
 
 kluis_status android_addons(struct android *a, int64_t message, struct kluis_str parent, struct kluis_err *err)
 {
-    struct sqlite3_stmt *st = NULL;
-    if (!database_has_column(a->db, "message_add_on", "parent_message_row_id")) { return KLUIS_OK; }
-    kluis_status rc = kluis_db_query(
-        a->db, &st, err, "SELECT o.* FROM temp.k_addon k JOIN message_add_on o ON o._id=k.id WHERE k.parent=?1 ORDER BY k.id", "i", message);
-    while (rc == KLUIS_OK && (rc = kluis_db_step(a->db, st, NULL)) == KLUIS_OK) { rc = one_addon(a, st, parent, err); }
-    if (st != NULL) { kluis_db_done(st); }
-    return rc == KLUIS_END || rc == KLUIS_E_CORRUPT ? KLUIS_OK : rc;
+    struct sqlite3_stmt *list = NULL;
+    kluis_status rc = kluis_db_query(a->work, &list, err, "SELECT id FROM k_addon WHERE parent=?1 ORDER BY id", "i", message);
+    while (rc == KLUIS_OK && (rc = kluis_db_step(a->work, list, err)) == KLUIS_OK) {
+        struct sqlite3_stmt *st = NULL;
+        rc = kluis_db_query(a->db, &st, err, "SELECT * FROM message_add_on WHERE _id=?1", "i", kluis_db_int(list, 0));
+        if (rc == KLUIS_OK) { rc = kluis_db_step(a->db, st, NULL); }
+        rc = rc == KLUIS_OK ? one_addon(a, st, parent, err) : rc == KLUIS_E_NOMEM ? rc : KLUIS_OK; /* what does not read was told as a hole */
+        kluis_db_done(st);
+    }
+    kluis_db_done(list);
+    return rc == KLUIS_END ? KLUIS_OK : rc;
 }
 
 /* ---- changes whose message is not there ---- */
