@@ -83,18 +83,6 @@ struct kluis_str android_name(struct android *a, struct kluis_str jid, int64_t r
 /* The party of a row of jid; `add`: made when it is not there.  KLUIS_NO_PARTY: row 0, or none such. */
 KLUIS_MUSTUSE kluis_status android_who(struct android *a, int64_t row, bool add, bool member, uint32_t *party, struct kluis_err *err);
 
-/* ---- row.c: columns by name, for tables differ between versions ---- */
-int row_column(struct sqlite3_stmt *st, const char *name); /* -1: no such column */
-int64_t row_int(struct sqlite3_stmt *st, const char *name, int64_t otherwise);
-double row_real(struct sqlite3_stmt *st, const char *name);
-bool row_has(struct sqlite3_stmt *st, const char *name); /* there and not NULL */
-struct kluis_str row_text(struct sqlite3_stmt *st, const char *name);
-struct kluis_bytes row_blob(struct sqlite3_stmt *st, const char *name);
-void row_evidence(struct android *a, const char *table, struct sqlite3_stmt *st);
-/* The row that belongs to a message: KLUIS_OK, KLUIS_END (none, no such table, or unreadable: then the draft says so). */
-KLUIS_MUSTUSE kluis_status row_side(struct android *a, struct sqlite3_stmt **st, const char *sql, const char *table, int64_t id,
-                                    struct kluis_err *err);
-
 /* ---- chat.c, message.c, side.c, legacy.c ---- */
 KLUIS_MUSTUSE kluis_status android_chats(struct android *a, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status android_message(struct android *a, int64_t id, struct kluis_err *err);

@@ -37,7 +37,7 @@ static kluis_status one(struct android *a, struct sqlite3_stmt *st, struct kluis
                            : type == 42 || type == 43 ? KLUIS_GAP
                                                       : KLUIS_MESSAGE;
     wdb_new(d, kind);
-    row_evidence(a, "messages", st);
+    wdb_evidence(&a->d, "messages", st);
     d->r.id = wdb_keep(d, id.len > 0 ? id : (struct kluis_str){ NULL, 0 });
     wdb_sent(d, wdb_ms(at));
     if (d->r.sent.us == KLUIS_TIME_ABSENT && at != 0) {
@@ -91,7 +91,7 @@ static kluis_status one(struct android *a, struct sqlite3_stmt *st, struct kluis
     int64_t quoted = row_int(st, "quoted_row_id", 0);
     if (quoted > 0 && kind == KLUIS_MESSAGE) {
         struct sqlite3_stmt *q = NULL;
-        kluis_status rc = row_side(a, &q, "SELECT * FROM messages_quotes WHERE _id=?1", "messages_quotes", quoted, err);
+        kluis_status rc = wdb_side(a->db, &a->d, &q, "SELECT * FROM messages_quotes WHERE _id=?1", "messages_quotes", quoted, err);
         if (rc == KLUIS_OK) {
             struct kluis_str text = row_text(q, "data");
             d->r.target = wdb_keep(d, row_text(q, "key_id"));
@@ -112,7 +112,15 @@ static kluis_status one_chat(struct android *a, struct kluis_str remote, struct 
     struct kluis_header h;
     struct kluis_str jid = wdb_jid_plain(remote, plain), name = { NULL, 0 };
     enum wdb_server server = wdb_server_of(remote);
-    if (server == WDB_STATUS) { return skip(a, "status updates", "status@broadcast", "they are shown for a day and are no conversation", err); }
+    if (server == WDB_STATUS) {
+        char where[64] = "status@broadcast";
+        if (kluis_db_query(a->work, &st, NULL, "SELECT count(*) FROM k_legacy WHERE chat=?1", "t", remote) == KLUIS_OK &&
+            kluis_db_step(a->work, st, NULL) == KLUIS_OK) {
+            (void)snprintf(where, sizeof where, "status@broadcast, %lld of them", (long long)kluis_db_int(st, 0));
+        }
+        kluis_db_done(st);
+        return skip(a, "status updates", where, "they are shown for a day and are no conversation", err);
+    }
     wdb_book_clear(a->book);
     a->group = server == WDB_GROUP;
     a->self = a->self_jid[0] != '\0' ? wdb_party(a->book, kluis_str_of(a->self_jid), kluis_str_of(a->self_name), true)

@@ -82,7 +82,7 @@ static kluis_status several(struct android *a, int64_t id, struct kluis_err *err
     while (rc == KLUIS_OK && (rc = kluis_db_step(a->work, list, err)) == KLUIS_OK) {
         int64_t source = kluis_db_int(list, 0);
         if (source < 1 || source > 6) { continue; }
-        kluis_status have = row_side(a, &st, from[source].sql, from[source].table, kluis_db_int(list, 1), err);
+        kluis_status have = wdb_side(a->db, &a->d, &st, from[source].sql, from[source].table, kluis_db_int(list, 1), err);
         if (have != KLUIS_OK) {
             if (have != KLUIS_END) { rc = have; }
             continue;
@@ -182,7 +182,8 @@ static kluis_status sides(struct android *a, int64_t id, int64_t type, struct kl
     kluis_status rc;
     struct wdb_draft *d = &a->d;
 #define SIDE(bit, table)                                                                                                                             \
-    (rc = android_has(a, id, bit) ? row_side(a, &st, "SELECT * FROM " table " WHERE message_row_id=?1", table, id, err) : KLUIS_END) == KLUIS_OK
+    (rc = android_has(a, id, bit) ? wdb_side(a->db, &a->d, &st, "SELECT * FROM " table " WHERE message_row_id=?1", table, id, err) : KLUIS_END) ==   \
+        KLUIS_OK
 #define DONE()                                                                                                                                       \
     if (rc != KLUIS_END && rc != KLUIS_OK) { return rc; }                                                                                            \
     if (st != NULL) { kluis_db_done(st); }                                                                                                           \
@@ -275,7 +276,7 @@ kluis_status android_message(struct android *a, int64_t id, struct kluis_err *er
     }
     const int64_t type = row_int(st, "message_type", 0), at = row_int(st, "timestamp", 0);
     wdb_new(d, kind_of(a, type, id));
-    row_evidence(a, "message", st);
+    wdb_evidence(&a->d, "message", st);
     struct kluis_str key = row_text(st, "key_id");
     d->r.id = wdb_keep(d, key.len > 0 && key.len < sizeof parent ? key : (struct kluis_str){ NULL, 0 });
     wdb_sent(d, wdb_ms(at));

@@ -85,7 +85,7 @@ kluis_status android_system(struct android *a, int64_t id, struct kluis_err *err
     struct wdb_draft *d = &a->d;
     struct sqlite3_stmt *st = NULL;
     int64_t action = -1;
-    kluis_status rc = row_side(a, &st, "SELECT * FROM message_system WHERE message_row_id=?1", "message_system", id, err);
+    kluis_status rc = wdb_side(a->db, &a->d, &st, "SELECT * FROM message_system WHERE message_row_id=?1", "message_system", id, err);
     if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
     if (rc == KLUIS_OK) { action = row_int(st, "action_type", -1); }
     if (st != NULL) { kluis_db_done(st); }
@@ -95,7 +95,7 @@ kluis_status android_system(struct android *a, int64_t id, struct kluis_err *err
     for (size_t i = 0; i < sizeof detail / sizeof *detail; i++) {
         if (!database_has_table(a->db, detail[i].table)) { continue; }
         st = NULL;
-        rc = row_side(a, &st, detail[i].sql, detail[i].table, id, err);
+        rc = wdb_side(a->db, &a->d, &st, detail[i].sql, detail[i].table, id, err);
         if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
         if (rc == KLUIS_OK) {
             if (i == 0) { wdb_field(d, "before", row_text(st, "old_data")); }
@@ -128,7 +128,7 @@ kluis_status android_rare(struct android *a, int64_t id, struct kluis_err *err)
     for (size_t i = 0; i < sizeof rare / sizeof *rare; i++) {
         struct sqlite3_stmt *st = NULL;
         if (!database_has_table(a->db, rare[i].table)) { continue; }
-        kluis_status rc = row_side(a, &st, rare[i].sql, rare[i].table, id, err);
+        kluis_status rc = wdb_side(a->db, &a->d, &st, rare[i].sql, rare[i].table, id, err);
         if (rc == KLUIS_OK) {
             cells(a, st, rare[i].table + 8);
             if (i == 4) { wdb_text(&a->d, row_text(st, "content_text_data")); }
@@ -162,7 +162,7 @@ kluis_status android_calls(struct android *a, struct kluis_err *err)
     while (rc == KLUIS_OK && (rc = kluis_db_step(a->work, list, err)) == KLUIS_OK) {
         struct sqlite3_stmt *st = NULL;
         wdb_new(d, KLUIS_CALL);
-        kluis_status have = row_side(a, &st, "SELECT * FROM call_log WHERE _id=?1", "call_log", kluis_db_int(list, 0), err);
+        kluis_status have = wdb_side(a->db, &a->d, &st, "SELECT * FROM call_log WHERE _id=?1", "call_log", kluis_db_int(list, 0), err);
         if (have == KLUIS_OK) {
             struct kluis_str id = row_text(st, "call_id");
             d->r.id = wdb_keep(d, id.len > 0 ? id : (struct kluis_str){ NULL, 0 });
@@ -190,7 +190,7 @@ static kluis_status detail(struct android *a, int64_t type, int64_t id, struct k
     struct sqlite3_stmt *st = NULL;
     kluis_status rc;
     if (type == 56) {
-        rc = row_side(a, &st, "SELECT * FROM message_add_on_reaction WHERE message_add_on_row_id=?1", "message_add_on_reaction", id, err);
+        rc = wdb_side(a->db, &a->d, &st, "SELECT * FROM message_add_on_reaction WHERE message_add_on_row_id=?1", "message_add_on_reaction", id, err);
         if (rc == KLUIS_OK) {
             d->r.kind = KLUIS_REACTION;
             d->r.value = wdb_keep(d, row_text(st, "reaction"));
@@ -203,7 +203,8 @@ static kluis_status detail(struct android *a, int64_t type, int64_t id, struct k
             }
         }
     } else if (type == 67) {
-        rc = row_side(a, &st, "SELECT * FROM message_add_on_poll_vote WHERE message_add_on_row_id=?1", "message_add_on_poll_vote", id, err);
+        rc =
+            wdb_side(a->db, &a->d, &st, "SELECT * FROM message_add_on_poll_vote WHERE message_add_on_row_id=?1", "message_add_on_poll_vote", id, err);
         if (rc == KLUIS_OK) {
             int64_t at = wdb_ms(row_int(st, "sender_timestamp", 0));
             if (at != KLUIS_TIME_ABSENT) { wdb_sent(d, at); }
@@ -242,7 +243,7 @@ static kluis_status one_addon(struct android *a, struct sqlite3_stmt *st, struct
     const int64_t type = row_int(st, "message_add_on_type", -1);
     if (type == 74) { return KLUIS_OK; } /* an edit: told with the message it changed */
     wdb_new(d, KLUIS_EVENT);
-    row_evidence(a, "message_add_on", st);
+    wdb_evidence(&a->d, "message_add_on", st);
     struct kluis_str id = row_text(st, "key_id");
     d->r.id = wdb_keep(d, id.len > 0 ? id : (struct kluis_str){ NULL, 0 });
     d->r.target = wdb_keep(d, parent.len > 0 ? parent : (struct kluis_str){ NULL, 0 });
@@ -285,7 +286,7 @@ kluis_status android_orphans(struct android *a, struct kluis_err *err)
         struct kluis_str target = row_text(st, "revoked_key_id"), id = row_text(st, "key_id");
         const bool deletion = type == 15 || type == 64;
         wdb_new(d, deletion ? KLUIS_DELETION : KLUIS_EVENT);
-        row_evidence(a, "message_orphaned_edit", st);
+        wdb_evidence(&a->d, "message_orphaned_edit", st);
         d->r.id = wdb_keep(d, id.len > 0 ? id : (struct kluis_str){ NULL, 0 });
         d->r.target = wdb_keep(d, target.len > 0 ? target : (struct kluis_str){ NULL, 0 });
         if (!deletion) { d->r.event = KLUIS_STR_LIT("change-without-message"); }

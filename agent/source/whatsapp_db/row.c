@@ -1,5 +1,5 @@
-/* row.c - columns by name.  See android.h. */
-#include "agent/source/whatsapp_android/android.h"
+/* row.c - columns by name, rows that belong to a record.  See wdb.h. */
+#include "agent/source/whatsapp_db/wdb.h"
 
 #include <sqlite3.h>
 #include <strings.h>
@@ -45,24 +45,25 @@ struct kluis_bytes row_blob(struct sqlite3_stmt *st, const char *name)
     return i < 0 ? (struct kluis_bytes){ NULL, 0 } : kluis_db_blob(st, i);
 }
 
-void row_evidence(struct android *a, const char *table, struct sqlite3_stmt *st) { wdb_row(&a->d, table, st, 0, sqlite3_column_count(st)); }
+void wdb_evidence(struct wdb_draft *d, const char *table, struct sqlite3_stmt *st) { wdb_row(d, table, st, 0, sqlite3_column_count(st)); }
 
-kluis_status row_side(struct android *a, struct sqlite3_stmt **st, const char *sql, const char *table, int64_t id, struct kluis_err *err)
+kluis_status wdb_side(struct kluis_db *db, struct wdb_draft *d, struct sqlite3_stmt **st, const char *sql, const char *table, int64_t id,
+                      struct kluis_err *err)
 {
     struct kluis_err why = { 0 };
-    kluis_status rc = kluis_db_query(a->db, st, &why, sql, "i", id);
-    if (rc == KLUIS_OK) { rc = kluis_db_step(a->db, *st, &why); }
+    kluis_status rc = kluis_db_query(db, st, &why, sql, "i", id);
+    if (rc == KLUIS_OK) { rc = kluis_db_step(db, *st, &why); }
     if (rc == KLUIS_OK) {
-        row_evidence(a, table, *st);
+        wdb_evidence(d, table, *st);
         return KLUIS_OK;
     }
     if (rc == KLUIS_END) { return rc; }
     if (rc == KLUIS_E_NOMEM || rc == KLUIS_E_IO) {
         /* A table that this version lacks is told as a general error, which is what IO stands for without a system error. */
-        if (rc == KLUIS_E_IO && !database_has_table(a->db, table)) { return KLUIS_END; }
+        if (rc == KLUIS_E_IO && !database_has_table(db, table)) { return KLUIS_END; }
         if (err != NULL) { *err = why; }
         return rc;
     }
-    wdb_loss(&a->d, "rows-damaged");
+    wdb_loss(d, "rows-damaged");
     return KLUIS_END;
 }
