@@ -246,7 +246,7 @@ bool element_read(const struct slice *s, struct kluis_arena *arena, struct item 
 {
     out->what = s->what;
     out->n_own = out->n_attrs = out->n_parts = out->n_addrs = 0;
-    out->repaired = false;
+    out->repaired = out->exact = false;
     out->raw = (struct kluis_bytes){ (const uint8_t *)s->text.ptr, s->text.len };
     out->at = s->at;
     out->why = s->why;
@@ -264,7 +264,7 @@ static struct kluis_str find(const struct item *i, size_t first, size_t n, const
 {
     for (size_t k = first; k < first + n; k++) {
         if (kluis_str_is(i->attrs[k].name, name)) {
-            return kluis_str_is(i->attrs[k].value, "null") ? (struct kluis_str){ NULL, 0 } : i->attrs[k].value;
+            return !i->exact && kluis_str_is(i->attrs[k].value, "null") ? (struct kluis_str){ NULL, 0 } : i->attrs[k].value;
         }
     }
     return (struct kluis_str){ NULL, 0 };

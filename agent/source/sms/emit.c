@@ -84,7 +84,7 @@ static void rest(struct sms_emit *e, struct build *b, const struct item *i, cons
 {
     for (size_t k = 0; k < i->n_own; k++) {
         const struct attr *a = &i->attrs[k];
-        bool skip = a->value.len == 0 || kluis_str_is(a->value, "null") || a->name.len > 64;
+        bool skip = a->value.len == 0 || (!i->exact && kluis_str_is(a->value, "null")) || a->name.len > 64;
         for (const char *const *u = used; *u != NULL && !skip; u++) { skip = kluis_str_is(a->name, *u); }
         if (skip) { continue; }
         struct kluis_str name = build_fmt(e->arena, "%s%.*s", prefix, (int)a->name.len, a->name.ptr);
@@ -97,7 +97,7 @@ static void raw_value(struct build *b, const struct item *i, const char *attr)
 {
     size_t k = strlen(attr);
     const char *p = (const char *)i->raw.ptr;
-    if (!i->repaired || b->r.text.ptr == NULL || memmem(b->r.text.ptr, b->r.text.len, "\xEF\xBF\xBD", 3) == NULL) { return; }
+    if (!i->repaired || i->exact || b->r.text.ptr == NULL || memmem(b->r.text.ptr, b->r.text.len, "\xEF\xBF\xBD", 3) == NULL) { return; }
     for (size_t at = 0; at + k + 2 < i->raw.len; at++) {
         if (memcmp(p + at, attr, k) != 0 || (p[at + k] != '"' && p[at + k] != '\'')) { continue; }
         const char *from = p + at + k + 1, *end = memchr(from, p[at + k], i->raw.len - (size_t)(from - p));
@@ -138,7 +138,7 @@ static void sms(struct sms_emit *e, const struct talk *t, const struct item *i)
     (void)sms_i64(sms_get(i, "type"), &type);
     direction(b, type, sender(e, t, i, "address"));
     struct kluis_str body = sms_get(i, "body");
-    for (size_t k = 0; k < i->n_own && body.ptr == NULL; k++) { /* the four letters, or nothing: the backup writes both alike */
+    for (size_t k = 0; !i->exact && k < i->n_own && body.ptr == NULL; k++) { /* the four letters, or nothing: the backup writes both alike */
         if (!kluis_str_is(i->attrs[k].name, "body")) { continue; }
         body = i->attrs[k].value;
         build_loss(b, "text-null-or-none");
@@ -197,6 +197,8 @@ static void part(struct sms_emit *e, const struct item *i, size_t k, struct klui
     }
     if (!g->has_data) {
         a->loss = KLUIS_STR_LIT("missing");
+    } else if (i->exact) {
+        a->source_ref = g->file;
     } else {
         a->source_ref = build_fmt(e->arena, "%llu:%llu:%s", (unsigned long long)g->data_at, (unsigned long long)g->data_chars, e->file);
     }
@@ -254,6 +256,7 @@ static void damaged(struct sms_emit *e, const struct item *i)
     b->r.event = KLUIS_STR_LIT("damaged");
     if (sms_i64(sms_get(i, "date"), &ms)) { b->r.sent.us = build_ms(ms); }
     build_body(b, build_fmt(e->arena, "A message in the source cannot be read: %s.", i->why != NULL ? i->why : "it is damaged"));
+    if (i->exact) { return; } /* rows that nobody can point at */
     build_number(b, "at-byte", (int64_t)i->at);
     build_number(b, "bytes", (int64_t)i->raw.len);
 }

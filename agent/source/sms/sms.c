@@ -1,4 +1,4 @@
-/* sms.c - the sms source: files of SMS Backup & Restore (messages and calls).
+/* sms.c - the sms source: files of SMS Backup & Restore (messages and calls); a database goes to telephony.c.
  *
  * Pass 1 goes through a file once and notes conversations, who is in them, and the place of every item.  Of a file with more than ITEMS_MAX
  * items it keeps no places; then come rounds: as many conversations as have places for all their items are filled in one more pass, and read
@@ -226,6 +226,7 @@ static kluis_status rounds(struct reading *r, struct kluis_err *err)
 
 static kluis_status read_file(const char *path, const struct settings *set, const struct source_sink *sink, struct kluis_err *err)
 {
+    if (telephony_is(path)) { return telephony_read(path, set->number, set->country, sink, err); }
     struct reading *r = kluis_calloc(1, sizeof *r);
     struct stat st;
     if (r == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
@@ -346,6 +347,15 @@ static kluis_status sms_attachments(const struct source_request *q, struct kluis
         if (wanted[i].ptr == NULL || wanted[i].len >= sizeof ref) { continue; }
         memcpy(ref, wanted[i].ptr, wanted[i].len);
         ref[wanted[i].len] = '\0';
+        if (!folder && telephony_is(q->path)) {
+            struct kluis_input_fd file = { .fd = telephony_part(q->path, wanted[i]), .what = "an attachment" };
+            if (file.fd < 0) { continue; }
+            struct kluis_input in = kluis_input_from_fd(&file);
+            kluis_status rc = sink->attachment(sink->ctx, i, &in, err);
+            kluis_close_quiet(&file.fd);
+            KLUIS_TRY(rc);
+            continue;
+        }
         if (sscanf(ref, "%llu:%llu:%n", &at, &chars, &end) != 2 || end == 0 || strchr(ref + end, '/') != NULL || ref[end] == '\0') { continue; }
         if (folder) {
             KLUIS_TRY(kluis_path(path, sizeof path, q->path, ref + end, err));
@@ -367,7 +377,9 @@ static enum source_sure probe(const struct source_file *f)
 {
     const char *p = (const char *)f->head.ptr;
     size_t n = f->head.len < 4096 ? f->head.len : 4096, i = 0;
-    if (f->path == NULL || strchr(f->name, '/') != NULL || (f->name[0] != '\0' && !has_ending(f->name, ".xml"))) { return SOURCE_NO; }
+    if (f->path == NULL || strchr(f->name, '/') != NULL) { return SOURCE_NO; }
+    if (n >= 16 && memcmp(p, "SQLite format 3", 16) == 0) { return f->name[0] == '\0' ? telephony_probe(f->path) : SOURCE_NO; }
+    if (f->name[0] != '\0' && !has_ending(f->name, ".xml")) { return SOURCE_NO; }
     if (n >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0) { i = 3; }
     while (i < n && (p[i] == ' ' || p[i] == '\n' || p[i] == '\r' || p[i] == '\t')) { i++; }
     if (i == n || p[i] != '<') { return SOURCE_NO; }
@@ -382,8 +394,8 @@ static const char *const loss[] = { "deletions", "edits", "message-ids", "reacti
 const struct source_kind source_sms = {
     .name = "sms",
     .platform = "sms",
-    .about_nl = "SMS en MMS: .xml van SMS Backup & Restore (berichten en oproepen), of een map ermee",
-    .about_en = "SMS and MMS: .xml of SMS Backup & Restore (messages and calls), or a folder of them",
+    .about_nl = "SMS en MMS: .xml van SMS Backup & Restore (berichten en oproepen), een map ermee, of mmssms.db",
+    .about_en = "SMS and MMS: .xml of SMS Backup & Restore (messages and calls), a folder of them, or mmssms.db",
     .tells = tells,
     .loss = loss,
     .probe = probe,

@@ -63,7 +63,8 @@ struct attr {
 struct item_group { /* a part or an addr: attrs[first..first+n) */
     size_t first, n;
     bool has_data;
-    uint64_t data_at, data_chars; /* XML: base64 in the file.  Database: data_at is the row of the part */
+    uint64_t data_at, data_chars; /* XML: base64 in the file                                 */
+    struct kluis_str file;        /* database: name of the file with the bytes               */
     const char *type;             /* what its first bytes say, or NULL */
     int64_t size;
 };
@@ -73,6 +74,7 @@ struct item {
     size_t n_own, n_attrs; /* own come first */
     struct item_group parts[ITEM_PARTS_MAX], addrs[ITEM_ADDRS_MAX];
     size_t n_parts, n_addrs;
+    bool exact;    /* "null" is a word and not the absence of one: from a database */
     bool repaired; /* held bytes or references that are no text */
     struct kluis_bytes raw;
     uint64_t at;
@@ -133,5 +135,13 @@ struct sms_emit {
 KLUIS_MUSTUSE kluis_status sms_emit_begin(struct sms_emit *e, const struct talk *t, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status sms_emit_item(struct sms_emit *e, const struct talk *t, const struct item *i, struct kluis_err *err);
 void talk_id(const struct talk *t, char id[64]);
+
+/* ---- telephony.c: mmssms.db ---------------------------------------------------------------------------------------------- */
+bool telephony_is(const char *path); /* an SQLite database at all */
+enum source_sure telephony_probe(const char *path);
+KLUIS_MUSTUSE kluis_status telephony_read(const char *path, const char *number, const char *country, const struct source_sink *sink,
+                                          struct kluis_err *err);
+/* Opens a part's file beside the database (there, in app_parts/ or parts/); -1: it is not there. */
+int telephony_part(const char *path, struct kluis_str file);
 
 #endif
