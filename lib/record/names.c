@@ -152,16 +152,30 @@ size_t record_time_parse(const char *p, size_t n, int64_t *us, int16_t *offset_m
     return at;
 }
 
+static uint64_t below(uint64_t w, uint8_t than) { return (w - than * 0x0101010101010101u) & ~w & 0x8080808080808080u; }
+
+size_t record_plain(const char *p, size_t n)
+{
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) { /* a byte that ends the run makes its word not zero; words after it may be anything */
+        uint64_t w;
+        memcpy(&w, p + i, sizeof w);
+        if ((below(w, 0x20) | below(w ^ '"' * 0x0101010101010101u, 1) | below(w ^ '\\' * 0x0101010101010101u, 1)) != 0) { break; }
+    }
+    while (i < n && (unsigned char)p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') { i++; }
+    return i;
+}
+
 void record_json(struct kluis_buf *b, struct kluis_str s)
 {
     static const char hex[] = "0123456789abcdef";
     kluis_buf_byte(b, '"');
-    size_t run = 0;
     for (size_t i = 0; i < s.len; i++) {
+        size_t run = record_plain(s.ptr + i, s.len - i);
+        kluis_buf_add(b, s.ptr + i, run);
+        i += run;
+        if (i == s.len) { break; }
         unsigned char c = (unsigned char)s.ptr[i];
-        if (c >= 0x20 && c != '"' && c != '\\') { continue; }
-        kluis_buf_add(b, s.ptr + run, i - run);
-        run = i + 1;
         char e[6] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] };
         size_t n = 2;
         switch (c) {
@@ -176,6 +190,5 @@ void record_json(struct kluis_buf *b, struct kluis_str s)
         }
         kluis_buf_add(b, e, n);
     }
-    if (s.len > run) { kluis_buf_add(b, s.ptr + run, s.len - run); }
     kluis_buf_byte(b, '"');
 }

@@ -81,7 +81,14 @@ static bool member_n(struct in *c, const char *quoted, size_t n)
     c->p = at;
     return false;
 }
-#define MEMBER(c, name) member_n((c), "\"" name "\":", sizeof name + 2)
+/* A cheap no: most members are absent from most records.  Behind no NUL is looked. */
+static inline bool member_may(const struct in *c, char letter)
+{
+    const char *p = c->p;
+    if (!c->first && *p++ != ',') { return false; }
+    return p[0] == '"' && p[1] == letter;
+}
+#define MEMBER(c, name) (member_may((c), (name)[0]) && member_n((c), "\"" name "\":", sizeof name + 2))
 #define REQUIRE(c, name)                                                                                                                             \
     do {                                                                                                                                             \
         if (!MEMBER(c, name)) { bad((c), "member \"" name "\" is missing or out of place"); }                                                        \
@@ -117,8 +124,7 @@ static struct kluis_str string(struct in *c)
     struct kluis_str out = { NULL, 0 };
     expect(c, '"');
     if (c->status != KLUIS_OK) { return out; }
-    char *from = c->p, *p = from;
-    while ((unsigned char)*p >= 0x20 && *p != '"' && *p != '\\') { p++; }
+    char *from = c->p, *p = from + record_plain(from, (size_t)(c->end - from));
     char *to = p;
     while (*p != '"') {
         size_t n = 0;
@@ -133,7 +139,7 @@ static struct kluis_str string(struct in *c)
             return out;
         }
         char *run = p;
-        while ((unsigned char)*p >= 0x20 && *p != '"' && *p != '\\') { p++; }
+        p += record_plain(p, (size_t)(c->end - p));
         memmove(to, run, (size_t)(p - run));
         to += p - run;
     }

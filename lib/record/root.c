@@ -4,9 +4,11 @@
 
 #include <gcrypt.h>
 
+enum { LEAF_HEAD = 1 + 32, LEAF_WHOLE = 4096 };
+
 struct kluis_root {
-    gcry_md_hd_t mac; /* HMAC-SHA-256 keyed with the package salt */
-    gcry_md_hd_t hash;
+    gcry_md_hd_t mac;                     /* HMAC-SHA-256 keyed with the package salt */
+    uint8_t leaf[LEAF_HEAD + LEAF_WHOLE]; /* 0x00 || salt || line, when the line is of an ordinary length: hashed in one call */
     struct kluis_tree tree;
 };
 
@@ -24,8 +26,7 @@ struct kluis_root *kluis_root_new(const uint8_t salt[32])
     struct kluis_root *r = kluis_calloc(1, sizeof *r);
     if (r == NULL) { return NULL; }
     kluis_tree_init(&r->tree);
-    if (gcry_md_open(&r->mac, GCRY_MD_SHA256, GCRY_MD_FLAG_HMAC) != 0 || gcry_md_setkey(r->mac, salt, 32) != 0 ||
-        gcry_md_open(&r->hash, GCRY_MD_SHA256, 0) != 0) {
+    if (gcry_md_open(&r->mac, GCRY_MD_SHA256, GCRY_MD_FLAG_HMAC) != 0 || gcry_md_setkey(r->mac, salt, 32) != 0) {
         kluis_root_free(r);
         return NULL;
     }
@@ -36,21 +37,28 @@ void kluis_root_free(struct kluis_root *r)
 {
     if (r == NULL) { return; }
     gcry_md_close(r->mac);
-    gcry_md_close(r->hash);
     kluis_free(r);
 }
 
-static void leaf(struct kluis_root *r, uint64_t ordinal, struct kluis_str line, uint8_t out[32])
+static kluis_status leaf(struct kluis_root *r, uint64_t ordinal, struct kluis_str line, uint8_t out[32], struct kluis_err *err)
 {
-    uint8_t head[33] = { 0 }, number[8];
+    uint8_t number[8];
     u64be(ordinal, number);
     gcry_md_reset(r->mac); /* keeps the key */
     gcry_md_write(r->mac, number, sizeof number);
-    memcpy(head + 1, gcry_md_read(r->mac, 0), 32);
-    gcry_md_reset(r->hash);
-    gcry_md_write(r->hash, head, sizeof head);
-    gcry_md_write(r->hash, line.ptr, line.len);
-    memcpy(out, gcry_md_read(r->hash, 0), 32);
+    r->leaf[0] = 0;
+    memcpy(r->leaf + 1, gcry_md_read(r->mac, 0), 32);
+    if (line.len <= LEAF_WHOLE) {
+        if (line.len > 0) { memcpy(r->leaf + LEAF_HEAD, line.ptr, line.len); }
+        kluis_sha256_of(r->leaf, LEAF_HEAD + line.len, out);
+        return KLUIS_OK;
+    }
+    KLUIS_AUTO(kluis_sha256) h = kluis_sha256_new();
+    if (h == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a leaf hash"); }
+    kluis_sha256_add(h, r->leaf, LEAF_HEAD);
+    kluis_sha256_add(h, line.ptr, line.len);
+    kluis_sha256_end(h, out);
+    return KLUIS_OK;
 }
 
 kluis_status kluis_root_add(struct kluis_root *r, struct kluis_str line, struct kluis_err *err)
@@ -59,7 +67,7 @@ kluis_status kluis_root_add(struct kluis_root *r, struct kluis_str line, struct 
         return KLUIS_FAIL(err, KLUIS_E_LIMIT, "records: line %llu is longer than %d bytes", (unsigned long long)r->tree.size, KLUIS_RECORD_LINE_MAX);
     }
     kluis_hash h;
-    leaf(r, r->tree.size, line, h.b);
+    KLUIS_TRY(leaf(r, r->tree.size, line, h.b, err));
     kluis_tree_append(&r->tree, &h, NULL, NULL);
     return KLUIS_OK;
 }
@@ -75,8 +83,7 @@ kluis_status kluis_record_leaf(const uint8_t salt[32], uint64_t ordinal, struct 
 {
     KLUIS_AUTO(kluis_root) r = kluis_root_new(salt);
     if (r == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a leaf hash"); }
-    leaf(r, ordinal, line, out);
-    return KLUIS_OK;
+    return leaf(r, ordinal, line, out, err);
 }
 
 void kluis_derived_id(const uint8_t package_id[32], uint64_t ordinal, char out[KLUIS_DERIVED_ID])
