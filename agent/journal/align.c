@@ -1,5 +1,5 @@
 /* agent/journal/align.c - windowed one-to-one alignment of fingerprints.  See align.h. */
-#include "agent/journal/align.h"
+#include "agent/journal/align_pool.h"
 
 #include "kluis/record.h"
 
@@ -7,26 +7,16 @@ enum {
     QUARTER = 900,
     SHIFT_MAX = 26 * 3600,
     SHIFTS = 2 * (SHIFT_MAX / QUARTER) + 1,
-    POOL = 1 << 16,  /* stored entries looked at for one window                         */
-    SLOTS = 1 << 13, /* hash table over the window's fingerprints; twice ALIGN_WINDOW   */
-    CACHE = 4,       /* decoded chunks kept                                             */
-    NAMES = 1 << 14, /* pairs (new author, old author) voted on; a power of two         */
-    COMMON = 8,      /* an entry with more equals than this says nothing about a shift  */
+    CACHE = 4,         /* decoded chunks kept                                             */
+    NAMES = 1 << 14,   /* pairs (new author, old author) voted on; a power of two         */
+    COMMON = 8,        /* an entry with more equals than this says nothing about a shift  */
+    TALKATIVE = 64,    /* an entry that so many may have written says nothing about a name */
+    WINDOW_LEAST = 64, /* windows are not cut smaller                                     */
     SHIFT_RUN = 6,
     SHIFT_VOTES = 3,
     NAME_VOTES = 2
 };
-_Static_assert(SLOTS == 2 * ALIGN_WINDOW, "the table is half full at most");
 
-struct candidate {
-    int64_t t;
-    uint32_t tag, next;
-    uint32_t span, at;
-    int32_t tolerance;
-    uint16_t hint;
-    uint8_t level;
-    bool taken;
-};
 struct vote {
     uint32_t from, to, votes, chances;
 };
@@ -40,21 +30,16 @@ struct aligner {
     struct align_store store;
     int precision;
     bool may_shift;
-    uint8_t **consumed; /* a bit an entry, per span; made when first needed */
+    uint8_t **consumed;   /* a bit an entry, per span; made when first needed */
+    uint32_t *n_consumed; /* per span */
     struct chunk cache[CACHE];
     uint64_t clock;
     int64_t last_shift;
-    struct candidate *pool;
-    size_t n_pool;
-    struct {
-        uint64_t fp;
-        uint32_t head, count;
-        bool used;
-    } * slot;
+    struct align_pool *pool;
     uint32_t *order; /* the window's entries by time */
     struct vote *votes;
     size_t n_votes;
-    bool overflow;
+    uint64_t steps;
 };
 
 static void put64(uint8_t *p, uint64_t v)
@@ -93,8 +78,8 @@ void align_free(struct aligner *a)
     for (size_t i = 0; a->consumed != NULL && i < a->store.n_spans; i++) { kluis_free(a->consumed[i]); }
     for (size_t i = 0; i < CACHE; i++) { kluis_free(a->cache[i].e); }
     kluis_free(a->consumed);
-    kluis_free(a->pool);
-    kluis_free(a->slot);
+    kluis_free(a->n_consumed);
+    align_pool_free(a->pool);
     kluis_free(a->order);
     kluis_free(a->votes);
     kluis_free(a);
@@ -109,10 +94,10 @@ kluis_status align_new(struct aligner **out, const struct align_store *store, in
     a->precision = precision;
     a->may_shift = may_shift;
     a->consumed = kluis_calloc(store->n_spans + 1, sizeof *a->consumed);
-    a->pool = kluis_calloc(POOL, sizeof *a->pool);
-    a->slot = kluis_calloc(SLOTS, sizeof *a->slot);
+    a->n_consumed = kluis_calloc(store->n_spans + 1, sizeof *a->n_consumed);
+    a->pool = align_pool_new(&a->steps);
     a->order = kluis_calloc(ALIGN_WINDOW, sizeof *a->order);
-    if (a->consumed == NULL || a->pool == NULL || a->slot == NULL || a->order == NULL) {
+    if (a->consumed == NULL || a->n_consumed == NULL || a->pool == NULL || a->order == NULL) {
         align_free(a);
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory to compare with earlier readings");
     }
@@ -161,6 +146,7 @@ static kluis_status consume(struct aligner *a, struct candidate *c, struct kluis
         if (a->consumed[c->span] == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory to compare with earlier readings"); }
     }
     a->consumed[c->span][c->at >> 3] = (uint8_t)(a->consumed[c->span][c->at >> 3] | 1u << (c->at & 7));
+    a->n_consumed[c->span]++;
     c->taken = true;
     return KLUIS_OK;
 }
@@ -172,58 +158,32 @@ static int32_t tolerance(int a, int b)
     return 60;
 }
 
-/* ---- the window's table ---- */
-
-static size_t find(const struct aligner *a, uint64_t fp)
-{
-    size_t i = (size_t)(fp ^ fp >> 29) & (SLOTS - 1);
-    while (a->slot[i].used && a->slot[i].fp != fp) { i = (i + 1) & (SLOTS - 1); }
-    return i;
-}
-
-/* Collects the stored, unconsumed entries that could match the window: pool, chained per fingerprint in stored order. */
-static kluis_status gather(struct aligner *a, const struct align_entry *e, size_t n, int64_t slack, bool with_consumed, struct kluis_err *err)
+/* Collects the stored entries that could match the window; those taken already only for learning names. */
+static kluis_status gather(struct aligner *a, const struct align_entry *e, size_t n, int64_t slack, bool learning, struct kluis_err *err)
 {
     int64_t lo = INT64_MAX, hi = INT64_MIN;
-    memset(a->slot, 0, SLOTS * sizeof *a->slot);
-    a->n_pool = 0;
-    a->overflow = false;
+    struct align_pool *p = a->pool;
+    align_pool_begin(p, learning);
     for (size_t i = 0; i < n; i++) {
-        size_t s = find(a, e[i].fp);
-        a->slot[s].used = true;
-        a->slot[s].fp = e[i].fp;
-        a->slot[s].head = UINT32_MAX;
-        a->slot[s].count = 0;
+        align_pool_want(p, &e[i], e[i].has_id ? e[i].tag : align_author(a, e[i].tag));
         if (e[i].t < lo) { lo = e[i].t; }
         if (e[i].t > hi) { hi = e[i].t; }
     }
     /* A seconds reading against a minutes chunk may differ by a whole minute. */
     int64_t from = lo - slack - 60, to = hi + slack + 60;
-    for (size_t k = a->store.n_spans; k-- > 0;) { /* backwards: each chain then runs in stored order */
+    for (size_t k = a->store.n_spans; k-- > 0 && !align_pool_full(p);) {
         const struct align_span *span = &a->store.spans[k];
-        if (span->last < from || span->first > to) { continue; }
+        if (span->last < from || span->first > to || (!learning && a->n_consumed[k] == span->n)) { continue; }
         struct align_entry *o = NULL;
         KLUIS_TRY(load(a, k, &o, err));
-        for (uint32_t i = span->n; i-- > 0;) {
-            if (o[i].t < from || o[i].t > to || (!with_consumed && is_consumed(a, k, i))) { continue; }
-            size_t s = find(a, o[i].fp);
-            if (!a->slot[s].used) { continue; }
-            if (a->n_pool == POOL) {
-                a->overflow = true;
-                return KLUIS_OK;
-            }
-            a->pool[a->n_pool] = (struct candidate){ .t = o[i].t,
-                                                     .tag = o[i].tag,
-                                                     .next = a->slot[s].head,
-                                                     .span = (uint32_t)k,
-                                                     .at = i,
-                                                     .tolerance = tolerance(span->precision, a->precision),
-                                                     .hint = o[i].hint,
-                                                     .level = o[i].level };
-            a->slot[s].head = (uint32_t)a->n_pool++;
-            a->slot[s].count++;
+        int32_t may_differ = tolerance(span->precision, a->precision);
+        for (uint32_t i = span->n; i-- > 0 && !align_pool_full(p);) {
+            a->steps++;
+            if (o[i].t < from || o[i].t > to || (!learning && is_consumed(a, k, i))) { continue; }
+            align_pool_add(p, &o[i], (uint32_t)k, i, may_differ);
         }
     }
+    align_pool_end(p);
     return KLUIS_OK;
 }
 
@@ -247,19 +207,19 @@ static int64_t find_shift(struct aligner *a, const struct align_entry *e, const 
     for (size_t i = 0; i < n; i++) {
         if (known[i]) { continue; }
         left++;
-        size_t s = find(a, e[i].fp);
-        if (!e[i].has_id && a->slot[s].count > 0 && a->slot[s].count <= COMMON) {
-            for (uint32_t c = a->slot[s].head; c != UINT32_MAX; c = a->pool[c].next) {
-                bool ok = false;
-                int64_t q = quarter(e[i].t - a->pool[c].t, a->pool[c].tolerance, &ok);
-                if (!ok || a->pool[c].taken || a->pool[c].tag != align_author(a, e[i].tag)) { continue; }
-                size_t k = (size_t)(q / QUARTER + SHIFTS / 2);
-                if (stamp[k] == (uint32_t)i + 1) { continue; }
-                run[k] = stamp[k] != 0 && stamp[k] == (uint32_t)i ? run[k] + 1 : 1; /* the record before voted so too */
-                stamp[k] = (uint32_t)i + 1;
-                votes[k]++;
-                if (run[k] > best_run[k]) { best_run[k] = run[k]; }
-            }
+        struct candidate *c = NULL;
+        size_t many = align_pool_same(a->pool, e[i].fp, &c);
+        for (size_t k = 0; k < many && many <= COMMON && !e[i].has_id; k++, c++) {
+            bool ok = false;
+            a->steps++;
+            int64_t q = quarter(e[i].t - c->t, c->tolerance, &ok);
+            if (!ok || c->taken || c->tag != align_author(a, e[i].tag)) { continue; }
+            size_t at = (size_t)(q / QUARTER + SHIFTS / 2);
+            if (stamp[at] == (uint32_t)i + 1) { continue; }
+            run[at] = stamp[at] != 0 && stamp[at] == (uint32_t)i ? run[at] + 1 : 1; /* the record before voted so too */
+            stamp[at] = (uint32_t)i + 1;
+            votes[at]++;
+            if (run[at] > best_run[at]) { best_run[at] = run[at]; }
         }
     }
     size_t zero = SHIFTS / 2, best = zero;
@@ -293,17 +253,7 @@ static kluis_status take(struct aligner *a, const struct align_entry *e, bool *k
     for (size_t k = 0; k < n; k++) {
         const struct align_entry *x = &e[a->order[k]];
         if (known[a->order[k]]) { continue; }
-        uint32_t author = x->has_id ? x->tag : align_author(a, x->tag);
-        struct candidate *best = NULL;
-        size_t s = find(a, x->fp);
-        for (uint32_t c = a->slot[s].head; c != UINT32_MAX; c = a->pool[c].next) {
-            struct candidate *o = &a->pool[c];
-            int64_t d = x->t - shift - o->t;
-            if (o->taken || o->tag != author || o->level < x->level || d > o->tolerance || d < -o->tolerance) { continue; }
-            bool better = best == NULL || o->t < best->t;
-            if (best != NULL && x->level > 0 && (o->hint == x->hint) != (best->hint == x->hint)) { better = o->hint == x->hint; }
-            if (better) { best = o; }
-        }
+        struct candidate *best = align_pool_best(a->pool, x, x->has_id ? x->tag : align_author(a, x->tag), x->t - shift);
         if (best == NULL) { continue; }
         KLUIS_TRY(consume(a, best, err));
         known[a->order[k]] = true;
@@ -315,8 +265,11 @@ static kluis_status match(struct aligner *a, const struct align_entry *e, size_t
 {
     memset(known, 0, n * sizeof *known);
     KLUIS_TRY(gather(a, e, n, may_shift ? SHIFT_MAX : 0, false, err));
-    if (a->overflow && may_shift) { return match(a, e, n, known, false, err); }
-    if (a->overflow && n > 1) { /* very many equal lines: smaller windows keep memory bounded */
+    bool overflow = align_pool_overflow(a->pool);
+    if (overflow && may_shift) { return match(a, e, n, known, false, err); }
+    /* More than the pool holds could match: smaller windows look at less.  What does not fit beside the smallest counts as new: a record
+     * twice is better than one never. */
+    if (overflow && n > WINDOW_LEAST) {
         KLUIS_TRY(match(a, e, n / 2, known, false, err));
         return match(a, e + n / 2, n - n / 2, known + n / 2, false, err);
     }
@@ -340,6 +293,8 @@ kluis_status align_match(struct aligner *a, const struct align_entry *e, size_t 
 }
 
 /* ---- renamed authors ---- */
+
+uint64_t align_steps(const struct aligner *a) { return a->steps; }
 
 bool align_is_new_author(const struct aligner *a, uint32_t tag)
 {
@@ -381,15 +336,17 @@ kluis_status align_learn(struct aligner *a, const struct align_entry *e, size_t 
     KLUIS_TRY(gather(a, e, n, 0, true, err));
     for (size_t i = 0; i < n; i++) {
         if (e[i].has_id || !align_is_new_author(a, e[i].tag)) { continue; }
-        size_t s = find(a, e[i].fp);
+        struct candidate *c = NULL;
         uint32_t last = 0;
         bool any = false;
-        for (uint32_t c = a->slot[s].head; c != UINT32_MAX; c = a->pool[c].next) {
-            int64_t d = e[i].t - a->pool[c].t;
-            if (d > a->pool[c].tolerance || d < -a->pool[c].tolerance || (any && a->pool[c].tag == last)) { continue; }
-            struct vote *v = vote_of(a, e[i].tag, a->pool[c].tag);
+        size_t many = align_pool_near(a->pool, &e[i], &c);
+        for (size_t k = 0; k < many && many <= TALKATIVE; k++, c++) { /* in order of authors */
+            int64_t d = e[i].t - c->t;
+            a->steps++;
+            if (d > c->tolerance || d < -c->tolerance || (any && c->tag == last)) { continue; }
+            struct vote *v = vote_of(a, e[i].tag, c->tag);
             if (v != NULL) { v->votes++; }
-            last = a->pool[c].tag;
+            last = c->tag;
             any = true;
         }
         struct vote *all = vote_of(a, e[i].tag, e[i].tag); /* (new, new): how often this author had a chance to match */

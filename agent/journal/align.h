@@ -1,7 +1,8 @@
 /* agent/journal/align.h - which records of a new reading were taken before?  Pure computation over fingerprints.
  *
  * A reading is compared with what is stored in windows of ALIGN_WINDOW records, each against the stored entries around its own
- * times: memory is bounded whatever the length of either.  Matching is one to one (equal lines of a minute count by ordinal)
+ * times: memory is bounded whatever the length of either, and so is work: a window looks once at each stored entry of its time and then sorts
+ * what could match, however many lines are equal.  Matching is one to one (equal lines of a minute count by ordinal)
  * and takes the most it can:
  *   - an export that starts later, misses lines or brings lines in between changes nothing for the others;
  *   - times may differ by one second, or by the coarser precision of the two;
@@ -54,6 +55,8 @@ void align_learned(struct aligner *a);
 KLUIS_MUSTUSE kluis_status align_match(struct aligner *a, const struct align_entry *e, size_t n, bool *known, struct kluis_err *err);
 /* The tag under which an author is remembered (itself, or the one renamed from). */
 uint32_t align_author(const struct aligner *a, uint32_t tag);
+/* Entries looked at and comparisons made so far: what a test can count. */
+uint64_t align_steps(const struct aligner *a);
 void align_free(struct aligner *a); /* NULL: no-op */
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "agent/journal/journal.h"
 
-enum { MAX = 20000 };
+enum { MAX = 70000 };
 
 static uint64_t seed = 20260101;
 static uint32_t rnd(uint32_t n)
@@ -19,10 +19,10 @@ static uint32_t rnd(uint32_t n)
 
 struct store {
     struct align_entry *e;
-    struct align_span spans[64];
+    struct align_span spans[128];
     size_t n_spans;
     size_t chunk;
-    uint32_t tags[16];
+    uint32_t tags[4096];
     size_t n_tags;
 };
 
@@ -48,7 +48,7 @@ static void store_of(struct store *s, struct align_entry *e, size_t n, size_t ch
             if (e[i].t > p->last) { p->last = e[i].t; }
         }
         s->n_spans++;
-        assert_true(s->n_spans < 64);
+        assert_true(s->n_spans < 128);
     }
     for (size_t i = 0; i < n; i++) {
         bool have = false;
@@ -62,6 +62,8 @@ static void store_of(struct store *s, struct align_entry *e, size_t n, size_t ch
         s->tags[at] = e[i].tag;
     }
 }
+
+static uint64_t steps; /* of the last run */
 
 /* Runs the two sweeps; gives the number of records that count as new. */
 static size_t fresh(struct store *s, const struct align_entry *e, size_t n, int precision, bool may_shift, bool *known)
@@ -78,6 +80,7 @@ static size_t fresh(struct store *s, const struct align_entry *e, size_t n, int 
     for (size_t at = 0; at < n; at += ALIGN_WINDOW) {
         assert_int_equal(align_match(a, e + at, n - at < ALIGN_WINDOW ? n - at : ALIGN_WINDOW, known + at, &err), KLUIS_OK);
     }
+    steps = align_steps(a);
     align_free(a);
     for (size_t i = 0; i < n; i++) { count += known[i] ? 0 : 1; }
     return count;
@@ -279,6 +282,88 @@ static void very_many_equal_lines_stay_within_bounded_memory_and_add_nothing(voi
     assert_int_equal(fresh(&s, old, MAX, KLUIS_PRECISION_MINUTE, true, known), 0);
 }
 
+/* Steps, not time: eight times as many lines must not cost each line more than a sorted look-up grows.  Equal lines of one minute, of one
+ * author at ever other minutes, and attachments without a text, whose names alone differ. */
+static void work_for_a_line_does_not_grow_with_the_lines_that_are_equal(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        uint64_t each[2];
+        for (size_t k = 0; k < 2; k++) {
+            const size_t n = k == 0 ? 8192 : 65536;
+            struct store s;
+            for (size_t i = 0; i < n; i++) {
+                old[i] = (struct align_entry){ .t = 1700000040, .fp = 0x9e3779b97f4a7c15u, .tag = 1 };
+                if (kind == 1) { old[i].t += (int64_t)i * 60; }
+                if (kind == 2) {
+                    old[i].hint = (uint16_t)(i * 7919);
+                    old[i].level = 1;
+                    old[i].t += (int64_t)(i / 1000) * 60;
+                }
+                if (kind == 3) { old[i].tag = 1 + (uint32_t)i % 3000; }
+            }
+            store_of(&s, old, n, 10000, KLUIS_PRECISION_MINUTE);
+            assert_int_equal(fresh(&s, old, n, KLUIS_PRECISION_MINUTE, true, known), 0);
+            each[k] = steps / n;
+        }
+        print_message("kind %d: %llu and %llu steps a line\n", kind, (unsigned long long)each[0], (unsigned long long)each[1]);
+        assert_true(each[0] >= 2 && each[0] < 400); /* the counter counts */
+        assert_true(each[1] < 3 * each[0]);
+    }
+}
+
+/* What align.h promises, looked up the long way: in order of time each takes the earliest it may have, an equal hint first. */
+static size_t the_long_way(const struct align_entry *o, size_t n_old, int old_precision, const struct align_entry *e, size_t n, int precision)
+{
+    static bool taken[MAX], done[MAX];
+    size_t left = n;
+    int64_t slack = old_precision == precision ? 1 : 60;
+    memset(taken, 0, n_old);
+    memset(done, 0, n);
+    for (size_t round = 0; round < n; round++) {
+        size_t x = SIZE_MAX, best = SIZE_MAX;
+        for (size_t i = 0; i < n; i++) {
+            if (!done[i] && (x == SIZE_MAX || e[i].t < e[x].t)) { x = i; }
+        }
+        done[x] = true;
+        for (size_t i = 0; i < n_old; i++) {
+            int64_t d = e[x].t - o[i].t;
+            if (taken[i] || o[i].fp != e[x].fp || o[i].tag != e[x].tag || o[i].level < e[x].level || d > slack || d < -slack) { continue; }
+            bool better = best == SIZE_MAX || o[i].t < o[best].t;
+            if (best != SIZE_MAX && e[x].level > 0 && (o[i].hint == e[x].hint) != (o[best].hint == e[x].hint)) { better = o[i].hint == e[x].hint; }
+            if (better) { best = i; }
+        }
+        if (best == SIZE_MAX) { continue; }
+        taken[best] = true;
+        left--;
+    }
+    return left;
+}
+
+static void sorted_look_ups_find_what_looking_at_everything_finds(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        struct store s;
+        size_t n_old = 1 + rnd(200), n = 1 + rnd(200);
+        int was = rnd(2) == 0 ? KLUIS_PRECISION_MINUTE : KLUIS_PRECISION_SECOND, is = rnd(2) == 0 ? KLUIS_PRECISION_MINUTE : KLUIS_PRECISION_SECOND;
+        for (size_t i = 0; i < n_old + n; i++) {
+            struct align_entry *x = i < n_old ? &old[i] : &new[i - n_old];
+            int64_t t = 1700000040 + (int64_t)rnd(600);
+            bool minutes = (i < n_old ? was : is) == KLUIS_PRECISION_MINUTE;
+            *x = (struct align_entry){
+                .t = minutes ? t - t % 60 : t, .fp = 1 + rnd(3), .tag = 1 + rnd(2), .level = (uint8_t)(rnd(4) == 0 ? rnd(3) : 0)
+            };
+            if (x->level > 0) { x->hint = (uint16_t)rnd(4); }
+        }
+        store_of(&s, old, n_old, 1 + rnd(100), was);
+        s.n_tags = 2; /* both known: nothing to learn */
+        s.tags[0] = 1;
+        s.tags[1] = 2;
+        assert_int_equal(fresh(&s, new, n, is, false, known), the_long_way(old, n_old, was, new, n, is));
+    }
+}
+
 static void an_entry_survives_its_form_on_disk(void **state)
 {
     (void)state;
@@ -316,6 +401,8 @@ int main(void)
         cmocka_unit_test(a_contact_renamed_between_two_exports_is_the_same_author),
         cmocka_unit_test(a_record_with_more_attachments_than_before_is_taken_again),
         cmocka_unit_test(very_many_equal_lines_stay_within_bounded_memory_and_add_nothing),
+        cmocka_unit_test(work_for_a_line_does_not_grow_with_the_lines_that_are_equal),
+        cmocka_unit_test(sorted_look_ups_find_what_looking_at_everything_finds),
         cmocka_unit_test(an_entry_survives_its_form_on_disk),
         cmocka_unit_test(siphash_agrees_with_its_paper),
     };
