@@ -61,7 +61,7 @@ kluis_status fill_plan(struct fill *f, struct kluis_err *err)
         if (i == 0 || by_ref(&f->wants[i - 1], &f->wants[i]) != 0) { f->refs[f->n_refs++] = f->wants[i].ref; }
         f->wants[i].index = f->n_refs - 1;
     }
-    return KLUIS_OK;
+    return people_narrow(f, err);
 }
 
 /* ---- attachments ---- */
@@ -205,9 +205,11 @@ kluis_status fill_write(struct fill *f, uint8_t root[32], struct kluis_err *err)
     KLUIS_TRY(kluis_package_records_begin(f->writer, err));
     for (size_t i = f->from; i < f->to; i++) {
         const struct item *it = &f->slice->items[i];
-        struct kluis_record part;
-        if (f->part > 0) { KLUIS_TRY(part_record(f, it->r, &part, err)); }
-        KLUIS_TRY(kluis_package_record(f->writer, f->part > 0 ? &part : it->r, f->part > 0 ? (struct kluis_bytes){ NULL, 0 } : it->raw, err));
+        struct kluis_record r = *it->r;
+        if (f->part > 0) { KLUIS_TRY(part_record(f, it->r, &r, err)); }
+        r.author = people_party(f, r.author);
+        r.target_author = people_party(f, r.target_author);
+        KLUIS_TRY(kluis_package_record(f->writer, &r, f->part > 0 ? (struct kluis_bytes){ NULL, 0 } : it->raw, err));
     }
     return kluis_package_records_end(f->writer, root, err);
 }

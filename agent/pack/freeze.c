@@ -125,7 +125,7 @@ static kluis_status build_in(struct fill *f, int fd, struct built *b, struct klu
 {
     struct pack *p = f->p;
     const struct pack_identity *id = p->s.identity;
-    struct kluis_header header = p->header;
+    struct kluis_header header = f->header;
     unsigned part = 0;
     KLUIS_AUTO(kluis_package_writer) w = NULL;
     KLUIS_AUTO_BUF(manifest, KLUIS_MANIFEST_MAX);

@@ -53,6 +53,8 @@ struct fill {
     struct kluis_str *refs;
     bool *found, *bad;
     size_t n_refs;
+    struct kluis_header header; /* the conversation's, with the people of this package                */
+    uint32_t *party;            /* index in the conversation's table -> in the package's              */
     struct kluis_package_writer *writer;
     size_t failed;               /* refs index whose bytes could not be read, SIZE_MAX: none        */
     uint64_t part;               /* of a split attachment: which one, from 0                        */
@@ -69,6 +71,9 @@ KLUIS_MUSTUSE kluis_status fill_plan(struct fill *f, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status fill_write(struct fill *f, uint8_t root[32], struct kluis_err *err);
 void fill_clear(struct fill *f);
 uint64_t fill_records(const struct fill *f);
+/* people.c: fills f->header and f->party from the conversation's header and the records.  And the lookup. */
+KLUIS_MUSTUSE kluis_status people_narrow(struct fill *f, struct kluis_err *err);
+uint32_t people_party(const struct fill *f, uint32_t party);
 /* freeze.c: items [from, to) of a slice become packages, all of them committed together or none. */
 KLUIS_MUSTUSE kluis_status pack_freeze(struct pack *p, struct slice *s, size_t from, size_t to, struct kluis_err *err);
 

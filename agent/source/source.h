@@ -70,6 +70,8 @@ struct source_kind {
     const char *about_nl, *about_en; /* one line                                        */
     const char *const *tells;
     const char *const *loss; /* NULL-ended token lists: what it can and cannot tell */
+    /* Members are not told: a header's participants are the people seen in the records, and a package lists those of its own records. */
+    bool people_are_writers;
     /* Is this file (part of) a source of this kind, which `read` would read when given the same path?  Content decides; a name may only
      * make surer.  Creates and changes nothing; what cannot be opened is SOURCE_NO.  Files come one by one, in no order to rely on. */
     enum source_sure (*probe)(const struct source_file *f);

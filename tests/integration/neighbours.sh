@@ -13,7 +13,10 @@ chat="$work/chat/WhatsApp-chat met Werkgroep buren.txt"
 say "$chat" '30-03-2026 09:00' 'Anna Maart' 'eersteberichtmaart'
 say "$chat" '31-03-2026 23:58' 'Anna Maart' 'laatsteberichtmaart'
 say "$chat" '01-04-2026 00:01' 'Bob April' 'eersteberichtapril'
+printf '%s - %s\n' '01-04-2026 00:02' 'Bob April heeft Dirk Aprilgenoemd toegevoegd' >>"$chat"
 say "$chat" '02-04-2026 09:00' 'Bob April' 'FOTO-WA0001.txt (bestand bijgevoegd)'
+say "$chat" '03-05-2026 09:00' 'Carla Mei' 'eersteberichtmei'
+say "$chat" '03-05-2026 09:01' 'Dirk Aprilgenoemd' 'schrijftookinmei'
 echo 'inhoudbijlageapril' >"$work/chat/FOTO-WA0001.txt"
 echo 'inhoudvanniemand' >"$work/chat/FOTO-WA0002.txt"
 source_add "$work/agent" whatsapp-text "$work/chat"
@@ -49,15 +52,26 @@ for p in "$work"/export/*.asice; do
     seen[$mark]=1
     for w in "$@"; do ok; if has "$w"; then fail "the package with $mark holds $w"; fi; done
   }
-  only laatsteberichtmaart eersteberichtapril inhoudbijlageapril FOTO-WA0001 31699999991
-  only eersteberichtapril laatsteberichtmaart eersteberichtmaart 31699999991
+  only laatsteberichtmaart eersteberichtapril inhoudbijlageapril FOTO-WA0001 31699999991 'Bob April' 'Dirk Aprilgenoemd'
+  only eersteberichtapril laatsteberichtmaart eersteberichtmaart 31699999991 'Anna Maart' 'Carla Mei'
+  only eersteberichtmei eersteberichtapril eersteberichtmaart 'Anna Maart' 'Bob April'
   for w in inhoudvanniemand FOTO-WA0002 priveberichtbuiten Priveviktor Buitengesloten Adresboekanna Nergensbij 31699999991 31699999992 \
       "0x$(sha256sum <"$chat" | cut -d ' ' -f 1)" "0x$(sha256sum <"$main" | cut -d ' ' -f 1)" \
       "0x$(printf '%s' priveberichtbuiten | sha256sum | cut -d ' ' -f 1)" "0x$(tail -n 1 "$main" | sha256sum | cut -d ' ' -f 1)"; do
     ok; if has "$w"; then fail "a package holds $w"; head -n 3 < <("$find" "$w" -- "$work/open$n" 2>/dev/null) >&2; fi
   done
 done
-equal "the slices were seen" "${#seen[@]}" 2
+equal "the slices were seen" "${#seen[@]}" 3
+# People: a text export's package lists who writes or is named in it, nobody else; a member of a Signal group stays one.
+people() { unzip -p "$1" '*/records.jsonl' | head -n 1 | jq -c '[[.parties[].name], [.participants[] as $i | .parties[$i].name]]'; }
+for p in "$work"/export/*.asice; do
+  unzip -p "$p" '*/records.jsonl' >"$work/records"
+  case "$(head -n 1 "$work/records" | jq -r .provenance.source) $(grep -o 'eerstebericht[a-z]*' "$work/records" | head -n 1)" in
+    'whatsapp-text eersteberichtmaart') equal "people of March" "$(people "$p")" '[["Anna Maart"],["Anna Maart"]]' ;;
+    'whatsapp-text eersteberichtapril') equal "people of April, one of them named in a system line" "$(people "$p")" '[["Bob April","Dirk Aprilgenoemd"],["Bob April","Dirk Aprilgenoemd"]]' ;;
+    'whatsapp-text eersteberichtmei') equal "people of May" "$(people "$p")" '[["Carla Mei","Dirk Aprilgenoemd"],["Carla Mei","Dirk Aprilgenoemd"]]' ;;
+  esac
+done
 # Controls: what belongs is found by the same searcher, also as a digest.
 for w in eersteberichtmaart laatsteberichtmaart eersteberichtapril inhoudbijlageapril "Bob April" "0x$(sha256sum <"$work/chat/FOTO-WA0001.txt" | cut -d ' ' -f 1)"; do
   ok; "$find" "$w" -- "$work"/open* >/dev/null 2>&1 || fail "control: $w is in no package"

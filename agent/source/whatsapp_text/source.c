@@ -295,6 +295,7 @@ const struct source_kind source_whatsapp_text = {
     .about_en = "WhatsApp 'Export chat': .txt, .zip, or a folder with media",
     .tells = tells,
     .loss = loss,
+    .people_are_writers = true,
     .probe = whatsapp_probe,
     .read = whatsapp_read,
     .attachments = whatsapp_attachments,
