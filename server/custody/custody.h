@@ -89,6 +89,7 @@ KLUIS_MUSTUSE kluis_status custody_package_add(struct custody *c, struct custody
 KLUIS_MUSTUSE kluis_status custody_package_get(struct custody *c, uint64_t sequence, struct custody_package *out,
                                                struct kluis_err *err); /* E_NOTFOUND */
 KLUIS_MUSTUSE kluis_status custody_package_by_delivery(struct custody *c, uint64_t delivery, struct custody_package *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status custody_last_package(struct custody *c, uint64_t *sequence, struct kluis_err *err); /* 0: there is none */
 KLUIS_MUSTUSE kluis_status custody_package_receipt(struct custody *c, uint64_t sequence, uint64_t tree_size, bool stamped, struct kluis_err *err);
 /* The first package after `sequence` whose receipt is not stamped yet and whose leaf lies below `size`.  E_NOTFOUND. */
 KLUIS_MUSTUSE kluis_status custody_package_unstamped(struct custody *c, uint64_t sequence, uint64_t size, struct custody_package *out,

@@ -41,6 +41,7 @@
                    "?4,?5,?6,?7,0,0)")                                                                                                               \
     X(PACKAGE_GET, "SELECT " CUSTODY_PACKAGE_COLUMNS " FROM package p JOIN inbox i ON i.number=p.delivery WHERE p.sequence=?1")                      \
     X(PACKAGE_DELIVERY, "SELECT " CUSTODY_PACKAGE_COLUMNS " FROM package p JOIN inbox i ON i.number=p.delivery WHERE p.delivery=?1")                 \
+    X(PACKAGE_LAST, "SELECT coalesce(max(sequence),0) FROM package")                                                                                 \
     X(PACKAGE_RECEIPT, "UPDATE package SET receipt_size=?2,receipt_stamped=?3 WHERE sequence=?1")                                                    \
     X(PACKAGE_UNSTAMPED, "SELECT " CUSTODY_PACKAGE_COLUMNS " FROM package p JOIN inbox i ON i.number=p.delivery "                                    \
                          "WHERE p.receipt_stamped=0 AND p.receipt_size>0 AND p.sequence>?1 AND p.leaf<?2 ORDER BY p.sequence LIMIT 1")               \

@@ -164,6 +164,16 @@ kluis_status custody_package_by_delivery(struct custody *c, uint64_t delivery, s
     return one_package(c, custody_bind(c, Q_PACKAGE_DELIVERY, err, "i", (sqlite3_int64)delivery), out, err);
 }
 
+kluis_status custody_last_package(struct custody *c, uint64_t *sequence, struct kluis_err *err)
+{
+    CUSTODY_LOCKED(c);
+    sqlite3_stmt *st = custody_bind(c, Q_PACKAGE_LAST, err, "");
+    kluis_status rc = custody_row(c, st, err);
+    *sequence = rc == KLUIS_OK ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
+    if (st != NULL) { custody_done(st); }
+    return rc;
+}
+
 kluis_status custody_package_receipt(struct custody *c, uint64_t sequence, uint64_t tree_size, bool stamped, struct kluis_err *err)
 {
     CUSTODY_LOCKED(c);

@@ -90,6 +90,7 @@ static void hand_over(struct ingest *in, struct decided *list)
         if (o->accepted) {
             *in->feed_end = o;
             in->feed_end = &o->next;
+            in->handed = o->p.sequence;
             in->packages = true;
         } else {
             kluis_log(KLUIS_LOG_WARN, "package.refused", "device=%s layer=%s reason=%s", o->d.device, o->layer, o->reason);

@@ -147,8 +147,9 @@ kluis_status ingest_reopen(const struct ingest_config *c, uint64_t first, uint64
 
 struct feeding {
     struct ingest *in;
-    uint64_t records;
-    int64_t since;
+    uint64_t wanted;  /* the next sequence, behind what was added         */
+    uint64_t records; /* added and not committed                          */
+    int64_t since;    /* the first of them                                */
 };
 
 static kluis_status commit_index(struct feeding *f, struct kluis_err *err)
@@ -168,6 +169,7 @@ static kluis_status add(struct feeding *f, const struct index_package *rows, str
         return KLUIS_OK;
     }
     KLUIS_TRY(rc);
+    if (f->records == 0) { f->since = kluis_monotonic_us(); }
     f->records += rows->n_rows + 1;
     return f->records >= INDEX_RECORDS ? commit_index(f, err) : KLUIS_OK;
 }
@@ -176,18 +178,23 @@ static kluis_status add_reopened(void *ctx, const struct reopened *r, struct klu
 {
     struct feeding *f = ctx;
     if (ingest_stopping(f->in)) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "stopping"); }
-    return add(f, r->rows, err);
+    KLUIS_TRY(add(f, r->rows, err));
+    f->wanted = r->package->sequence + 1;
+    return KLUIS_OK;
 }
 
-/* Takes the head of the queue when it is the one wanted; frees what is indexed already. */
-static struct decided *head_of_queue(struct ingest *in, uint64_t wanted, uint64_t *head)
+/* Takes the head of the queue when it is the one wanted; frees what is indexed already.  *last: what the queue does not have, up to
+ * here, must be opened again; 0: nothing.  The lock is held. */
+static struct decided *head_of_queue(struct ingest *in, uint64_t wanted, uint64_t *last)
 {
     struct decided *o = NULL;
-    *head = 0;
-    while (in->feed != NULL) {
+    *last = in->handed < wanted ? 0 : in->handed;
+    while (o == NULL && in->feed != NULL) {
         struct decided *first = in->feed;
-        *head = first->p.sequence;
-        if (first->p.sequence > wanted) { break; }
+        if (first->p.sequence > wanted) {
+            *last = first->p.sequence - 1;
+            break;
+        }
         in->feed = first->next;
         if (in->feed == NULL) { in->feed_end = &in->feed; }
         in->held_packages--;
@@ -195,72 +202,80 @@ static struct decided *head_of_queue(struct ingest *in, uint64_t wanted, uint64_
         in->held_bytes -= used < in->held_bytes ? used : in->held_bytes;
         if (first->p.sequence == wanted) {
             o = first;
-            break;
+        } else {
+            decided_free(first);
         }
-        decided_free(first);
     }
+    in->packages = in->feed != NULL;
     pthread_cond_broadcast(&in->changed);
     return o;
 }
 
-static kluis_status feed_some(struct feeding *f, uint64_t *wanted, struct kluis_err *err)
+/* Anything that may become a package soon; the lock is held. */
+static bool arriving(const struct ingest *in) { return in->packages || in->ready != NULL || in->at_work > 0 || in->inbox_more; }
+
+/* Everything that can be added now.  Batches are large while much arrives (a small one costs the index far more a record), and
+ * what arrives alone is searchable at once. */
+static kluis_status feed_some(struct feeding *f, struct kluis_err *err)
 {
     struct ingest *in = f->in;
-    uint64_t head;
-    for (;;) {
+    while (!ingest_stopping(in)) {
+        uint64_t last = 0;
         pthread_mutex_lock(&in->lock);
-        struct decided *o = head_of_queue(in, *wanted, &head);
-        in->packages = in->feed != NULL;
+        struct decided *o = head_of_queue(in, f->wanted, &last);
+        bool quiet = !arriving(in);
         pthread_mutex_unlock(&in->lock);
         if (o != NULL) {
             index_fill(&o->p, &o->rows);
             kluis_status rc = add(f, &o->rows, err);
             decided_free(o);
             KLUIS_TRY(rc);
-            ++*wanted;
+            f->wanted++;
+        } else if (last >= f->wanted) { /* after a start, or when a batch was dropped */
+            KLUIS_TRY(ingest_reopen(&in->c, f->wanted, last, f, add_reopened, err));
         } else {
-            /* After a start, or when a batch was dropped: what the queue does not have is opened again. */
-            struct custody_counts n;
-            KLUIS_TRY(custody_count(in->c.custody, &n, err));
-            uint64_t last = head > 0 ? head - 1 : n.packages;
-            if (*wanted > last) { return commit_index(f, err); }
-            KLUIS_TRY(ingest_reopen(&in->c, *wanted, last, f, add_reopened, err));
-            *wanted = last + 1;
+            return quiet || kluis_monotonic_us() - f->since >= INDEX_WAIT_US ? commit_index(f, err) : KLUIS_OK;
         }
-        if (ingest_stopping(in)) { return commit_index(f, err); }
     }
+    return commit_index(f, err);
 }
 
-/* Closed periods are made when nothing else waits: a stretch of time that is still filling would be copied again and again. */
-static bool arriving(struct ingest *in)
+/* Until packages come, a batch is due, or the last one on its way came to nothing. */
+static void wait_for_packages(const struct feeding *f, bool *tidy)
 {
+    struct ingest *in = f->in;
     pthread_mutex_lock(&in->lock);
-    bool yes = in->packages || in->ready != NULL || in->at_work > 0 || in->inbox_more;
+    while (!in->packages && !ingest_stopping(in)) {
+        int64_t left = f->since + INDEX_WAIT_US - kluis_monotonic_us();
+        bool some = f->records > 0, busy = arriving(in);
+        if (some ? !busy || left <= 0 : *tidy && !busy) { break; }
+        ingest_wait(in, some ? left : 30000000);
+    }
+    *tidy = *tidy || in->packages;
     pthread_mutex_unlock(&in->lock);
-    return yes;
 }
 
 void *feeder_main(void *arg)
 {
     struct ingest *in = arg;
-    struct feeding f = { in, 0, 0 };
+    struct feeding f = { .in = in, .wanted = index_watermark(in->c.index) + 1 };
     struct kluis_err err = { 0 };
     bool tidy = true;
     while (!ingest_stopping(in)) {
-        uint64_t wanted = index_watermark(in->c.index) + 1;
         kluis_err_clear(&err);
-        kluis_status rc = feed_some(&f, &wanted, &err);
-        if (rc == KLUIS_OK && tidy && (!arriving(in) || index_crowded(in->c.index))) { rc = index_maintain(in->c.index, &tidy, &err); }
+        kluis_status rc = feed_some(&f, &err);
+        pthread_mutex_lock(&in->lock);
+        bool busy = arriving(in);
+        pthread_mutex_unlock(&in->lock);
+        /* Closed periods are made when nothing else waits: a stretch of time that is still filling would be copied again and again. */
+        if (rc == KLUIS_OK && f.records == 0 && tidy && (!busy || index_crowded(in->c.index))) { rc = index_maintain(in->c.index, &tidy, &err); }
         if (rc != KLUIS_OK && !ingest_stopping(in)) {
             f.records = 0; /* the index dropped what was not committed; the watermark says where to go on */
+            f.wanted = index_watermark(in->c.index) + 1;
             ingest_trouble(in, "feeder", &err);
             continue;
         }
-        pthread_mutex_lock(&in->lock);
-        bool more = in->ready != NULL || in->at_work > 0 || in->inbox_more;
-        if (!in->packages && !ingest_stopping(in) && (!tidy || more)) { ingest_wait(in, 30000000); }
-        tidy = tidy || in->packages;
-        pthread_mutex_unlock(&in->lock);
+        wait_for_packages(&f, &tidy);
     }
     return NULL;
 }

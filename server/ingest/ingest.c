@@ -61,11 +61,28 @@ const char *ingest_halted(struct ingest *in)
     return why;
 }
 
-/* The name shows which stage the processor's time goes to (top -H, perf). */
+struct stage {
+    struct ingest *in;
+    const char *name; /* at most 15 bytes: shows where the processor's time goes (top -H, perf) */
+    void *(*run)(void *);
+};
+
+static void *run_stage(void *arg)
+{
+    struct stage s = *(struct stage *)arg;
+    kluis_free(arg);
+    (void)pthread_setname_np(pthread_self(), s.name); /* without it the stage works as well */
+    return s.run(s.in);
+}
+
 static kluis_status start(struct ingest *in, const char *name, void *(*run)(void *), struct kluis_err *err)
 {
-    if (pthread_create(&in->thread[in->threads], NULL, run, in) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start a thread of the vault"); }
-    (void)pthread_setname_np(in->thread[in->threads], name); /* at most 15 bytes; without it the thread works as well */
+    struct stage *s = kluis_malloc(sizeof *s);
+    if (s != NULL) { *s = (struct stage){ in, name, run }; }
+    if (s == NULL || pthread_create(&in->thread[in->threads], NULL, run_stage, s) != 0) {
+        kluis_free(s);
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start a thread of the vault");
+    }
     in->threads++;
     return KLUIS_OK;
 }
@@ -87,6 +104,7 @@ kluis_status ingest_start(struct ingest **out, const struct ingest_config *c, st
     pthread_mutex_init(&in->lock, NULL);
     atomic_init(&in->stop, false);
     kluis_status rc = sessions_open(&in->sessions, c->custody, err);
+    if (rc == KLUIS_OK) { rc = custody_last_package(c->custody, &in->handed, err); }
     if (rc == KLUIS_OK) { rc = start(in, "feeder", feeder_main, err); }
     if (rc == KLUIS_OK) { rc = start(in, "committer", committer_main, err); }
     for (int i = 0; i < WORKERS && rc == KLUIS_OK; i++) { rc = start(in, "worker", worker_main, err); }

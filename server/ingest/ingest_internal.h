@@ -14,12 +14,13 @@ enum {
     WORKERS = 2,
     T2_RECORDS = 10000,
     T2_WAIT_US = 250000, /* a group is committed at the first of both          */
-    INDEX_RECORDS = 10000,
-    HELD_MAX = 128 << 20, /* bytes of opened packages between worker and index  */
-    HELD_PACKAGES = 96,   /* and how many                                       */
-    RUN_MAX = 8,          /* deliveries that a worker takes at once, and one judge sees */
-    RUN_BYTES = 16 << 20, /* ... or this much opened, whichever comes first     */
-    TRIES = 3             /* local trouble with one package before it is refused */
+    INDEX_RECORDS = 40000,
+    INDEX_WAIT_US = 400000, /* a batch is committed at the first of both, and at once when nothing more is on its way */
+    HELD_MAX = 128 << 20,   /* bytes of opened packages between worker and index  */
+    HELD_PACKAGES = 96,     /* and how many                                       */
+    RUN_MAX = 8,            /* deliveries that a worker takes at once, and one judge sees */
+    RUN_BYTES = 16 << 20,   /* ... or this much opened, whichever comes first     */
+    TRIES = 3               /* local trouble with one package before it is refused */
 };
 
 /* What became of a delivery: made by a worker, committed by the committer, indexed by the feeder. */
@@ -51,6 +52,7 @@ struct ingest {
     uint64_t ready_records;
     int64_t ready_since;
     struct decided *feed, **feed_end; /* for the feeder: accepted, committed, rising sequence     */
+    uint64_t handed;                  /* ... up to here it was given them, or has to open them again */
     uint64_t held_bytes, held_packages;
     bool answers;   /* outbox rows wait                                         */
     bool packages;  /* the feeder has something to look at                      */

@@ -196,8 +196,9 @@ static bool wall_calls(const struct walls *w)
         SCMP_SYS(select),
         SCMP_SYS(pselect6),
     };
-    static const int FOLDERS[] = { SCMP_SYS(mkdir), SCMP_SYS(mkdirat),  SCMP_SYS(rmdir),     SCMP_SYS(link),   SCMP_SYS(linkat),
-                                   SCMP_SYS(chmod), SCMP_SYS(fchmodat), SCMP_SYS(fallocate), SCMP_SYS(syncfs), SCMP_SYS(memfd_create) };
+    static const int FOLDERS[] = { SCMP_SYS(mkdir),  SCMP_SYS(mkdirat),      SCMP_SYS(rmdir),          SCMP_SYS(link),
+                                   SCMP_SYS(linkat), SCMP_SYS(chmod),        SCMP_SYS(fchmodat),       SCMP_SYS(fallocate),
+                                   SCMP_SYS(syncfs), SCMP_SYS(memfd_create), SCMP_SYS(sync_file_range) };
     static const int OUTWARD[] = { SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind) }; /* asking for names binds too */
     static const int BINDS[] = { SCMP_SYS(socket), SCMP_SYS(bind), SCMP_SYS(listen) };
     static const int CHILDREN[] = { SCMP_SYS(kill), SCMP_SYS(wait4), SCMP_SYS(waitid) };
@@ -233,6 +234,7 @@ static bool wall_calls(const struct walls *w)
     /* Threads, not processes; clone3 hides its flags behind a pointer, and libc does without it. */
     ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)) == 0;
     ok = ok && seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
+    ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)) == 0; /* threads have names */
     ok = ok && seccomp_load(filter) == 0;
     seccomp_release(filter);
     return ok;
