@@ -146,7 +146,10 @@ static void serve(int s, const struct sock_fprog *filter)
 {
     for (;;) {
         uint8_t job = 0;
-        int fd[3] = { -1, -1, -1 }, n = 0;
+        int fd[3] = { -1, -1, -1 }, n = 0, status;
+        /* Those that ended meanwhile: few, a keeper asks for no more at once than it has workers.  Waiting for them adds their processor
+         * time to ours, where whoever runs this machine can see it. */
+        while (waitpid(-1, &status, WNOHANG) > 0) {}
         if (!receive(s, &job, fd, &n)) { _exit(0); }
         /* request, result[, input] */
         pid_t pid = n < 2 ? -1 : fork();
@@ -172,7 +175,7 @@ static void become_zygote(int s, const struct sock_fprog *filter)
         prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
         _exit(70);
     }
-    (void)signal(SIGCHLD, SIG_IGN); /* children are reaped by the kernel; their answers say how they ended */
+    (void)signal(SIGCHLD, SIG_DFL); /* how a child ended is said by its answer */
     (void)signal(SIGTERM, SIG_IGN); /* the vault ends us by closing the socket, after its last package */
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGALRM, SIG_DFL);

@@ -84,7 +84,8 @@ at_gate() { # m500|back
 
 watermark() { "$bin/chatkluis-server" status --home "$1" --json | jq -r '"\(.index.watermark) \(.waiting) \(.refused) \(.index.records)"'; }
 
-# ingest_once m500|back: sets $wall; the home stays at $work/run, its parts run on when KEEP is set.
+# ingest_once m500|back: sets $wall, $cpu (seconds of gate, authority, vault and all its children) and $peak (KiB of the vault); the home
+# stays at $work/run, its parts run on when KEEP is set.
 ingest_once() {
   rm -rf "$work/run"; cp -a "$work/at-gate-$1" "$work/run"
   local n now from
@@ -102,7 +103,7 @@ ingest_once() {
     sleep 0.1
   done
   wall=$(calc "($now - $from) / 1e9")
-  cpu=$(ps -o cputimes= -p "$vault_pid")
+  cpu=$(cpu_of "${pids[@]}") peak=$(peak_of "$vault_pid")
   [ "$4" = "$messages" ] || die "$4 of $messages records are in the index"
   [ -n "${KEEP:-}" ] || stop_all
 }
@@ -119,14 +120,14 @@ mails() { # N: maildir of the first N messages
 }
 
 bench_ingest() {
-  local i order walls=() backs=() yards=() nots=() wall yard n_mail=100000
+  local i order walls=() backs=() yards=() nots=() cpus=() peaks=() wall yard n_mail=100000
   at_gate m500; at_gate back
   for i in $(seq "$rounds"); do
-    ingest_once m500; walls+=("$wall")
+    ingest_once m500; walls+=("$wall") cpus+=("$cpu") peaks+=("$peak")
     rm -f "$work"/yard.db*
     yards+=("$("$tools/bench_fts5_yardstick" "$data/texts.tsv" "$work/yard.db" | cut -d' ' -f1)")
-    ingest_once back; backs+=("$wall")
-    say "ingest $i/$rounds: vault ${walls[-1]} s, newest first ${backs[-1]} s, bare FTS5 ${yards[-1]} s"
+    ingest_once back; backs+=("$wall") peaks+=("$peak")
+    say "ingest $i/$rounds: vault ${walls[-1]} s (CPU ${cpus[-1]} s), newest first ${backs[-1]} s, bare FTS5 ${yards[-1]} s"
   done
   rm -rf "$work"/yard.db* "$work/run"
   yard=$(printf '%s\n' "${yards[@]}" | median)
@@ -134,6 +135,10 @@ bench_ingest() {
   figure ingest.by_conversation "$(calc "$messages / $wall")" "messages a second" "bare SQLite+FTS5 without encryption: $(calc "$messages / $yard")" "$(calc "$yard / $wall")" ">= 0.5" "$yard >= 0.5 * $wall"
   order=$(printf '%s\n' "${backs[@]}" | median)
   figure ingest.newest_first "$(calc "$messages / $order")" "messages a second" "bare SQLite+FTS5 without encryption, oldest first: $(calc "$messages / $yard")" "$(calc "$yard / $order")" ">= 0.5" "$yard >= 0.5 * $order"
+  cpu=$(printf '%s\n' "${cpus[@]}" | median)
+  figure ingest.cpu "$(calc "1e6 * $cpu / $messages")" "us CPU a message: gate, time authority, vault and its children" "" null "" ""
+  peak=$(printf '%s\n' "${peaks[@]}" | sort -g | tail -n 1)
+  figure ingest.memory "$(calc "$peak / 1024")" "MiB peak of the vault" "" null "<= 512" "$peak <= 512 * 1024"
   [ "$n_mail" -le "$messages" ] || n_mail=$messages
   mails "$n_mail"
   for i in $(seq "$rounds"); do

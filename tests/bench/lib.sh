@@ -49,6 +49,7 @@ stop_all() { [ ${#pids[@]} -eq 0 ] || stop "${pids[@]}"; pids=(); }
 
 # start_gate HOME [ADDR:PORT]: time authority and gate, without a vault.  Sets $gate.
 start_gate() {
+  rm -f "$work/tsa.out" "$work/gate.out" # what the last run said is no sign of this one
   "$bin/chatkluis-server" tsa --dir "$1/tsa" >"$work/tsa.out" 2>"$work/tsa.log" & pids+=($!)
   started "$work/tsa.out" '^time authority on' $!
   "$bin/chatkluis-server" gate --dir "$1/gate" --listen "${2:-127.0.0.1:0}" --time-authority "$(sed -n 's/^time authority on //p' "$work/tsa.out")" \
@@ -58,11 +59,20 @@ start_gate() {
 }
 # start_vault HOME: sets $page and $vault_pid.
 start_vault() {
+  rm -f "$work/vault.out"
   "$bin/chatkluis-server" vault --home "$1" --gate "https://$gate" >"$work/vault.out" 2>"$work/vault.log" & vault_pid=$!
   pids+=($vault_pid)
   started "$work/vault.out" '^page on' $vault_pid
   page=$(sed -n 's/^page on //p' "$work/vault.out")
 }
+
+# Seconds of user and system time that processes, their children and what those waited for have used.
+cpu_of() { # PID…
+  local p
+  for p in "$@" $(ps -o pid= --ppid "$(IFS=,; echo "$*")"); do cat "/proc/$p/stat"; done |
+    awk -v tick="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); s += $12 + $13 + $14 + $15 } END { print s / tick }'
+}
+peak_of() { awk '/^VmHWM/ { print $2 }' "/proc/$1/status"; } # PID: KiB
 
 # An empty server and an enrolled agent, to be copied for every run: $work/template/{server,agent}.  Sets $address.
 template() {
