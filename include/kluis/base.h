@@ -144,7 +144,7 @@ struct kluis_bytes kluis_buf_bytes(const struct kluis_buf *b);
 static inline void kluis_buf_cleanup_(struct kluis_buf *b) { kluis_buf_free(b); }
 #define KLUIS_AUTO_BUF(name, max)                                                                                                                    \
     __attribute__((cleanup(kluis_buf_cleanup_))) struct kluis_buf name;                                                                              \
-    kluis_buf_init(&name, (max))
+    kluis_buf_init(&(name), (max))
 
 /* ---- files -----------------------------------------------------------------------------------
  * Thin, checked and injectable.  All retry EINTR except close (which Linux never needs). */
