@@ -5,20 +5,13 @@
 
 #include <string.h>
 
-enum { REPLY_MAX = 256 << 10, ATTEMPT_S = 180, WAIT_S = 20, TICKET = 32 };
+enum { ATTEMPT_S = 180, WAIT_S = 20, TICKET = 32 };
 
 struct fresh {
     struct kluis_key *device, *login;
     struct kluis_identity *me;
     struct kluis_buf device_spki, login_spki;
 };
-struct reply {
-    struct kluis_buf raw; /* everything below points into it */
-    char device[33];
-    struct kluis_bytes device_cert, login_cert, ca_cert, root_cert, trust_json, session_seal;
-    uint8_t vault[33];
-};
-
 static kluis_status make_keys(struct fresh *f, struct kluis_err *err)
 {
     kluis_buf_init(&f->device_spki, 1024);
@@ -34,18 +27,12 @@ static kluis_status make_keys(struct fresh *f, struct kluis_err *err)
 
 static kluis_status write_request(const struct fresh *f, const struct kluis_code_keys *k, struct kluis_buf *out, struct kluis_err *err)
 {
-    uint8_t mac[32];
-    kluis_wire_label(out, "chatkluis-enrol-request-v1");
-    kluis_wire_field(out, k->id, sizeof k->id);
-    kluis_wire_field(out, f->device_spki.data, f->device_spki.len);
-    kluis_wire_field(out, f->login_spki.data, f->login_spki.len);
-    kluis_wire_field(out, f->me->public_key, sizeof f->me->public_key);
-    kluis_wire_u32(out, f->me->registration_id);
-    kluis_wire_u64(out, (uint64_t)(kluis_now_us() / 1000000));
-    KLUIS_TRY(kluis_buf_ok(out, err));
-    KLUIS_TRY(kluis_hmac_sha256(k->request, sizeof k->request, out->data, out->len, mac, err));
-    kluis_wire_field(out, mac, sizeof mac);
-    return kluis_buf_ok(out, err);
+    struct kluis_enrol_request r = { .device_spki = kluis_buf_bytes(&f->device_spki),
+                                     .login_spki = kluis_buf_bytes(&f->login_spki),
+                                     .registration_id = f->me->registration_id,
+                                     .made_us = kluis_now_us() };
+    memcpy(r.identity, f->me->public_key, sizeof r.identity);
+    return kluis_enrol_request_write(&r, k, out, err);
 }
 
 /* ---- over the wire ---- */
@@ -77,7 +64,7 @@ static kluis_status exchange(struct http *http, const struct kluis_buf *request,
     char ticket[TICKET + 1] = "", path[96];
     int64_t until = kluis_monotonic_us() + (int64_t)ATTEMPT_S * 1000000;
     struct http_answer a = { 0 };
-    kluis_buf_init(&a.body, REPLY_MAX);
+    kluis_buf_init(&a.body, KLUIS_ENROL_REPLY_MAX);
     kluis_status rc = KLUIS_OK;
     for (bool done = false; !done;) {
         if (ticket[0] == '\0') { rc = post(http, request, ticket, err); }
@@ -110,63 +97,29 @@ static kluis_status exchange(struct http *http, const struct kluis_buf *request,
 
 /* ---- the checks, in the order of PROTOCOL.md §3 ---- */
 
-static kluis_status refused(struct kluis_bytes raw, struct kluis_err *err)
+static kluis_status refused(enum kluis_enrol_refusal why, struct kluis_err *err)
 {
-    struct kluis_wire w = kluis_wire_open(raw);
-    if (!kluis_wire_is(&w, "chatkluis-enrol-refusal-v1")) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the reply to the enrolment is malformed: ask for a new code");
-    }
-    struct kluis_bytes b = kluis_wire_get(&w, 32);
-    struct kluis_str word = { (const char *)b.ptr, b.len };
-    static const struct {
-        const char *word, *say;
-    } words[] = {
-        { "unknown", "the vault does not know this code: check that it was copied whole" },
-        { "expired", "this code has expired: ask for a new one" },
-        { "used", "this code was used before: ask for a new one" },
-        { "mac", "this code does not belong to this vault: check the address and the code" },
-        { "malformed", "the vault cannot read the request: is this program older than the server?" },
+    static const char *const say[] = {
+        [KLUIS_ENROL_UNKNOWN] = "the vault does not know this code: check that it was copied whole",
+        [KLUIS_ENROL_EXPIRED] = "this code has expired: ask for a new one",
+        [KLUIS_ENROL_USED] = "this code was used before: ask for a new one",
+        [KLUIS_ENROL_MAC] = "this code does not belong to this vault: check the address and the code",
+        [KLUIS_ENROL_MALFORMED] = "the vault cannot read the request: is this program older than the server?",
+        [KLUIS_ENROL_OTHER] = "the vault refused the enrolment: ask for a new code",
     };
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (kluis_str_is(word, words[i].word)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s", words[i].say); }
-    }
-    return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault refused the enrolment: ask for a new code");
+    return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s", say[why]);
 }
 
-static kluis_status read_reply(struct reply *r, const struct kluis_buf *request, const struct kluis_code_keys *k, struct kluis_err *err)
+static kluis_status read_reply(struct kluis_bytes raw, const struct kluis_buf *request, const struct kluis_code_keys *k, struct kluis_enrol_reply *r,
+                               struct kluis_err *err)
 {
-    uint8_t mac[32], want[32], sha[32];
-    struct kluis_bytes raw = kluis_buf_bytes(&r->raw);
-    struct kluis_wire w = kluis_wire_open(raw);
-    if (!kluis_wire_is(&w, "chatkluis-enrol-reply-v1")) { return refused(raw, err); }
-    struct kluis_bytes id = kluis_wire_get(&w, 32);
-    r->device_cert = kluis_wire_get(&w, KLUIS_CERT_MAX);
-    r->login_cert = kluis_wire_get(&w, KLUIS_CERT_MAX);
-    r->ca_cert = kluis_wire_get(&w, KLUIS_CERT_MAX);
-    r->root_cert = kluis_wire_get(&w, KLUIS_CERT_MAX);
-    r->trust_json = kluis_wire_get(&w, 128 << 10);
-    (void)kluis_wire_fixed(&w, r->vault, sizeof r->vault);
-    r->session_seal = kluis_wire_get(&w, 128 << 10);
-    size_t before = w.at;
-    (void)kluis_wire_fixed(&w, mac, sizeof mac);
-    KLUIS_TRY(kluis_wire_end(&w, "the reply to the enrolment", err));
+    enum kluis_enrol_refusal why;
+    if (kluis_enrol_refusal_read(raw, &why)) { return refused(why, err); }
+    kluis_status rc = kluis_enrol_reply_read(raw, r, err);
     /* 1: the MAC, over the digest of what we asked and everything before it. */
-    KLUIS_AUTO_BUF(m, REPLY_MAX + 64);
-    kluis_sha256_of(request->data, request->len, sha);
-    kluis_buf_add(&m, sha, sizeof sha);
-    kluis_buf_add(&m, raw.ptr, before);
-    KLUIS_TRY(kluis_buf_ok(&m, err));
-    KLUIS_TRY(kluis_hmac_sha256(k->reply, sizeof k->reply, m.data, m.len, want, err));
-    if (!kluis_equal_secret(mac, want, sizeof mac)) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the reply does not come from the vault that made this code: check the address, ask for a new code");
-    }
-    uint8_t bytes[16];
-    if (!kluis_unhex((struct kluis_str){ (const char *)id.ptr, id.len }, bytes, sizeof bytes)) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault gave no proper device id: ask for a new code");
-    }
-    memcpy(r->device, id.ptr, 32);
-    r->device[32] = '\0';
-    return KLUIS_OK;
+    if (rc == KLUIS_OK) { rc = kluis_enrol_reply_check(raw, kluis_buf_bytes(request), k, err); }
+    if (rc == KLUIS_E_REJECT) { kluis_err_prefix(err, "check the address and ask for a new code"); }
+    return rc;
 }
 
 static bool same(struct kluis_bytes a, struct kluis_bytes b) { return a.len == b.len && a.len > 0 && memcmp(a.ptr, b.ptr, a.len) == 0; }
@@ -182,7 +135,7 @@ static kluis_status own_certificate(struct kluis_bytes cert, enum kluis_cert_rol
     return kluis_cert_check(cert, role, &ca, 1, kluis_now_us(), err);
 }
 
-static kluis_status check_reply(const struct reply *r, const struct fresh *f, const struct kluis_code *code, struct kluis_err *err)
+static kluis_status check_reply(const struct kluis_enrol_reply *r, const struct fresh *f, const struct kluis_code *code, struct kluis_err *err)
 {
     uint8_t sha[32];
     int64_t now = kluis_now_us();
@@ -225,7 +178,7 @@ static kluis_status put_key(struct home *h, const char *what, const char *device
     return rc;
 }
 
-static kluis_status put_config(struct home *h, const char *server, const struct reply *r, const struct fresh *f, struct kluis_err *err)
+static kluis_status put_config(struct home *h, const char *server, const struct kluis_enrol_reply *r, const struct fresh *f, struct kluis_err *err)
 {
     char before[64];
     KLUIS_AUTO_BUF(box, 256);
@@ -251,7 +204,7 @@ static kluis_status put_config(struct home *h, const char *server, const struct 
 
 /* Keys first, under names of the new device alone; one commit then makes that device this home's.  Killed before it, the enrolment
  * that was there goes on as if nothing had happened; killed after it, the older keys are what is left over. */
-static kluis_status store(struct home *h, const char *server, const struct reply *r, const struct fresh *f, struct kluis_err *err)
+static kluis_status store(struct home *h, const char *server, const struct kluis_enrol_reply *r, const struct fresh *f, struct kluis_err *err)
 {
     KLUIS_TRY(home_keys_stray(h, r->device, err));
     kluis_durable_step("agent.enrol.announced");
@@ -274,10 +227,10 @@ kluis_status courier_enrol(struct home *h, const char *server, struct kluis_str 
     struct kluis_code code;
     struct kluis_code_keys keys;
     struct fresh f = { 0 };
-    struct reply r = { 0 };
+    struct kluis_enrol_reply r;
     struct http *http = NULL;
-    KLUIS_AUTO_BUF(request, 8192);
-    kluis_buf_init(&r.raw, REPLY_MAX);
+    KLUIS_AUTO_BUF(request, KLUIS_ENROL_REQUEST_MAX);
+    KLUIS_AUTO_BUF(raw, KLUIS_ENROL_REPLY_MAX);
     KLUIS_TRY(kluis_code_read(text, &code, err));
     kluis_status rc = kluis_code_derive(code.secret, &keys, err);
     kluis_wipe(code.secret, sizeof code.secret);
@@ -286,8 +239,8 @@ kluis_status courier_enrol(struct home *h, const char *server, struct kluis_str 
     if (rc == KLUIS_OK) { rc = http_new(&http, &setup, err); }
     if (rc == KLUIS_OK) { rc = make_keys(&f, err); }
     if (rc == KLUIS_OK) { rc = write_request(&f, &keys, &request, err); }
-    if (rc == KLUIS_OK) { rc = exchange(http, &request, &r.raw, err); }
-    if (rc == KLUIS_OK) { rc = read_reply(&r, &request, &keys, err); }
+    if (rc == KLUIS_OK) { rc = exchange(http, &request, &raw, err); }
+    if (rc == KLUIS_OK) { rc = read_reply(kluis_buf_bytes(&raw), &request, &keys, &r, err); }
     if (rc == KLUIS_OK) { rc = check_reply(&r, &f, &code, err); }
     if (rc == KLUIS_OK) { rc = store(h, server, &r, &f, err); }
     kluis_wipe(&keys, sizeof keys);
@@ -297,6 +250,5 @@ kluis_status courier_enrol(struct home *h, const char *server, struct kluis_str 
     kluis_secret_free(f.me, sizeof *f.me);
     kluis_buf_free(&f.device_spki);
     kluis_buf_free(&f.login_spki);
-    kluis_buf_free(&r.raw);
     return rc;
 }

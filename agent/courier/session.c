@@ -91,12 +91,9 @@ kluis_status courier_judge_seal(const struct kluis_trust *t, struct kluis_bytes 
 
 kluis_status courier_judge_session_seal(const struct kluis_trust *t, const uint8_t identity[33], struct kluis_bytes seal, struct kluis_err *err)
 {
-    char text[128] = "chatkluis-session-v1\n";
-    size_t n = strlen(text);
-    kluis_hex(identity, 33, text + n);
-    n += 66;
-    text[n++] = '\n';
-    return courier_judge_seal(t, seal, (struct kluis_bytes){ (const uint8_t *)text, n }, "the vault's session key", err);
+    KLUIS_AUTO_BUF(text, 256);
+    KLUIS_TRY(kluis_session_statement(identity, &text, err));
+    return courier_judge_seal(t, seal, kluis_buf_bytes(&text), "the vault's session key", err);
 }
 
 /* ---- bundle ---- */

@@ -42,6 +42,47 @@ struct kluis_code_keys {
 };
 KLUIS_MUSTUSE kluis_status kluis_code_derive(const uint8_t secret[16], struct kluis_code_keys *out, struct kluis_err *err);
 
+/* ---- enrolment: its two messages and the refusal (PROTOCOL.md §3).  What is read is borrowed from the raw bytes ---------------- */
+#define KLUIS_ENROL_REQUEST "chatkluis-enrol-request-v1" /* label */
+enum { KLUIS_ENROL_REQUEST_MAX = 16 << 10, KLUIS_ENROL_REPLY_MAX = 1 << 20, KLUIS_ENROL_SPKI_MAX = 600 };
+struct kluis_enrol_request {
+    uint8_t code_id[16]; /* read: which code; writing takes it from the code's keys */
+    struct kluis_bytes device_spki, login_spki;
+    uint8_t identity[33];
+    uint32_t registration_id;
+    int64_t made_us; /* whole seconds on the wire */
+};
+/* Reading judges the form (E_REJECT, *out zero); checking judges the MAC, for which the code must have been found (E_REJECT). */
+KLUIS_MUSTUSE kluis_status kluis_enrol_request_write(const struct kluis_enrol_request *r, const struct kluis_code_keys *k, struct kluis_buf *out,
+                                                     struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_enrol_request_read(struct kluis_bytes raw, struct kluis_enrol_request *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_enrol_request_check(struct kluis_bytes raw, const struct kluis_code_keys *k, struct kluis_err *err);
+struct kluis_enrol_reply {
+    char device[33]; /* 32 hex digits */
+    struct kluis_bytes device_cert, login_cert, ca_cert, root_cert, trust_json, session_seal;
+    uint8_t vault[33];
+};
+/* request: the raw bytes that are answered; the MAC covers their digest. */
+KLUIS_MUSTUSE kluis_status kluis_enrol_reply_write(const struct kluis_enrol_reply *r, struct kluis_bytes request, const struct kluis_code_keys *k,
+                                                   struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_enrol_reply_read(struct kluis_bytes raw, struct kluis_enrol_reply *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_enrol_reply_check(struct kluis_bytes raw, struct kluis_bytes request, const struct kluis_code_keys *k,
+                                                   struct kluis_err *err);
+/* Not authenticated: it ends the attempt and changes nothing. */
+enum kluis_enrol_refusal {
+    KLUIS_ENROL_UNKNOWN,
+    KLUIS_ENROL_EXPIRED,
+    KLUIS_ENROL_USED,
+    KLUIS_ENROL_MAC,
+    KLUIS_ENROL_MALFORMED,
+    KLUIS_ENROL_OTHER /* a word that this version does not know */
+};
+KLUIS_MUSTUSE kluis_status kluis_enrol_refusal_write(enum kluis_enrol_refusal why, struct kluis_buf *out, struct kluis_err *err);
+bool kluis_enrol_refusal_read(struct kluis_bytes raw, enum kluis_enrol_refusal *why); /* false: it is none */
+const char *kluis_enrol_refusal_word(enum kluis_enrol_refusal why);
+/* What the seal signs to certify the vault's session identity (PROTOCOL.md §4.1). */
+KLUIS_MUSTUSE kluis_status kluis_session_statement(const uint8_t identity[33], struct kluis_buf *out, struct kluis_err *err);
+
 /* ---- login: what the login key signs (PROTOCOL.md §5) ------------------------------------------------ */
 /* "chatkluis-login-v1\0" || wire fields gate, method, path, body sha256, nonce, u64 time (seconds). */
 KLUIS_MUSTUSE kluis_status kluis_login_message(const char *gate, const char *method, const char *path, const uint8_t body_sha256[32],

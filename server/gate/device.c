@@ -1,6 +1,7 @@
 /* device.c - the routes of devices and of anyone (docs/PROTOCOL.md §5.2). */
 #include <inttypes.h>
 
+#include "kluis/envelope.h" /* the label of an enrolment request: the one kind of message that strangers may queue */
 #include "server/gate/gate_internal.h"
 
 static const char OCTETS[] = "application/octet-stream";
@@ -33,7 +34,7 @@ static enum MHD_Result enrol(struct gate_request *r)
     char ticket[GATE_ID_TEXT];
     /* Opaque to the gate, but only the one kind of message may take a place in the queue. */
     struct kluis_wire w = kluis_wire_open(kluis_buf_bytes(&r->body));
-    if (!kluis_wire_is(&w, "chatkluis-enrol-request-v1")) { return gate_answer_line(r, MHD_HTTP_BAD_REQUEST, "this is no enrolment request"); }
+    if (!kluis_wire_is(&w, KLUIS_ENROL_REQUEST)) { return gate_answer_line(r, MHD_HTTP_BAD_REQUEST, "this is no enrolment request"); }
     kluis_status rc = gate_uploads_room(r->g->uploads, r->body.len, &err);
     if (rc == KLUIS_OK) { rc = gate_store_enrol_put(r->g->store, kluis_buf_bytes(&r->body), kluis_now_us(), ticket, &err); }
     if (rc != KLUIS_OK && rc != KLUIS_E_EXISTS) { return gate_answer_failure(r, &err, MHD_HTTP_BAD_REQUEST); }

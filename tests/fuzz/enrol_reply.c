@@ -27,26 +27,25 @@ void fuzz_setup(void)
 /* Input: a reply up to its MAC, which is added here, or a whole refusal. */
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-    struct reply r = { .device = "" };
+    struct kluis_enrol_reply r = { .device = "" };
     struct kluis_err err = { 0 };
     uint8_t mac[32], sha[32];
     if (n > 200000) { return 0; }
-    KLUIS_AUTO_BUF(bound, REPLY_MAX + 64);
-    kluis_buf_init(&r.raw, REPLY_MAX);
-    kluis_buf_add(&r.raw, p, n);
+    KLUIS_AUTO_BUF(bound, KLUIS_ENROL_REPLY_MAX + 64);
+    KLUIS_AUTO_BUF(raw, KLUIS_ENROL_REPLY_MAX);
+    kluis_buf_add(&raw, p, n);
     kluis_sha256_of(request.data, request.len, sha);
     kluis_buf_add(&bound, sha, 32);
     kluis_buf_add(&bound, p, n);
     MUST(kluis_hmac_sha256(keys.reply, sizeof keys.reply, bound.data, bound.len, mac, NULL) == KLUIS_OK);
     if (n > 0) {
-        if (memcmp(p, "\0\0\0\x1a", n < 4 ? n : 4) != 0 || n < 31 || memmem(p, 31, "reply", 5) != NULL) { kluis_wire_field(&r.raw, mac, 32); }
+        if (memcmp(p, "\0\0\0\x1a", n < 4 ? n : 4) != 0 || n < 31 || memmem(p, 31, "reply", 5) != NULL) { kluis_wire_field(&raw, mac, 32); }
     }
-    kluis_status rc = read_reply(&r, &request, &keys, &err);
+    kluis_status rc = read_reply(kluis_buf_bytes(&raw), &request, &keys, &r, &err);
     MUST(rc == err.code);
     if (rc == KLUIS_OK) {
         rc = check_reply(&r, &mine, &code, &err);
         MUST(rc == err.code && (rc == KLUIS_OK || rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT));
     }
-    kluis_buf_free(&r.raw);
     return 0;
 }

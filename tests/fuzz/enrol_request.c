@@ -18,10 +18,20 @@ void fuzz_setup(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-    struct request r = { .registration_id = 0 };
+    struct kluis_enrol_request r;
+    struct kluis_err e = { 0 };
     char device[33] = "";
-    if (!read_request((struct kluis_bytes){ p, n }, &r)) { return 0; }
-    MUST(r.signed_part.len < n && r.device_spki.len <= SPKI_MAX && r.login_spki.len <= SPKI_MAX);
+    if (kluis_enrol_request_read((struct kluis_bytes){ p, n }, &r, &e) != KLUIS_OK) {
+        MUST(e.code == KLUIS_E_REJECT);
+        return 0;
+    }
+    MUST(r.device_spki.len <= KLUIS_ENROL_SPKI_MAX && r.login_spki.len <= KLUIS_ENROL_SPKI_MAX);
+    /* What was read is written back to the same bytes, but for the code's name and the MAC, which are the code's. */
+    static struct kluis_code_keys code;
+    KLUIS_AUTO_BUF(again, KLUIS_ENROL_REQUEST_MAX);
+    memcpy(code.id, r.code_id, sizeof code.id);
+    MUST(kluis_enrol_request_write(&r, &code, &again, NULL) == KLUIS_OK && again.len == n && memcmp(again.data, p, n - 32) == 0);
+    MUST(kluis_enrol_request_check(kluis_buf_bytes(&again), &code, NULL) == KLUIS_OK);
     const struct kluis_bytes spki[] = { r.device_spki, r.login_spki };
     for (size_t i = 0; i < 2; i++) {
         KLUIS_AUTO_BUF(cert, KLUIS_CERT_MAX);
