@@ -323,8 +323,8 @@ kluis_status command_archive(const struct args *a, int *exit_code, struct kluis_
     char dir[KLUIS_PATH_MAX];
     int64_t grace = -1, wait = 60;
     KLUIS_AUTO(home) h = NULL;
-    KLUIS_TRY(args_number(a->grace_days, "grace-days", 0, 3650, -1, &grace, err));
-    KLUIS_TRY(args_number(a->wait_s, "wait", 0, 86400, 60, &wait, err));
+    KLUIS_TRY(kluis_options_number("archive", "--grace-days", a->grace_days, 0, 3650, -1, &grace, err));
+    KLUIS_TRY(kluis_options_number("archive", "--wait", a->wait_s, 0, 86400, 60, &wait, err));
     KLUIS_TRY(args_home(a, false, dir, err));
     KLUIS_TRY(home_open(&h, dir, HOME_LOCKED, err));
     struct pass p = { .grace_days = (int)grace, .wait_s = (int)wait };

@@ -4,6 +4,7 @@
 
 #include "agent/journal/home.h"
 #include "agent/source/source.h"
+#include "kluis/options.h"
 
 enum { ARGS_MAX = 64, OPTIONS_MAX = 64 };
 
@@ -17,10 +18,7 @@ struct args {
     bool json, help;
 };
 /* E_USAGE: an unknown option, a missing value, one this command does not know (allowed: names separated by spaces). */
-KLUIS_MUSTUSE kluis_status args_read(int argc, char *const *argv, const char *allowed, struct args *out, struct kluis_err *err);
-/* A whole number in [min, max]; `otherwise` when text is NULL. */
-KLUIS_MUSTUSE kluis_status args_number(const char *text, const char *name, int64_t min, int64_t max, int64_t otherwise, int64_t *out,
-                                       struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status args_read(const char *command, int argc, char *const *argv, const char *allowed, struct args *out, struct kluis_err *err);
 /* --home, or $XDG_DATA_HOME/chatkluis, or ~/.local/share/chatkluis.  make: folders above it too. */
 KLUIS_MUSTUSE kluis_status args_home(const struct args *a, bool make, char out[KLUIS_PATH_MAX], struct kluis_err *err);
 

@@ -96,9 +96,9 @@ kluis_status command_run(const struct args *a, int *exit_code, struct kluis_err 
     char dir[KLUIS_PATH_MAX];
     int64_t interval = INTERVAL_S, grace = -1, wait = ANSWER_S, backoff = 0;
     KLUIS_AUTO(home) h = NULL;
-    KLUIS_TRY(args_number(a->interval_s, "interval", 1, 86400, INTERVAL_S, &interval, err));
-    KLUIS_TRY(args_number(a->grace_days, "grace-days", 0, 3650, -1, &grace, err));
-    KLUIS_TRY(args_number(a->wait_s, "wait", 0, 86400, ANSWER_S, &wait, err));
+    KLUIS_TRY(kluis_options_number("run", "--interval", a->interval_s, 1, 86400, INTERVAL_S, &interval, err));
+    KLUIS_TRY(kluis_options_number("run", "--grace-days", a->grace_days, 0, 3650, -1, &grace, err));
+    KLUIS_TRY(kluis_options_number("run", "--wait", a->wait_s, 0, 86400, ANSWER_S, &wait, err));
     KLUIS_TRY(args_home(a, false, dir, err));
     KLUIS_TRY(home_open(&h, dir, HOME_LOCKED, err));
     KLUIS_TRY(catch_signals(err));

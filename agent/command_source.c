@@ -112,7 +112,7 @@ kluis_status command_source(const struct args *a, int *exit_code, struct kluis_e
     KLUIS_TRY(home_open(&h, dir, HOME_SHARED, err));
     if (adds) { return add(h, a, err); }
     if (want == 1) { return list(h, a->json, err); }
-    KLUIS_TRY(args_number(a->words[1], "ID", 1, INT64_MAX, 0, &id, err));
+    KLUIS_TRY(kluis_options_number("source remove", "ID", a->words[1], 1, INT64_MAX, 0, &id, err));
     KLUIS_TRY(home_source_remove(h, id, err));
     return put_line(err, "source %lld removed; what was archived from it stays", (long long)id);
 }

@@ -88,7 +88,7 @@ static int run(const struct command *c, int argc, char *const *argv)
     struct args a;
     struct kluis_err err = { 0 };
     int code = 0;
-    kluis_status rc = args_read(argc, argv, c->allowed, &a, &err);
+    kluis_status rc = args_read(c->name, argc, argv, c->allowed, &a, &err);
     if (rc == KLUIS_OK && a.help) { return fputs(HELP, stdout) == EOF ? 74 : finish(0); }
     if (rc == KLUIS_OK && (a.n_words < c->min_words || a.n_words > c->max_words)) {
         rc = KLUIS_FAIL(&err, KLUIS_E_USAGE, "%s: %s arguments: see 'chatkluis-agent help'", c->name,

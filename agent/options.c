@@ -18,67 +18,33 @@ static bool allows(const char *list, const char *name, size_t n)
     return false;
 }
 
-kluis_status args_read(int argc, char *const *argv, const char *allowed, struct args *out, struct kluis_err *err)
+kluis_status args_read(const char *command, int argc, char *const *argv, const char *allowed, struct args *out, struct kluis_err *err)
 {
     memset(out, 0, sizeof *out);
-    const struct {
-        const char *name;
-        const char **value;
-    } known[] = {
-        { "home", &out->home },           { "server", &out->server },         { "code", &out->code },
-        { "export", &out->export_dir },   { "grace-days", &out->grace_days }, { "wait", &out->wait_s },
-        { "interval", &out->interval_s },
-    };
-    bool words_only = false;
-    for (int i = 0; i < argc; i++) {
-        const char *a = argv[i];
-        if (words_only || a[0] != '-' || a[1] == '\0') {
-            if (out->n_words == ARGS_MAX) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "more than %d arguments", ARGS_MAX); }
-            out->words[out->n_words++] = a;
-            continue;
-        }
-        if (strcmp(a, "--") == 0) {
-            words_only = true;
-            continue;
-        }
-        if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
-            out->help = true;
-            continue;
-        }
-        if (a[1] != '-') { return KLUIS_FAIL(err, KLUIS_E_USAGE, "unknown option '%.60s': see 'chatkluis-agent help'", a); }
-        const char *name = a + 2, *eq = strchr(name, '=');
-        size_t n = eq == NULL ? strlen(name) : (size_t)(eq - name);
-        if (!allows(allowed, name, n)) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "unknown option '%.60s': see 'chatkluis-agent help'", a); }
-        if (n == 4 && memcmp(name, "json", 4) == 0 && eq == NULL) {
-            out->json = true;
-            continue;
-        }
-        const char *value = eq != NULL ? eq + 1 : i + 1 < argc ? argv[++i] : NULL;
-        if (value == NULL) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "'%.60s' needs a value", a); }
-        if (n == 6 && memcmp(name, "option", 6) == 0) {
-            if (out->n_options == OPTIONS_MAX) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "more than %d options", OPTIONS_MAX); }
-            if (strchr(value, '=') == NULL || value[0] == '=') { return KLUIS_FAIL(err, KLUIS_E_USAGE, "--option '%.60s' is not KEY=VALUE", value); }
-            out->options[out->n_options++] = value;
-            continue;
-        }
-        for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
-            if (strlen(known[k].name) == n && memcmp(known[k].name, name, n) == 0) { *known[k].value = value; }
-        }
+    const char *json = NULL, *help = NULL;
+    const struct kluis_option known[] = { { .name = "home", .value = &out->home },
+                                          { .name = "server", .value = &out->server },
+                                          { .name = "code", .value = &out->code },
+                                          { .name = "export", .value = &out->export_dir },
+                                          { .name = "grace-days", .value = &out->grace_days },
+                                          { .name = "wait", .value = &out->wait_s },
+                                          { .name = "interval", .value = &out->interval_s },
+                                          { .name = "option", .values = out->options, .max = OPTIONS_MAX, .count = &out->n_options },
+                                          { .name = "json", .flag = true, .value = &json },
+                                          { .name = "help", .flag = true, .value = &help } };
+    struct kluis_option mine[sizeof known / sizeof *known];
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (known[i].value == &help || allows(allowed, known[i].name, strlen(known[i].name))) { mine[n++] = known[i]; }
     }
-    return KLUIS_OK;
-}
-
-kluis_status args_number(const char *text, const char *name, int64_t min, int64_t max, int64_t otherwise, int64_t *out, struct kluis_err *err)
-{
-    char *end = NULL;
-    *out = otherwise;
-    if (text == NULL) { return KLUIS_OK; }
-    errno = 0;
-    long long v = strtoll(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || v < min || v > max) {
-        return KLUIS_FAIL(err, KLUIS_E_USAGE, "--%s '%.40s' is not a number from %lld to %lld", name, text, (long long)min, (long long)max);
+    const struct kluis_command c = { "chatkluis-agent", command, mine, n, out->words, ARGS_MAX };
+    KLUIS_TRY(kluis_options_read(&c, argc, (const char *const *)argv, &out->n_words, err));
+    out->json = json != NULL;
+    out->help = help != NULL;
+    for (size_t i = 0; i < out->n_options; i++) {
+        const char *o = out->options[i];
+        if (strchr(o, '=') == NULL || o[0] == '=') { return KLUIS_FAIL(err, KLUIS_E_USAGE, "%s: --option '%.60s' is not KEY=VALUE", command, o); }
     }
-    *out = v;
     return KLUIS_OK;
 }
 

@@ -14,16 +14,6 @@ static kluis_status say(const struct control_output *out, const char *line, stru
     return out->line(out->ctx, 'o', kluis_str_of(line), err);
 }
 
-static kluis_status number(const char *command, const char *name, const char *text, long min, long max, long *v, struct kluis_err *err)
-{
-    char *end = NULL;
-    *v = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || *v < min || *v > max) {
-        return KLUIS_FAIL(err, KLUIS_E_USAGE, "%s: --%s '%s' is not a number from %ld to %ld", command, name, text, min, max);
-    }
-    return KLUIS_OK;
-}
-
 static kluis_status fill(char *to, size_t cap, const char *command, const char *name, const char *value, struct kluis_err *err)
 {
     /* A required option is never NULL here: options_parse saw to it through a pointer that the analyser does not follow. */
@@ -40,13 +30,13 @@ static kluis_status official_add(struct vault *v, int argc, const char *const *a
     static const char cmd[] = "official add";
     const char *home = NULL, *id = NULL, *name = NULL, *function = NULL, *from = NULL, *to = NULL, *grace = NULL;
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
-                                        { .name = "id", .required = true, .value = &id },
-                                        { .name = "name", .required = true, .value = &name },
-                                        { .name = "function", .required = true, .value = &function },
-                                        { .name = "from", .required = true, .value = &from },
-                                        { .name = "to", .value = &to },
-                                        { .name = "grace-days", .value = &grace } };
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home },
+                                         { .name = "id", .required = true, .value = &id },
+                                         { .name = "name", .required = true, .value = &name },
+                                         { .name = "function", .required = true, .value = &function },
+                                         { .name = "from", .required = true, .value = &from },
+                                         { .name = "to", .value = &to },
+                                         { .name = "grace-days", .value = &grace } };
     KLUIS_TRY(options_parse(cmd, argc, argv, spec, sizeof spec / sizeof *spec, NULL, 0, &words, err));
     struct reg_official o = { .grace_days = -1 };
     KLUIS_TRY(fill(o.id, sizeof o.id, cmd, "id", id, err));
@@ -54,11 +44,9 @@ static kluis_status official_add(struct vault *v, int argc, const char *const *a
     KLUIS_TRY(fill(o.function, sizeof o.function, cmd, "function", function, err));
     KLUIS_TRY(fill(o.from, sizeof o.from, cmd, "from", from, err));
     if (to != NULL) { KLUIS_TRY(fill(o.to, sizeof o.to, cmd, "to", to, err)); }
-    if (grace != NULL) {
-        long days;
-        KLUIS_TRY(number(cmd, "grace-days", grace, 0, 3650, &days, err));
-        o.grace_days = (int)days;
-    }
+    int64_t days;
+    KLUIS_TRY(kluis_options_number(cmd, "--grace-days", grace, 0, 3650, -1, &days, err));
+    o.grace_days = (int)days;
     kluis_status rc = reg_official_add(vault_register(v), &o, err);
     if (rc == KLUIS_E_EXISTS) { rc = KLUIS_E_REJECT; } /* on the command line an id given twice is a mistake */
     KLUIS_TRY(rc);
@@ -94,8 +82,8 @@ static kluis_status enrol(struct vault *v, int argc, const char *const *argv, co
 {
     const char *home = NULL, *id = NULL;
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
-                                        { .name = "official", .required = true, .value = &id } };
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home },
+                                         { .name = "official", .required = true, .value = &id } };
     KLUIS_TRY(options_parse("enrol", argc, argv, spec, 2, NULL, 0, &words, err));
     struct kluis_code code;
     struct kluis_code_keys keys;
@@ -120,7 +108,7 @@ static kluis_status status(struct vault *v, int argc, const char *const *argv, c
 {
     const char *home = NULL, *json = NULL;
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "json", .flag = true, .value = &json } };
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "json", .flag = true, .value = &json } };
     KLUIS_TRY(options_parse("status", argc, argv, spec, 2, NULL, 0, &words, err));
     KLUIS_AUTO_BUF(b, LINE_MAX);
     KLUIS_TRY(vault_status_json(v, &b, err));
@@ -180,15 +168,15 @@ static kluis_status search(struct vault *v, int argc, const char *const *argv, c
     const char *home = NULL, *purpose = NULL, *json = NULL, *conversation = NULL, *official_id = NULL, *from = NULL, *to = NULL, *limit = NULL,
                *order = NULL, *word = NULL;
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
-                                        { .name = "purpose", .required = true, .value = &purpose },
-                                        { .name = "json", .flag = true, .value = &json },
-                                        { .name = "conversation", .value = &conversation },
-                                        { .name = "official", .value = &official_id },
-                                        { .name = "from", .value = &from },
-                                        { .name = "to", .value = &to },
-                                        { .name = "limit", .value = &limit },
-                                        { .name = "order", .value = &order } };
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home },
+                                         { .name = "purpose", .required = true, .value = &purpose },
+                                         { .name = "json", .flag = true, .value = &json },
+                                         { .name = "conversation", .value = &conversation },
+                                         { .name = "official", .value = &official_id },
+                                         { .name = "from", .value = &from },
+                                         { .name = "to", .value = &to },
+                                         { .name = "limit", .value = &limit },
+                                         { .name = "order", .value = &order } };
     KLUIS_TRY(options_parse("search", argc, argv, spec, sizeof spec / sizeof *spec, &word, 1, &words, err));
     if (words != 1) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "search: say what to search for, as one word of the command line: \"two words\""); }
     struct index_query q = { .text = kluis_str_of(word),
@@ -197,10 +185,10 @@ static kluis_status search(struct vault *v, int argc, const char *const *argv, c
                              .from_us = KLUIS_TIME_ABSENT,
                              .to_us = KLUIS_TIME_ABSENT,
                              .limit = INDEX_PAGE_MAX };
-    long left = 1000000;
+    int64_t left;
     if (from != NULL) { KLUIS_TRY(api_instant(from, false, "search: --from", &q.from_us, err)); }
     if (to != NULL) { KLUIS_TRY(api_instant(to, true, "search: --to", &q.to_us, err)); }
-    if (limit != NULL) { KLUIS_TRY(number("search", "limit", limit, 1, 1000000, &left, err)); }
+    KLUIS_TRY(kluis_options_number("search", "--limit", limit, 1, 1000000, 1000000, &left, err));
     if (order != NULL) {
         if (strcmp(order, "oldest") == 0) {
             q.order = INDEX_OLDEST;
@@ -262,7 +250,7 @@ static kluis_status audit(struct vault *v, int argc, const char *const *argv, co
 {
     const char *home = NULL, *json = NULL;
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "json", .flag = true, .value = &json } };
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "json", .flag = true, .value = &json } };
     KLUIS_TRY(options_parse("audit", argc, argv, spec, 2, NULL, 0, &words, err));
     KLUIS_TRY(reg_audit(vault_register(v), "command", "audit.read", "", "", err));
     struct printing p = { out, json != NULL };
@@ -286,9 +274,9 @@ static kluis_status check(struct vault *v, int argc, const char *const *argv, co
 {
     const char *home = NULL, *read_data = NULL, *json = NULL;
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
-                                        { .name = "read-data", .flag = true, .value = &read_data },
-                                        { .name = "json", .flag = true, .value = &json } };
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home },
+                                         { .name = "read-data", .flag = true, .value = &read_data },
+                                         { .name = "json", .flag = true, .value = &json } };
     KLUIS_TRY(options_parse("check", argc, argv, spec, 3, NULL, 0, &words, err));
     struct report to = { out };
     const struct vault_report r = { &to, report_line };
@@ -313,7 +301,7 @@ static kluis_status rebuild(struct vault *v, int argc, const char *const *argv, 
 {
     const char *home = NULL;
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home } };
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home } };
     KLUIS_TRY(options_parse("rebuild-index", argc, argv, spec, 1, NULL, 0, &words, err));
     struct report to = { out };
     const struct vault_report r = { &to, report_line };

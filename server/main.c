@@ -35,21 +35,10 @@ static const char HELP[] =
     "into the gate's certificate. The page listens on loopback only. Errors are one line: what, where, what to do.\n"
     "Exit codes: 0 done, 1 refused or invalid, 64 usage, 74 input/output, 75 try again.\n";
 
-static kluis_status number(const char *command, const char *name, const char *text, int64_t min, int64_t max, int64_t *out, struct kluis_err *err)
-{
-    char *end = NULL;
-    long long v = strtoll(text, &end, 10);
-    if (end == text || *end != '\0' || v < min || v > max) {
-        return KLUIS_FAIL(err, KLUIS_E_USAGE, "%s: --%s '%s' is not a number from %lld to %lld", command, name, text, (long long)min, (long long)max);
-    }
-    *out = v;
-    return KLUIS_OK;
-}
-
 static kluis_status ready_fd(const char *text, int *fd, struct kluis_err *err)
 {
     int64_t v = -1;
-    if (text != NULL) { KLUIS_TRY(number("serve", "ready-fd", text, 0, 1 << 20, &v, err)); }
+    KLUIS_TRY(kluis_options_number("serve", "--ready-fd", text, 0, 1 << 20, -1, &v, err));
     *fd = (int)v;
     return KLUIS_OK;
 }
@@ -58,10 +47,10 @@ static kluis_status cmd_init(int argc, const char *const *argv, struct kluis_err
 {
     const char *home = NULL, *organisation = NULL, *name = NULL, *hosts[16];
     size_t n_hosts = 0, words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
-                                        { .name = "organisation", .required = true, .value = &organisation },
-                                        { .name = "name", .value = &name },
-                                        { .name = "host", .values = hosts, .max = 16, .count = &n_hosts } };
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home },
+                                         { .name = "organisation", .required = true, .value = &organisation },
+                                         { .name = "name", .value = &name },
+                                         { .name = "host", .values = hosts, .max = 16, .count = &n_hosts } };
     KLUIS_TRY(options_parse("init", argc, argv, spec, 4, NULL, 0, &words, err));
     if (name != NULL) { KLUIS_TRY(gate_name_check("127.0.0.1:0", name, err)); }
     KLUIS_TRY(part_init(home, organisation, name, hosts, n_hosts, err));
@@ -76,10 +65,10 @@ static kluis_status cmd_serve(int argc, const char *const *argv, struct kluis_er
     const char *home = NULL, *listen = NULL, *name = NULL, *page = NULL;
     char dir[KLUIS_PATH_MAX], noted[GATE_NAME_MAX];
     size_t words;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
-                                        { .name = "listen", .required = true, .value = &listen },
-                                        { .name = "name", .value = &name },
-                                        { .name = "page", .value = &page } };
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home },
+                                         { .name = "listen", .required = true, .value = &listen },
+                                         { .name = "name", .value = &name },
+                                         { .name = "page", .value = &page } };
     KLUIS_TRY(options_parse("serve", argc, argv, spec, 4, NULL, 0, &words, err));
     KLUIS_TRY(kluis_path(dir, sizeof dir, home, "gate", err));
     KLUIS_TRY(gate_config_name(dir, noted, err));
@@ -94,11 +83,11 @@ static kluis_status cmd_gate(int argc, const char *const *argv, struct kluis_err
     const char *dir = NULL, *listen = NULL, *name = NULL, *ready = NULL, *tsa[8];
     size_t n_tsa = 0, words;
     int fd;
-    const struct option_spec spec[] = { { .name = "dir", .required = true, .value = &dir },
-                                        { .name = "listen", .value = &listen },
-                                        { .name = "name", .value = &name },
-                                        { .name = "ready-fd", .value = &ready },
-                                        { .name = "time-authority", .values = tsa, .max = 8, .count = &n_tsa } };
+    const struct kluis_option spec[] = { { .name = "dir", .required = true, .value = &dir },
+                                         { .name = "listen", .value = &listen },
+                                         { .name = "name", .value = &name },
+                                         { .name = "ready-fd", .value = &ready },
+                                         { .name = "time-authority", .values = tsa, .max = 8, .count = &n_tsa } };
     KLUIS_TRY(options_parse("gate", argc, argv, spec, 5, NULL, 0, &words, err));
     KLUIS_TRY(ready_fd(ready, &fd, err));
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
@@ -132,11 +121,11 @@ static kluis_status cmd_tsa(int argc, const char *const *argv, struct kluis_err 
     size_t words;
     int64_t port_number = 0;
     int fd;
-    const struct option_spec spec[] = { { .name = "dir", .required = true, .value = &dir },
-                                        { .name = "port", .value = &port_text },
-                                        { .name = "ready-fd", .value = &ready } };
+    const struct kluis_option spec[] = { { .name = "dir", .required = true, .value = &dir },
+                                         { .name = "port", .value = &port_text },
+                                         { .name = "ready-fd", .value = &ready } };
     KLUIS_TRY(options_parse("tsa", argc, argv, spec, 3, NULL, 0, &words, err));
-    if (port_text != NULL) { KLUIS_TRY(number("tsa", "port", port_text, 0, UINT16_MAX, &port_number, err)); }
+    KLUIS_TRY(kluis_options_number("tsa", "--port", port_text, 0, UINT16_MAX, 0, &port_number, err));
     KLUIS_TRY(ready_fd(ready, &fd, err));
     struct tsa_server *t = NULL;
     uint16_t port = (uint16_t)port_number;
@@ -154,11 +143,11 @@ static kluis_status cmd_vault(int argc, const char *const *argv, struct kluis_er
     const char *home = NULL, *gate = NULL, *name = NULL, *page = NULL, *ready = NULL;
     size_t words;
     int fd;
-    const struct option_spec spec[] = { { .name = "home", .required = true, .value = &home },
-                                        { .name = "gate", .required = true, .value = &gate },
-                                        { .name = "name", .value = &name },
-                                        { .name = "page", .value = &page },
-                                        { .name = "ready-fd", .value = &ready } };
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home },
+                                         { .name = "gate", .required = true, .value = &gate },
+                                         { .name = "name", .value = &name },
+                                         { .name = "page", .value = &page },
+                                         { .name = "ready-fd", .value = &ready } };
     KLUIS_TRY(options_parse("vault", argc, argv, spec, 5, NULL, 0, &words, err));
     KLUIS_TRY(ready_fd(ready, &fd, err));
     return part_vault(home, gate, name, page == NULL ? "127.0.0.1:0" : page, fd, err);

@@ -8,7 +8,7 @@ cd "$root"
 # For each folder: the folders (and kluis/ headers) it may include.  "lib" = any header of include/kluis.
 allowed() {
   case "$1" in
-    lib/base) echo "kluis/base" ;;
+    lib/base) echo "kluis/base kluis/options" ;;
     lib/db) echo "kluis/base kluis/db kluis/vfs kluis/scratch" ;;
     lib/ledger) echo "kluis/base kluis/ledger" ;;
     lib/record) echo "kluis/base kluis/ledger kluis/record" ;;
