@@ -246,6 +246,7 @@ static kluis_status run_started(struct home *h, int64_t *run, struct kluis_err *
 {
     struct sqlite3_stmt *st = NULL;
     KLUIS_TRY(kluis_db_run(h->db, NULL, err, "INSERT INTO run(started) VALUES(?1)", "i", kluis_now_us()));
+    kluis_durable_step("agent.run.begun");
     KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT max(id) FROM run", ""));
     kluis_status rc = kluis_db_step(h->db, st, err);
     *run = rc == KLUIS_OK ? kluis_db_int(st, 0) : 0;
@@ -312,6 +313,7 @@ kluis_status archive_pass(struct home *h, struct pass *p, struct kluis_err *err)
     if (rc == KLUIS_OK) {
         rc = kluis_db_run(h->db, NULL, err, "UPDATE run SET ended=?2, outcome=?3, packages=?4, records=?5 WHERE id=?1", "iiiii", run, kluis_now_us(),
                           (int64_t)p->exit_code, (int64_t)p->packages, (int64_t)p->records);
+        if (rc == KLUIS_OK) { kluis_durable_step("agent.run.ended"); }
     }
     courier_free(c);
     pack_identity_clear(&id);

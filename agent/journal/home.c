@@ -210,8 +210,10 @@ kluis_status home_tidy(struct home *h, struct kluis_err *err)
         removed = true;
     }
     (void)closedir(d); /* read-only */
-    if (rc == KLUIS_OK && removed) { rc = kluis_fsync_dir(dir, err); }
-    return rc;
+    if (rc != KLUIS_OK || !removed) { return rc; }
+    KLUIS_TRY(kluis_fsync_dir(dir, err));
+    kluis_durable_step("agent.stock.tidied");
+    return KLUIS_OK;
 }
 
 /* ---- configuration ---- */

@@ -135,6 +135,7 @@ static kluis_status find_conversation(struct reading *r, const uint8_t key[KEY],
     struct sqlite3_stmt *st = NULL;
     struct kluis_bytes k = { key, KEY };
     KLUIS_TRY(kluis_db_run(r->h->db, NULL, err, "INSERT INTO conversation(key) VALUES(?1) ON CONFLICT DO NOTHING", "b", k));
+    kluis_durable_step("agent.conversation.known");
     KLUIS_TRY(kluis_db_query(r->h->db, &st, err, "SELECT id FROM conversation WHERE key=?1", "b", k));
     kluis_status rc = kluis_db_step(r->h->db, st, err);
     if (rc == KLUIS_OK) { r->conversation = kluis_db_int(st, 0); }

@@ -68,6 +68,7 @@ static kluis_status sweep(struct gate_uploads *u, struct kluis_err *err)
     (void)closedir(d); /* read only */
     if (rc == KLUIS_OK && removed > 0) {
         rc = kluis_fsync_dir(u->dir, err);
+        if (rc == KLUIS_OK) { kluis_durable_step("gate.upload.swept"); }
         kluis_log(KLUIS_LOG_INFO, "upload.sweep", "files=%zu", removed);
     }
     return rc;

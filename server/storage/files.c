@@ -143,7 +143,10 @@ static kluis_status files_publish(struct storage_writer *sw, const uint8_t packa
             rc = KLUIS_FAIL(err, KLUIS_E_EXISTS, "'%s' is stored already, with other bytes", path);
         } else if (rc == KLUIS_E_NOTFOUND) {
             rc = kluis_io_rename(w->path, path) == 0 ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot rename '%s' to '%s'", w->path, path);
-            if (rc == KLUIS_OK) { w->path[0] = 0; }
+            if (rc == KLUIS_OK) {
+                w->path[0] = 0;
+                kluis_durable_step("vault.t1.storage.renamed");
+            }
         }
     }
     if (rc == KLUIS_OK) { /* also for the same bytes: an interrupted run may have named them without syncing the name */
