@@ -57,7 +57,7 @@ static kluis_status export_package(struct home *h, const struct stock_package *p
     if (fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make '%s'", tmp); }
     kluis_status rc = decrypt(h, p, fd, tmp, err);
     if (rc == KLUIS_OK) { rc = kluis_close_durable(&fd, tmp, err); }
-    if (rc == KLUIS_OK) { rc = kluis_publish_file(tmp, path, err); }
+    if (rc == KLUIS_OK) { rc = kluis_publish_file(tmp, path, "agent.export.renamed", err); }
     if (rc != KLUIS_OK) {
         kluis_close_quiet(&fd);
         if (kluis_io_unlink(tmp) != 0 && errno != ENOENT) { kluis_err_prefix(err, "an unfinished file stays"); }

@@ -111,7 +111,7 @@ static kluis_status encrypt(struct pack *p, int fd, struct built *b, struct klui
     kluis_status rc = kluis_content_encrypt(b->key, &in, b->row.length, &out, b->row.cipher, err);
     if (rc == KLUIS_OK) { rc = kluis_close_durable(&to.fd, part, err); }
     if (rc == KLUIS_OK) { kluis_durable_step("agent.pack.encrypted"); }
-    if (rc == KLUIS_OK) { rc = kluis_publish_file(part, path, err); }
+    if (rc == KLUIS_OK) { rc = kluis_publish_file(part, path, "agent.pack.renamed", err); }
     if (rc == KLUIS_OK) { kluis_durable_step("agent.pack.published"); }
     b->row.cipher_length = to.n;
     if (rc != KLUIS_OK) {

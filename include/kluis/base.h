@@ -50,9 +50,14 @@ struct kluis_err {
 
 /* Sets *err (may be NULL) unless it already holds an error, and returns code. */
 kluis_status kluis_fail_at(struct kluis_err *err, const char *where, kluis_status code, int sys, const char *fmt, ...) KLUIS_PRINTF(5, 6);
-#define KLUIS_FAIL(err, code, ...) kluis_fail_at((err), KLUIS_WHERE, (code), 0, __VA_ARGS__)
 /* The same, with errno and its text appended ("…: No space left on device"). */
+#ifndef __clang_analyzer__
+#define KLUIS_FAIL(err, code, ...) kluis_fail_at((err), KLUIS_WHERE, (code), 0, __VA_ARGS__)
 #define KLUIS_FAIL_SYS(err, code, ...) kluis_fail_at((err), KLUIS_WHERE, (code), errno, __VA_ARGS__)
+#else /* it does not look into that function, and would follow every path on which a failure is none */
+#define KLUIS_FAIL(err, code, ...) ((void)kluis_fail_at((err), KLUIS_WHERE, (code), 0, __VA_ARGS__), (code))
+#define KLUIS_FAIL_SYS(err, code, ...) ((void)kluis_fail_at((err), KLUIS_WHERE, (code), errno, __VA_ARGS__), (code))
+#endif
 
 void kluis_err_clear(struct kluis_err *err);
 /* Puts "prefix: " before the message; truncates at the end, never at the start. */
@@ -178,8 +183,8 @@ KLUIS_MUSTUSE kluis_status kluis_read_file(const char *path, size_t max, struct 
  * Replaces an existing file atomically.  After failure the old file stands and no temporary is left
  * (unless the machine died). */
 KLUIS_MUSTUSE kluis_status kluis_write_file(const char *path, const void *p, size_t n, unsigned mode, struct kluis_err *err);
-/* Moves a finished, fsynced file to its name: rename and fsync of the directory. */
-KLUIS_MUSTUSE kluis_status kluis_publish_file(const char *tmp, const char *path, struct kluis_err *err);
+/* Moves a finished, fsynced file to its name: rename, kluis_durable_step(step), fsync of the directory. */
+KLUIS_MUSTUSE kluis_status kluis_publish_file(const char *tmp, const char *path, const char *step, struct kluis_err *err);
 /* Joins with one '/'.  E_LIMIT when the result does not fit. */
 KLUIS_MUSTUSE kluis_status kluis_path(char *out, size_t cap, const char *dir, const char *name, struct kluis_err *err);
 enum { KLUIS_PATH_MAX = 4096 };

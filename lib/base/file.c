@@ -217,12 +217,12 @@ out:
     return rc;
 }
 
-kluis_status kluis_publish_file(const char *tmp, const char *path, struct kluis_err *err)
+kluis_status kluis_publish_file(const char *tmp, const char *path, const char *step, struct kluis_err *err)
 {
     char dir[KLUIS_PATH_MAX];
     KLUIS_TRY(parent_of(dir, sizeof dir, path, err));
     if (kluis_io_rename(tmp, path) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot rename '%s' to '%s'", tmp, path); }
-    kluis_durable_step("file.renamed");
+    kluis_durable_step(step);
     return kluis_fsync_dir(dir, err);
 }
 
@@ -243,7 +243,7 @@ kluis_status kluis_write_file(const char *path, const void *p, size_t n, unsigne
     } else {
         kluis_close_quiet(&fd);
     }
-    if (rc == KLUIS_OK) { rc = kluis_publish_file(tmp, path, err); }
+    if (rc == KLUIS_OK) { rc = kluis_publish_file(tmp, path, "file.renamed", err); }
     if (rc != KLUIS_OK) {
         (void)unlink(tmp); /* worthless either way; after a failed directory sync it is already renamed */
         return rc;

@@ -101,7 +101,7 @@ static kluis_status rotate(struct trail *t, uint64_t first, const uint8_t before
     if (fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", spare); }
     kluis_status rc = pwrite_all(fd, head, sizeof head, 0, err);
     if (rc == KLUIS_OK) { rc = sync_file(fd, err); }
-    if (rc == KLUIS_OK) { rc = kluis_publish_file(spare, path, err); }
+    if (rc == KLUIS_OK) { rc = kluis_publish_file(spare, path, "register.trail.renamed", err); }
     if (rc != KLUIS_OK) {
         kluis_close_quiet(&fd);
         return rc;
