@@ -6,16 +6,6 @@
 
 static const char OCTETS[] = "application/octet-stream";
 
-void gate_wake_devices(struct gate *g, const struct kluis_buf *ids)
-{
-    for (size_t at = 0; at + GATE_ID_TEXT - 1 <= ids->len; at += GATE_ID_TEXT - 1) {
-        char id[GATE_ID_TEXT];
-        memcpy(id, ids->data + at, GATE_ID_TEXT - 1);
-        id[GATE_ID_TEXT - 1] = '\0';
-        gate_waits_wake(g->waits, GATE_TOPIC_DEVICE, id);
-    }
-}
-
 static enum MHD_Result nonce(struct gate_request *r)
 {
     struct kluis_err err = { 0 };

@@ -1,4 +1,4 @@
-/* gate_internal.h - the gate's parts and one request, shared by http.c, device.c, vault.c and gate.c alone. */
+/* gate_internal.h - the gate's parts and one request, shared by http.c, device.c, vault.c, answer.c and gate.c alone. */
 #ifndef SERVER_GATE_INTERNAL_H
 #define SERVER_GATE_INTERNAL_H
 
@@ -34,7 +34,7 @@ struct gate {
     unsigned walls;
 };
 
-enum { GATE_EXTRAS = 3, GATE_RESPONSE_MAX = 16 << 20 };
+enum { GATE_EXTRAS = 3, GATE_RETRY_BUSY_S = 5, GATE_RESPONSE_MAX = 16 << 20 };
 enum gate_stage { GATE_STAGE_NEW, GATE_STAGE_BODY, GATE_STAGE_RELAY, GATE_STAGE_ANSWERED };
 
 struct gate_request {
@@ -62,7 +62,9 @@ struct gate_request {
     char refusal_text[KLUIS_ERR_MSG];
 };
 
-/* ---- answering: each queues exactly one response and gives what the handler returns ---- */
+uint64_t gate_nonce_clock(void); /* seconds; setting the wall clock must not bring a used nonce back */
+
+/* ---- answering (answer.c): each queues exactly one response and gives what the handler returns ---- */
 void gate_extra(struct gate_request *r, const char *name, const char *fmt, ...) KLUIS_PRINTF(3, 4);
 enum MHD_Result gate_answer_empty(struct gate_request *r, unsigned status);
 enum MHD_Result gate_answer_bytes(struct gate_request *r, unsigned status, const char *type, struct kluis_buf *bytes); /* takes the bytes */

@@ -1,4 +1,4 @@
-/* store_internal.h - what store.c, store_vault.c and mirror.c share: one handle, one lock, a few counters. */
+/* store_internal.h - what store.c, store_answers.c and mirror.c share: one handle, one lock, a few counters (store_tx.c). */
 #ifndef SERVER_GATE_STORE_INTERNAL_H
 #define SERVER_GATE_STORE_INTERNAL_H
 
