@@ -92,7 +92,7 @@ kluis_status kluis_hkdf_sha256(struct kluis_bytes ikm, struct kluis_bytes salt, 
 {
     static const uint8_t zeros[32];
     uint8_t prk[32], t[32];
-    if (n > 255 * 32 || info.len > 512) { return KLUIS_FAIL(err, KLUIS_E_BUG, "HKDF asked for too much"); }
+    if (n > (size_t)255 * 32 || info.len > 512) { return KLUIS_FAIL(err, KLUIS_E_BUG, "HKDF asked for too much"); }
     bool salted = salt.ptr != NULL && salt.len > 0;
     kluis_status rc = kluis_hmac_sha256(salted ? salt.ptr : zeros, salted ? salt.len : 32, ikm.ptr, ikm.len, prk, err);
     uint8_t block[32 + 512 + 1];

@@ -184,7 +184,8 @@ void kluis_buf_json(struct kluis_buf *b, struct kluis_str s)
         case '\r': e[1] = 'r'; break;
         case '\t': e[1] = 't'; break;
         default:
-            memcpy(e + 1, "u00", 3);
+            e[1] = 'u';
+            e[2] = e[3] = '0';
             e[4] = d[c >> 4];
             e[5] = d[c & 15];
             break;

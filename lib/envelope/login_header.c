@@ -127,10 +127,10 @@ static bool read_parts(struct kluis_str rest, struct kluis_login *out)
 
     if (!take(&rest, ", time=\"") || !read_time(quoted(&rest, LOGIN_TIME_DIGITS), &out->time_s)) { return false; }
     if (!take(&rest, ", body=\"")) { return false; }
-    struct kluis_str hash = quoted(&rest, 2 * KLUIS_SHA256_LEN);
+    struct kluis_str hash = quoted(&rest, (size_t)2 * KLUIS_SHA256_LEN);
     if (hash.ptr == NULL || !kluis_unhex(hash, out->body_sha256, sizeof out->body_sha256)) { return false; }
     if (!take(&rest, ", signature=\"")) { return false; }
-    struct kluis_str coded = quoted(&rest, (KLUIS_LOGIN_SIGNATURE_MAX + 2) / 3 * 4);
+    struct kluis_str coded = quoted(&rest, (size_t)(KLUIS_LOGIN_SIGNATURE_MAX + 2) / 3 * 4);
     if (coded.ptr == NULL || !kluis_unbase64url(coded, out->signature, sizeof out->signature, &out->signature_len)) { return false; }
     return out->signature_len > 0 && rest.len == 0;
 }

@@ -147,7 +147,7 @@ size_t record_time_parse(const char *p, size_t n, int64_t *us, int16_t *offset_m
     }
     int64_t days = 0;
     if (!kluis_days_from_civil(year, month, day, &days)) { return 0; }
-    *us = ((days * DAY_S) + hour * 3600 + minute * 60 + second - (int64_t)offset * 60) * US + part;
+    *us = ((days * DAY_S) + (int64_t)hour * 3600 + (int64_t)minute * 60 + second - (int64_t)offset * 60) * US + part;
     *offset_min = (int16_t)offset;
     return at;
 }

@@ -5,6 +5,8 @@
  * in place (what an escape stands for is never longer than the escape). */
 #include "record_internal.h"
 
+#include <assert.h>
+
 struct in {
     char *p, *end; /* *end is NUL */
     char *start;
@@ -215,6 +217,7 @@ static void *grow(struct in *c, void *list, size_t n, size_t size, size_t most, 
     }
     if (n != 0 && (n < 4 || (n & (n - 1)) != 0)) { return list; }
     void *more = alloc(c, (n == 0 ? 4 : 2 * n) * size);
+    assert(n == 0 || list != NULL);
     if (more != NULL && n > 0) { memcpy(more, list, n * size); }
     return more;
 }

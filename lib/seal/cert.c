@@ -29,7 +29,7 @@ static const struct profile *profile_of(enum kluis_cert_role role)
     switch (role) {
     case KLUIS_CERT_ROOT: return &root;
     case KLUIS_CERT_DEVICE_CA: return &device_ca;
-    case KLUIS_CERT_DEVICE: return &signer;
+    case KLUIS_CERT_DEVICE:
     case KLUIS_CERT_SEAL: return &signer;
     case KLUIS_CERT_LOGIN: return &login;
     case KLUIS_CERT_TSA: return &tsa;

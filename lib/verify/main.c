@@ -78,10 +78,10 @@ static int judge(const char *path, struct kluis_str receipt, const struct kluis_
     struct stat st;
     int fd = kluis_io_open(path, O_RDONLY | O_NOCTTY, 0);
     if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        int why = fd < 0 ? errno : EINVAL;
-        fprintf(stderr, "chatkluis-verify: cannot read %s: %s\n", path, fd < 0 ? strerror(why) : "not a regular file");
+        (void)(fd < 0 ? KLUIS_FAIL_SYS(&err, KLUIS_E_IO, "cannot read %s", path)
+                      : KLUIS_FAIL(&err, KLUIS_E_IO, "cannot read %s: not a regular file", path));
         kluis_close_quiet(&fd);
-        return kluis_exit_code(KLUIS_E_IO);
+        return complain(&err);
     }
     struct readahead *ra = readahead_start(fd, path);
     kluis_status rc = KLUIS_E_NOMEM;
@@ -104,7 +104,7 @@ static int judge(const char *path, struct kluis_str receipt, const struct kluis_
             code = complain(&err);
         } else {
             if (o->json) {
-                fwrite(line.data, 1, line.len, stdout);
+                (void)fwrite(line.data, 1, line.len, stdout); /* main asks stdout itself at the end */
             } else {
                 print_text(path, &v, o->lang);
             }
@@ -127,7 +127,7 @@ int main(int argc, char **argv)
     struct options o = { .lang = LANG_EN };
     bool help = false;
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, ":", longs, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, ":", longs, NULL)) != -1;) { // NOLINT(concurrency-mt-unsafe): no thread runs yet
         switch (c) {
         case 't': o.trust = optarg; break;
         case 'r': o.receipt = optarg; break;
@@ -142,10 +142,7 @@ int main(int argc, char **argv)
         default: return usage("unknown option ", argv[optind - 1]);
         }
     }
-    if (help) {
-        fputs(word_help(o.lang), stdout);
-        return EXIT_VALID;
-    }
+    if (help) { return fputs(word_help(o.lang), stdout) == EOF ? kluis_exit_code(KLUIS_E_IO) : EXIT_VALID; }
     if (optind == argc) { return usage("name at least one package", NULL); }
     if (o.receipt && argc - optind > 1) { return usage("a receipt belongs to one package: name only that one", NULL); }
 
@@ -175,8 +172,8 @@ int main(int argc, char **argv)
     int code = EXIT_VALID;
     for (int i = optind; i < argc; i++) { code = worse(code, judge(argv[i], text, o.trust ? &trust : NULL, &o)); }
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "chatkluis-verify: cannot write the verdict: %s\n", strerror(errno));
-        return kluis_exit_code(KLUIS_E_IO);
+        (void)KLUIS_FAIL_SYS(&err, KLUIS_E_IO, "cannot write the verdict");
+        return complain(&err);
     }
     return code;
 }
