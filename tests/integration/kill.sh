@@ -3,8 +3,8 @@
 # counted by name alone: after the restarts nothing that was acknowledged is missing, nothing is twice, and the agent finishes.
 # A name counts when it stands at one place of the programs (agent.*, gate.*, vault.*, index.*); steps inside the shared file and database
 # helpers are moments to die at too, but no names to count.  The sweep goes past what a plain pass shows: a time authority that is away
-# (packages without a time-stamp, stamped later), parts that die again while they recover, a fresh session; and, counted apart, enrolment
-# and a fork.  Four homes at a time; each is judged by itself, the kills are added up.
+# (packages without a time-stamp, stamped later), parts that die again while they recover, a fresh session, a fork; and, counted apart, enrolment.
+# Four homes at a time; each is judged by itself, the kills are added up.
 # KLUIS_KILLS, KLUIS_KILL_NAMES, KLUIS_KILL_SECONDS: fewer, for a quick look.
 . "$(dirname "$0")/lib.sh"
 begin kill
@@ -29,11 +29,11 @@ if [ "${1:-}" != worker ]; then
     ok; [ "$k" -ge $((kills_wanted / 10)) ] || fail "only $k kills at steps of the $part"
   done
   echo "kill: $n kills while archiving, at $names different steps by name ($(sort -u "$work/all" | wc -l) moments)"
-  echo "kill: $(wc -l <"$work/other") more at $others steps of enrolment and of a fork"
+  echo "kill: $(wc -l <"$work/other") more at $others steps of enrolment"
   sort "$work/all" "$work/other" | uniq -c | awk '{print $1, $2}' | paste -sd ' ' | fold -s -w 150
   ok; [ "$n" -ge "$kills_wanted" ] || fail "only $n kills"
   ok; [ "$names" -ge "$names_wanted" ] || fail "only $names different names"
-  ok; [ "$others" -ge "$others_wanted" ] || fail "only $others different names of enrolment and of a fork"
+  ok; [ "$others" -ge "$others_wanted" ] || fail "only $others different names of enrolment"
   end 10
   exit
 fi
@@ -170,7 +170,7 @@ if [ "$me" -le 2 ]; then
   arm "$([ "$me" = 1 ] && echo vault.suspended || echo register.suspend)" 1
   pass 3 || true
   ok
-  if await_strike 30; then [ "$me" = 1 ] && echo vault.suspended >>"$other_file" || echo register.suspend >>"$other_file"; else fail "no suspension"; fi
+  if await_strike 30; then [ "$me" = 1 ] && echo vault.suspended >>"$hits_file" || echo register.suspend >>"$hits_file"; else fail "no suspension"; fi
   disarm
   for _ in $(seq 40); do
     alive
@@ -185,8 +185,7 @@ fi
 # ---- archiving ----
 # Steps that a plain pass does not show, and what brings the machine there.
 declare -A often hit tried named
-for s in agent.stock.tidied vault.bundle gate.bundle.commit gate.expire.commit gate.upload.swept vault.t1.storage.again vault.checkpoint.sealed \
-  vault.receipt.stamped; do often[$s:1]=1; done
+for s in agent.stock.tidied vault.bundle gate.bundle.commit gate.expire.commit gate.upload.swept vault.checkpoint.sealed vault.receipt.stamped; do often[$s:1]=1; done
 reach() { # NAME N.  0: somebody died there
   local first running
   case "$1" in
@@ -194,9 +193,8 @@ reach() { # NAME N.  0: somebody died there
     agent.stock.tidied) attempt agent.pack.published 1 && attempt "$1" 1 ;; # the next pass removes the package without a row
     vault.bundle|gate.bundle.commit) arm "$1" 1; kill_part vault; await_strike 30 ;; # a vault that starts publishes one
     gate.expire.commit) arm "$1" 1; kill_part gate; await_strike 30 ;;
-    gate.upload.swept|vault.t1.storage.again) # dies, and dies again while it makes good: the second order stands before the part is back
+    gate.upload.swept) # dies, and dies again while it makes good: the second order stands before the part is back
       first=gate.upload.create
-      [ "$1" = gate.upload.swept ] || first=vault.t1.storage.directory
       alive; grow; arm "$first" 1
       pass 4 & running=$!
       if await_strike 60; then arm "$1" 1; fi
