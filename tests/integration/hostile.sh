@@ -25,6 +25,8 @@ zip -q absoluut.zip _chat.txt Xtmp/evil.txt; sed -i 's/Xtmp/\/tmp/g' absoluut.zi
 { line 1 canarischwoord; head -c 400M /dev/zero; } | zip -1 -q bom.zip -
 { printf '11-03-2026 09:00 - Anna: '; head -c 100000000 /dev/zero | tr '\0' x; echo; } >lange-regel.txt
 printf '31-02-2026 09:00 - Anna: canarischwoord\n31-02-2026 09:01 - Bob: echt niet\n' >onmogelijke-datum.txt
+{ line 1 canarischwoord; line 2 canarischwoord; } | iconv -f UTF-8 -t UTF-16LE | { printf '\xff\xfe'; cat; } >utf16.txt
+{ line 1 canarischwoord; head -c 20000 /dev/urandom; } >ongeldige-utf8.txt
 head -c 300 dots.zip >afgekapt.zip
 head -c 100000 /dev/urandom >ruis.zip
 mkdir signal-leeg; : >signal-leeg/main.jsonl; echo '{"version":"1"}' >signal-leeg/metadata.json
@@ -55,7 +57,7 @@ for f in "$work"/bad/*; do
   equal "packages after $n" "$(status_of_server | jq .packages)" $((before + 1))
   [ -z "$added" ] || "$bin/chatkluis-agent" source remove --home "$a" "$added" >/dev/null
 done
-[ "$bad" -ge 11 ] || die "only $bad bad files"
+[ "$bad" -ge 13 ] || die "only $bad bad files"
 await_hits $((2 + bad)) goedbericht || true
 equal "good records found" "$(hits goedbericht | wc -l)" $((2 + bad))
 equal "records of bad files found" "$(hits canarischwoord | wc -l)" 0

@@ -493,10 +493,37 @@ static void what_is_no_chat_is_refused_in_one_line(void **state)
     chat_read(&c, big, 3 << 20, 0, "", (char *)NULL);
     assert_int_equal(c.rc, KLUIS_E_LIMIT);
     refused("more than 1 MiB");
+    for (size_t i = 25; i < 4000; i++) { big[i] = i % 200 == 0 ? '\n' : (char)(i * 37); } /* a header before what is no text */
+    chat_read(&c, big, 4000, 0, "", (char *)NULL);
+    refused("bytes are no UTF-8 text");
     memset(big, 0, 3 << 20);
     chat_read(&c, big, 3 << 20, 0, "", (char *)NULL);
     refused("not a WhatsApp chat export");
     kluis_free(big);
+}
+
+/* With a byte order mark and without, either way round: said, not guessed at. */
+static void utf16_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const char utf8[] = "12-03-2026, 14:32 - Jan: hoi\n12-03-2026, 14:33 - Jan: dag\n";
+    for (int way = 0; way < 4; way++) {
+        char text[2 * sizeof utf8];
+        size_t n = 0;
+        bool big = way % 2 == 1;
+        if (way < 2) {
+            text[n++] = big ? '\xFE' : '\xFF';
+            text[n++] = big ? '\xFF' : '\xFE';
+        }
+        for (size_t i = 0; i < sizeof utf8 - 1; i++) {
+            text[n++] = big ? '\0' : utf8[i];
+            text[n++] = big ? utf8[i] : '\0';
+        }
+        for (size_t step = 0; step < 2; step++) {
+            chat_read(&c, text, n, step, "", (char *)NULL);
+            refused("is UTF-16 text");
+        }
+    }
 }
 
 static void bytes_that_are_no_text_are_kept(void **state)
@@ -666,6 +693,7 @@ int main(void)
         cmocka_unit_test(pieces_and_line_ends_change_nothing),
         cmocka_unit_test(forged_headers_are_kept_and_flagged),
         cmocka_unit_test(what_is_no_chat_is_refused_in_one_line),
+        cmocka_unit_test(utf16_is_refused_by_name),
         cmocka_unit_test(bytes_that_are_no_text_are_kept),
         cmocka_unit_test(a_full_export_without_beginning_has_a_gap),
         cmocka_unit_test(the_conversation_keeps_its_id),

@@ -57,6 +57,7 @@ static kluis_status more(struct wa_reader *r, struct kluis_err *err)
     ssize_t got = r->in.read(r->in.ctx, r->buf + r->len, r->cap - r->len, err);
     if (got < 0) { return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_E_IO; }
     if (got == 0) { r->eof = true; }
+    for (size_t i = 0; i < (size_t)got && r->total + i < sizeof r->head; i++) { r->head[r->total + i] = r->buf[r->len + i]; }
     r->len += (size_t)got;
     r->total += (uint64_t)got;
     return KLUIS_OK;
@@ -76,8 +77,18 @@ static kluis_status header_at(struct wa_reader *r, size_t off, struct wa_stamp *
     return KLUIS_OK;
 }
 
+/* A byte order mark, or a character that takes two bytes of which one is zero. */
+static bool is_utf16(const struct wa_reader *r)
+{
+    unsigned char a = (unsigned char)r->head[0], b = (unsigned char)r->head[1];
+    return r->total >= 2 && ((a == 0xFF && b == 0xFE) || (a == 0xFE && b == 0xFF) || (a == 0) != (b == 0));
+}
+
 static kluis_status no_chat(const struct wa_reader *r, struct kluis_err *err)
 {
+    if (is_utf16(r)) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is UTF-16 text, WhatsApp exports UTF-8: export the chat again, or save it as UTF-8", r->name);
+    }
     if (r->total == 0) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is empty: export the chat again", r->name); }
     return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is not a WhatsApp chat export: no line begins with date, time and sender", r->name);
 }

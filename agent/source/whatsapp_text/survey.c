@@ -6,7 +6,7 @@
  */
 #include "wa.h"
 
-enum { MENTIONS_MAX = 64 << 10, OLDEST_DAYS = 14245 /* 2009-01-01: no WhatsApp before */ };
+enum { DAMAGE_MIN = 64, MENTIONS_MAX = 64 << 10, OLDEST_DAYS = 14245 /* 2009-01-01: no WhatsApp before */ };
 
 struct tally {
     uint64_t invalid, back, first_bad;
@@ -319,9 +319,18 @@ struct pass {
     struct orders t;
     struct kluis_buf mentions; /* texts of system lines, as many as fit                       */
     uint64_t by_crlf, by_lf;
-    uint32_t own, last; /* sender of "you deleted", sender of the last message         */
+    uint64_t bytes, no_text; /* of the messages, and how many of these are no UTF-8            */
+    uint32_t own, last;      /* sender of "you deleted", sender of the last message         */
     bool own_conflict;
 };
+
+static uint64_t no_text(struct kluis_str s)
+{
+    uint64_t n = 0;
+    if (s.len == 0) { return 0; }
+    for (size_t at = 0; (at += kluis_utf8_valid(s.ptr + at, s.len - at)) < s.len; at++) { n++; }
+    return n;
+}
 
 static kluis_status look_at(struct pass *x, struct wa_survey *s, const struct wa_entry *e, const struct wa_body *b, const char *name,
                             struct kluis_err *err)
@@ -368,6 +377,8 @@ static kluis_status all_messages(struct pass *x, struct wa_survey *s, struct wa_
             return KLUIS_FAIL(err, KLUIS_E_LIMIT, "%s, line %llu: a message of more than 1 MiB; is this a chat export?", r->name,
                               (unsigned long long)e.line);
         }
+        x->bytes += e.rest.len;
+        x->no_text += no_text(e.rest);
         wa_classify(c, &e, s->entries == 1, &b);
         KLUIS_TRY(look_at(x, s, &e, &b, r->name, err));
     }
@@ -378,6 +389,11 @@ static kluis_status conclude(struct pass *x, struct wa_survey *s, const char *na
 {
     if (!s->any_sender && !s->any_known_system) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is not a WhatsApp chat export: no line has a sender or a known system text", name);
+    }
+    /* A damaged character is a message's own affair (text_raw); text of which every eighth byte is damaged is no text. */
+    if (x->no_text > DAMAGE_MIN && x->no_text > x->bytes / 8) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is not a WhatsApp chat export: %llu of %llu bytes are no UTF-8 text; export the chat again", name,
+                          (unsigned long long)x->no_text, (unsigned long long)x->bytes);
     }
     s->crlf = x->by_crlf > 4 * x->by_lf;
     if (s->n_people > 2) { s->group = true; }

@@ -90,6 +90,7 @@ struct wa_reader {
     struct wa_layout layout;
     uint64_t line;  /* number of the line at `at`                               */
     uint64_t total; /* bytes taken from the input                               */
+    char head[2];   /* the first of them                                        */
     bool prev_crlf, prev_lf;
     uint64_t preamble; /* bytes before the first header                            */
     const char *name;  /* for messages                                             */
