@@ -141,7 +141,7 @@ static kluis_status make_gate(struct making *m, struct kluis_err *err)
     KLUIS_TRY(new_key(m->gate, "tls.key", &tls, err));
     KLUIS_TRY(certify(m, KLUIS_CERT_TLS, tls, name, YEARS(2), hosts, n, m->gate, "tls.crt", &der, err));
     /* The root goes along: a device that enrols knows nothing but its fingerprint (PROTOCOL.md §3). */
-    KLUIS_AUTO_BUF(chain, 4 * KLUIS_CERT_MAX);
+    KLUIS_AUTO_BUF(chain, (size_t)4 * KLUIS_CERT_MAX);
     KLUIS_TRY(kluis_cert_pem(kluis_buf_bytes(&der), &chain, err));
     KLUIS_TRY(kluis_cert_pem(kluis_buf_bytes(&m->root_cert), &chain, err));
     KLUIS_TRY(kluis_path(path, sizeof path, m->gate, "tls.crt", err));

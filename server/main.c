@@ -178,8 +178,8 @@ int main(int argc, char **argv_main)
     const char *command = argc > 1 ? argv[1] : "";
     static const char *const home_commands[] = { "official", "enrol", "status", "search", "audit", "check", "rebuild-index" };
     /* Memory that one package needed serves the next: giving it back and faulting it in again costs as much as the work itself. */
-    (void)mallopt(M_MMAP_THRESHOLD, 16 << 20);
-    (void)mallopt(M_TRIM_THRESHOLD, 48 << 20);
+    (void)mallopt(M_MMAP_THRESHOLD, 16 << 20); // NOLINT(concurrency-mt-unsafe): no thread runs yet
+    (void)mallopt(M_TRIM_THRESHOLD, 48 << 20); // NOLINT(concurrency-mt-unsafe): no thread runs yet
     serve_block_signals();
     (void)signal(SIGPIPE, SIG_IGN);
     if (kluis_base_init(&err) != KLUIS_OK) {

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -129,7 +130,7 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
     if (p->pid == 0) {
         sigset_t none;
         sigemptyset(&none);
-        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+        (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
         (void)close(fds[0]);
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* no part outlives its supervisor */
         if (getppid() != parent) { _exit(74); }
@@ -228,7 +229,7 @@ kluis_status serve_run(const struct serve_config *c, struct kluis_err *err)
     sigset_t mask;
     both_signals(&mask);
     sigaddset(&mask, SIGCHLD);
-    if (sigprocmask(SIG_BLOCK, &mask, NULL) != 0 || (s.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK)) < 0) {
+    if (pthread_sigmask(SIG_BLOCK, &mask, NULL) != 0 || (s.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK)) < 0) {
         return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot watch signals");
     }
     struct stat st;

@@ -55,6 +55,7 @@ static kluis_status delete_index(const struct vault *v, struct kluis_err *err)
     DIR *d = opendir(v->index_dir);
     if (d == NULL) { return errno == ENOENT ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", v->index_dir); }
     kluis_status rc = KLUIS_OK;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
         char path[KLUIS_PATH_MAX];
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) { continue; }
@@ -331,7 +332,7 @@ kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kl
     KLUIS_TRY(list_overdue(v, out, err));
     kluis_buf_fmt(out, "],\"index\":{\"watermark\":%llu,\"records\":%llu},\"waiting\":%llu,\"refused\":%llu,\"answers\":%llu,\"walls\":{",
                   (unsigned long long)mark, (unsigned long long)s.records, (unsigned long long)n.waiting, (unsigned long long)n.refused,
-                  (unsigned long long)(n.to_make + n.to_post));
+                  (unsigned long long)n.to_make + n.to_post);
     unsigned opener = zygote_walls(v->zygote);
     kluis_buf_fmt(out, "\"opener\":{\"privileges\":%s,\"files\":%s,\"calls\":%s},", yes(opener & ZYGOTE_WALL_PRIVILEGES),
                   yes(opener & ZYGOTE_WALL_FILES), yes(opener & ZYGOTE_WALL_CALLS));

@@ -201,6 +201,7 @@ kluis_status home_tidy(struct home *h, struct kluis_err *err)
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", dir); }
     kluis_status rc = KLUIS_OK;
     bool removed = false;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     for (struct dirent *e = NULL; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
         bool orphan = false;
         rc = is_orphan(h, e->d_name, &orphan, err);

@@ -87,6 +87,7 @@ static kluis_status names_of(struct look *l, int fd, const char *below, int leve
     }
     kluis_status rc = KLUIS_OK;
     char name[KLUIS_PATH_MAX];
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
         struct stat st;
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) { continue; }

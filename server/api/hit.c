@@ -49,7 +49,7 @@ static void truth(struct kluis_buf *b, const char *name, bool v)
 /* Ends an object or array whose members each left a comma. */
 static void end(struct kluis_buf *b, uint8_t c)
 {
-    if (b->len > 0 && b->data[b->len - 1] == ',') { b->len--; }
+    if (b->data != NULL && b->len > 0 && b->data[b->len - 1] == ',') { b->len--; }
     kluis_buf_byte(b, c);
 }
 

@@ -99,7 +99,7 @@ static kluis_status job_run(struct job *j, struct kluis_err *err)
     if (to == NULL) { return kluis_buf_ok(&b, err); }
     KLUIS_TRY(receive_all(j->fd, to, n, err));
     b.len = n;
-    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(2 * CONTROL_REQUEST_MAX);
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new((size_t)2 * CONTROL_REQUEST_MAX);
     const char *argv[CONTROL_ARGS_MAX];
     int argc = 0;
     struct kluis_wire w = kluis_wire_open(kluis_buf_bytes(&b));
@@ -271,7 +271,11 @@ kluis_status control_call(const char *path, int argc, const char *const *argv, i
         size_t n = get32(head + 1);
         kluis_buf_clear(&line);
         uint8_t *to = kluis_buf_reserve(&line, n);
-        rc = to == NULL ? kluis_buf_ok(&line, err) : receive_all(fd, to, n, err);
+        if (to == NULL) {
+            rc = kluis_buf_ok(&line, err);
+            break;
+        }
+        rc = receive_all(fd, to, n, err);
         if (rc != KLUIS_OK) { break; }
         if (head[0] == 'x' && n == 1) {
             *exit_code = to[0];

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 
 static const char *const query_text[Q_COUNT_OF_QUERIES] = {
-#define X(name, sql) [Q_##name] = sql,
+#define X(name, sql) [Q_##name] = (sql),
     CUSTODY_QUERIES(X)
 #undef X
 };

@@ -55,7 +55,7 @@ bool gate_number_read(struct kluis_str s, uint64_t *out)
     return true;
 }
 
-static bool id_read(struct kluis_str s, uint8_t id[GATE_ID]) { return s.len == 2 * GATE_ID && kluis_unhex(s, id, GATE_ID); }
+static bool id_read(struct kluis_str s, uint8_t id[GATE_ID]) { return s.len == (size_t)2 * GATE_ID && kluis_unhex(s, id, GATE_ID); }
 
 static bool starts(struct kluis_str s, const char *with)
 {

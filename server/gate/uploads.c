@@ -54,6 +54,7 @@ static kluis_status sweep(struct gate_uploads *u, struct kluis_err *err)
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read the uploads directory"); }
     kluis_status rc = KLUIS_OK;
     size_t removed = 0;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     for (struct dirent *e = readdir(d); e != NULL && rc == KLUIS_OK; e = readdir(d)) {
         uint8_t id[GATE_ID];
         bool known = false;

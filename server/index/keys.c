@@ -26,8 +26,8 @@ struct ikeys {
     char hot[IKEYS_NAME];
 };
 
-static kluis_status crypt(const struct ikeys *k, const uint8_t salt[16], const uint8_t nonce[12], uint8_t *data, size_t n, uint8_t tag[16], bool seal,
-                          struct kluis_err *err)
+static kluis_status run_cipher(const struct ikeys *k, const uint8_t salt[16], const uint8_t nonce[12], uint8_t *data, size_t n, uint8_t tag[16],
+                               bool seal, struct kluis_err *err)
 {
     uint8_t key[32];
     const struct kluis_bytes info = { (const uint8_t *)LABEL, sizeof LABEL - 1 };
@@ -62,7 +62,7 @@ static kluis_status save(struct ikeys *k, struct kluis_err *err)
         kluis_wire_field(&plain, k->secret->key[i], 32);
     }
     kluis_status rc = kluis_buf_ok(&plain, err);
-    if (rc == KLUIS_OK) { rc = crypt(k, salt, nonce, plain.data, plain.len, tag, true, err); }
+    if (rc == KLUIS_OK) { rc = run_cipher(k, salt, nonce, plain.data, plain.len, tag, true, err); }
     if (rc != KLUIS_OK) {
         kluis_wipe(plain.data, plain.len);
         return rc;
@@ -107,7 +107,7 @@ static kluis_status load(struct ikeys *k, struct kluis_err *err)
         return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index keys are damaged or of another version: delete the index and rebuild it");
     }
     uint8_t *plain = file.data + (sealed.ptr - file.data);
-    kluis_status rc = crypt(k, salt, nonce, plain, sealed.len, tag, false, err);
+    kluis_status rc = run_cipher(k, salt, nonce, plain, sealed.len, tag, false, err);
     if (rc == KLUIS_OK && !parse(k, (struct kluis_bytes){ plain, sealed.len })) {
         rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index keys are malformed");
     }

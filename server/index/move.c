@@ -570,6 +570,7 @@ kluis_status imove_clean(struct index *ix, struct kluis_err *err)
     DIR *d = opendir(ix->dir);
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot list '%s'", ix->dir); }
     const struct dirent *e = NULL;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     while (st == KLUIS_OK && (e = readdir(d)) != NULL) {
         const char *end = strstr(e->d_name, ".db");
         uint8_t key[32];

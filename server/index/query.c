@@ -329,7 +329,7 @@ size_t iquery_marks(const struct iquery *q, struct kluis_str text, struct kluis_
     if (q->n_phrases == 0 || text.len == 0) { return 0; }
     struct spots s = { .arena = arena };
     (void)itoken_each(text.ptr, text.len, &s, add_spot); /* out of memory: fewer marks, nothing worse */
-    uint32_t *marks = kluis_arena_alloc(arena, IMARKS_MAX * 2 * sizeof *marks);
+    uint32_t *marks = kluis_arena_alloc(arena, (size_t)IMARKS_MAX * 2 * sizeof *marks);
     if (marks == NULL) { return 0; }
     size_t n = 0;
     for (size_t i = 0; i < s.n && n < IMARKS_MAX; i++) {

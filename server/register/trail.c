@@ -395,7 +395,7 @@ kluis_status trail_open(struct trail **out, const char *vault_dir, const struct 
     if (t == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     t->fd = -1;
     t->last = &t->first;
-    kluis_buf_init(&t->out, 2 * TRAIL_WRITE_MAX);
+    kluis_buf_init(&t->out, (size_t)2 * TRAIL_WRITE_MAX);
     (void)pthread_mutex_init(&t->lock, NULL);
     (void)pthread_cond_init(&t->changed, NULL);
     kluis_status rc = kluis_path(t->dir, sizeof t->dir, vault_dir, "audit", err);
@@ -429,6 +429,7 @@ kluis_status trail_remove(const char *vault_dir, struct kluis_err *err)
     if (d == NULL) { return errno == ENOENT ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot list '%s'", dir); }
     kluis_status rc = KLUIS_OK;
     const struct dirent *e;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     while (rc == KLUIS_OK && (e = readdir(d)) != NULL) {
         if (e->d_name[0] == '.') { continue; }
         rc = kluis_path(path, sizeof path, dir, e->d_name, err);

@@ -4,7 +4,7 @@
 #define ASSET(name, file)                                                                                                                            \
     __asm__(".section .rodata\n.global " #name "\n.global " #name "_end\n" #name ":\n.incbin \"" PAGE_DIST "/" file "\"\n" #name                     \
             "_end:\n.byte 0\n.previous\n");                                                                                                          \
-    extern const unsigned char name[], name##_end[]
+    extern const unsigned char name[], name##_end[] /* NOLINT(bugprone-macro-parentheses): a declarator bears none */
 
 ASSET(kluis_page_html, "index.html");
 ASSET(kluis_page_js, "app.js");

@@ -392,6 +392,7 @@ static kluis_status list_into(const char *path, struct kluis_arena *arena, const
     kluis_status rc = KLUIS_OK;
     struct dirent *e;
     size_t seen = 0, from = *n, named = 0;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     while (rc == KLUIS_OK && (e = readdir(d)) != NULL) {
         if (e->d_name[0] == '.') { continue; }
         if (++seen > FOLDER_FILES_MAX) {
