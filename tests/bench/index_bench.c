@@ -1,8 +1,9 @@
 /* tests/bench/index_bench.c - records a second into the index against bare SQLite+FTS5 (variant B), and search latencies.
  *
  * index_bench DIRECTORY [RECORDS] [ROUNDS] [ORDER: time | conversation | reverse | random] [CONVERSATIONS].  Own workload: words of a Zipf
- * vocabulary with successors, 2,000 conversations unless said otherwise (fewer: larger packages), five years, packages of one conversation and month of at most 500.  Variant B: plain file, external content, hash
- * of 64 MB, batches of 50,000 in time order, the same tokenizer, an index on (conversation, id).  Medians of alternating rounds.
+ * vocabulary with successors, 2,000 conversations unless said otherwise (fewer: larger packages), five years, packages of one conversation and month
+ * of at most 500.  Variant B: plain file, external content, hash of 64 MB, batches of 50,000 in time order, the same tokenizer, an index on
+ * (conversation, id).  Medians of alternating rounds.
  */
 #include "server/index/internal.h"
 

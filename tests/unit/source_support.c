@@ -67,7 +67,7 @@ void source_get(struct source_got *g, const struct source_kind *k, const char *p
         const char *eq = strchr(s, '=');
         assert_non_null(eq);
         snprintf(keys[n], 64, "%.*s", (int)(eq - s), s);
-        o[n] = (struct source_option){ keys[n], eq + 1 };
+        o[n] = (struct source_option){ .key = keys[n], .value = eq + 1 };
         n++;
     }
     va_end(ap);
