@@ -236,7 +236,8 @@ enum { KLUIS_SHA256_LEN = 32 };
 struct kluis_sha256;                         /* streaming; one thread at a time */
 struct kluis_sha256 *kluis_sha256_new(void); /* NULL: no memory */
 void kluis_sha256_add(struct kluis_sha256 *h, const void *p, size_t n);
-void kluis_sha256_end(struct kluis_sha256 *h, uint8_t out[32]); /* and starts anew */
+void kluis_sha256_end(struct kluis_sha256 *h, uint8_t out[32]);       /* and starts anew */
+struct kluis_sha256 *kluis_sha256_copy(const struct kluis_sha256 *h); /* with what it was fed so far; NULL: no memory */
 void kluis_sha256_free(struct kluis_sha256 *h);
 KLUIS_DEFINE_CLEANUP(kluis_sha256)
 void kluis_sha256_of(const void *p, size_t n, uint8_t out[32]);

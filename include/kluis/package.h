@@ -17,6 +17,8 @@ enum {
     KLUIS_MANIFEST_MAX = 8 << 20 /* bytes of one manifest */
 };
 #define KLUIS_PACKAGE_BYTES_MAX ((uint64_t)2 << 30) /* of content and of container */
+/* What an export may add to a package: files, bytes, and bytes of its evidence record. */
+enum { KLUIS_EXPORT_ENTRIES = 4, KLUIS_EXPORT_BYTES = 32 << 20, KLUIS_EXPORT_EVIDENCE_MAX = 4 << 20 };
 
 /* What the organisation and the slice contribute to the MDTO sidecars and bag-info.  Borrowed. */
 struct kluis_package_meta {
@@ -76,8 +78,8 @@ struct kluis_package_sink {
 /* Result layers, in the order of evidence: the first that is broken names the refusal. */
 enum kluis_package_layer { KLUIS_LAYER_CONTAINER, KLUIS_LAYER_MANIFESTS, KLUIS_LAYER_RECORDS, KLUIS_LAYER_METADATA, KLUIS_PACKAGE_LAYERS };
 struct kluis_package_facts {
-    uint8_t id[32]; /* SHA-256 of the whole file */
-    uint64_t size;
+    uint8_t id[32]; /* SHA-256 of the whole file; in an export: of the device's package inside, as it was frozen */
+    uint64_t size;  /* of the same */
     uint8_t records_root[32];
     uint64_t n_records; /* without the header */
     uint64_t n_attachments, content_bytes;
@@ -85,15 +87,44 @@ struct kluis_package_facts {
     uint8_t previous[32];
     char device[64];
     int64_t first_us, last_us, closed_us;
-    struct kluis_buf manifest;       /* ASiCManifest001.xml; owned by the caller: kluis_package_facts_clear */
-    struct kluis_buf signature;      /* signature001.p7s */
-    enum kluis_package_layer failed; /* meaningful after E_REJECT / E_LIMIT */
+    struct kluis_buf manifest;  /* ASiCManifest001.xml; owned by the caller: kluis_package_facts_clear */
+    struct kluis_buf signature; /* signature001.p7s */
+    /* Of an export (FORMAT.md §10; kluis_export_read), else empty: */
+    struct kluis_buf seal_manifest, seal; /* ASiCManifest002.xml, signature002.p7s: the vault's seal */
+    struct kluis_buf evidence;            /* evidencerecord001.ers */
+    struct kluis_buf group;               /* with evidence: SHA-256 of each file that it covers, 32 bytes each */
+    enum kluis_package_layer failed;      /* meaningful after E_REJECT / E_LIMIT */
 };
 void kluis_package_facts_init(struct kluis_package_facts *f);
 void kluis_package_facts_clear(struct kluis_package_facts *f);
 /* E_REJECT / E_LIMIT: refused, facts->failed and *err say where. */
 KLUIS_MUSTUSE kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts,
                                               struct kluis_err *err);
+/* The same for a package or an export of one (FORMAT.md §10): what the vault added behind it is read too and must have its one form. */
+KLUIS_MUSTUSE kluis_status kluis_export_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts,
+                                             struct kluis_err *err);
+/* Is this file of an export covered by its evidence record?  All but mimetype and the record's own two. */
+bool kluis_export_covers(const char *name);
+
+/* ---- exporting (library kluis_package_export) ---------------------------------------------------
+ * begin -> manifest -> seal -> [group -> evidence] -> finish.  The package's own bytes come first, unchanged; only its directory at the
+ * end gives way to one that lists more.  After any failure only _free is allowed and the file is worthless. */
+struct kluis_export;
+/* Reads a device's package to its end, as kluis_package_read does, and writes it to fd: an empty regular file open for reading and
+ * writing, borrowed.  facts as of kluis_package_read.  E_REJECT / E_LIMIT: no package, or an export already. */
+KLUIS_MUSTUSE kluis_status kluis_export_begin(const struct kluis_input *package, int fd, struct kluis_package_facts *facts, struct kluis_export **out,
+                                              struct kluis_err *err);
+/* ASiCManifest002.xml: what the seal signs.  It follows from the package alone. */
+KLUIS_MUSTUSE kluis_status kluis_export_manifest(struct kluis_export *x, struct kluis_buf *manifest, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_export_seal(struct kluis_export *x, struct kluis_bytes p7s, struct kluis_err *err);
+/* The digests that an evidence record over this export is made of: SHA-256, one after the other. */
+KLUIS_MUSTUSE kluis_status kluis_export_group(const struct kluis_export *x, struct kluis_buf *digests, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_export_evidence(struct kluis_export *x, struct kluis_bytes record, struct kluis_err *err);
+/* Closes the container.  The caller fsyncs and publishes the file. */
+KLUIS_MUSTUSE kluis_status kluis_export_finish(struct kluis_export *x, uint64_t *size, struct kluis_err *err);
+void kluis_export_free(struct kluis_export *x);
+KLUIS_DEFINE_CLEANUP(kluis_export)
+
 /* Loads libxml2's tables before a sandbox closes. */
 void kluis_package_warm(void);
 

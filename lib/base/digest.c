@@ -64,6 +64,16 @@ void kluis_sha256_end(struct kluis_sha256 *h, uint8_t out[32])
     gcry_md_reset(h->md);
 }
 
+struct kluis_sha256 *kluis_sha256_copy(const struct kluis_sha256 *h)
+{
+    struct kluis_sha256 *copy = kluis_calloc(1, sizeof *copy);
+    if (copy != NULL && gcry_md_copy(&copy->md, h->md) != 0) {
+        kluis_free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
 void kluis_sha256_free(struct kluis_sha256 *h)
 {
     if (h == NULL) { return; }

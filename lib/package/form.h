@@ -24,6 +24,10 @@ enum {
 #define FORM_SIDECAR ".bestand.mdto.xml"
 #define FORM_ASIC_MANIFEST "META-INF/ASiCManifest001.xml"
 #define FORM_SIGNATURE "META-INF/signature001.p7s"
+#define FORM_SEAL_MANIFEST "META-INF/ASiCManifest002.xml"
+#define FORM_SEAL "META-INF/signature002.p7s"
+#define FORM_EVIDENCE_MANIFEST "META-INF/ASiCEvidenceRecordManifest001.xml"
+#define FORM_EVIDENCE "META-INF/evidencerecord001.ers"
 
 struct form_entry {
     const char *name; /* lives in the arena of the list's owner */
@@ -77,6 +81,9 @@ KLUIS_MUSTUSE kluis_status form_bag_info_read(struct kluis_str text, struct form
 void form_payload_manifest(const struct form_entries *e, struct kluis_buf *out);
 void form_tag_manifest(const struct form_entries *e, struct kluis_buf *out);
 void form_asic_manifest(const struct form_entries *e, struct kluis_buf *out);
+/* Of an export: both list every file before them but mimetype. */
+void form_seal_manifest(const struct form_entries *e, struct kluis_buf *out);
+void form_evidence_manifest(const struct form_entries *e, struct kluis_buf *out);
 
 /* ---- loss.json ---- */
 struct form_losses {

@@ -2,6 +2,7 @@
  *
  * Container and list of files are judged at once and end the pass.  A record or sidecar that is wrong is remembered and the pass goes on,
  * muted, because what it shows may come from a broken list of digests further on: the refusal then names that. */
+#include "read.h"
 #include "sidecar.h"
 #include "zip_in.h"
 
@@ -11,8 +12,8 @@ struct reader {
     struct zip_in zip;
     const struct kluis_package_sink *sink;
     struct kluis_package_facts *facts;
-    bool muted;
-    kluis_status later; /* first broken of the layers that do not end the pass */
+    bool muted, exports; /* exports: what a vault adds may follow */
+    kluis_status later;  /* first broken of the layers that do not end the pass */
     enum kluis_package_layer later_layer;
     struct kluis_err later_err;
     char dossier_dir[FORM_DOSSIER_DIR], part_dir[FORM_PART_DIR];
@@ -420,6 +421,59 @@ static kluis_status read_tags(struct reader *r, struct kluis_err *err)
     return kluis_buf_ok(&r->facts->signature, err);
 }
 
+/* ---- what an export adds ------------------------------------------------------------------------ */
+
+bool kluis_export_covers(const char *name)
+{
+    return strcmp(name, "mimetype") != 0 && strcmp(name, FORM_EVIDENCE_MANIFEST) != 0 && strcmp(name, FORM_EVIDENCE) != 0;
+}
+
+static kluis_status keep_body(struct reader *r, struct kluis_buf *to, struct kluis_err *err)
+{
+    kluis_buf_add(to, r->body.data, r->body.len);
+    return kluis_buf_ok(to, err);
+}
+
+/* The entry whose header was just read must be this list of all before it. */
+static kluis_status added_list(struct reader *r, const char *name, void (*form)(const struct form_entries *, struct kluis_buf *),
+                               struct kluis_err *err)
+{
+    const struct form_entries before = { r->zip.entries.list, r->zip.entries.n - 1, 0 };
+    if (strcmp(current(r)->name, name) != 0) { return unlisted(r, err, "a file that no manifest lists"); }
+    kluis_buf_clear(&r->want);
+    form(&before, &r->want);
+    KLUIS_TRY(kluis_buf_ok(&r->want, err));
+    KLUIS_TRY(collect(r, KLUIS_MANIFEST_MAX, err));
+    if (body_is(r, r->want.data, r->want.len)) { return KLUIS_OK; }
+    return stop(r, KLUIS_LAYER_MANIFESTS, KLUIS_FAIL(err, KLUIS_E_REJECT, "%s does not list exactly the files and digests it must", name));
+}
+
+static kluis_status added_body(struct reader *r, const char *name, size_t max, struct kluis_buf *to, struct kluis_err *err)
+{
+    KLUIS_TRY(collect_next(r, name, max, err));
+    if (r->body.len == 0) { return unlisted(r, err, "an empty signature or evidence record"); }
+    return keep_body(r, to, err);
+}
+
+/* KLUIS_END when the directory begins. */
+static kluis_status read_additions(struct reader *r, struct kluis_err *err)
+{
+    KLUIS_TRY(zip_in_fork(&r->zip, err));
+    KLUIS_TRY(stop(r, KLUIS_LAYER_CONTAINER, zip_in_next(&r->zip, err)));
+    KLUIS_TRY(added_list(r, FORM_SEAL_MANIFEST, form_seal_manifest, err));
+    KLUIS_TRY(keep_body(r, &r->facts->seal_manifest, err));
+    KLUIS_TRY(added_body(r, FORM_SEAL, SIGNATURE_MAX, &r->facts->seal, err));
+    const size_t covered = r->zip.entries.n;
+    KLUIS_TRY(stop(r, KLUIS_LAYER_CONTAINER, zip_in_next(&r->zip, err)));
+    KLUIS_TRY(added_list(r, FORM_EVIDENCE_MANIFEST, form_evidence_manifest, err));
+    KLUIS_TRY(added_body(r, FORM_EVIDENCE, KLUIS_EXPORT_EVIDENCE_MAX, &r->facts->evidence, err));
+    for (size_t i = 0; i < covered; i++) {
+        if (kluis_export_covers(r->zip.entries.list[i].name)) { kluis_buf_add(&r->facts->group, r->zip.entries.list[i].sha256, 32); }
+    }
+    KLUIS_TRY(kluis_buf_ok(&r->facts->group, err));
+    return stop(r, KLUIS_LAYER_CONTAINER, zip_in_next(&r->zip, err));
+}
+
 /* ---- the pass --------------------------------------------------------------------------------- */
 
 static kluis_status pass(struct reader *r, struct kluis_err *err)
@@ -440,10 +494,11 @@ static kluis_status pass(struct reader *r, struct kluis_err *err)
     KLUIS_TRY(read_evidence_and_loss(r, err));
     KLUIS_TRY(read_sidecars(r, err));
     KLUIS_TRY(read_tags(r, err));
-    kluis_status rc = zip_in_next(&r->zip, err);
+    kluis_status rc = r->exports ? read_additions(r, err) : zip_in_next(&r->zip, err);
     if (rc == KLUIS_OK) { return unlisted(r, err, "a file that no manifest lists"); }
-    if (rc != KLUIS_END) { return stop(r, KLUIS_LAYER_CONTAINER, rc); }
+    if (rc != KLUIS_END) { return r->exports ? rc : stop(r, KLUIS_LAYER_CONTAINER, rc); }
     CONTAINER(zip_in_end(&r->zip, f->id, &f->size, err));
+    if (f->seal.len > 0) { zip_in_inner(&r->zip, f->id, &f->size); }
     if (r->later != KLUIS_OK) {
         if (err != NULL && err->code == KLUIS_OK) { *err = r->later_err; }
         return stop(r, r->later_layer, r->later);
@@ -459,22 +514,31 @@ void kluis_package_facts_init(struct kluis_package_facts *f)
     *f = (struct kluis_package_facts){ .first_us = KLUIS_TIME_ABSENT, .last_us = KLUIS_TIME_ABSENT, .closed_us = KLUIS_TIME_ABSENT };
     kluis_buf_init(&f->manifest, KLUIS_MANIFEST_MAX);
     kluis_buf_init(&f->signature, SIGNATURE_MAX);
+    kluis_buf_init(&f->seal_manifest, KLUIS_MANIFEST_MAX);
+    kluis_buf_init(&f->seal, SIGNATURE_MAX);
+    kluis_buf_init(&f->evidence, KLUIS_EXPORT_EVIDENCE_MAX);
+    kluis_buf_init(&f->group, 32 * (size_t)(KLUIS_PACKAGE_ENTRIES_MAX + KLUIS_EXPORT_ENTRIES));
 }
 
 void kluis_package_facts_clear(struct kluis_package_facts *f)
 {
     kluis_buf_free(&f->manifest);
     kluis_buf_free(&f->signature);
+    kluis_buf_free(&f->seal_manifest);
+    kluis_buf_free(&f->seal);
+    kluis_buf_free(&f->evidence);
+    kluis_buf_free(&f->group);
     kluis_package_facts_init(f);
 }
 
-kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts,
-                                struct kluis_err *err)
+static kluis_status read_all(const struct kluis_input *in, const struct kluis_package_sink *sink, bool exports, struct package_shape *shape,
+                             struct kluis_package_facts *facts, struct kluis_err *err)
 {
     kluis_package_facts_clear(facts);
     struct reader *r = kluis_calloc(1, sizeof *r);
     if (r == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for reading a package"); }
     r->sink = sink;
+    r->exports = exports;
     r->facts = facts;
     r->first_us = r->last_us = KLUIS_TIME_ABSENT;
     kluis_buf_init(&r->partial, KLUIS_RECORD_LINE_MAX);
@@ -487,6 +551,11 @@ kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis
         rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for reading a package");
     }
     if (rc == KLUIS_OK) { rc = pass(r, err); }
+    if (rc == KLUIS_OK && shape != NULL) {
+        *shape = (struct package_shape){ r->zip.entries, r->zip.arena, r->zip.clock };
+        r->zip.entries = (struct form_entries){ NULL, 0, 0 };
+        r->zip.arena = NULL;
+    }
     zip_in_free(&r->zip);
     kluis_free(r->attachments.list);
     kluis_root_free(r->root);
@@ -497,4 +566,21 @@ kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis
     kluis_buf_free(&r->want);
     kluis_free(r);
     return rc;
+}
+
+kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts,
+                                struct kluis_err *err)
+{
+    return read_all(in, sink, false, NULL, facts, err);
+}
+
+kluis_status kluis_export_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts,
+                               struct kluis_err *err)
+{
+    return read_all(in, sink, true, NULL, facts, err);
+}
+
+kluis_status package_read_shape(const struct kluis_input *in, struct package_shape *shape, struct kluis_package_facts *facts, struct kluis_err *err)
+{
+    return read_all(in, NULL, false, shape, facts, err);
 }

@@ -137,14 +137,18 @@ void form_tag_manifest(const struct form_entries *e, struct kluis_buf *out)
     }
 }
 
-void form_asic_manifest(const struct form_entries *e, struct kluis_buf *out)
+static bool is_signed(const char *name) { return is_payload(name) || is_tag(name) || strcmp(name, "tagmanifest-sha256.txt") == 0; }
+
+static bool is_no_mimetype(const char *name) { return strcmp(name, "mimetype") != 0; }
+
+static void asic_manifest(const struct form_entries *e, const char *reference, bool (*lists)(const char *name), struct kluis_buf *out)
 {
     kluis_buf_cstr(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-                        "<asic:ASiCManifest xmlns:asic=\"http://uri.etsi.org/02918/v1.2.1#\" xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\">\n"
-                        "<asic:SigReference URI=\"" FORM_SIGNATURE "\" MimeType=\"application/pkcs7-signature\"/>\n");
+                        "<asic:ASiCManifest xmlns:asic=\"http://uri.etsi.org/02918/v1.2.1#\" xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\">\n");
+    kluis_buf_cstr(out, reference);
     for (size_t i = 0; i < e->n; i++) {
         const struct form_entry *f = &e->list[i];
-        if (!is_payload(f->name) && !is_tag(f->name) && strcmp(f->name, "tagmanifest-sha256.txt") != 0) { continue; }
+        if (!lists(f->name)) { continue; }
         char digest[45];
         kluis_base64(f->sha256, 32, digest);
         kluis_buf_cstr(out, "<asic:DataObjectReference URI=\"");
@@ -154,6 +158,21 @@ void form_asic_manifest(const struct form_entries *e, struct kluis_buf *out)
         kluis_buf_cstr(out, "</ds:DigestValue></asic:DataObjectReference>\n");
     }
     kluis_buf_cstr(out, "</asic:ASiCManifest>\n");
+}
+
+void form_asic_manifest(const struct form_entries *e, struct kluis_buf *out)
+{
+    asic_manifest(e, "<asic:SigReference URI=\"" FORM_SIGNATURE "\" MimeType=\"application/pkcs7-signature\"/>\n", is_signed, out);
+}
+
+void form_seal_manifest(const struct form_entries *e, struct kluis_buf *out)
+{
+    asic_manifest(e, "<asic:SigReference URI=\"" FORM_SEAL "\" MimeType=\"application/pkcs7-signature\"/>\n", is_no_mimetype, out);
+}
+
+void form_evidence_manifest(const struct form_entries *e, struct kluis_buf *out)
+{
+    asic_manifest(e, "<asic:SigReference URI=\"" FORM_EVIDENCE "\"/>\n", is_no_mimetype, out);
 }
 
 /* ---- loss.json -------------------------------------------------------------------------------- */

@@ -20,7 +20,7 @@ static void z_free(void *opaque, void *p)
 
 kluis_status zip_in_init(struct zip_in *z, const struct kluis_input *in, struct kluis_err *err)
 {
-    *z = (struct zip_in){ .in = in };
+    *z = (struct zip_in){ .in = in, .entries_max = KLUIS_PACKAGE_ENTRIES_MAX, .ceiling = KLUIS_PACKAGE_BYTES_MAX };
     z->block = kluis_malloc(ZIP_BLOCK);
     z->out = kluis_malloc(ZIP_BLOCK);
     z->whole = kluis_sha256_new();
@@ -44,6 +44,7 @@ void zip_in_free(struct zip_in *z)
     kluis_free(z->whole_in);
     kluis_free(z->whole_out);
     kluis_sha256_free(z->whole);
+    kluis_sha256_free(z->inner);
     kluis_sha256_free(z->content);
     kluis_arena_free(z->arena);
     kluis_free(z->block);
@@ -57,15 +58,22 @@ static kluis_status refuse(const struct zip_in *z, struct kluis_err *err, const 
     return KLUIS_FAIL(err, KLUIS_E_REJECT, "not a package, at byte %llu: %s", (unsigned long long)z->position, why);
 }
 
+/* Everything in the block up to `to` has been looked at by somebody: into the digest with it. */
+static void hash_to(struct zip_in *z, size_t to)
+{
+    kluis_sha256_add(z->whole, z->block + z->hashed, to - z->hashed);
+    z->hashed = to;
+}
+
 /* Makes sure that something is in the block unless the input is at its end. */
 static kluis_status fill(struct zip_in *z, struct kluis_err *err)
 {
     if (z->at < z->n) { return KLUIS_OK; }
-    z->at = z->n = 0;
+    hash_to(z, z->n);
+    z->at = z->n = z->hashed = 0;
     ssize_t got = z->in->read(z->in->ctx, z->block, ZIP_BLOCK, err);
     if (got < 0) { return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_FAIL(err, KLUIS_E_IO, "cannot read the package"); }
     z->n = (size_t)got;
-    kluis_sha256_add(z->whole, z->block, z->n);
     return KLUIS_OK;
 }
 
@@ -115,10 +123,8 @@ kluis_status zip_in_next(struct zip_in *z, struct kluis_err *err)
     size_t name_len = get16(head + 26);
     if (z->entries.n == 0) { z->clock = (struct form_clock){ get16(head + 10), get16(head + 12) }; }
     if (get32(head) != 0x04034b50 || name_len == 0 || name_len > KLUIS_PACKAGE_NAME_MAX) { return refuse(z, err, "no entry where one must begin"); }
-    if (z->entries.n == KLUIS_PACKAGE_ENTRIES_MAX) {
-        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d files in one package", KLUIS_PACKAGE_ENTRIES_MAX);
-    }
-    if (offset > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB"); }
+    if (z->entries.n == z->entries_max) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than %d files in one package", KLUIS_PACKAGE_ENTRIES_MAX); }
+    if (offset > z->ceiling) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB"); }
     KLUIS_TRY(take(z, (uint8_t *)name, name_len, err));
     name[name_len] = '\0';
     if (memchr(name, 0, name_len) != NULL || !is_path(name, name_len)) { return refuse(z, err, "a file name outside the rules of FORMAT.md 4.2"); }
@@ -136,9 +142,7 @@ kluis_status zip_in_next(struct zip_in *z, struct kluis_err *err)
     if (e->method != FORM_STORED && e->method != FORM_DEFLATED) { return refuse(z, err, "a compression method other than stored and deflated"); }
     if (e->method == FORM_STORED && e->packed != e->size) { return refuse(z, err, "a stored entry with two sizes"); }
     z->total += e->size;
-    if (z->total > KLUIS_PACKAGE_BYTES_MAX || offset + e->packed > KLUIS_PACKAGE_BYTES_MAX) {
-        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB");
-    }
+    if (z->total > z->ceiling || offset + e->packed > z->ceiling) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB"); }
     return KLUIS_OK;
 }
 
@@ -251,6 +255,35 @@ kluis_status zip_in_body(struct zip_in *z, zip_in_fn *fn, void *ctx, struct klui
     return KLUIS_OK;
 }
 
+kluis_status zip_in_fork(struct zip_in *z, struct kluis_err *err)
+{
+    hash_to(z, z->at);
+    z->inner = kluis_sha256_copy(z->whole);
+    if (z->inner == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for reading a package"); }
+    z->inner_entries = z->entries.n;
+    z->inner_at = z->position;
+    z->entries_max += KLUIS_EXPORT_ENTRIES;
+    z->ceiling += KLUIS_EXPORT_BYTES;
+    return KLUIS_OK;
+}
+
+void zip_in_inner(struct zip_in *z, uint8_t id[32], uint64_t *size)
+{
+    uint8_t head[FORM_CENTRAL], end[FORM_END];
+    uint64_t directory = 0;
+    for (size_t i = 0; i < z->inner_entries; i++) {
+        const struct form_entry *e = &z->entries.list[i];
+        form_central(head, e, z->clock);
+        kluis_sha256_add(z->inner, head, sizeof head);
+        kluis_sha256_add(z->inner, e->name, strlen(e->name));
+        directory += sizeof head + strlen(e->name);
+    }
+    form_end(end, z->inner_entries, (uint32_t)directory, (uint32_t)z->inner_at);
+    kluis_sha256_add(z->inner, end, sizeof end);
+    kluis_sha256_end(z->inner, id);
+    *size = z->inner_at + directory + sizeof end;
+}
+
 kluis_status zip_in_end(struct zip_in *z, uint8_t whole[32], uint64_t *size, struct kluis_err *err)
 {
     /* zip_in_next has taken the first signature already. */
@@ -271,7 +304,8 @@ kluis_status zip_in_end(struct zip_in *z, uint8_t whole[32], uint64_t *size, str
     if (memcmp(got, want, FORM_END) != 0) { return refuse(z, err, "an end record that does not follow from the entries"); }
     KLUIS_TRY(fill(z, err));
     if (z->at != z->n) { return refuse(z, err, "bytes after the end record"); }
-    if (z->position > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB"); }
+    if (z->position > z->ceiling) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a package of more than 2 GiB"); }
+    hash_to(z, z->n);
     kluis_sha256_end(z->whole, whole);
     *size = z->position;
     return KLUIS_OK;

@@ -17,7 +17,11 @@ struct zip_in {
     uint8_t *block; /* ZIP_BLOCK bytes of input, [at, n) not yet used */
     size_t at, n;
     uint64_t position; /* of block[at] in the file */
+    size_t hashed;     /* [hashed, n) of the block is not yet in `whole` */
     struct kluis_sha256 *whole, *content;
+    struct kluis_sha256 *inner; /* after zip_in_fork: of the bytes before it */
+    size_t inner_entries, entries_max;
+    uint64_t inner_at, ceiling; /* ceiling: bytes of the file, and of all contents */
     z_stream z;
     bool z_ready;
     uint8_t *out; /* ZIP_BLOCK bytes of inflated output */
@@ -37,6 +41,11 @@ KLUIS_MUSTUSE kluis_status zip_in_next(struct zip_in *z, struct kluis_err *err);
 /* Reads the body of the last entry and gives it away piece by piece; fills in its sha256. */
 typedef kluis_status zip_in_fn(void *ctx, const uint8_t *p, size_t n, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status zip_in_body(struct zip_in *z, zip_in_fn *fn, void *ctx, struct kluis_err *err);
+/* Called between two entries: what came so far is a container of its own, which ends here, once a directory of its entries is put behind
+ * it.  A little more room is given for what follows. */
+KLUIS_MUSTUSE kluis_status zip_in_fork(struct zip_in *z, struct kluis_err *err);
+/* Of that container, after the last entry: its digest and size. */
+void zip_in_inner(struct zip_in *z, uint8_t id[32], uint64_t *size);
 /* Central directory, end record and end of file: all must follow from the entries read. */
 KLUIS_MUSTUSE kluis_status zip_in_end(struct zip_in *z, uint8_t whole[32], uint64_t *size, struct kluis_err *err);
 
