@@ -16,7 +16,7 @@ enum {
     KLUIS_EVIDENCE_MAX = 4 << 20,  /* bytes of a record                                       */
     KLUIS_EVIDENCE_STAMPS = 256,   /* time-stamps in one record, all chains together          */
     KLUIS_EVIDENCE_LISTS = 64,     /* partial hash trees of one time-stamp                    */
-    KLUIS_EVIDENCE_GROUP = 20000,  /* digests of one object, and of any one partial hash tree */
+    KLUIS_EVIDENCE_GROUP = 20480,  /* digests of one object, and of any one partial hash tree */
     KLUIS_EVIDENCE_BATCH = 1 << 20 /* objects under one time-stamp                            */
 };
 

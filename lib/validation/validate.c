@@ -1,7 +1,7 @@
-/* lib/validation/validate.c - the seven steps: content, signature, certificate, time, receipt, and what follows from them.
+/* lib/validation/validate.c - the seven steps: content, signature, certificate, time, receipt, evidence, and what follows from them.
  *
- * VALID needs every layer of the content, the device's signature and certificate, and a proven time: by a token on the
- * signature or by the stamped checkpoint of a receipt.  A receipt that is given must hold. */
+ * VALID needs every layer of the content, the device's signature and certificate, and a proven time: by a token on the signature, the
+ * stamped checkpoint of a receipt, the vault's stamped seal or an evidence record.  What is there must hold. */
 #include "internal.h"
 
 #include <assert.h>
@@ -61,7 +61,12 @@ static enum kluis_outcome conclude(const struct kluis_verdict *v, bool receipt_g
     bool receipt_holds = v->layer[KLUIS_V_RECEIPT].state == KLUIS_L_VALID && v->layer[KLUIS_V_LEDGER].state == KLUIS_L_VALID && sealed &&
                          v->layer[KLUIS_V_WITNESS].state != KLUIS_L_INDETERMINATE;
     if (receipt_given && !receipt_holds) { return KLUIS_INDETERMINATE; }
-    bool proven = v->layer[KLUIS_V_TIME].state == KLUIS_L_VALID || (receipt_given && v->layer[KLUIS_V_CHECKPOINT].state == KLUIS_L_VALID);
+    static const enum kluis_layer doubtful[] = { KLUIS_V_REVOCATION, KLUIS_V_SEAL, KLUIS_V_EVIDENCE };
+    for (size_t i = 0; i < sizeof doubtful / sizeof *doubtful; i++) {
+        if (v->layer[doubtful[i]].state == KLUIS_L_INDETERMINATE) { return KLUIS_INDETERMINATE; }
+    }
+    bool proven = v->layer[KLUIS_V_TIME].state == KLUIS_L_VALID || (receipt_given && v->layer[KLUIS_V_CHECKPOINT].state == KLUIS_L_VALID) ||
+                  v->layer[KLUIS_V_SEAL].state == KLUIS_L_VALID || v->layer[KLUIS_V_EVIDENCE].state == KLUIS_L_VALID;
     return proven ? KLUIS_VALID : KLUIS_INDETERMINATE;
 }
 
@@ -89,17 +94,53 @@ static kluis_status judge_receipt(struct kluis_str text, const struct kluis_trus
     return KLUIS_OK;
 }
 
-kluis_status kluis_validate(const struct kluis_input *in, struct kluis_str receipt, const struct kluis_trust *trust,
-                            const struct kluis_package_sink *sink, int64_t now_us, struct kluis_verdict *out, struct kluis_err *err)
+/* Content good: now the signatures around it, newest first. */
+static kluis_status judge_proofs(const struct kluis_input *again, struct kluis_str receipt, const struct kluis_trust *trust, int64_t now_us,
+                                 struct kluis_verdict *out, struct kluis_err *err)
+{
+    static const struct kluis_trust nothing;
+    const struct kluis_trust *t = trust ? trust : &nothing;
+    struct receipt_findings f = { .stamped_us = KLUIS_TIME_ABSENT };
+    struct addition_findings a;
+    uint8_t device[32];
+    KLUIS_AUTO_BUF(cert, KLUIS_CERT_MAX);
+    bool signer = kluis_seal_signer(kluis_buf_bytes(&out->facts.signature), &cert, NULL) == KLUIS_OK;
+    if (signer) { kluis_sha256_of(cert.data, cert.len, device); }
+    if (receipt.ptr) { KLUIS_TRY(judge_receipt(receipt, trust, signer ? device : NULL, out, now_us, &f, err)); }
+    bool covered = out->layer[KLUIS_V_RECEIPT].state == KLUIS_L_VALID && out->layer[KLUIS_V_LEDGER].state == KLUIS_L_VALID &&
+                   out->layer[KLUIS_V_CHECKPOINT].state == KLUIS_L_VALID;
+    KLUIS_TRY(additions_judge(&out->facts, again, t, now_us, &a, err));
+    take(out, KLUIS_V_SEAL, &a.seal);
+    take(out, KLUIS_V_EVIDENCE, &a.evidence);
+    /* Seal and record cover signature and token as they stand: these need to have held when the older of the two was stamped. */
+    int64_t held = earliest(a.seal_us, a.evidence_us), known = earliest(held, covered ? f.stamped_us : KLUIS_TIME_ABSENT);
+    KLUIS_TRY(kluis_seal_judge_known(kluis_buf_bytes(&out->facts.signature), kluis_buf_bytes(&out->facts.manifest), t->device_cas, t->n_device_cas,
+                                     t->tsa_cas, t->n_tsa_cas, known, held == KLUIS_TIME_ABSENT ? now_us : held, &out->seal, err));
+    judge_signature(out);
+    if (signer) { KLUIS_TRY(judge_device(out, kluis_buf_bytes(&cert), err)); }
+    out->proven_us = earliest(known, out->seal.proven_us);
+    if (signer && out->layer[KLUIS_V_CERTIFICATE].state == KLUIS_L_VALID) {
+        struct layer_finding r = { .state = KLUIS_L_ABSENT };
+        KLUIS_TRY(revocation_judge(kluis_buf_bytes(&cert), &out->facts, t, out->proven_us, now_us, &r, err));
+        take(out, KLUIS_V_REVOCATION, &r);
+    }
+    out->overall = conclude(out, receipt.ptr != NULL, f.sealed, trust != NULL);
+    return KLUIS_OK;
+}
+
+kluis_status kluis_validate_twice(const struct kluis_input *in, const struct kluis_input *again, struct kluis_str receipt,
+                                  const struct kluis_trust *trust, const struct kluis_package_sink *sink, int64_t now_us, struct kluis_verdict *out,
+                                  struct kluis_err *err)
 {
     memset(out, 0, sizeof *out);
     out->overall = KLUIS_INVALID;
+    out->judged_us = now_us;
     out->proven_us = out->seal.claimed_us = out->seal.proven_us = KLUIS_TIME_ABSENT;
     for (int l = 0; l < KLUIS_V_LAYERS; l++) { out->layer[l].state = KLUIS_L_ABSENT; }
     kluis_package_facts_init(&out->facts);
 
     struct kluis_err e = { 0 };
-    kluis_status st = kluis_package_read(in, sink, &out->facts, &e);
+    kluis_status st = kluis_export_read(in, sink, &out->facts, &e);
     if (st == KLUIS_E_REJECT || st == KLUIS_E_LIMIT) {
         enum kluis_layer broken = layer_of(out->facts.failed);
         for (int l = 0; l < KLUIS_V_LAYERS; l++) { set(out, (enum kluis_layer)l, KLUIS_L_ABSENT, "not judged: the package is refused"); }
@@ -111,26 +152,11 @@ kluis_status kluis_validate(const struct kluis_input *in, struct kluis_str recei
         return st;
     }
     for (int l = KLUIS_V_CONTAINER; l <= KLUIS_V_METADATA; l++) { out->layer[l].state = KLUIS_L_VALID; }
+    return judge_proofs(again, receipt, trust, now_us, out, err);
+}
 
-    struct receipt_findings f = { .stamped_us = KLUIS_TIME_ABSENT };
-    uint8_t device[32];
-    KLUIS_AUTO_BUF(cert, KLUIS_CERT_MAX);
-    bool signer = kluis_seal_signer(kluis_buf_bytes(&out->facts.signature), &cert, NULL) == KLUIS_OK;
-    if (signer) { kluis_sha256_of(cert.data, cert.len, device); }
-    if (receipt.ptr) { KLUIS_TRY(judge_receipt(receipt, trust, signer ? device : NULL, out, now_us, &f, err)); }
-    bool covered = out->layer[KLUIS_V_RECEIPT].state == KLUIS_L_VALID && out->layer[KLUIS_V_LEDGER].state == KLUIS_L_VALID &&
-                   out->layer[KLUIS_V_CHECKPOINT].state == KLUIS_L_VALID;
-    int64_t known = covered ? f.stamped_us : KLUIS_TIME_ABSENT;
-    static const struct kluis_trust nothing;
-    const struct kluis_trust *t = trust ? trust : &nothing;
-    KLUIS_TRY(kluis_seal_judge_known(kluis_buf_bytes(&out->facts.signature), kluis_buf_bytes(&out->facts.manifest), t->device_cas, t->n_device_cas,
-                                     t->tsa_cas, t->n_tsa_cas, known, now_us, &out->seal, err));
-    judge_signature(out);
-    if (signer) { KLUIS_TRY(judge_device(out, kluis_buf_bytes(&cert), err)); }
-    out->proven_us = known;
-    if (out->seal.proven_us != KLUIS_TIME_ABSENT && (known == KLUIS_TIME_ABSENT || out->seal.proven_us < known)) {
-        out->proven_us = out->seal.proven_us;
-    }
-    out->overall = conclude(out, receipt.ptr != NULL, f.sealed, trust != NULL);
-    return KLUIS_OK;
+kluis_status kluis_validate(const struct kluis_input *in, struct kluis_str receipt, const struct kluis_trust *trust,
+                            const struct kluis_package_sink *sink, int64_t now_us, struct kluis_verdict *out, struct kluis_err *err)
+{
+    return kluis_validate_twice(in, NULL, receipt, trust, sink, now_us, out, err);
 }

@@ -5,8 +5,8 @@
 
 const char *kluis_layer_name(enum kluis_layer l)
 {
-    static const char *const names[KLUIS_V_LAYERS] = { "container", "manifests", "records", "metadata",   "signature", "certificate",
-                                                       "time",      "receipt",   "ledger",  "checkpoint", "witness" };
+    static const char *const names[KLUIS_V_LAYERS] = { "container", "manifests", "records", "metadata",   "signature", "certificate", "revocation",
+                                                       "time",      "receipt",   "ledger",  "checkpoint", "witness",   "seal",        "evidence" };
     assert(l < KLUIS_V_LAYERS);
     return names[l];
 }
@@ -42,6 +42,7 @@ kluis_status kluis_verdict_json(const struct kluis_verdict *v, struct kluis_buf 
         put_time(out, "claimed", v->seal.claimed_us);
         put_time(out, "proven", v->proven_us);
     }
+    put_time(out, "judged", v->judged_us);
     kluis_buf_cstr(out, ",\"layers\":{");
     for (int l = 0; l < KLUIS_V_LAYERS; l++) {
         kluis_buf_fmt(out, "%s\"%s\":{\"state\":\"%s\"", l ? "," : "", kluis_layer_name((enum kluis_layer)l), state_name(v->layer[l].state));

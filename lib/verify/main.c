@@ -15,6 +15,7 @@ struct options {
     enum lang lang;
     bool json;
     const char *trust, *receipt;
+    int64_t at_us; /* KLUIS_TIME_ABSENT: now */
 };
 
 /* One line on stderr: what, where, what to do. */
@@ -52,8 +53,17 @@ static void print_plain(const char *s)
     }
 }
 
-static void print_text(const char *path, const struct kluis_verdict *v, enum lang lang)
+static void print_time(const char *what, int64_t us)
 {
+    char when[KLUIS_TIME_TEXT];
+    if (us == KLUIS_TIME_ABSENT) { return; }
+    (void)kluis_time_text(when, us, 0, 0);
+    printf("  %s %s\n", what, when);
+}
+
+static void print_text(const char *path, const struct kluis_verdict *v, const struct options *o)
+{
+    const enum lang lang = o->lang;
     print_plain(path);
     printf(": %s\n", word_verdict(lang, v->overall));
     for (int l = 0; l < KLUIS_V_LAYERS; l++) {
@@ -64,11 +74,8 @@ static void print_text(const char *path, const struct kluis_verdict *v, enum lan
         }
         putchar('\n');
     }
-    if (v->proven_us != KLUIS_TIME_ABSENT) {
-        char when[KLUIS_TIME_TEXT];
-        (void)kluis_time_text(when, v->proven_us, 0, 0);
-        printf("  %s %s\n", word_proven(lang), when);
-    }
+    print_time(word_proven(lang), v->proven_us);
+    print_time(word_at(lang), o->at_us);
 }
 
 static int judge(const char *path, struct kluis_str receipt, const struct kluis_trust *trust, const struct options *o)
@@ -87,8 +94,9 @@ static int judge(const char *path, struct kluis_str receipt, const struct kluis_
     kluis_status rc = KLUIS_E_NOMEM;
     memset(&v, 0, sizeof v);
     if (ra) {
-        struct kluis_input in = readahead_input(ra);
-        rc = kluis_validate(&in, receipt, trust, NULL, kluis_now_us(), &v, &err);
+        struct kluis_input_fd file = { fd, 0, path };
+        struct kluis_input in = readahead_input(ra), again = kluis_input_from_fd(&file);
+        rc = kluis_validate_twice(&in, &again, receipt, trust, NULL, o->at_us == KLUIS_TIME_ABSENT ? kluis_now_us() : o->at_us, &v, &err);
     } else {
         (void)KLUIS_FAIL(&err, KLUIS_E_NOMEM, "out of memory");
     }
@@ -106,7 +114,7 @@ static int judge(const char *path, struct kluis_str receipt, const struct kluis_
             if (o->json) {
                 (void)fwrite(line.data, 1, line.len, stdout); /* main asks stdout itself at the end */
             } else {
-                print_text(path, &v, o->lang);
+                print_text(path, &v, o);
             }
             code = v.overall == KLUIS_VALID ? EXIT_VALID : v.overall == KLUIS_INVALID ? EXIT_INVALID : EXIT_INDETERMINATE;
         }
@@ -117,20 +125,23 @@ static int judge(const char *path, struct kluis_str receipt, const struct kluis_
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = { { "trust", required_argument, NULL, 't' },
-                                           { "receipt", required_argument, NULL, 'r' },
-                                           { "json", no_argument, NULL, 'j' },
-                                           { "lang", required_argument, NULL, 'l' },
-                                           { "help", no_argument, NULL, 'h' },
-                                           { "version", no_argument, NULL, 'V' },
-                                           { NULL, 0, NULL, 0 } };
-    struct options o = { .lang = LANG_EN };
+    static const struct option longs[] = { { "trust", required_argument, NULL, 't' }, { "receipt", required_argument, NULL, 'r' },
+                                           { "at", required_argument, NULL, 'a' },    { "json", no_argument, NULL, 'j' },
+                                           { "lang", required_argument, NULL, 'l' },  { "help", no_argument, NULL, 'h' },
+                                           { "version", no_argument, NULL, 'V' },     { NULL, 0, NULL, 0 } };
+    struct options o = { .lang = LANG_EN, .at_us = KLUIS_TIME_ABSENT };
     bool help = false;
+    int offset = 0, digits = 0; /* of --at: any will do */
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, ":", longs, NULL)) != -1;) { // NOLINT(concurrency-mt-unsafe): no thread runs yet
         switch (c) {
         case 't': o.trust = optarg; break;
         case 'r': o.receipt = optarg; break;
+        case 'a':
+            if (!kluis_time_parse(kluis_str_of(optarg), &o.at_us, &offset, &digits)) {
+                return usage("--at is no time such as 2046-01-31T12:00:00Z", NULL);
+            }
+            break;
         case 'j': o.json = true; break;
         case 'h': help = true; break;
         case 'l':

@@ -9,6 +9,7 @@ const char *word_verdict(enum lang l, enum kluis_outcome o);
 const char *word_state(enum lang l, enum kluis_layer_state s);
 const char *word_layer(enum lang l, enum kluis_layer layer); /* with what it means */
 const char *word_proven(enum lang l);
+const char *word_at(enum lang l);
 const char *word_help(enum lang l);
 
 #endif

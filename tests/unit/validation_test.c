@@ -61,7 +61,11 @@ static void stamped_package_is_valid_only_with_trust(void **state)
     (void)state;
     struct sealed s = sealed_package(pki, &(struct sealed_options){ .stamped = true, .attachment = 5000 });
     struct kluis_verdict v = judged(&s, no_receipt, &pki->trust, kluis_now_us());
-    for (int l = 0; l < KLUIS_V_LAYERS; l++) { assert_string_equal(v.layer[l].reason, ""); }
+    for (int l = 0; l < KLUIS_V_LAYERS; l++) {
+        if (l != KLUIS_V_REVOCATION) { assert_string_equal(v.layer[l].reason, ""); }
+    }
+    assert_int_equal(v.layer[KLUIS_V_REVOCATION].state, KLUIS_L_ABSENT); /* nobody gave a list: said, and no reason to doubt */
+    assert_non_null(strstr(v.layer[KLUIS_V_REVOCATION].reason, "not checked"));
     assert_int_equal(v.overall, KLUIS_VALID);
     assert_memory_equal(v.facts.id, s.id, 32);
     assert_memory_equal(v.facts.records_root, s.root, 32);
