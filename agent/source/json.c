@@ -375,3 +375,35 @@ struct json *json_whole(struct json *v)
 }
 
 void json_ignore(struct json *object, const char *name) { (void)json_whole(json_get(object, name)); }
+
+static void show(const struct json *v, struct kluis_buf *b)
+{
+    switch (v->type) {
+    case JSON_NULL: kluis_buf_cstr(b, "null"); return;
+    case JSON_FALSE: kluis_buf_cstr(b, "false"); return;
+    case JSON_TRUE: kluis_buf_cstr(b, "true"); return;
+    case JSON_NUMBER: kluis_buf_str(b, v->text); return;
+    case JSON_STRING: kluis_buf_json(b, v->text); return;
+    case JSON_ARRAY:
+    case JSON_OBJECT: break;
+    }
+    kluis_buf_byte(b, v->type == JSON_OBJECT ? '{' : '[');
+    for (const struct json *m = v->child; m != NULL; m = m->next) {
+        if (m != v->child) { kluis_buf_byte(b, ','); }
+        if (v->type == JSON_OBJECT) {
+            kluis_buf_json(b, m->key);
+            kluis_buf_byte(b, ':');
+        }
+        show(m, b);
+    }
+    kluis_buf_byte(b, v->type == JSON_OBJECT ? '}' : ']');
+}
+
+struct kluis_str json_shown(const struct json *v, struct kluis_arena *arena)
+{
+    if (!v->wire) { return v->raw; }
+    KLUIS_AUTO_BUF(b, 64 << 20);
+    show(v, &b);
+    const char *p = b.status == KLUIS_OK ? kluis_arena_strndup(arena, (const char *)b.data, b.len) : NULL;
+    return (struct kluis_str){ p, p != NULL ? b.len : 0 };
+}

@@ -16,8 +16,10 @@ struct json {
     enum json_type type;
     uint8_t used;          /* 0 nobody looked; 1 looked at, its members may be left; 2 taken whole */
     bool damaged;          /* string: held half a surrogate pair or bytes that are no text, shown as U+FFFD */
+    bool wire;             /* made from another encoding: raw is that encoding's bytes, not JSON */
+    bool foreign;          /* of an encoding whose tables do not know it: key says its number */
     struct kluis_str key;  /* in an object */
-    struct kluis_str text; /* string: decoded; number: as written */
+    struct kluis_str text; /* string: decoded; number: as written  */
     struct kluis_str raw;  /* the value's own bytes in the line */
     struct json *child, *next;
 };
@@ -37,7 +39,9 @@ bool json_u64(struct json *object, const char *name, uint64_t *out); /* number o
 bool json_value_u64(const struct json *v, uint64_t *out);
 bool json_i64(struct json *object, const char *name, int64_t *out); /* the same with a sign */
 bool json_true(struct json *object, const char *name);
-struct json *json_whole(struct json *v);                 /* marks v and everything below as taken; gives v */
+struct json *json_whole(struct json *v); /* marks v and everything below as taken; gives v */
+/* The value as JSON text: as it was written, or as its encoding's JSON form would be.  Absent: no memory. */
+struct kluis_str json_shown(const struct json *v, struct kluis_arena *arena);
 void json_ignore(struct json *object, const char *name); /* known and without meaning for a record */
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "kluis/record.h"
 
-/* KEY=VALUE options as given; secrets never appear here (a value "@file" was replaced by the file's content). */
+/* KEY=VALUE options as given; a value "@file" was replaced by the file's content. */
 struct source_option {
     const char *key;
     const char *value;
@@ -24,6 +24,8 @@ struct source_request {
 const char *source_option_get(const struct source_request *q, const char *key); /* NULL: not given */
 /* The content of the file an option names, or the value as typed; absent: not given. */
 struct kluis_bytes source_option_bytes(const struct source_request *q, const char *key);
+/* The value of an option that is a secret (key, passphrase).  *out NULL: not given.  E_USAGE: it was given in the open. */
+KLUIS_MUSTUSE kluis_status source_secret(const struct source_request *q, const char *key, const char **out, struct kluis_err *err);
 
 /* Nothing is silently dropped.  refused: a whole chat or file could not be read, which makes the run end with 1; else something that is
  * no part of a conversation, or that the source itself calls passing, was passed over. */
@@ -83,6 +85,7 @@ struct source_kind {
 
 extern const struct source_kind source_whatsapp_text;    /* agent/source/whatsapp_text/  */
 extern const struct source_kind source_signal_export;    /* agent/source/signal_export/  */
+extern const struct source_kind source_signal_archive;   /* agent/source/signal_archive/ */
 extern const struct source_kind source_sms;              /* agent/source/sms/            */
 extern const struct source_kind source_whatsapp_android; /* agent/source/whatsapp_android/ */
 const struct source_kind *const *source_kinds(size_t *n);

@@ -6,4 +6,13 @@ if(Python3_FOUND)
   add_test(NAME conformance.signal_export
     COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/signal_export.py $<TARGET_FILE:source_dump> ${CMAKE_SOURCE_DIR}/../shared/fixtures/signal-backup 200)
   set_tests_properties(conformance.signal_export PROPERTIES LABELS conformance SKIP_RETURN_CODE 77 TIMEOUT 300)
+  add_test(NAME conformance.signal_archive
+    COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/signal_archive.py $<TARGET_FILE:source_dump> ${CMAKE_SOURCE_DIR}/../shared/fixtures/signal-backup
+      ${CMAKE_SOURCE_DIR}/tests/support/eigen/signal_backup.py)
+  # Backups of our own making (eigen): a generator in another language, from the format's facts alone.
+  add_test(NAME conformance.eigen_signal_archive
+    COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/eigen_signal_archive.py $<TARGET_FILE:source_dump> ${CMAKE_SOURCE_DIR}/tests/support/eigen
+      ${CMAKE_SOURCE_DIR}/tests/fixtures/eigen-signal)
+  set_tests_properties(conformance.eigen_signal_archive PROPERTIES LABELS conformance TIMEOUT 300)
+  set_tests_properties(conformance.signal_archive PROPERTIES LABELS conformance SKIP_RETURN_CODE 77 TIMEOUT 300)
 endif()

@@ -211,8 +211,8 @@ def differs(want, got):
     return None
 
 
-def check(dump, path, frames):
-    run = subprocess.run([dump, 'signal-export', path], capture_output=True, text=True, timeout=60)
+def check(dump, path, frames, kind='signal-export'):
+    run = subprocess.run([dump, kind, path], capture_output=True, text=True, timeout=60)
     if run.returncode != 0:
         return f'refused: {run.stderr.strip()}', 0
     lines = [json.loads(l) for l in run.stdout.split('\n') if l]
@@ -271,4 +271,5 @@ def main():
     return 1 if bad else 0
 
 
-sys.exit(main())
+if __name__ == '__main__':
+    sys.exit(main())

@@ -92,7 +92,8 @@ int main(int argc, char **argv)
             break;
         }
         *equals = '\0';
-        options[q.n_options++] = (struct source_option){ .key = argv[i], .value = equals + 1 };
+        const struct kluis_bytes as_file = { (const uint8_t *)equals + 1, strlen(equals + 1) }; /* so that tests may give secrets here */
+        options[q.n_options++] = (struct source_option){ .key = argv[i], .value = equals + 1, .file = as_file };
     }
     const struct source_sink sink = { .ctx = &d, .begin = begin, .record = record, .end = end, .skipped = skipped };
     if (rc == KLUIS_OK) { rc = kind->read(&q, &sink, &err); }

@@ -4,21 +4,18 @@
 #define SIGNAL_EXPORT_H
 
 #include "agent/source/signal_model/model.h"
+#include "agent/source/signal_model/window.h"
 
 /* ---- lines.c ------------------------------------------------------------------------------------- */
 struct lines {
-    int fd;
-    uint64_t at;
-    uint8_t *data;
-    size_t start, end, cap, step;
-    bool ended;
-    const char *what;
-    uint64_t number;
+    struct kluis_input_fd file;
+    struct window w;
+    uint64_t number; /* of the last line given, counted from 1 */
 };
 KLUIS_MUSTUSE kluis_status lines_open(struct lines *l, int fd, const char *what, struct kluis_err *err);
 /* KLUIS_END after the last.  line is without its newline and lives until the next call; at: its offset in the file. */
 KLUIS_MUSTUSE kluis_status lines_next(struct lines *l, struct kluis_str *line, uint64_t *at, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status lines_seek(struct lines *l, uint64_t at, struct kluis_err *err);
+void lines_seek(struct lines *l, uint64_t at);
 void lines_close(struct lines *l);
 
 /* ---- folder.c ------------------------------------------------------------------------------------ */

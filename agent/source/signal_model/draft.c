@@ -110,7 +110,7 @@ void draft_rest(struct emit *e, struct draft *d, const char *path, struct json *
         } else if (looked) {
             draft_rest(e, d, name.ptr, m);
         } else {
-            text_field(e, d, name, m->type == JSON_STRING ? m->text : m->raw);
+            text_field(e, d, name, m->type == JSON_STRING ? m->text : json_shown(m, e->arena));
         }
     }
 }

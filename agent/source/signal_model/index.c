@@ -396,9 +396,6 @@ uint32_t model_chat_of(const struct model *m, struct json *frame, struct json **
 static kluis_status take_frame(struct model *m, struct json *frame, uint64_t number, uint64_t at, struct kluis_err *err)
 {
     struct json *item = frame_item(frame);
-    if (m->strict && m->accounts == 0 && (item == NULL || !kluis_str_is(item->key, "account"))) {
-        return model_wrong(m, number, err, "no account frame before it");
-    }
     if (item == NULL) {
         count_frame(m, frame->child != NULL ? frame->child->key : KLUIS_STR_LIT("empty"), number);
         return KLUIS_OK;

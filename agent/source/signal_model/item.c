@@ -269,7 +269,7 @@ static void fill_badge(struct emit *e, struct draft *d, struct json *c)
     struct kluis_str state = json_string(c, "state");
     item_name(e, d, "gift-badge");
     json_ignore(c, "receiptCredentialPresentation");
-    if (state.ptr != NULL) { draft_text(e, d, "state", kebab(e->arena, state)); }
+    draft_text(e, d, "state", state.ptr != NULL ? kebab(e->arena, state) : KLUIS_STR_LIT("unopened")); /* the first state is not said */
 }
 
 static void fill_view_once(struct emit *e, struct draft *d, struct json *c)
@@ -427,7 +427,7 @@ static void emit_unknown(struct emit *e, struct json *item, uint32_t author, uin
     struct draft *d = item_draft(e, item, KLUIS_EVENT, author, sent, ":e:unknown");
     struct kluis_str code = KLUIS_STR_LIT("none");
     for (struct json *v = item->child; v != NULL; v = v->next) {
-        if (v->type == JSON_OBJECT && v->used == 0) {
+        if ((v->type == JSON_OBJECT || v->foreign) && v->used == 0) {
             code = v->key;
             break;
         }

@@ -79,7 +79,7 @@ static void flat(struct emit *e, struct draft *d, struct json *o)
         } else if (v->type == JSON_STRING) {
             draft_text(e, d, key, v->text);
         } else {
-            draft_text(e, d, key, v->raw);
+            draft_text(e, d, key, json_shown(v, e->arena));
         }
         (void)json_whole(v);
     }
@@ -141,7 +141,7 @@ static void emit_group_update(struct emit *e, struct json *item, struct json *on
         if (strcmp(event, "description-changed") == 0) { d->r.text = json_string(u, "newDescription"); }
         flat(e, d, u);
     }
-    if (strcmp(event, "unknown") == 0) { draft_text(e, d, "raw", one->raw); }
+    if (strcmp(event, "unknown") == 0) { draft_text(e, d, "raw", json_shown(one, e->arena)); }
     send_event(e, item, d);
     if (strcmp(event, "timer-changed") == 0) { timer(e, item, u, author, sent); }
 }
@@ -264,7 +264,7 @@ void emit_update(struct emit *e, struct json *item, struct json *update, uint32_
     draft_text(e, d, "code", u != NULL ? u->key : KLUIS_STR_LIT("none"));
     if (u != NULL && kluis_str_is(u->key, "simpleUpdate")) { draft_text(e, d, "type", json_string(u, "type")); }
     if (u != NULL) { flat(e, d, u); }
-    if (strcmp(event, "unknown") == 0) { draft_text(e, d, "raw", update->raw); }
+    if (strcmp(event, "unknown") == 0) { draft_text(e, d, "raw", json_shown(update, e->arena)); }
     send_event(e, item, d);
     if (strcmp(event, "timer-changed") == 0) { timer(e, item, u, author, sent); }
 }
