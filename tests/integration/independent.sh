@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Promise: what the agent archived, tools that are not ours find right: openssl, sha256sum, unzip, file, xmllint.  Each tool is first shown
+# Promise: what the agent archived, tools that are not ours find right: openssl, sha256sum, unzip, file, xmllint; and so are exports of it.  Each tool is first shown
 # to refuse something broken.
 . "$(dirname "$0")/lib.sh"
 begin independent
@@ -61,6 +61,41 @@ done
 [ "$n" -ge 4 ] || die "only $n packages"
 [ "$sidecars" -ge $((4 * n)) ] || die "only $sidecars sidecars in $n packages"
 
+# Exports, with the keys of this home: seal, list and evidence record.  openssl, sha256sum and unzip find them right.
+x=0
+for p in "$work"/export/*.asice; do
+  x=$((x + 1)); e=$work/export$x.asice; d=$work/exported$x r=${p%.asice}.receipt.json
+  "$bin/../tests/export_make" "$work/server" "$p" "$e"
+  check "unzip -t of an export" unzip -tqq "$e"
+  mkdir "$d"; (cd "$d" && unzip -qq "$e")
+  asic_list "$d/META-INF/ASiCManifest002.xml" >"$d.list"
+  check "ASiCManifest002.xml" env -C "$d" sha256sum --strict --quiet -c "$d.list"
+  equal "the seal's manifest lists every file" "$(cut -c 67- "$d.list" | sort)" \
+    "$(cd "$d" && find . -type f | sed 's|^\./||' | grep -vE '^mimetype$|videnceRecord|videncerecord|002\.' | sort)"
+  asic_list "$d/META-INF/ASiCEvidenceRecordManifest001.xml" >"$d.list"
+  check "ASiCEvidenceRecordManifest001.xml" env -C "$d" sha256sum --strict --quiet -c "$d.list"
+  equal "the record's manifest lists every file" "$(cut -c 67- "$d.list" | sort)" \
+    "$(cd "$d" && find . -type f | sed 's|^\./||' | grep -vE '^mimetype$|videnceRecord|videncerecord' | sort)"
+  check "seal by openssl cms" cms "$d/META-INF/signature002.p7s" "$d/META-INF/ASiCManifest002.xml" "$work/seal.pem"
+  check "its token by openssl ts" stamp "$d/META-INF/signature002.p7s"
+  openssl pkcs7 -inform DER -in "$d/META-INF/signature002.p7s" -print_certs | sed -n '/BEGIN X509 CRL/,/END X509 CRL/p' >"$d.crl"
+  check "its list by openssl crl" grep -q 'verify OK' <(openssl crl -in "$d.crl" -CAfile "$work/device.pem" -noout 2>&1)
+  check "the evidence record is DER" openssl asn1parse -inform DER -in "$d/META-INF/evidencerecord001.ers"
+  check "the export holds the package's bytes" cmp -n "$(($(LC_ALL=C grep -abo 'META-INF/signature001.p7s' "$p" | head -n 1 | cut -d : -f 1)))" "$p" "$e"
+  "$bin/chatkluis-verify" --trust "$work/server/trust.json" --receipt "$r" --json "$e" >"$work/out" || fail "an export is not valid"
+  equal "layers of an export" "$(jq -r '[.package, .layers.seal.state, .layers.evidence.state, .layers.revocation.state, .layers.receipt.state] | join(" ")' "$work/out")" \
+    "$(basename "$p" .asice) valid valid valid valid"
+done
+# Years from now the package alone is in doubt; with a device that was revoked before it signed, the export is invalid.
+p=$(printf '%s\n' "$work"/export/*.asice | sed -n 1p)
+rc=0; "$bin/chatkluis-verify" --trust "$work/server/trust.json" --at 2099-01-01T00:00:00Z "$work/export1.asice" >"$work/out" || rc=$?
+equal "in 2099" "$rc" 2
+"$bin/../tests/export_make" "$work/server" "$p" "$work/revoked.asice" 2025-01-01T00:00:00Z
+rc=0; "$bin/chatkluis-verify" --trust "$work/server/trust.json" --json "$work/revoked.asice" >"$work/out" || rc=$?
+equal "a revoked device" "$rc $(jq -r .layers.revocation.state "$work/out")" "1 invalid"
+refuse "openssl cms over a changed list of the seal" cms "$work/exported1/META-INF/signature002.p7s" <(cat "$work/exported1/META-INF/ASiCManifest002.xml"; echo) "$work/seal.pem"
+refuse "openssl crl under another authority" grep -q 'verify OK' <(openssl crl -in "$work/exported1.crl" -CAfile "$work/seal.pem" -noout 2>&1 || true)
+
 # Controls: each tool refuses what is broken.
 d=$work/open1
 printf x >>"$d/META-INF/ASiCManifest001.xml"
@@ -79,4 +114,4 @@ if [ -f "$xsd" ]; then
   x=$(find "$work/open2/data" -name '*.mdto.xml' | sed -n 1p); sed 's/<naam>/<naan>/;s|</naam>|</naan>|' "$x" >"$work/bad.mdto.xml"
   refuse "xmllint of a wrong sidecar" xmllint --nonet --noout --schema "$xsd" "$work/bad.mdto.xml"
 fi
-end $((14 * n + sidecars + 8))
+end $((14 * n + 11 * x + sidecars + 12))
