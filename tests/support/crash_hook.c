@@ -1,11 +1,12 @@
 /* tests/support/crash_hook.c - linked into the test builds of the programs only: writes every durable step's name to KLUIS_STEP_LOG and
- * kills the process at one of them.
+ * kills the process at one of them; sets the clock it sees.
  *
  * KLUIS_STEP_LOG=FILE         appends "name\n" after each durable step (any process)
  * KLUIS_KILL_STEP=NAME:N      SIGKILL at the Nth time (from 1) this process passes the step NAME
  * KLUIS_KILL_ONCE=FILE        … only if this file exists: it is removed just before, so that a restarted part lives on
  * KLUIS_KILL_FILE=FILE        the same, told to running processes: a file of 192 bytes shared by all of them: count (u32le), from byte 4 the
  *                             name, ended by zero. Counted down at each such step; who reaches zero leaves 'K' in byte 128 and dies
+ * KLUIS_CLOCK_SHIFT=SECONDS    the program believes that it is so much later (earlier: negative)
  * Files are opened before main: the gate's walls, which close later, would forbid it.
  */
 #include "kluis/base.h"
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { ORDER_SIZE = 192, ORDER_NAME = 4, ORDER_DONE = 128 };
@@ -22,6 +24,7 @@ static size_t kill_name_len;
 static long kill_count;
 static int log_fd = -1;
 static char *order;
+static int64_t clock_shift_us;
 
 static _Noreturn void die(void)
 {
@@ -50,9 +53,21 @@ static void step(const char *name)
     die();
 }
 
+static int64_t shifted_now(void)
+{
+    struct timespec t;
+    if (clock_gettime(CLOCK_REALTIME, &t) != 0) { abort(); }
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 + clock_shift_us;
+}
+
 __attribute__((constructor)) static void install(void)
 {
-    static const struct kluis_hooks hooks = { .durable_step = step };
+    static struct kluis_hooks hooks = { .durable_step = step };
+    const char *shift = getenv("KLUIS_CLOCK_SHIFT");
+    if (shift != NULL) {
+        clock_shift_us = strtoll(shift, NULL, 10) * 1000000;
+        hooks.now_us = shifted_now;
+    }
     const char *log_file = getenv("KLUIS_STEP_LOG"), *order_file = getenv("KLUIS_KILL_FILE");
     if (log_file != NULL && (log_fd = open(log_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)) < 0) { abort(); }
     if (order_file != NULL) {

@@ -580,6 +580,30 @@ static void the_conversation_keeps_its_id(void **state)
     chat_free(&c);
 }
 
+static bool told_unnamed(void) { return c.skipped.len > 0 && memmem(c.skipped.data, c.skipped.len, "nothing names it", 16) != NULL; }
+
+/* An export whose chat nothing names is told so once, with what to do; a name in the file's name, or one given, is enough. */
+static void a_chat_that_nothing_names_is_said_to_be_one(void **state)
+{
+    (void)state;
+    READ("12-03-2026, 14:32 - Femke Bos: a\n13-03-2026, 14:32 - Jan: b\n", "");
+    OK(2);
+    assert_true(told_unnamed());
+    const char *first = memmem(c.skipped.data, c.skipped.len, "conversation=ID", 15);
+    assert_non_null(first);
+    size_t after = (size_t)((const char *)c.skipped.data + c.skipped.len - first) - 15;
+    assert_null(memmem(first + 15, after, "nothing names it", 16));
+    chat_free(&c);
+    READ("12-03-2026, 14:32 - Femke Bos: a\n13-03-2026, 14:32 - Jan: b\n", "", "conversation=zaak-7");
+    OK(2);
+    assert_false(told_unnamed());
+    chat_free(&c);
+    READ("12-03-2026, 14:32 - Femke Bos: a\n13-03-2026, 14:32 - Jan: b\n", "Femke Bos");
+    OK(2);
+    assert_false(told_unnamed());
+    chat_free(&c);
+}
+
 /* Every phrase of the table, in an iPhone's and an Android's line, is read as what it says; and about sixty languages have both the marker of
  * a deleted message and that of left-out media. */
 static void every_language_has_its_markers(void **state)
@@ -697,6 +721,7 @@ int main(void)
         cmocka_unit_test(bytes_that_are_no_text_are_kept),
         cmocka_unit_test(a_full_export_without_beginning_has_a_gap),
         cmocka_unit_test(the_conversation_keeps_its_id),
+        cmocka_unit_test(a_chat_that_nothing_names_is_said_to_be_one),
         cmocka_unit_test(every_language_has_its_markers),
         cmocka_unit_test(the_app_is_not_taken_for_the_user),
         cmocka_unit_test(chat_privacy_is_an_event),
