@@ -134,7 +134,7 @@ static void time_one(int s, const char *where, const char *key, const struct lin
     (void)snprintf(target, sizeof target, "%s", l->target);
     if (strncmp(c->name, "view", 4) == 0) {
         char package[65];
-        unsigned long ordinal;
+        unsigned long ordinal = 0;
         const char *body = ask(s, where, key, l->target);
         size_t hits = count(body, "\"sightings\":");
         if (hits == 0 || !place(body, round % hits, package, &ordinal)) { fail("a view needs a hit"); }

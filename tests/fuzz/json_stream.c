@@ -32,6 +32,7 @@ static void walk(const uint8_t *p, size_t n, size_t step, struct kluis_buf *out)
     MUST(json_stream_open(&s, &in, 0, "fuzz", 4096, NULL) == KLUIS_OK);
     kluis_status rc = json_stream_peek(&s, &c, NULL);
     if (rc == KLUIS_OK && (c == '{' || c == '[')) { rc = json_stream_enter(&s, c, NULL); }
+    kluis_buf_fmt(out, "%d ", (int)rc);
     for (unsigned steps = 0; steps < 100000 && s.depth > 0; steps++) {
         rc = json_stream_next(&s, &key, NULL);
         if (rc == KLUIS_OK) { rc = json_stream_peek(&s, &c, NULL); }

@@ -364,10 +364,10 @@ static void enrolment(void)
 
 static void sessions(void)
 {
-    for (uint8_t i = 0; i < SESSION_MESSAGES; i++) {
+    for (unsigned i = 0; i < SESSION_MESSAGES; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "seed-%u", i);
-        save_choice("corpus/session", name, i, session_world.message[i].data, session_world.message[i].len);
+        save_choice("corpus/session", name, (uint8_t)i, session_world.message[i].data, session_world.message[i].len);
     }
     KLUIS_AUTO_BUF(b, 64 << 10);
     const struct kluis_delivery d = { .sequence = 3, .length = 1000 };
