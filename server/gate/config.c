@@ -13,9 +13,11 @@ static const struct {
     {                                                                                                                                                \
 #field, offsetof(struct gate_limits, field)                                                                                                  \
     }
-    LIMIT(threads),       LIMIT(connections), LIMIT(connections_per_ip), LIMIT(timeout_s),   LIMIT(request_s),
-    LIMIT(nonce_s),       LIMIT(waiters),     LIMIT(uploads_per_device), LIMIT(upload_days), LIMIT(enrol_waiting),
-    LIMIT(relay_workers), LIMIT(queue),       LIMIT(queue_per_device),   LIMIT(outbox),
+    LIMIT(threads),     LIMIT(connections),        LIMIT(connections_per_ip),
+    LIMIT(timeout_s),   LIMIT(request_s),          LIMIT(nonce_s),
+    LIMIT(waiters),     LIMIT(refused_per_minute), LIMIT(uploads_per_device),
+    LIMIT(upload_days), LIMIT(enrol_waiting),      LIMIT(relay_workers),
+    LIMIT(queue),       LIMIT(queue_per_device),   LIMIT(outbox),
 #undef LIMIT
 };
 

@@ -25,6 +25,7 @@ static void fill_limits(struct gate_limits *l)
     l->request_s = or_default(l->request_s, 600);
     l->nonce_s = or_default(l->nonce_s, 120);
     l->waiters = or_default(l->waiters, 2000);
+    l->refused_per_minute = or_default(l->refused_per_minute, 600);
     l->uploads_per_device = or_default(l->uploads_per_device, 8);
     l->upload_days = or_default(l->upload_days, 7);
     l->enrol_waiting = or_default(l->enrol_waiting, 64);
@@ -153,6 +154,7 @@ static kluis_status start(struct gate *g, const struct gate_config *c, int *fd, 
     KLUIS_TRY(gate_uploads_open(&g->uploads, c->dir, g->store, c->disk_reserve != 0 ? c->disk_reserve : (uint64_t)256 << 20, err));
     KLUIS_TRY(gate_nonces_new(&g->nonces, g->limits.nonce_s, NONCES_REMEMBERED, err));
     KLUIS_TRY(gate_waits_new(&g->waits, g->limits.waiters, err));
+    KLUIS_TRY(gate_strangers_new(&g->strangers, g->limits.refused_per_minute, err));
 
     /* Everything that reads a file of the system does it once before the walls stand: OpenSSL's and libcurl's configuration. */
     if (kluis_key_check(c->vault_spki, (struct kluis_bytes){ (const uint8_t *)"x", 1 }, (struct kluis_bytes){ (const uint8_t *)"x", 1 }, NULL) ==
@@ -227,6 +229,7 @@ void gate_stop(struct gate *g)
     }
     gate_relay_free(g->relay);
     gate_waits_free(g->waits);
+    gate_strangers_free(g->strangers);
     gate_nonces_free(g->nonces);
     gate_uploads_free(g->uploads);
     gate_store_free(g->store);

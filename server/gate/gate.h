@@ -20,6 +20,7 @@ struct gate_limits {
     uint32_t request_s;          /* one request's body, from its first byte to its last: 600             */
     uint32_t nonce_s;            /* life of a nonce: 120                                                 */
     uint32_t waiters;            /* requests that wait at once: 2,000; of one device 4, without login 64  */
+    uint32_t refused_per_minute; /* of one address: requests that are no route or carry no login: 600     */
     uint32_t uploads_per_device; /* without a message yet: 8                                             */
     uint32_t upload_days;        /* life of an unfinished upload without progress: 7                     */
     uint32_t enrol_waiting;      /* enrolments the vault has not answered: 64                            */

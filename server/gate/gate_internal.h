@@ -11,6 +11,7 @@
 #include "server/gate/relay.h"
 #include "server/gate/route.h"
 #include "server/gate/store.h"
+#include "server/gate/strangers.h"
 #include "server/gate/uploads.h"
 #include "server/gate/waits.h"
 
@@ -24,6 +25,7 @@ struct gate {
     struct gate_uploads *uploads;
     struct gate_nonces *nonces;
     struct gate_waits *waits;
+    struct gate_strangers *strangers;
     struct gate_relay *relay;
     struct MHD_Daemon *daemon;
     pthread_t housekeeper;

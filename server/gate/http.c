@@ -6,7 +6,7 @@
 #include "server/gate/gate_internal.h"
 #include "server/log.h"
 
-enum { SWALLOW_MAX = 8 << 20, CLOCK_S = 300 };
+enum { SWALLOW_MAX = 8 << 20, CLOCK_S = 300, STRANGER_S = 30 };
 
 /* ---- refusing --------------------------------------------------------------------------------- */
 
@@ -25,6 +25,17 @@ static enum MHD_Result refuse(struct gate_request *r, unsigned status, const cha
     (void)snprintf(r->refusal_text, sizeof r->refusal_text, "%s", text);
     r->stage = GATE_STAGE_BODY;
     return MHD_YES;
+}
+
+/* What no agent of ours ever asks.  An address that does it too often gets one short answer, whatever it asked. */
+static enum MHD_Result refuse_stranger(struct gate_request *r, unsigned status, const char *text)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (info != NULL && !gate_strangers_refused(r->g->strangers, info->client_addr, kluis_monotonic_us())) {
+        gate_extra(r, MHD_HTTP_HEADER_RETRY_AFTER, "%d", STRANGER_S);
+        return refuse(r, MHD_HTTP_TOO_MANY_REQUESTS, "too many requests that are none of this gate's");
+    }
+    return refuse(r, status, text);
 }
 
 static enum MHD_Result refuse_failure(struct gate_request *r, const struct kluis_err *err, unsigned reject)
@@ -121,10 +132,10 @@ static enum MHD_Result begin_request(struct gate_request *r, const char *method)
     }
     int status = gate_route_read(method, r->uri, &r->route);
     if (status != 0) {
-        return refuse(r, (unsigned)status,
-                      status == 405   ? "not with this method"
-                      : status == 400 ? "the query is not one of this route"
-                                      : "no such route");
+        return refuse_stranger(r, (unsigned)status,
+                               status == 405   ? "not with this method"
+                               : status == 400 ? "the query is not one of this route"
+                                               : "no such route");
     }
     if (r->declared > r->route.body_max) { return refuse(r, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than this route takes"); }
     if (gate_waits_stopping(r->g->waits)) {
@@ -135,6 +146,7 @@ static enum MHD_Result begin_request(struct gate_request *r, const char *method)
         struct kluis_err err = { 0 };
         unsigned refused = sign_in(r, method, &err);
         if (refused == MHD_HTTP_SERVICE_UNAVAILABLE) { return refuse_failure(r, &err, MHD_HTTP_SERVICE_UNAVAILABLE); }
+        if (refused != 0 && header(r, MHD_HTTP_HEADER_AUTHORIZATION) == NULL) { return refuse_stranger(r, refused, err.msg); }
         if (refused != 0) { return refuse(r, refused, err.msg); }
         r->hash = kluis_sha256_new();
         if (r->hash == NULL) { return MHD_NO; }

@@ -3,6 +3,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -11,6 +15,7 @@
 #include "server/gate/nonce.h"
 #include "server/gate/relay.h"
 #include "server/gate/route.h"
+#include "server/gate/strangers.h"
 #include "tests/support/test_dir.h"
 
 #define ID "00112233445566778899aabbccddeeff"
@@ -429,10 +434,59 @@ static void every_address_needs_a_name_and_a_name_is_an_authority(void **state)
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) { assert_int_equal(gate_name_check("127.0.0.1:0", BAD[i], NULL), KLUIS_E_USAGE); }
 }
 
+static struct sockaddr_storage address_of(const char *text)
+{
+    struct sockaddr_storage s = { 0 };
+    struct sockaddr_in *four = (struct sockaddr_in *)&s;
+    struct sockaddr_in6 *six = (struct sockaddr_in6 *)&s;
+    if (strchr(text, ':') != NULL) {
+        six->sin6_family = AF_INET6;
+        assert_int_equal(inet_pton(AF_INET6, text, &six->sin6_addr), 1);
+    } else {
+        four->sin_family = AF_INET;
+        assert_int_equal(inet_pton(AF_INET, text, &four->sin_addr), 1);
+    }
+    return s;
+}
+
+static unsigned refusals(struct gate_strangers *s, const char *who, unsigned tries, int64_t at_us)
+{
+    struct sockaddr_storage a = address_of(who);
+    unsigned n = 0;
+    for (unsigned i = 0; i < tries; i++) { n += gate_strangers_refused(s, (const struct sockaddr *)&a, at_us); }
+    return n;
+}
+
+static void an_address_gets_its_share_of_refusals_and_none_of_its_neighbours(void **state)
+{
+    (void)state;
+    struct gate_strangers *s = NULL;
+    const int64_t t = 1000000000, minute = 60000000;
+    assert_int_equal(gate_strangers_new(&s, 60, NULL), KLUIS_OK);
+    assert_int_equal(refusals(s, "192.0.2.1", 1000, t), 60);
+    assert_int_equal(refusals(s, "192.0.2.2", 10, t), 10); /* a neighbour is not touched */
+    assert_int_equal(refusals(s, "192.0.2.1", 10, t + minute / 60), 1);
+    assert_int_equal(refusals(s, "192.0.2.1", 1000, t + 3 * minute), 60); /* all of them back, and not more */
+    assert_int_equal(refusals(s, "2001:db8::1", 50, t), 50);
+    assert_int_equal(refusals(s, "2001:db8::2", 50, t), 10); /* one network */
+    assert_int_equal(refusals(s, "2001:db8:0:1::1", 50, t), 50);
+    /* However many come: the table keeps its size, and who was refused most of all is not forgotten for those who came once. */
+    assert_int_equal(refusals(s, "198.51.100.1", 60, t + 4 * minute), 60);
+    for (unsigned i = 0; i < 1000; i++) {
+        char who[32];
+        (void)snprintf(who, sizeof who, "10.0.%u.%u", i / 250, i % 250);
+        assert_int_equal(refusals(s, who, 1, t + 4 * minute), 1);
+    }
+    assert_int_equal(refusals(s, "198.51.100.1", 5, t + 4 * minute), 0);
+    gate_strangers_free(s);
+    gate_strangers_free(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_route_of_the_protocol_is_known),
+        cmocka_unit_test(an_address_gets_its_share_of_refusals_and_none_of_its_neighbours),
         cmocka_unit_test(ids_and_numbers_come_out_as_they_went_in),
         cmocka_unit_test(whatever_is_not_exactly_a_route_is_refused),
         cmocka_unit_test(no_truncation_and_no_changed_byte_reads_past_the_line),
