@@ -214,7 +214,7 @@ static struct decided *head_of_queue(struct ingest *in, uint64_t wanted, uint64_
 /* Anything that may become a package soon; the lock is held. */
 static bool arriving(const struct ingest *in) { return in->packages || in->ready != NULL || in->at_work > 0 || in->inbox_more; }
 
-/* Everything that can be added now.  Batches are large while much arrives (a small one costs the index far more a record), and
+/* Adds until a batch is committed or nothing is there.  Batches are large while much arrives (a small one costs the index far more a record), and
  * what arrives alone is searchable at once. */
 static kluis_status feed_some(struct feeding *f, struct kluis_err *err)
 {
@@ -231,6 +231,7 @@ static kluis_status feed_some(struct feeding *f, struct kluis_err *err)
             decided_free(o);
             KLUIS_TRY(rc);
             f->wanted++;
+            if (f->records == 0) { return KLUIS_OK; }
         } else if (last >= f->wanted) { /* after a start, or when a batch was dropped */
             KLUIS_TRY(ingest_reopen(&in->c, f->wanted, last, f, add_reopened, err));
         } else {
@@ -238,6 +239,22 @@ static kluis_status feed_some(struct feeding *f, struct kluis_err *err)
         }
     }
     return commit_index(f, err);
+}
+
+/* Closed periods are made when nothing else waits: a stretch of time that is still filling would be copied again and again.  When too
+ * much is hot they are made all the same, between batches and for a small part of the time; each call is short. */
+static kluis_status tidy_up(struct feeding *f, bool *tidy, struct kluis_err *err)
+{
+    struct ingest *in = f->in;
+    int64_t until = kluis_monotonic_us() + TIDY_US;
+    while (*tidy && f->records == 0 && !ingest_stopping(in)) {
+        pthread_mutex_lock(&in->lock);
+        bool busy = arriving(in);
+        pthread_mutex_unlock(&in->lock);
+        if (busy && (!index_crowded(in->c.index) || kluis_monotonic_us() >= until)) { break; }
+        KLUIS_TRY(index_maintain(in->c.index, tidy, err));
+    }
+    return KLUIS_OK;
 }
 
 /* Until packages come, a batch is due, or the last one on its way came to nothing. */
@@ -264,11 +281,7 @@ void *feeder_main(void *arg)
     while (!ingest_stopping(in)) {
         kluis_err_clear(&err);
         kluis_status rc = feed_some(&f, &err);
-        pthread_mutex_lock(&in->lock);
-        bool busy = arriving(in);
-        pthread_mutex_unlock(&in->lock);
-        /* Closed periods are made when nothing else waits: a stretch of time that is still filling would be copied again and again. */
-        if (rc == KLUIS_OK && f.records == 0 && tidy && (!busy || index_crowded(in->c.index))) { rc = index_maintain(in->c.index, &tidy, &err); }
+        if (rc == KLUIS_OK) { rc = tidy_up(&f, &tidy, &err); }
         if (rc != KLUIS_OK && !ingest_stopping(in)) {
             f.records = 0; /* the index dropped what was not committed; the watermark says where to go on */
             f.wanted = index_watermark(in->c.index) + 1;
