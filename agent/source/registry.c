@@ -1,8 +1,8 @@
 /* registry.c - the kinds of source there are. */
 #include "agent/source/source.h"
 
-static const struct source_kind *const kinds[] = { &source_whatsapp_text, &source_signal_export, &source_signal_archive, &source_sms,
-                                                   &source_whatsapp_android };
+static const struct source_kind *const kinds[] = { &source_whatsapp_text, &source_signal_export,    &source_signal_archive,
+                                                   &source_sms,           &source_whatsapp_android, &source_whatsapp_ios };
 
 const struct source_kind *const *source_kinds(size_t *n)
 {

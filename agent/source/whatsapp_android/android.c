@@ -104,7 +104,7 @@ static void close_all(struct android *a)
     database_close(a->db);
     database_close(a->wa);
     wdb_media_free(a->media);
-    android_names_free(a);
+    wdb_names_free(a->names);
     wdb_book_free(a->book);
     wdb_draft_free(&a->d);
     kluis_free(a->has);

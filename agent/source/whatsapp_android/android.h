@@ -10,7 +10,7 @@
 
 #define ANDROID_KIND "whatsapp-android"
 
-enum { ANDROID_HOLES = 16, ANDROID_WHO = 1024, ANDROID_HAS = 1 << 22, ANDROID_NAMES_MAX = 16 << 20 };
+enum { ANDROID_HOLES = 16, ANDROID_WHO = 1024, ANDROID_HAS = 1 << 22 };
 
 /* Tables with a row for a message, or several: a bit each, so that only messages that have one are looked up. */
 enum android_side {
@@ -47,7 +47,7 @@ struct android {
     struct wdb_media *media;
     struct wdb_book *book;
     struct wdb_draft d;
-    struct names *names;
+    struct wdb_names *names;
     uint16_t *has; /* ANDROID_HAS entries, by the low bits of a message's row id */
     struct {
         int64_t row;
@@ -76,7 +76,6 @@ bool android_has(const struct android *a, int64_t message, enum android_side sid
 
 /* ---- people.c ---- */
 KLUIS_MUSTUSE kluis_status android_names(struct android *a, struct kluis_err *err);
-void android_names_free(struct android *a);
 /* The plain JID of a row of jid, a hidden one's number where it is known. */
 KLUIS_MUSTUSE kluis_status android_jid(struct android *a, int64_t row, char out[WDB_JID_MAX], struct kluis_str *jid, struct kluis_err *err);
 struct kluis_str android_name(struct android *a, struct kluis_str jid, int64_t row); /* as the phone shows it; absent; lives until the next call */

@@ -3,46 +3,11 @@
 
 #include <sqlite3.h>
 
-enum { BUCKETS = 65536 };
-struct name {
-    const char *jid, *shown;
-    struct name *next;
-};
-struct names {
-    struct kluis_arena *arena;
-    struct name *bucket[BUCKETS];
-};
-
-static uint32_t hash(struct kluis_str s)
-{
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < s.len; i++) { h = (h ^ (uint8_t)s.ptr[i]) * 16777619u; }
-    return (h ^ (h >> 16)) % BUCKETS;
-}
-
-static void learn(struct names *n, struct kluis_str jid, struct kluis_str shown)
-{
-    char plain[WDB_JID_MAX];
-    jid = wdb_jid_plain(jid, plain);
-    if (jid.ptr == NULL || shown.len == 0) { return; }
-    uint32_t at = hash(jid);
-    for (struct name *x = n->bucket[at]; x != NULL; x = x->next) {
-        if (kluis_str_is(jid, x->jid)) { return; }
-    }
-    struct name *x = kluis_arena_alloc(n->arena, sizeof *x);
-    if (x == NULL) { return; } /* beyond 16 MiB of names: shown by number */
-    x->jid = kluis_arena_strndup(n->arena, jid.ptr, jid.len);
-    x->shown = kluis_arena_strndup(n->arena, shown.ptr, shown.len);
-    if (x->jid == NULL || x->shown == NULL) { return; }
-    x->next = n->bucket[at];
-    n->bucket[at] = x;
-}
-
 static kluis_status on_contact(void *ctx, struct sqlite3_stmt *st, KLUIS_UNUSED struct kluis_err *err)
 {
     struct kluis_str shown = kluis_db_text(st, 2);
     if (shown.len == 0) { shown = kluis_db_text(st, 3); }
-    learn(ctx, kluis_db_text(st, 1), shown);
+    wdb_learn(ctx, kluis_db_text(st, 1), shown);
     return KLUIS_OK;
 }
 static kluis_status on_hole(KLUIS_UNUSED void *ctx, KLUIS_UNUSED int64_t after, KLUIS_UNUSED int64_t before, KLUIS_UNUSED struct kluis_err *err)
@@ -52,10 +17,7 @@ static kluis_status on_hole(KLUIS_UNUSED void *ctx, KLUIS_UNUSED int64_t after, 
 
 kluis_status android_names(struct android *a, struct kluis_err *err)
 {
-    a->names = kluis_calloc(1, sizeof *a->names);
-    if (a->names == NULL || (a->names->arena = kluis_arena_new(ANDROID_NAMES_MAX)) == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again");
-    }
+    KLUIS_TRY(wdb_names_new(&a->names, err));
     if (a->wa == NULL || !database_has_column(a->wa, "wa_contacts", "display_name")) { return KLUIS_OK; }
     const struct database_walk w = { a->names,
                                      database_has_column(a->wa, "wa_contacts", "wa_name")
@@ -63,13 +25,6 @@ kluis_status android_names(struct android *a, struct kluis_err *err)
                                          : "SELECT _id, jid, display_name, NULL FROM wa_contacts WHERE _id>?1 ORDER BY _id",
                                      on_contact, on_hole };
     return database_walk(a->wa, &w, err);
-}
-
-void android_names_free(struct android *a)
-{
-    if (a->names == NULL) { return; }
-    kluis_arena_free(a->names->arena);
-    kluis_free(a->names);
 }
 
 static kluis_status raw_jid(struct android *a, int64_t row, char out[WDB_JID_MAX], struct kluis_str *jid, struct kluis_err *err)
@@ -112,9 +67,8 @@ kluis_status android_jid(struct android *a, int64_t row, char out[WDB_JID_MAX], 
 
 struct kluis_str android_name(struct android *a, struct kluis_str jid, int64_t row)
 {
-    for (struct name *x = jid.len == 0 ? NULL : a->names->bucket[hash(jid)]; x != NULL; x = x->next) {
-        if (kluis_str_is(jid, x->jid)) { return kluis_str_of(x->shown); }
-    }
+    struct kluis_str known = wdb_name(a->names, jid);
+    if (known.ptr != NULL) { return known; }
     struct kluis_str found = { NULL, 0 };
     if (row <= 0 || !database_has_table(a->db, "lid_display_name")) { return found; }
     for (int i = 0; i < 2 && found.len == 0; i++) { /* its own, then that of the hidden JID it stands behind */

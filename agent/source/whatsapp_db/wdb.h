@@ -21,6 +21,13 @@ struct kluis_str wdb_number(struct kluis_str jid, char out[32]);
 /* The same characters with U+FFFD for what is no UTF-8; s itself where it all is. absent: no memory. */
 struct kluis_str wdb_utf8(struct kluis_arena *a, struct kluis_str s);
 
+/* What people are called, by plain JID: the first name learnt for one stands.  At most 16 MiB of them; others are shown by number. */
+struct wdb_names;
+KLUIS_MUSTUSE kluis_status wdb_names_new(struct wdb_names **out, struct kluis_err *err);
+void wdb_names_free(struct wdb_names *n);
+void wdb_learn(struct wdb_names *n, struct kluis_str jid, struct kluis_str shown);
+struct kluis_str wdb_name(const struct wdb_names *n, struct kluis_str jid); /* absent: not known */
+
 /* People of one conversation, in the order they were met. */
 struct wdb_book;
 KLUIS_MUSTUSE kluis_status wdb_book_new(struct wdb_book **out, struct kluis_err *err);
