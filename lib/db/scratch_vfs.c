@@ -204,6 +204,7 @@ kluis_status kluis_scratch_sqlite(struct kluis_db **out, struct kluis_scratch *f
     if (rc != SQLITE_OK) { (void)sqlite3_close_v2(raw); }
     unmount(m);
     if (rc == SQLITE_OK) { return KLUIS_E_NOMEM; }
+    if (rc == SQLITE_ERROR) { rc = SQLITE_CORRUPT; } /* a schema that does not parse */
     return kluis_fail_at(err, KLUIS_WHERE, kluis_db_status(rc), 0, "%s (%s)",
                          kluis_db_status(rc) == KLUIS_E_CORRUPT ? "not an SQLite database, or its first pages are damaged"
                                                                 : "cannot open the private copy",

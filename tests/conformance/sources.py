@@ -6,11 +6,12 @@ sources.py SOURCE_DUMP KIND CASES FIXTURES OWN OUT
 CASES/KIND.json is a list of cases.  A case has `real` (below FIXTURES: other people's files) or `eigen` (below OWN, or with `make` below a
 folder that the named script beside CASES fills); `*` in it stands for several.  `expect`: how many records of each kind, `conversations`;
 `has`: parts that must stand in the output; `why`: it is refused, with these words; `options`; `grow`: read once more with only so
-many per cent of its lines, as an earlier reading: nothing of that may be missing from the whole.
+many per cent of its lines, as an earlier reading: nothing of that may be missing from the whole; `before`: the earlier reading is that file or
+folder beside it.  `unzip`: the file is a zip, and what is read is what this pattern finds in it.
 What a case shows is taken from the records that came out, and goes to OUT/KIND.lines, a line each: kind, ability, real or eigen, name.
 Exit 77: no real file is on this machine (the eigen ones are read all the same).
 """
-import glob, json, os, subprocess, sys, tempfile
+import glob, json, os, subprocess, sys, tempfile, zipfile
 
 GROUP = {'member-added', 'member-removed', 'member-left', 'member-joined', 'joined-by-link', 'join-requested', 'join-request-approved',
          'join-request-denied', 'member-invited', 'invitation-accepted', 'invitation-declined', 'invitation-revoked', 'admin-changed',
@@ -48,7 +49,7 @@ class Kind:
     def fail(self, name, what):
         self.failed.append('%s: %s' % (name, what))
 
-    def one(self, name, path, case, origin):
+    def one(self, name, path, case, origin, root):
         options = case.get('options', [])
         rc, rows, err = self.read(path, options)
         self.ran += 1
@@ -67,14 +68,17 @@ class Kind:
         for part in case.get('has', []):
             if part not in text: self.fail(name, 'nowhere %r' % part)
         abilities = shown(records)
-        if 'grow' in case and self.grows(name, path, options, records, case['grow']): abilities.add('incremental')
+        if ('grow' in case or 'before' in case) and self.grows(name, path, options, records, case, root): abilities.add('incremental')
         for a in sorted(abilities): self.lines.append('\t'.join((self.kind, a, origin, name)))
 
-    def grows(self, name, path, options, whole, percent):
-        with open(path, 'rb') as f: lines = f.read().splitlines(keepends=True)
+    def grows(self, name, path, options, whole, case, root):
         with tempfile.TemporaryDirectory() as d:
-            early = os.path.join(d, os.path.basename(path))
-            with open(early, 'wb') as f: f.writelines(lines[:len(lines) * percent // 100])
+            if 'before' in case:
+                early = os.path.join(root, case['before'])
+            else:
+                with open(path, 'rb') as f: lines = f.read().splitlines(keepends=True)
+                early = os.path.join(d, os.path.basename(path))
+                with open(early, 'wb') as f: f.writelines(lines[:len(lines) * case['grow'] // 100])
             rc, rows, err = self.read(early, options)
         key = lambda r: json.dumps([r[k] if k in r else None for k in ('kind', 'id', 'author', 'sent', 'text', 'value', 'event')], sort_keys=True)
         have = [key(r) for r in whole]
@@ -97,7 +101,13 @@ class Kind:
             paths = sorted(glob.glob(os.path.join(glob.escape(root), pattern), recursive=True))
             if not paths and origin == 'real': self.missing += 1
             elif not paths: self.fail(pattern, 'no such file of our own')
-            for p in paths: self.one(os.path.relpath(p, root), p, case, origin)
+            for p in paths:
+                found = [p]
+                if 'unzip' in case:
+                    with zipfile.ZipFile(p) as z: z.extractall(made)  # which leaves leading slashes off
+                    found = sorted(glob.glob(os.path.join(glob.escape(made), case['unzip']), recursive=True))
+                    if not found: self.fail(os.path.relpath(p, root), 'nothing in it is named so')
+                for f in found: self.one(os.path.relpath(p, root), f, case, origin, root)
 
 
 def main():

@@ -41,6 +41,9 @@ KLUIS_MUSTUSE kluis_status database_state(const char *const *files, size_t n, ui
 bool database_has_table(struct kluis_db *db, const char *table);
 bool database_has_column(struct kluis_db *db, const char *table, const char *column);
 
+/* The status of a reading whose queries met a schema that does not fit them: the source's fault, E_REJECT, not the disk's. */
+kluis_status database_blame(kluis_status rc, const char *path, struct kluis_err *err);
+
 /* Every row of a table with an integer key, in its order.  Where pages are damaged, what can be read before and after is, and `hole` hears of
  * the keys between which rows may be missing (last: INT64_MAX when nothing readable follows). */
 struct database_walk {

@@ -24,6 +24,10 @@ static kluis_status rows(struct kluis_db *db, const struct database_walk *w, int
     kluis_status rc = kluis_db_query(db, &st, err, w->sql, "i", *after);
     while (rc == KLUIS_OK && (rc = kluis_db_step(db, st, err)) == KLUIS_OK) {
         int64_t key = kluis_db_int(st, 0);
+        if (key <= *after && *after != INT64_MIN) { /* a page that leads back: without this it would be walked for ever */
+            kluis_db_done(st);
+            return KLUIS_E_CORRUPT;
+        }
         if (one) {
             *after = key;
             kluis_db_done(st);
@@ -91,6 +95,15 @@ kluis_status database_walk(struct kluis_db *db, const struct database_walk *w, s
         if (end) { return KLUIS_OK; }
         after = good;
     }
+}
+
+kluis_status database_blame(kluis_status rc, const char *path, struct kluis_err *err)
+{
+    /* By the name of the private copy: what a sink said of its own stores stays what it is. */
+    if (err == NULL || strstr(err->msg, " in db: ") == NULL) { return rc; }
+    if (rc != KLUIS_E_CORRUPT && !(rc == KLUIS_E_IO && strstr(err->msg, sqlite3_errstr(SQLITE_ERROR)) != NULL)) { return rc; }
+    kluis_err_clear(err);
+    return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: damaged, or of a version this reader does not know: its tables are not as they should be", path);
 }
 
 static void base64_value(struct kluis_buf *out, const uint8_t *p, size_t n)

@@ -117,7 +117,7 @@ static kluis_status read_android(const struct source_request *q, const struct so
     if (a == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
     a->q = q;
     a->sink = sink;
-    kluis_status rc = read_all(a, err);
+    kluis_status rc = database_blame(read_all(a, err), q->path, err);
     close_all(a);
     return rc;
 }

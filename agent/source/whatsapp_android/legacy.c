@@ -143,7 +143,7 @@ static kluis_status one_chat(struct android *a, struct kluis_str remote, struct 
         }
         kluis_db_done(st);
     }
-    KLUIS_TRY(android_header(a, jid.ptr == NULL ? remote : jid, name,
+    KLUIS_TRY(android_header(a, jid.ptr == NULL ? wdb_utf8(a->d.arena, remote) : jid, name,
                              a->group                    ? KLUIS_GROUP
                              : a->peer != KLUIS_NO_PARTY ? KLUIS_DIRECT
                              : server == WDB_CHANNEL     ? KLUIS_CHANNEL

@@ -8,9 +8,9 @@
 
 static const char *const tells[] = { "text",        "deletions", "reactions", "quotes",   "calls", "group-changes",
                                      "attachments", "numbers",   "locations", "contacts", "names", NULL };
-static const char *const loss[] = {
-    "edits", "deleted-content", "view-once-content", "read-receipts", "poll-options", "votes", "auto-delete-timer", "reactor-unknown", NULL
-};
+static const char *const loss[] = { "edits",         "deleted-content", "view-once-content",
+                                    "read-receipts", "poll-options",    "votes",
+                                    "timers",        "reactor-unknown", NULL };
 
 static kluis_status told(struct ios *s, const char *what, const char *where, const char *why, bool refused, struct kluis_err *err)
 {
@@ -237,10 +237,9 @@ static kluis_status calls_of(struct ios *s, struct kluis_db *calls, struct kluis
 static kluis_status header(struct ios *s, struct kluis_str id, struct kluis_str name, enum kluis_conversation_type type, struct kluis_header *h,
                            struct kluis_err *err)
 {
-    static const struct kluis_str tokens[] = {
-        { "edits", 5 }, { "deleted-content", 15 },  { "view-once-content", 17 }, { "read-receipts", 13 }, { "poll-options", 12 },
-        { "votes", 5 }, { "auto-delete-timer", 17 }
-    };
+    static const struct kluis_str tokens[] = { { "edits", 5 },          { "deleted-content", 15 }, { "view-once-content", 17 },
+                                               { "read-receipts", 13 }, { "poll-options", 12 },    { "votes", 5 },
+                                               { "timers", 6 } };
     memset(h, 0, sizeof *h);
     h->platform = KLUIS_STR_LIT("whatsapp");
     h->conversation_id = wdb_book_keep(s->book, id);
@@ -417,6 +416,7 @@ static kluis_status all_chats(struct ios *s, struct kluis_db *calls, struct klui
         KLUIS_TRY(rc);
         const struct session alone = { .jid = { jid, n } };
         KLUIS_TRY(one_chat(s, &alone, calls, err));
+        KLUIS_TRY(kluis_db_run(s->work, NULL, err, "DELETE FROM k_calls WHERE jid=?1", "t", alone.jid)); /* also of one that was passed over */
     }
 }
 
@@ -476,7 +476,7 @@ static kluis_status read_ios(const struct source_request *q, const struct source
     if (s == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
     s->q = q;
     s->sink = sink;
-    kluis_status rc = read_all(s, err);
+    kluis_status rc = database_blame(read_all(s, err), q->path, err);
     kluis_scratch_sqlite_close(s->work);
     database_close(s->db);
     ios_store_close(&s->store);

@@ -172,7 +172,6 @@ def fill(db):
     x("INSERT INTO message_edit_info VALUES(?,'G8',?,?)", (r, T0 + 9300000, T0 + 9300000))
     r = m(2, "G9", 99, sender=1)
     x("INSERT INTO message_album VALUES(?,3,1)", (r,))
-    m(2, "G10", 0, "half \ud83d", sender=1) if False else None
     # statuses, a hidden person, a second group of one name, a conversation that is gone from the list
     m(3, "S1", 0, "een status")
     m(4, "H1", 0, "ik ben verborgen")
@@ -277,3 +276,17 @@ def folder(root):
     with open(os.path.join(root, "Media", "WhatsApp Documents", "onder een andere naam.pdf"), "wb") as f:
         f.write(MOVED)
     return db
+
+
+if __name__ == "__main__":  # FOLDER: fills it with the phone's folder, and as it was some days before
+    import sys
+    folder(os.path.join(sys.argv[1], "WhatsApp"))
+    early = folder(os.path.join(sys.argv[1], "eerder"))
+    db = sqlite3.connect(early)
+    db.execute("DELETE FROM message WHERE _id > 12")
+    db.execute("DELETE FROM message_add_on")
+    db.execute("DELETE FROM message_orphaned_edit")
+    db.execute("DELETE FROM call_log")
+    db.execute("UPDATE chat SET ephemeral_expiration=0")
+    db.commit()
+    db.close()

@@ -186,3 +186,17 @@ def backup(source, root, password=None, xml=False):
         info["ManifestKey"] = struct.pack("<I", 4) + aes.wrap(CLASS_KEYS[4], MANIFEST_KEY)
     with open(os.path.join(root, "Manifest.plist"), "wb") as f:
         plistlib.dump(info, f, fmt=plistlib.FMT_XML if xml else plistlib.FMT_BINARY)
+
+
+if __name__ == "__main__":  # FOLDER: fills it with the app's folder, as it was before, and backups
+    import sys
+    app, early = os.path.join(sys.argv[1], "group.net.whatsapp.WhatsApp.shared"), os.path.join(sys.argv[1], "eerder")
+    folder(app)
+    folder(early)
+    backup(app, os.path.join(sys.argv[1], "backup"))
+    backup(app, os.path.join(sys.argv[1], "versleuteld"), password=PASSWORD)
+    os.unlink(os.path.join(early, "CallHistory.sqlite"))
+    db = sqlite3.connect(os.path.join(early, "ChatStorage.sqlite"))
+    db.execute("DELETE FROM ZWAMESSAGE WHERE Z_PK > 8")
+    db.commit()
+    db.close()
