@@ -174,6 +174,8 @@ kluis_status android_open(const struct source_request *q, const char *path, stru
     kluis_close_quiet(&fd);
     KLUIS_TRY(rc);
     if (plain) { return database_open_plain(out, path, err); }
+    const char *typed = NULL; /* the 64 digits as text; a key file is read as the bytes it is */
+    KLUIS_TRY(source_secret(q, "key", &typed, err));
     struct sealed s = { .path = path, .given = source_option_bytes(q, "key") };
     const struct database_form form = { .name = "whatsapp-crypt", .files = { path }, .secret = s.given, .ctx = &s, .fill = fill_sealed };
     return database_open(out, &form, err);

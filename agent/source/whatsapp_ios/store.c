@@ -37,7 +37,11 @@ kluis_status ios_store_open(struct ios_store *s, const struct source_request *q,
         (void)snprintf(s->dir, sizeof s->dir, "%.*s", slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path), slash == NULL ? "." : path);
         return open_folder(s, err);
     }
-    if (apple_backup_is(path)) { return apple_backup_open(&s->backup, path, source_option_bytes(q, "password"), err); }
+    if (apple_backup_is(path)) {
+        const char *typed = NULL;
+        KLUIS_TRY(source_secret(q, "password", &typed, err));
+        return apple_backup_open(&s->backup, path, source_option_bytes(q, "password"), err);
+    }
     (void)snprintf(s->dir, sizeof s->dir, "%s", path);
     KLUIS_TRY(kluis_path(s->file, sizeof s->file, path, "ChatStorage.sqlite", err));
     if (!is_file(s->file)) {
