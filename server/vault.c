@@ -166,7 +166,8 @@ static struct ingest_config config(struct vault *v)
                                    .ledger = v->ledger,
                                    .reg = v->reg,
                                    .reg_lock = &v->reg_lock,
-                                   .index = v->index };
+                                   .index = v->index,
+                                   .dir = v->dir };
 }
 
 /* run_lock is held. */

@@ -125,14 +125,14 @@ static kluis_status judge_evidence(const struct kluis_package_facts *facts, cons
 
 /* Lists of the trust file and of the seal; room for both. */
 struct lists {
-    struct kluis_bytes list[2 * KLUIS_CRLS_MAX + 64];
+    struct kluis_bytes list[2 * KLUIS_CRLS_MAX + 64]; /* a trust file names at most 64, the verifier adds as many as fit in a seal */
     size_t n;
 };
 
 static void gather(const struct kluis_package_facts *facts, const struct kluis_trust *trust, struct lists *out)
 {
     out->n = 0;
-    for (size_t i = 0; i < trust->n_crls && i < KLUIS_CRLS_MAX + 64; i++) { out->list[out->n++] = trust->crls[i]; }
+    for (size_t i = 0; i < trust->n_crls && i < 64 + KLUIS_CRLS_MAX; i++) { out->list[out->n++] = trust->crls[i]; }
     struct kluis_bytes embedded[KLUIS_CRLS_MAX];
     size_t n = 0;
     /* Each list carries its own signature: it counts even if the seal around it does not. */

@@ -15,6 +15,8 @@ struct options {
     enum lang lang;
     bool json;
     const char *trust, *receipt;
+    const char *list[KLUIS_CRLS_MAX]; /* revocation lists */
+    size_t n_lists;
     int64_t at_us; /* KLUIS_TIME_ABSENT: now */
 };
 
@@ -123,12 +125,37 @@ static int judge(const char *path, struct kluis_str receipt, const struct kluis_
     return code;
 }
 
+/* Puts a revocation list beside those of the trust file.  The exit code, 0 when it is there. */
+static int add_list(const char *path, struct kluis_arena *arena, struct kluis_trust *trust, struct kluis_err *err)
+{
+    KLUIS_AUTO_BUF(der, KLUIS_CRL_MAX);
+    if (kluis_read_file(path, KLUIS_CRL_MAX, &der, err) != KLUIS_OK) {
+        (void)complain(err);
+        return kluis_exit_code(KLUIS_E_IO);
+    }
+    if (kluis_crl_check(kluis_buf_bytes(&der), err) != KLUIS_OK) {
+        kluis_err_prefix(err, "%s", path);
+        (void)complain(err);
+        return kluis_exit_code(KLUIS_E_USAGE); /* not the package's fault */
+    }
+    struct kluis_bytes *more = kluis_arena_alloc(arena, (trust->n_crls + 1) * sizeof *more);
+    uint8_t *copy = kluis_arena_alloc(arena, der.len);
+    if (!more || !copy) { return kluis_exit_code(KLUIS_E_NOMEM); }
+    memcpy(copy, der.data, der.len);
+    if (trust->n_crls) { memcpy(more, trust->crls, trust->n_crls * sizeof *more); }
+    more[trust->n_crls] = (struct kluis_bytes){ copy, der.len };
+    trust->crls = more;
+    trust->n_crls++;
+    return EXIT_VALID;
+}
+
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = { { "trust", required_argument, NULL, 't' }, { "receipt", required_argument, NULL, 'r' },
-                                           { "at", required_argument, NULL, 'a' },    { "json", no_argument, NULL, 'j' },
-                                           { "lang", required_argument, NULL, 'l' },  { "help", no_argument, NULL, 'h' },
-                                           { "version", no_argument, NULL, 'V' },     { NULL, 0, NULL, 0 } };
+    static const struct option longs[] = {
+        { "trust", required_argument, NULL, 't' }, { "receipt", required_argument, NULL, 'r' }, { "at", required_argument, NULL, 'a' },
+        { "crl", required_argument, NULL, 'c' },   { "json", no_argument, NULL, 'j' },          { "lang", required_argument, NULL, 'l' },
+        { "help", no_argument, NULL, 'h' },        { "version", no_argument, NULL, 'V' },       { NULL, 0, NULL, 0 }
+    };
     struct options o = { .lang = LANG_EN, .at_us = KLUIS_TIME_ABSENT };
     bool help = false;
     int offset = 0, digits = 0; /* of --at: any will do */
@@ -137,6 +164,10 @@ int main(int argc, char **argv)
         switch (c) {
         case 't': o.trust = optarg; break;
         case 'r': o.receipt = optarg; break;
+        case 'c':
+            if (o.n_lists == KLUIS_CRLS_MAX) { return usage("too many --crl", NULL); }
+            o.list[o.n_lists++] = optarg;
+            break;
         case 'a':
             if (!kluis_time_parse(kluis_str_of(optarg), &o.at_us, &offset, &digits)) {
                 return usage("--at is no time such as 2046-01-31T12:00:00Z", NULL);
@@ -155,6 +186,7 @@ int main(int argc, char **argv)
     }
     if (help) { return fputs(word_help(o.lang), stdout) == EOF ? kluis_exit_code(KLUIS_E_IO) : EXIT_VALID; }
     if (optind == argc) { return usage("name at least one package", NULL); }
+    if (o.n_lists && !o.trust) { return usage("a --crl is believed for an authority of a --trust file: name one", NULL); }
     if (o.receipt && argc - optind > 1) { return usage("a receipt belongs to one package: name only that one", NULL); }
 
     struct kluis_err err = { 0 };
@@ -164,7 +196,7 @@ int main(int argc, char **argv)
     KLUIS_AUTO_BUF(receipt, KLUIS_RECEIPT_MAX);
     if (kluis_base_init(&err) != KLUIS_OK || kluis_seal_start(&err) != KLUIS_OK) { return complain(&err); }
     if (o.trust) {
-        arena = kluis_arena_new(4 * (size_t)TRUST_MAX);
+        arena = kluis_arena_new(4 * (size_t)TRUST_MAX + (KLUIS_CRLS_MAX + 1) * (size_t)KLUIS_CRL_MAX);
         if (!arena) { return kluis_exit_code(KLUIS_E_NOMEM); }
         if (kluis_read_file(o.trust, TRUST_MAX, &trust_text, &err) != KLUIS_OK) {
             (void)complain(&err);
@@ -174,6 +206,10 @@ int main(int argc, char **argv)
             (void)complain(&err);
             return kluis_exit_code(KLUIS_E_USAGE); /* not the package's fault */
         }
+    }
+    for (size_t i = 0; i < o.n_lists; i++) {
+        int code = add_list(o.list[i], arena, &trust, &err);
+        if (code != EXIT_VALID) { return code; }
     }
     if (o.receipt && kluis_read_file(o.receipt, KLUIS_RECEIPT_MAX, &receipt, &err) != KLUIS_OK) {
         (void)complain(&err);

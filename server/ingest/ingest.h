@@ -26,6 +26,7 @@ struct ingest_config { /* all borrowed for as long as ingest runs               
     struct reg *reg;
     pthread_mutex_t *reg_lock; /* the register belongs to one thread at a time        */
     struct index *index;
+    const char *dir;                  /* where the device CA's revocation list is published    */
     const char *gate_url, *gate_name; /* name NULL: host:port of the url                               */
 };
 struct ingest;

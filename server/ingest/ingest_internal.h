@@ -55,9 +55,10 @@ struct ingest {
     struct decided *feed, **feed_end; /* for the feeder: accepted, committed, rising sequence     */
     uint64_t handed;                  /* ... up to here it was given them, or has to open them again */
     uint64_t held_bytes, held_packages;
-    bool answers;   /* outbox rows wait                                         */
-    bool packages;  /* the feeder has something to look at                      */
-    bool republish; /* prekeys were used                                        */
+    bool answers;    /* outbox rows wait                                         */
+    bool packages;   /* the feeder has something to look at                      */
+    bool republish;  /* prekeys were used                                        */
+    int64_t list_us; /* intake alone: when the revocation list was made; 0: not yet     */
     char halted[KLUIS_ERR_MSG + 64];
     pthread_t thread[WORKERS + 3];
     size_t threads;
@@ -81,6 +82,8 @@ void *feeder_main(void *arg);
 
 /* bundle.c: the prekey bundle at the gate is fresh and has one-time prekeys left. */
 KLUIS_MUSTUSE kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struct kluis_err *err);
+/* revocation.c: the device CA's list stands in dir, a day old at most; `at_once` after a suspension. */
+KLUIS_MUSTUSE kluis_status revocation_keep(struct ingest *in, bool at_once, struct kluis_err *err);
 /* work.c: opens one delivery and decides; shared with ingest_reopen. */
 KLUIS_MUSTUSE kluis_status open_stored(const struct ingest_config *c, const struct custody_delivery *d, struct kluis_buf *result, struct opened *out,
                                        struct kluis_err *err);

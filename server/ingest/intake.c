@@ -416,6 +416,7 @@ static kluis_status suspend(struct intake *k, const struct taking *t, struct klu
     KLUIS_TRY(rc);
     kluis_durable_step("vault.suspended");
     kluis_log(KLUIS_LOG_ERROR, "device.suspended", "device=%s reason=%s", t->it->device, t->reason);
+    KLUIS_TRY(revocation_keep(k->in, true, err));
     return put_device(k->l, dev.id, dev.login_spki, REG_DEVICE_SUSPENDED, err);
 }
 
@@ -522,7 +523,8 @@ void *intake_main(void *arg)
         bool republish = in->republish;
         in->republish = false;
         pthread_mutex_unlock(&in->lock);
-        if (!started || republish || kluis_monotonic_us() - kept > KEEP_BUNDLE_US) {
+        rc = revocation_keep(in, false, &err);
+        if (rc == KLUIS_OK && (!started || republish || kluis_monotonic_us() - kept > KEEP_BUNDLE_US)) {
             if (!started) { rc = publish_devices(&k, &err); }
             if (rc == KLUIS_OK) { rc = bundle_keep(in, k.l, !started || kluis_monotonic_us() - kept > KEEP_BUNDLE_US, &err); }
             started = started || rc == KLUIS_OK;

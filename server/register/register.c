@@ -39,6 +39,9 @@ static const char *const SCHEMA[] = {
     "CREATE TABLE audit_due(no INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, purpose TEXT NOT NULL,"
     " detail TEXT NOT NULL) STRICT;"
     "CREATE TABLE audit_mark(one INTEGER PRIMARY KEY CHECK(one=1), seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;",
+    /* Suspended before the time was kept: not later than now. */
+    "ALTER TABLE device ADD COLUMN suspended_us INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE device SET suspended_us=CAST(strftime('%s','now') AS INTEGER)*1000000 WHERE state=2;",
 };
 
 /* ---- the audit trail ---- */
@@ -422,6 +425,7 @@ static kluis_status device_row(struct sqlite3_stmt *st, struct kluis_arena *aren
     }
     d->state = kluis_db_int(st, 2) == REG_DEVICE_ACTIVE ? REG_DEVICE_ACTIVE : REG_DEVICE_SUSPENDED;
     d->enrolled_us = kluis_db_int(st, 6);
+    d->suspended_us = kluis_db_int(st, 7);
     struct kluis_bytes parts[2] = { kluis_db_blob(st, 4), kluis_db_blob(st, 5) }, *to[2] = { &d->cert, &d->login_spki };
     for (int i = 0; i < 2; i++) {
         uint8_t *p = (uint8_t *)kluis_arena_strndup(arena, (const char *)parts[i].ptr, parts[i].len);
@@ -435,7 +439,8 @@ kluis_status reg_device_get(struct reg *r, const char *id, struct kluis_arena *a
 {
     HOLD(r);
     struct sqlite3_stmt *st;
-    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT id,official,state,identity,cert,login_spki,enrolled_us FROM device WHERE id=?", "s", id));
+    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT id,official,state,identity,cert,login_spki,enrolled_us,suspended_us FROM device WHERE id=?",
+                             "s", id));
     kluis_status rc = kluis_db_step(r->db, st, err);
     if (rc == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "device '%s' is not registered", id); }
     KLUIS_TRY(rc);
@@ -449,7 +454,8 @@ kluis_status reg_devices(struct reg *r, struct kluis_arena *arena, void *ctx,
 {
     HOLD(r);
     struct sqlite3_stmt *st;
-    KLUIS_TRY(kluis_db_query(r->db, &st, err, "SELECT id,official,state,identity,cert,login_spki,enrolled_us FROM device ORDER BY id", ""));
+    KLUIS_TRY(
+        kluis_db_query(r->db, &st, err, "SELECT id,official,state,identity,cert,login_spki,enrolled_us,suspended_us FROM device ORDER BY id", ""));
     kluis_status rc;
     while ((rc = kluis_db_step(r->db, st, err)) == KLUIS_OK) {
         struct reg_device d;
@@ -466,7 +472,8 @@ kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reaso
     HOLD(r);
     KLUIS_TRY(kluis_db_begin(r->db, err));
     int64_t changed = 0;
-    kluis_status rc = kluis_db_run(r->db, &changed, err, "UPDATE device SET state=2, suspended_why=? WHERE id=? AND state=1", "ss", reason, id);
+    kluis_status rc = kluis_db_run(r->db, &changed, err, "UPDATE device SET state=2, suspended_why=?, suspended_us=? WHERE id=? AND state=1", "sis",
+                                   reason, kluis_now_us(), id);
     if (rc == KLUIS_OK && changed > 0) { rc = audit_add(r, "vault", "suspend", reason, id, err); }
     if (rc != KLUIS_OK) {
         give_up(r);

@@ -46,6 +46,7 @@ struct reg_device {
     uint8_t identity[33];                /* Signal identity */
     struct kluis_bytes cert, login_spki; /* borrowed */
     int64_t enrolled_us;
+    int64_t suspended_us; /* 0: never */
 };
 /* Consumes the code, adds the device and its audit entry (official and device by id) in one transaction; E_REJECT when the code was used meanwhile.
  */

@@ -117,6 +117,8 @@ rc=0; agent "$work/fork" archive --wait 5 >"$work/out" 2>"$work/err" || rc=$?
 equal "a suspended device" "$rc" 1
 ok; grep -qi 'suspended' "$work/err" || fail "the agent does not say that it is suspended: $(cat "$work/err")"
 code_for "ambtenaar$officials" "$work/again"
+crl=$work/server/vault/device-ca.crl
+equal "suspended devices on the list of their authority" "$(openssl crl -inform DER -in "$crl" -noout -text | grep -c 'Serial Number:')" 1
 check "a new code ends the suspension" "$bin/chatkluis-agent" enrol --home "$work/fork" --server "https://$gate" --code "@$work/again"
 check "and everything is archived" "$bin/chatkluis-agent" archive --home "$work/fork"
 await_hits 3 vorkbericht || true

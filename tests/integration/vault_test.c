@@ -243,6 +243,24 @@ static void other_content_under_a_used_number_suspends_the_device(void **state)
         suspended = dev.state == REG_DEVICE_SUSPENDED;
     }
     assert_true(suspended);
+    /* Its certificate stands on the device CA's list from now on; what it signed before stays good. */
+    char path[KLUIS_PATH_MAX];
+    struct kluis_revocation_verdict r = { .state = KLUIS_UNCHECKED };
+    KLUIS_AUTO_BUF(crl, KLUIS_CRL_MAX);
+    assert_true(dev.suspended_us > 0);
+    assert_int_equal(kluis_path(path, sizeof path, w.home, "vault/device-ca.crl", &err), KLUIS_OK);
+    for (int i = 0; i < 100 && r.state != KLUIS_REVOKED; i++) {
+        kluis_sleep_us(50000);
+        kluis_buf_clear(&crl);
+        assert_int_equal(kluis_read_file(path, KLUIS_CRL_MAX, &crl, &err), KLUIS_OK);
+        struct kluis_bytes list = kluis_buf_bytes(&crl);
+        assert_int_equal(kluis_revocation_judge(dev.cert, w.trust.device_cas, w.trust.n_device_cas, &list, 1, dev.suspended_us, &r, &err), KLUIS_OK);
+    }
+    assert_int_equal(r.state, KLUIS_REVOKED);
+    struct kluis_bytes list = kluis_buf_bytes(&crl);
+    assert_int_equal(kluis_revocation_judge(dev.cert, w.trust.device_cas, w.trust.n_device_cas, &list, 1, dev.suspended_us - 5000000, &r, &err),
+                     KLUIS_OK);
+    assert_int_equal(r.state, KLUIS_REVOKED_LATER);
     bool told = false;
     for (int i = 0; i < 100 && !told; i++) {
         kluis_sleep_us(50000);

@@ -64,6 +64,16 @@ static int setup(void **state)
     kluis_buf_clear(&bytes);
     sealed_bytes(&b, &bytes);
     put("b.asice", kluis_buf_bytes(&bytes));
+    static const int64_t day = INT64_C(86400) * 1000000;
+    static const char *const lists[] = { "none.crl", "before.crl", "after.crl" };
+    const int64_t since[] = { KLUIS_TIME_ABSENT, kluis_now_us() - day, kluis_now_us() + day };
+    for (size_t i = 0; i < 3; i++) {
+        const struct kluis_revoked r = { kluis_buf_bytes(&pki->device.cert), since[i], 1 };
+        KLUIS_AUTO_BUF(crl, KLUIS_CRL_MAX);
+        OK(kluis_crl_issue(&r, i > 0, 1, kluis_now_us() + 2 * day, kluis_now_us() + 9 * day, pki->device_ca.key,
+                           kluis_buf_bytes(&pki->device_ca.cert), &crl, NULL));
+        put(lists[i], kluis_buf_bytes(&crl));
+    }
     kluis_close_quiet(&a.fd);
     kluis_close_quiet(&b.fd);
     pki_free(pki);
@@ -121,6 +131,29 @@ static void json_is_one_line_a_package(void **state)
     assert_non_null(strstr((const char *)out.data, "\"receipt\":{\"state\":\"invalid\",\"reason\":\"receipt is of another package\"}"));
 }
 
+static void lists_and_another_time_change_the_verdict(void **state)
+{
+    (void)state;
+    KLUIS_AUTO_BUF(out, 1 << 20);
+    assert_int_equal(run("--json --trust trust.json a.asice", &out), 0);
+    assert_non_null(strstr((const char *)out.data, "\"revocation\":{\"state\":\"absent\",\"reason\":\"not checked"));
+    assert_int_equal(run("--json --trust trust.json --crl none.crl a.asice", &out), 0);
+    assert_non_null(strstr((const char *)out.data, "\"revocation\":{\"state\":\"valid\"}"));
+    assert_int_equal(run("--trust trust.json --crl before.crl a.asice", &out), 1);
+    assert_int_equal(run("--trust trust.json --crl none.crl --crl before.crl a.asice", &out), 1);
+    assert_int_equal(run("--json --trust trust.json --crl after.crl a.asice", &out), 0);
+    assert_non_null(strstr((const char *)out.data, "after the signature"));
+    assert_int_equal(run("--trust trust.json --crl after.crl b.asice", &out), 2);
+    assert_int_equal(run("--crl none.crl a.asice", &out), 64);
+    assert_int_equal(run("--trust trust.json --crl trust.json a.asice", &out), 64);
+    assert_int_equal(run("--trust trust.json --crl missing.crl a.asice", &out), 74);
+    /* The time authority's certificate holds for five years. */
+    assert_int_equal(run("--json --trust trust.json --at 2099-01-01T00:00:00Z a.asice", &out), 2);
+    assert_non_null(strstr((const char *)out.data, "\"judged\":\"2099-01-01T00:00:00Z\""));
+    assert_int_equal(run("--trust trust.json --at 2099-01-01T00:00:00Z damaged.asice", &out), 1);
+    assert_int_equal(run("--trust trust.json --at tomorrow a.asice", &out), 64);
+}
+
 static void help_speaks_two_languages_and_mistakes_are_usage(void **state)
 {
     (void)state;
@@ -150,6 +183,7 @@ int main(void)
         cmocka_unit_test(exit_code_is_the_verdict),
         cmocka_unit_test(worst_of_several_counts),
         cmocka_unit_test(json_is_one_line_a_package),
+        cmocka_unit_test(lists_and_another_time_change_the_verdict),
         cmocka_unit_test(help_speaks_two_languages_and_mistakes_are_usage),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
