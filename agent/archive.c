@@ -119,6 +119,12 @@ static kluis_status archive_source(struct wiring *w, const struct pack_identity 
         struct journal_reader reader = { w, read_selected };
         struct source_sink skips = { .ctx = w, .skipped = on_skipped };
         rc = journal_read(w->h, src->kind, &reader, &out, &skips, &w->counts, err);
+        struct kluis_err late = { 0 };
+        kluis_status settled = pack_settle(pack, &late);
+        if (rc == KLUIS_OK && settled != KLUIS_OK) {
+            rc = settled;
+            if (err != NULL) { *err = late; }
+        }
         struct pack_counts made = pack_counted(pack);
         w->pass->packages += made.packages;
         w->pass->records += made.records;

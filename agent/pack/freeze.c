@@ -1,8 +1,8 @@
 /* agent/pack/freeze.c - a slice becomes a signed, encrypted package with a row.  See pack.h and docs/PROTOCOL.md §4.2, §7.1.
  *
- * Order: write in a nameless file, sign, stamp, freeze, encrypt under a name of its own, fsync, rename, fsync the folder; then one
- * transaction with row, key, number and journal entries.  Killed before the commit: an orphan file that the next run removes, and
- * the records are read again.  Killed after it: the package is there in full. */
+ * Order: write in a nameless file, sign, stamp, freeze, encrypt under a name of its own; then, for a group of packages (group.c), fsync,
+ * rename, fsync the folder, and one transaction with rows, keys, numbers and journal entries.  Killed before the commit: orphan files that the
+ * next run removes, and the records are read again.  Killed after it: the packages are there in full. */
 #include "agent/pack/internal.h"
 
 #include "kluis/envelope.h"
@@ -94,34 +94,22 @@ static kluis_status file_write(void *ctx, const void *p, size_t n, struct kluis_
     return kluis_write_all(o->fd, p, n, o->path, err);
 }
 
-/* The frozen bytes go to packages/<id>.ckc under a key of their own. */
-static kluis_status encrypt(struct pack *p, int fd, struct built *b, struct kluis_err *err)
+/* The frozen bytes go to packages/<id>.ckc.part under a key of their own. */
+static kluis_status encrypt(struct pack *p, int fd, struct made *m, struct kluis_err *err)
 {
-    char path[KLUIS_PATH_MAX], part[KLUIS_PATH_MAX];
-    KLUIS_TRY(stock_file(p->s.home, b->row.id, path, err));
-    int n = snprintf(part, sizeof part, "%s.part", path);
-    if (n < 0 || (size_t)n >= sizeof part) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the path of the home folder is too long"); }
     struct kluis_input_fd from = { fd, 0, "the frozen package" };
     struct kluis_input in = kluis_input_from_fd(&from);
-    struct file_out to = { kluis_io_open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600), part, 0 };
+    KLUIS_TRY(made_open(p, m, err));
+    struct file_out to = { m->fd, "a package's ciphertext", 0 };
     struct kluis_output out = { &to, file_write };
-    if (to.fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make '%s'", part); }
-    kluis_random(b->key, KLUIS_CONTENT_KEY);
-    kluis_random(b->row.upload, sizeof b->row.upload);
-    kluis_status rc = kluis_content_encrypt(b->key, &in, b->row.length, &out, b->row.cipher, err);
-    if (rc == KLUIS_OK) { rc = kluis_close_durable(&to.fd, part, err); }
-    if (rc == KLUIS_OK) { kluis_durable_step("agent.pack.encrypted"); }
-    if (rc == KLUIS_OK) { rc = kluis_publish_file(part, path, "agent.pack.renamed", err); }
-    if (rc == KLUIS_OK) { kluis_durable_step("agent.pack.published"); }
-    b->row.cipher_length = to.n;
-    if (rc != KLUIS_OK) {
-        kluis_close_quiet(&to.fd);
-        if (kluis_io_unlink(part) != 0 && errno != ENOENT) { kluis_err_prefix(err, "an unfinished file stays until the next run"); }
-    }
-    return rc;
+    kluis_random(m->key, KLUIS_CONTENT_KEY);
+    kluis_random(m->row.upload, sizeof m->row.upload);
+    KLUIS_TRY(kluis_content_encrypt(m->key, &in, m->row.length, &out, m->row.cipher, err));
+    m->row.cipher_length = to.n;
+    return made_written(p, m, err);
 }
 
-static kluis_status build_in(struct fill *f, int fd, struct built *b, struct kluis_err *err)
+static kluis_status build_in(struct fill *f, int fd, struct made *b, struct kluis_err *err)
 {
     struct pack *p = f->p;
     const struct pack_identity *id = p->s.identity;
@@ -138,7 +126,7 @@ static kluis_status build_in(struct fill *f, int fd, struct built *b, struct klu
                                        .sequence = b->row.sequence,
                                        .waardering = 'N',
                                        .closed_us = kluis_now_us() / 1000000 * 1000000,
-                                       .part = part + (unsigned)f->part };
+                                       .part = part + group_parts(p) + (unsigned)f->part };
     memcpy(meta.previous, b->row.previous, sizeof meta.previous);
     span_of(f, &meta);
     KLUIS_TRY(kluis_package_begin(&w, fd, LEVEL, &meta, err));
@@ -156,7 +144,7 @@ static kluis_status build_in(struct fill *f, int fd, struct built *b, struct klu
     return encrypt(p, fd, b, err);
 }
 
-static kluis_status build(struct fill *f, struct built *b, struct kluis_err *err)
+static kluis_status build(struct fill *f, struct made *b, struct kluis_err *err)
 {
     int fd = -1;
     KLUIS_TRY(scratch_file(f, &fd, err));
@@ -165,53 +153,16 @@ static kluis_status build(struct fill *f, struct built *b, struct kluis_err *err
     return rc;
 }
 
-/* ---- all packages of a slice, in one transaction ---- */
-
-static kluis_status commit(struct pack *p, const struct slice *s, size_t from, size_t to, const struct built *b, size_t n, struct kluis_err *err)
-{
-    struct home *h = p->s.home;
-    struct align_entry *entries = kluis_calloc(to - from, sizeof *entries);
-    if (entries == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory to note a package"); }
-    for (size_t i = from; i < to; i++) { entries[i - from] = s->items[i].e; }
-    kluis_status rc = kluis_db_begin(h->db, err);
-    for (size_t i = 0; i < n && rc == KLUIS_OK; i++) {
-        rc = stock_add(h, &b[i].row, b[i].key, err);
-        if (rc == KLUIS_OK) { rc = journal_take(h, p->conversation, b[i].row.id, entries, i == 0 ? to - from : 0, p->header.precision, err); }
-    }
-    kluis_free(entries);
-    if (rc != KLUIS_OK) {
-        kluis_db_rollback(h->db);
-        return rc;
-    }
-    KLUIS_TRY(kluis_db_commit(h->db, "agent.pack.frozen", err));
-    for (size_t i = 0; i < n; i++) {
-        p->counts.packages++;
-        p->counts.bytes += b[i].row.length;
-        p->counts.untimed += b[i].row.timed ? 0 : 1;
-        if (p->s.frozen != NULL) { p->s.frozen(p->s.frozen_ctx, &b[i].row); }
-    }
-    p->counts.records += to - from;
-    return KLUIS_OK;
-}
-
-/* A package that did not get its row must not stay: its records will be packed again under another key. */
-static void drop_files(struct pack *p, const struct built *b, size_t n)
-{
-    char path[KLUIS_PATH_MAX];
-    for (size_t i = 0; i < n; i++) {
-        if (b[i].row.length == 0 || stock_file(p->s.home, b[i].row.id, path, NULL) != KLUIS_OK) { continue; }
-        if (kluis_io_unlink(path) != 0) { continue; } /* home_tidy removes it at the next run */
-    }
-}
+/* ---- all packages of a slice ---- */
 
 /* An attachment whose bytes the source cannot give is a loss of that attachment, not of the slice. */
-static kluis_status build_all(struct fill *f, struct built *b, size_t *n, struct kluis_err *err)
+static kluis_status build_all(struct fill *f, struct made *b, size_t *n, struct kluis_err *err)
 {
     struct pack *p = f->p;
     *n = 0;
-    KLUIS_TRY(stock_next_number(p->s.home, p->s.identity->device, &b[0].row.sequence, b[0].row.previous, err));
+    KLUIS_TRY(group_next_number(p, &b[0].row.sequence, b[0].row.previous, err));
     for (unsigned tries = 0;;) {
-        struct built *now = &b[*n];
+        struct made *now = &b[*n];
         if (now->key == NULL) { now->key = kluis_secret_new(KLUIS_CONTENT_KEY); }
         if (now->key == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a key"); }
         f->part = *n;
@@ -235,16 +186,16 @@ static kluis_status freeze(struct pack *p, struct slice *s, size_t from, size_t 
 {
     struct fill f = { .p = p, .slice = s, .from = from, .to = to, .split = split, .failed = SIZE_MAX };
     size_t n = 0, n_built = split ? PACK_PARTS_MAX : 1;
-    struct built *b = kluis_calloc(n_built, sizeof *b);
+    struct made *b = kluis_calloc(n_built, sizeof *b);
     if (b == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory to freeze a package"); }
+    for (size_t i = 0; i < n_built; i++) { b[i].fd = -1; }
     kluis_status rc = fill_plan(&f, err);
     if (rc == KLUIS_OK) { rc = build_all(&f, b, &n, err); }
-    if (rc == KLUIS_OK) { rc = commit(p, s, from, to, b, n, err); }
-    if (rc != KLUIS_OK) { drop_files(p, b, n); }
-    for (size_t i = 0; i < n_built; i++) { kluis_secret_free(b[i].key, KLUIS_CONTENT_KEY); }
+    if (rc == KLUIS_OK) { rc = group_add(p, b, n, s->items + from, to - from, err); }
+    for (size_t i = 0; i < n_built; i++) { made_drop(p, &b[i]); } /* what the group did not take */
     kluis_free(b);
     fill_clear(&f);
-    return rc;
+    return rc == KLUIS_OK && p->group.n >= PACK_GROUP ? group_commit(p, err) : rc;
 }
 
 kluis_status pack_freeze(struct pack *p, struct slice *s, size_t from, size_t to, struct kluis_err *err)

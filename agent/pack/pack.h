@@ -2,7 +2,8 @@
  *
  * A slice is one conversation x one calendar month, cut at 10,000 records, 2 GiB of content, 16 MiB of records in memory, and at
  * the end of a run.  Up to PACK_OPEN months of a conversation are collected side by side, because sources are not always in order
- * of time.  A package exists when its row is committed: ciphertext, journal entries, number and key in one step.
+ * of time.  A package exists when its row is committed: ciphertext, journal entries, number and key in one step, for a group of up to
+ * 16 slices of one conversation at a time.
  *
  * The package writer needs a file to write to.  Small packages are made in memory (memfd); larger ones in a file without a name
  * (O_TMPFILE) in the home folder: a killed run leaves nothing that can be opened.  What blocks of a disk hold after that is said in
@@ -50,6 +51,8 @@ struct pack_setup {
 };
 KLUIS_MUSTUSE kluis_status pack_new(struct pack **out, const struct pack_setup *setup, struct kluis_err *err);
 struct journal_out pack_sink(struct pack *p);
+/* Commits what was built so far; also after a reading that failed or was stopped: complete packages are not lost with it. */
+KLUIS_MUSTUSE kluis_status pack_settle(struct pack *p, struct kluis_err *err);
 /* Sums what this pack made.  Open slices of a reading that failed are dropped with the pack. */
 struct pack_counts pack_counted(const struct pack *p);
 void pack_free(struct pack *p); /* NULL: no-op */

@@ -31,6 +31,7 @@ void pack_free(struct pack *p)
 {
     if (p == NULL) { return; }
     for (size_t i = 0; i < PACK_OPEN; i++) { clear_slice(&p->slices[i]); }
+    group_drop(p);
     kluis_arena_free(p->header_arena);
     kluis_free(p);
 }
@@ -171,10 +172,12 @@ static kluis_status end(void *ctx, struct kluis_err *err)
             struct slice *s = &p->slices[i];
             if (s->arena != NULL && (first == NULL || s->month < first->month)) { first = s; }
         }
-        if (first == NULL) { return KLUIS_OK; }
+        if (first == NULL) { break; }
         KLUIS_TRY(close_slice(p, first, err));
     }
-    return KLUIS_OK;
+    return group_commit(p, err); /* another reading of the same conversation must find it in the journal */
 }
+
+kluis_status pack_settle(struct pack *p, struct kluis_err *err) { return group_commit(p, err); }
 
 struct journal_out pack_sink(struct pack *p) { return (struct journal_out){ p, begin, record, end }; }
