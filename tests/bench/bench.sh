@@ -22,7 +22,7 @@ closed_gate() { # HOME
 }
 stock() { sqlite3 -separator ' ' "$1/agent/agent.db" "SELECT $2 FROM package"; } # DIR COLUMNS
 
-pack_once() { # m500|m12: sets $timed, $stock: packages, records, bytes, with a time stamp
+pack_once() { # m500|m12|large/0000: sets $timed, $stock: packages, records, bytes, with a time stamp
   fresh "$work/pack"
   closed_gate "$work/pack/server"
   "$bin/chatkluis-agent" source add --home "$work/pack/agent" whatsapp-text "$data/$1" --option zone=UTC >/dev/null
@@ -56,7 +56,28 @@ bench_pack() {
   set -- $stock
   figure "size.$(calc "int($2 / $1 + .5)")" "$(calc "$3 / $2")" "bytes a message, everything included" "" null "" ""
   figure "pack.cpu.small" "$(calc "1000 * ${part%% *} / $1")" "ms CPU a package of $(calc "int($2 / $1 + .5)") messages" "" null "" ""
+  pack_large
   rm -rf "$work/pack"
+}
+
+# Memory does not grow with the export: one chat of 300 MB and more, made of the workload's one chat as often as needed.
+pack_large() {
+  local large=$data/large/0000 size=0 chat
+  chat=$(ls "$data"/one/*/*.txt | head -n 1)
+  if [ ! -f "$data/large/done" ]; then
+    rm -rf "$data/large"; mkdir -p "$large"
+    while [ "$size" -lt 300000000 ]; do
+      cat "$chat" >>"$large/WhatsApp-chat met Groot.txt"
+      size=$(stat -c %s "$large/WhatsApp-chat met Groot.txt")
+    done
+    touch "$data/large/done"
+  fi
+  size=$(stat -c %s "$large/WhatsApp-chat met Groot.txt")
+  pack_once large/0000
+  set -- $stock $timed
+  say "large: $size bytes, packages records bytes stamped: $stock; CPU wall KiB: $timed"
+  [ "$2" -ge 1000000 ] || die "only $2 messages of the large chat were packed"
+  figure pack.memory.large "$(calc "$7 / 1024")" "MiB for an export of $(calc "int($size / 1e6)") MB ($2 messages, $5 s CPU)" "" null "<= 64" "$7 <= 65536"
 }
 
 # ---- ingest ----
