@@ -1,6 +1,6 @@
 /* lib/verify/main.c - chatkluis-verify: judges packages for someone who trusts nobody.  Reads, computes, prints.
  *
- * A helper thread reads ahead, so that the disk and the hashing do not wait for each other. */
+ * Of large packages a helper thread reads ahead, so that the disk and the hashing do not wait for each other. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -9,7 +9,7 @@
 #include "readahead.h"
 #include "words.h"
 
-enum { EXIT_VALID = 0, EXIT_INVALID = 1, EXIT_INDETERMINATE = 2, TRUST_MAX = 1 << 20 };
+enum { EXIT_VALID = 0, EXIT_INVALID = 1, EXIT_INDETERMINATE = 2, TRUST_MAX = 1 << 20, READ_AHEAD_FROM = 8 << 20 };
 
 struct options {
     enum lang lang;
@@ -92,12 +92,14 @@ static int judge(const char *path, struct kluis_str receipt, const struct kluis_
         kluis_close_quiet(&fd);
         return complain(&err);
     }
-    struct readahead *ra = readahead_start(fd, path);
+    /* A thread that reads ahead costs a small package more than it saves. */
+    bool ahead = st.st_size > READ_AHEAD_FROM;
+    struct readahead *ra = ahead ? readahead_start(fd, path) : NULL;
     kluis_status rc = KLUIS_E_NOMEM;
     memset(&v, 0, sizeof v);
-    if (ra) {
-        struct kluis_input_fd file = { fd, 0, path };
-        struct kluis_input in = readahead_input(ra), again = kluis_input_from_fd(&file);
+    if (ra || !ahead) {
+        struct kluis_input_fd first = { fd, 0, path }, second = { fd, 0, path };
+        struct kluis_input in = ra ? readahead_input(ra) : kluis_input_from_fd(&first), again = kluis_input_from_fd(&second);
         rc = kluis_validate_twice(&in, &again, receipt, trust, NULL, o->at_us == KLUIS_TIME_ABSENT ? kluis_now_us() : o->at_us, &v, &err);
     } else {
         (void)KLUIS_FAIL(&err, KLUIS_E_NOMEM, "out of memory");
