@@ -58,6 +58,14 @@ static kluis_status load_secret(struct home *h, struct kluis_err *err)
     KLUIS_AUTO_BUF(key, 4096);
     kluis_status rc = keystore_get(h->dir, "home", &key, err);
     if (rc == KLUIS_E_NOTFOUND) {
+        /* The database is made after its key: where it stands, the key is somewhere else, and a second one would open nothing. */
+        char db[KLUIS_PATH_MAX];
+        KLUIS_TRY(home_path(h, "agent.db", db, err));
+        if (access(db, F_OK) == 0) {
+            kluis_err_clear(err);
+            return KLUIS_FAIL(err, KLUIS_E_BUSY, "the home key of '%s' is in a keyring that cannot be reached: log in or unlock it, then try again",
+                              h->dir);
+        }
         uint8_t fresh[HOME_KEY];
         kluis_err_clear(err);
         kluis_random(fresh, sizeof fresh);

@@ -8,6 +8,7 @@
 # KLUIS_BIN: folder of the programs.
 set -eEuo pipefail
 export LC_ALL=C.UTF-8
+export CHATKLUIS_KEYSTORE=file # the keyring of whoever runs the tests is theirs
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bin=${KLUIS_BIN:-$root/build/bin}
 twin=${KLUIS_TWIN:-$(dirname "$bin")/tests/bin}
