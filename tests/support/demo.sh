@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # demo.sh [--exit] - the whole machine on loopback with sample chats (invented people).  Called by ./run demo.
 set -euo pipefail
+export CHATKLUIS_KEYSTORE=file # your keyring is left alone
 cd "$(dirname "$(readlink -f "$0")")/../.."
 bin=$PWD/build/bin
 stay=1
