@@ -89,7 +89,7 @@ KLUIS_MUSTUSE kluis_status android_media(struct android *a, struct sqlite3_stmt 
 KLUIS_MUSTUSE kluis_status android_system(struct android *a, int64_t id, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status android_rare(struct android *a, int64_t id, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status android_calls(struct android *a, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status android_addons(struct android *a, int64_t parent, struct kluis_str parent_id, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status android_addons(struct android *a, int64_t message, struct kluis_str parent, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status android_orphans(struct android *a, struct kluis_err *err);
 void android_call_event(struct android *a, struct sqlite3_stmt *st);
 KLUIS_MUSTUSE kluis_status android_header(struct android *a, struct kluis_str id, struct kluis_str name, enum kluis_conversation_type type,
