@@ -115,6 +115,37 @@ static void base64_value(struct kluis_buf *out, const uint8_t *p, size_t n)
     kluis_buf_cstr(out, "\"}");
 }
 
+static void integer(struct kluis_buf *out, int64_t v)
+{
+    char text[24];
+    size_t at = sizeof text;
+    uint64_t n = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    do {
+        text[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    if (v < 0) { text[--at] = '-'; }
+    kluis_buf_add(out, text + at, sizeof text - at);
+}
+
+/* A plain name needs no escapes. */
+static void name_json(struct kluis_buf *out, const char *name)
+{
+    size_t n = 0;
+    while ((name[n] >= 'a' && name[n] <= 'z') || (name[n] >= 'A' && name[n] <= 'Z') || (name[n] >= '0' && name[n] <= '9') || name[n] == '_') { n++; }
+    if (name[n] != '\0' || n > 200) {
+        struct kluis_str s = kluis_str_of(name);
+        s.len = kluis_utf8_valid(s.ptr, s.len);
+        kluis_buf_json(out, s);
+        return;
+    }
+    char text[256];
+    text[0] = '"';
+    memcpy(text + 1, name, n);
+    text[n + 1] = '"';
+    kluis_buf_add(out, text, n + 2);
+}
+
 void database_row_json(struct kluis_buf *out, const char *table, struct sqlite3_stmt *st, int first, int n)
 {
     bool some = false;
@@ -126,10 +157,10 @@ void database_row_json(struct kluis_buf *out, const char *table, struct sqlite3_
         if (type == SQLITE_NULL) { continue; }
         if (some) { kluis_buf_byte(out, ','); }
         some = true;
-        kluis_buf_json(out, kluis_str_of(sqlite3_column_name(st, i)));
+        name_json(out, sqlite3_column_name(st, i));
         kluis_buf_byte(out, ':');
         if (type == SQLITE_INTEGER) {
-            kluis_buf_fmt(out, "%lld", (long long)sqlite3_column_int64(st, i));
+            integer(out, sqlite3_column_int64(st, i));
         } else if (type == SQLITE_FLOAT) {
             kluis_buf_fmt(out, "{\"real\":\"%.17g\"}", sqlite3_column_double(st, i));
         } else if (type == SQLITE_TEXT) {

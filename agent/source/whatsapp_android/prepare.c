@@ -19,7 +19,6 @@ struct filling {
     int columns;
     enum android_side side;
     int message_column; /* whose value gets the bit; -1: none */
-    bool holes;         /* of messages themselves */
 };
 
 static kluis_status on_row(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err)
@@ -45,19 +44,41 @@ static kluis_status on_row(void *ctx, struct sqlite3_stmt *st, struct kluis_err 
     return rc;
 }
 
-static kluis_status on_hole(void *ctx, int64_t after, int64_t before, KLUIS_UNUSED struct kluis_err *err)
+static kluis_status on_hole(void *ctx, KLUIS_UNUSED int64_t after, KLUIS_UNUSED int64_t before, KLUIS_UNUSED struct kluis_err *err)
 {
-    struct filling *f = ctx;
-    struct android *a = f->a;
-    if (f->holes && a->n_holes < ANDROID_HOLES) {
-        a->hole[a->n_holes].after = after;
-        a->hole[a->n_holes++].before = before;
-    } else if (f->holes) {
-        a->hole[ANDROID_HOLES - 1].before = before;
-    } else {
-        /* Which messages these rows belonged to is not known: each is looked up and says when its row does not read. */
-        for (size_t i = 0; i < ANDROID_HAS; i++) { a->has[i] |= (uint16_t)(1u << f->side); }
-    }
+    /* Which messages these rows belonged to is not known: each is looked up and says when its row does not read. */
+    const struct filling *f = ctx;
+    for (size_t i = 0; f->message_column >= 0 && i < ANDROID_HAS; i++) { f->a->has[i] |= (uint16_t)(1u << f->side); }
+    return KLUIS_OK;
+}
+
+/* Messages themselves: their order, and who sent them.  Of the latter most were seen a moment ago. */
+enum { SEEN = 4096 };
+struct ordering {
+    struct android *a;
+    struct {
+        int64_t chat, jid;
+    } seen[SEEN];
+};
+
+static kluis_status on_message(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err)
+{
+    struct ordering *o = ctx;
+    const int64_t chat = kluis_db_int(st, 1), jid = kluis_db_int(st, 3);
+    KLUIS_TRY(kluis_db_run(o->a->work, NULL, err, "INSERT OR IGNORE INTO k_order(chat, sort, id) VALUES(?1, ?2, ?3)", "iii", chat,
+                           kluis_db_int(st, 2), kluis_db_int(st, 0)));
+    const size_t at = ((uint64_t)chat * 31 + (uint64_t)jid) % SEEN;
+    if (jid <= 0 || (o->seen[at].chat == chat && o->seen[at].jid == jid)) { return KLUIS_OK; }
+    o->seen[at].chat = chat;
+    o->seen[at].jid = jid;
+    return kluis_db_run(o->a->work, NULL, err, "INSERT OR IGNORE INTO k_people(chat, jid) VALUES(?1, ?2)", "ii", chat, jid);
+}
+
+static kluis_status on_message_hole(void *ctx, int64_t after, int64_t before, KLUIS_UNUSED struct kluis_err *err)
+{
+    struct android *a = ((struct ordering *)ctx)->a;
+    if (a->n_holes < ANDROID_HOLES) { a->hole[a->n_holes++].after = after; } /* beyond that, one wide hole */
+    a->hole[a->n_holes - 1].before = before;
     return KLUIS_OK;
 }
 
@@ -134,7 +155,6 @@ static kluis_status people(struct android *a, struct kluis_err *err)
 {
     static const char own[] = "INSERT OR IGNORE INTO k_people(chat, jid) SELECT ?2, ?3 WHERE ?3>0";
     struct filling f = { .insert = own, .columns = 3, .message_column = -1 };
-    KLUIS_TRY(walk(a, "message", "sender_jid_row_id", "SELECT _id, chat_row_id, sender_jid_row_id FROM message WHERE _id>?1 ORDER BY _id", f, err));
     KLUIS_TRY(walk(a, "message_orphaned_edit", "sender_jid_row_id",
                    "SELECT _id, chat_row_id, sender_jid_row_id FROM message_orphaned_edit WHERE _id>?1 ORDER BY _id", f, err));
     f.lookup = "SELECT chat_row_id FROM message WHERE _id=?1";
@@ -163,14 +183,18 @@ kluis_status android_prepare(struct android *a, struct kluis_err *err)
                             "CREATE TABLE k_members(grp INTEGER, jid INTEGER, PRIMARY KEY(grp, jid)) WITHOUT ROWID;"
                             "BEGIN",
                             err));
-    const struct filling order = {
-        .insert = "INSERT OR IGNORE INTO k_order(id, chat, sort) VALUES(?1, ?2, ?3)", .columns = 3, .message_column = -1, .holes = true
-    };
-    KLUIS_TRY(walk(a, "message", "chat_row_id",
-                   database_has_column(a->db, "message", "sort_id")
-                       ? "SELECT _id, chat_row_id, sort_id FROM message WHERE _id>?1 AND message_type IS NOT NULL ORDER BY _id"
-                       : "SELECT _id, chat_row_id, _id FROM message WHERE _id>?1 AND message_type IS NOT NULL ORDER BY _id",
-                   order, err));
+    if (database_has_column(a->db, "message", "chat_row_id")) {
+        struct ordering o = { .a = a };
+        const bool sort = database_has_column(a->db, "message", "sort_id"), sender = database_has_column(a->db, "message", "sender_jid_row_id");
+        const struct database_walk w = {
+            &o,
+            sort && sender ? "SELECT _id, chat_row_id, sort_id, sender_jid_row_id FROM message WHERE _id>?1 AND message_type IS NOT NULL ORDER BY _id"
+            : sender       ? "SELECT _id, chat_row_id, _id, sender_jid_row_id FROM message WHERE _id>?1 AND message_type IS NOT NULL ORDER BY _id"
+                           : "SELECT _id, chat_row_id, _id, 0 FROM message WHERE _id>?1 AND message_type IS NOT NULL ORDER BY _id",
+            on_message, on_message_hole
+        };
+        KLUIS_TRY(database_walk(a->db, &w, err));
+    }
     KLUIS_TRY(keyed(a, err));
     KLUIS_TRY(several(a, err));
     const struct filling addon = { .insert = "INSERT OR IGNORE INTO k_addon(id, parent) VALUES(?1, ?2)", .columns = 2, .message_column = -1 };

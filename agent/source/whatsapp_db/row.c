@@ -4,12 +4,33 @@
 #include <sqlite3.h>
 #include <strings.h>
 
+/* Where a column stood the last time: names are literals, so their address tells them apart, and what is remembered is looked at again. */
+enum { REMEMBERED = 1024 };
+static struct {
+    const struct sqlite3_stmt *st;
+    const char *name;
+    int column;
+} remembered[REMEMBERED];
+
+static bool is_named(struct sqlite3_stmt *st, int column, const char *name)
+{
+    const char *have = sqlite3_column_name(st, column);
+    return have != NULL && ((uint8_t)have[0] | 0x20) == ((uint8_t)name[0] | 0x20) && strcasecmp(have, name) == 0;
+}
+
 int row_column(struct sqlite3_stmt *st, const char *name)
 {
-    int n = sqlite3_column_count(st);
+    const int n = sqlite3_column_count(st);
+    const size_t at = (((uintptr_t)st >> 4) * 31 + (uintptr_t)name) % REMEMBERED;
+    if (remembered[at].st == st && remembered[at].name == name && remembered[at].column < n && is_named(st, remembered[at].column, name)) {
+        return remembered[at].column;
+    }
     for (int i = 0; i < n; i++) {
-        const char *have = sqlite3_column_name(st, i);
-        if (have != NULL && strcasecmp(have, name) == 0) { return i; }
+        if (!is_named(st, i, name)) { continue; }
+        remembered[at].st = st;
+        remembered[at].name = name;
+        remembered[at].column = i;
+        return i;
     }
     return -1;
 }
