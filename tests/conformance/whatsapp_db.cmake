@@ -1,7 +1,7 @@
 # WhatsApp's databases: other people's fixtures where they are on this machine, and what our own generator makes ("eigen").
 find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
-  foreach(t eigen_whatsapp_android eigen_whatsapp_ios)
+  foreach(t eigen_whatsapp_android eigen_whatsapp_ios eigen_whatsapp_two_sources)
     add_test(NAME conformance.${t} COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/${t}.py $<TARGET_FILE:chatkluis-agent>)
     set_tests_properties(conformance.${t} PROPERTIES LABELS conformance TIMEOUT 600)
   endforeach()
