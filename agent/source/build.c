@@ -107,6 +107,36 @@ void build_body(struct build *b, struct kluis_str text)
     b->r.text = text;
 }
 
+/* An element of a list counts as looked at when one of its members was. */
+static bool looked_at(const struct json *list, const struct json *m)
+{
+    if (m->used != 0 || list->type != JSON_ARRAY || (m->type != JSON_OBJECT && m->type != JSON_ARRAY)) { return m->used == 1; }
+    for (const struct json *c = m->child; c != NULL; c = c->next) {
+        if (c->used != 0) { return true; }
+    }
+    return false;
+}
+
+void build_rest(struct build *b, const char *path, struct json *v)
+{
+    unsigned i = 0;
+    for (struct json *m = v->child; m != NULL; m = m->next, i++) {
+        const bool holder = m->type == JSON_OBJECT || m->type == JSON_ARRAY, looked = looked_at(v, m);
+        if (m->used == 2 || m->type == JSON_NULL || (holder && m->child == NULL) || (looked && !holder)) { continue; }
+        struct kluis_str name = v->type == JSON_ARRAY ? build_fmt(b->arena, "%s.%u", path, i)
+                                                      : build_fmt(b->arena, "%s.%.*s", path, m->key.len > 200 ? 200 : (int)m->key.len, m->key.ptr);
+        if (name.ptr == NULL || name.len > 240 || kluis_utf8_valid(name.ptr, name.len) != name.len) {
+            build_loss(b, "fields-too-deep");
+        } else if (looked) {
+            build_rest(b, name.ptr, m);
+        } else if (holder && kluis_utf8_valid(m->raw.ptr, m->raw.len) != m->raw.len) {
+            build_loss(b, "field-not-text");
+        } else {
+            build_text(b, name.ptr, m->type == JSON_STRING ? m->text : m->raw);
+        }
+    }
+}
+
 static int by_name(struct kluis_str a, struct kluis_str b)
 {
     size_t n = a.len < b.len ? a.len : b.len;

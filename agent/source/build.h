@@ -5,6 +5,7 @@
 #ifndef SOURCE_BUILD_H
 #define SOURCE_BUILD_H
 
+#include "agent/source/json.h"
 #include "agent/source/source.h"
 
 enum { BUILD_TIMES = 16, BUILD_LOSSES = 16, BUILD_ATTACHMENTS = 64 };
@@ -32,6 +33,9 @@ struct kluis_attachment *build_attachment(struct build *b); /* zeroed, size -1; 
 void build_body(struct build *b, struct kluis_str text);
 /* Hands it over. */
 KLUIS_MUSTUSE kluis_status build_send(struct build *b, const struct source_sink *sink, struct kluis_bytes raw, struct kluis_err *err);
+
+/* Members and elements that nobody looked at (json.h: used), as fields "path.member.…"; deeper than 240 bytes of name is a loss. */
+void build_rest(struct build *b, const char *path, struct json *v);
 
 struct kluis_str build_fmt(struct kluis_arena *a, const char *fmt, ...) KLUIS_PRINTF(2, 3); /* absent: no room */
 /* Instants: milliseconds or seconds since 1970 to microseconds; KLUIS_TIME_ABSENT outside the years 1 to 9999. */

@@ -84,6 +84,18 @@ static bool unicode_escape(const char **p, const char *end, char **w, bool *dama
     return true;
 }
 
+const char *json_string_end(const char *p, const char *end)
+{
+    for (const char *q = p; q < end; q++) {
+        q = memchr(q, '"', (size_t)(end - q));
+        if (q == NULL) { return NULL; }
+        size_t slashes = 0;
+        while (q - slashes > p && q[-1 - (ptrdiff_t)slashes] == '\\') { slashes++; }
+        if (slashes % 2 == 0) { return q; }
+    }
+    return NULL;
+}
+
 /* Bytes that are no UTF-8 become U+FFFD, one each. */
 static kluis_status repair(struct in *in, struct kluis_str *s, bool *damaged)
 {
@@ -109,8 +121,13 @@ static kluis_status string(struct in *in, struct kluis_str *out, bool *damaged)
     const char *start = ++in->p;
     bool escapes = false;
     *damaged = false;
-    while (in->p < in->end && *in->p != '"') {
-        if ((unsigned char)*in->p < 0x20 && !in->loose) { return bad(in, "a control character in a string"); }
+    if (in->loose) { /* anything may stand in it: only quotes and what escapes them count */
+        const char *q = json_string_end(start, in->end);
+        in->p = q == NULL ? in->end : q;
+        escapes = memchr(start, '\\', (size_t)(in->p - start)) != NULL;
+    }
+    while (!in->loose && in->p < in->end && *in->p != '"') {
+        if ((unsigned char)*in->p < 0x20) { return bad(in, "a control character in a string"); }
         if (*in->p == '\\') {
             escapes = true;
             in->p++;

@@ -30,6 +30,9 @@ KLUIS_MUSTUSE kluis_status json_read(struct kluis_str line, struct kluis_arena *
  * (the latter make it damaged), of a member given twice the first counts and the second is another child. */
 KLUIS_MUSTUSE kluis_status json_read_loose(struct kluis_str text, struct kluis_arena *arena, struct json **out, struct kluis_err *err);
 
+/* Where the string that begins at p (behind its opening quote) is closed; NULL: not before end. */
+const char *json_string_end(const char *p, const char *end);
+
 /* All take NULL for an absent value and give absent back; what they find is marked used. */
 struct json *json_get(struct json *object, const char *name);        /* a member, of any type but null */
 struct json *json_object(struct json *object, const char *name);     /* only an object */

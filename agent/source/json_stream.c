@@ -109,7 +109,7 @@ kluis_status json_stream_enter(struct json_stream *s, char open, struct kluis_er
 /* Length of the value at start, or KLUIS_END where it does not end. */
 static kluis_status measure(struct json_stream *s, size_t limit, size_t *n, struct kluis_err *err)
 {
-    size_t i = 0;
+    size_t i = 0, text = 0; /* text: where the string under way begins */
     unsigned depth = 0;
     bool in_string = false, scalar = false;
     for (;;) {
@@ -117,15 +117,12 @@ static kluis_status measure(struct json_stream *s, size_t limit, size_t *n, stru
         size_t have = s->end - s->start;
         while (i < have) {
             if (in_string) {
-                const char *q = p + i, *stop = p + have;
-                while (q < stop && *q != '"' && *q != '\\') { q++; }
-                i = (size_t)(q - p);
-                if (q == stop) { break; }
-                if (*q == '\\') {
-                    if (i + 1 >= have) { break; }
-                    i += 2;
-                    continue;
+                const char *q = json_string_end(p + text, p + have);
+                if (q == NULL) {
+                    i = have;
+                    break;
                 }
+                i = (size_t)(q - p);
                 in_string = false;
                 i++;
                 if (depth == 0) {
@@ -135,7 +132,10 @@ static kluis_status measure(struct json_stream *s, size_t limit, size_t *n, stru
                 continue;
             }
             switch (p[i]) {
-            case '"': in_string = true; break;
+            case '"':
+                in_string = true;
+                text = i + 1;
+                break;
             case '{':
             case '[': depth++; break;
             case '}':
@@ -192,6 +192,12 @@ kluis_status json_stream_take(struct json_stream *s, struct kluis_str *value, ui
     *value = (struct kluis_str){ s->data + s->start, n };
     advance(s, n);
     return KLUIS_OK;
+}
+
+void json_stream_untake(struct json_stream *s, size_t n)
+{
+    s->start -= n;
+    s->at -= n;
 }
 
 kluis_status json_stream_skip(struct json_stream *s, struct kluis_err *err)
@@ -284,9 +290,10 @@ static int looks_like(const char *p, size_t n, const char *key)
     return p[i] == '"' && memcmp(p + i + 1, key, k) == 0 && p[i + k + 1] == '"' && p[i + k + 2] == ':';
 }
 
-kluis_status json_stream_resync(struct json_stream *s, const char *key, struct kluis_err *err)
+kluis_status json_stream_resync(struct json_stream *s, const char *key, const char *outer, bool *at_outer, struct kluis_err *err)
 {
     size_t i = 1;
+    *at_outer = false;
     for (;;) {
         while (s->start + i < s->end) {
             const char *p = s->data + s->start, *q = memchr(p + i, '{', s->end - s->start - i);
@@ -296,11 +303,15 @@ kluis_status json_stream_resync(struct json_stream *s, const char *key, struct k
             }
             i = (size_t)(q - p);
             int like = looks_like(q, s->end - s->start - i, key);
-            if (like == 1) {
+            int above = outer == NULL || like == 1 ? 0 : looks_like(q, s->end - s->start - i, outer);
+            if (like == 1 || above == 1) {
                 advance(s, i);
+                *at_outer = above == 1;
+                if (above == 1) { s->depth = s->depth > 3 ? s->depth - 2 : 1; }
                 s->first[s->depth - 1] = false;
                 return KLUIS_OK;
             }
+            if (above == 2) { like = 2; }
             if (like == 2 && !s->ended && s->end - s->start - i < 4096) { break; }
             i++;
         }

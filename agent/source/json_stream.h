@@ -44,11 +44,15 @@ KLUIS_MUSTUSE kluis_status json_stream_next(struct json_stream *s, struct kluis_
 /* The value's bytes, borrowed until the next call; at: where it begins.  E_REJECT: it does not end; E_LIMIT: larger than value_max.  After
  * either the stream still stands before it. */
 KLUIS_MUSTUSE kluis_status json_stream_take(struct json_stream *s, struct kluis_str *value, uint64_t *at, struct kluis_err *err);
+/* Back to before the value just taken, because it is none after all; only right after json_stream_take gave n bytes. */
+void json_stream_untake(struct json_stream *s, size_t n);
 /* Passes over the value, of any size. */
 KLUIS_MUSTUSE kluis_status json_stream_skip(struct json_stream *s, struct kluis_err *err);
 /* After damage inside an array of objects that begin with the member `key`: to the next place that looks like such an element, but not the
- * one it stands at.  The stream then stands as if json_stream_next had found it.  KLUIS_END: there is none; the stream is at its end. */
-KLUIS_MUSTUSE kluis_status json_stream_resync(struct json_stream *s, const char *key, struct kluis_err *err);
+ * one it stands at.  The stream then stands as if json_stream_next had found it.  outer (may be NULL): the first member of the objects in which
+ * such arrays stand; when one of those comes first, *at_outer, and the stream stands at it as if json_stream_next had found that one: array and
+ * object are left.  KLUIS_END: there is none; the stream is at its end. */
+KLUIS_MUSTUSE kluis_status json_stream_resync(struct json_stream *s, const char *key, const char *outer, bool *at_outer, struct kluis_err *err);
 uint64_t json_stream_at(const struct json_stream *s);
 
 #endif

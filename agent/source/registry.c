@@ -1,8 +1,17 @@
 /* registry.c - the kinds of source there are. */
 #include "agent/source/source.h"
 
-static const struct source_kind *const kinds[] = { &source_whatsapp_text, &source_signal_export,    &source_signal_archive,
-                                                   &source_sms,           &source_whatsapp_android, &source_whatsapp_ios };
+/* clang-format off: one a line, so that two people can add one each */
+static const struct source_kind *const kinds[] = {
+    &source_whatsapp_text,
+    &source_whatsapp_android,
+    &source_whatsapp_ios,
+    &source_signal_export,
+    &source_signal_archive,
+    &source_telegram,
+    &source_sms,
+};
+/* clang-format on */
 
 const struct source_kind *const *source_kinds(size_t *n)
 {

@@ -87,6 +87,7 @@ extern const struct source_kind source_whatsapp_text;    /* agent/source/whatsap
 extern const struct source_kind source_signal_export;    /* agent/source/signal_export/  */
 extern const struct source_kind source_signal_archive;   /* agent/source/signal_archive/ */
 extern const struct source_kind source_sms;              /* agent/source/sms/            */
+extern const struct source_kind source_telegram;         /* agent/source/telegram/ */
 extern const struct source_kind source_whatsapp_android; /* agent/source/whatsapp_android/ */
 extern const struct source_kind source_whatsapp_ios;     /* agent/source/whatsapp_ios/ */
 const struct source_kind *const *source_kinds(size_t *n);

@@ -82,8 +82,8 @@ static kluis_status set_time(struct emit *x, const struct wa_entry *e, int64_t *
     if (!wa_stamp_seconds(st, &seconds)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "line %llu: no such time", (unsigned long long)e->line); }
     int64_t local = days * 86400 + seconds;
     *local_out = local;
-    struct wa_local w;
-    wa_zone_local(x->q->zone, local, &w);
+    struct zone_local w;
+    zone_local(x->q->zone, local, &w);
     /* An offset that is no whole minute (before 1937 in some places) cannot be written: cut to the minute. */
     int32_t off = w.offset[0] / 60 * 60;
     rec->r.sent = (struct kluis_when){ (local - off) * 1000000, (int16_t)(off / 60) };
@@ -97,7 +97,7 @@ static kluis_status set_time(struct emit *x, const struct wa_entry *e, int64_t *
     } else if (x->s->other >= 0) {
         int64_t od;
         if (wa_stamp_days(st, (enum wa_order)x->s->other, &od, &islamic) && od != days) {
-            wa_zone_local(x->q->zone, od * 86400 + seconds, &w);
+            zone_local(x->q->zone, od * 86400 + seconds, &w);
             off = w.offset[0] / 60 * 60;
             field(rec, "date-order", KLUIS_STR_LIT("undecided"));
             rec->times[rec->n_times++] =

@@ -38,12 +38,12 @@ kluis_status wa_settings_of(const struct source_request *q, struct wa_settings *
             return KLUIS_FAIL(err, KLUIS_E_USAGE, "whatsapp-text has no option '%.40s'; it has zone, date-order, bad-date, conversation and self", k);
         }
     }
-    return wa_zone_open(out->zone_name, &out->zone, err);
+    return zone_open(out->zone_name, &out->zone, err);
 }
 
 void wa_settings_close(struct wa_settings *s)
 {
-    wa_zone_free(s->zone);
+    zone_free(s->zone);
     s->zone = NULL;
 }
 

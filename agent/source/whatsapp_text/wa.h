@@ -8,6 +8,7 @@
 #define WHATSAPP_TEXT_WA_H
 
 #include "agent/source/source.h"
+#include "agent/source/zone.h"
 
 /* ---- characters (text.c) --------------------------------------------------------------------- */
 size_t wa_cp(const char *p, size_t n, uint32_t *cp); /* bytes of the character at p, 0: none or not UTF-8 */
@@ -49,20 +50,6 @@ const char *wa_order_name(enum wa_order o);
 /* Days since 1970-01-01, or false: no such day. *islamic: a year of a calendar that is not read. */
 bool wa_stamp_days(const struct wa_stamp *s, enum wa_order o, int64_t *days, bool *islamic);
 bool wa_stamp_seconds(const struct wa_stamp *s, int32_t *seconds); /* of the day; false: no such time */
-
-/* ---- time zones (zone.c) ------------------------------------------------------------------------ */
-struct wa_zone;
-/* E_USAGE: no such zone on this machine. Europe/Amsterdam is known without the system's files. */
-KLUIS_MUSTUSE kluis_status wa_zone_open(const char *name, struct wa_zone **out, struct kluis_err *err);
-void wa_zone_free(struct wa_zone *z);
-KLUIS_DEFINE_CLEANUP(wa_zone)
-struct wa_local {
-    int readings;      /* 1; 2: the clock showed it twice; 0: it never showed it (skipped hour) */
-    int32_t offset[2]; /* seconds east of UTC of each reading, earlier instant first */
-};
-/* What a wall clock showing `local` (seconds since 1970 as if UTC) means.  With 0 readings offset[0] is the one
- * before the change. */
-void wa_zone_local(struct wa_zone *z, int64_t local, struct wa_local *out);
 
 /* ---- messages out of bytes (entry.c) ------------------------------------------------------------ */
 /* order -1: any numbers are taken for a header; else only dates and times that exist in that order (pass 2). */
@@ -198,7 +185,7 @@ KLUIS_MUSTUSE kluis_status wa_place_attachments(const struct wa_place *p, const 
 /* ---- pass 1 and 2 (survey.c, emit.c) ----------------------------------------------------------------- */
 struct wa_settings {
     const char *zone_name;
-    struct wa_zone *zone;
+    struct zone *zone;
     int order; /* enum wa_order, -1: decide                                  */
     bool order_must_be_certain, bad_date_is_text;
     const char *conversation, *self;

@@ -3,14 +3,14 @@
  * Holds a list of [from, offset] in instants and answers what a wall clock reading means: once, twice (the hour
  * repeated in autumn) or never.  Times after the last change of the file follow its footer rule.
  */
-#include "wa.h"
+#include "agent/source/zone.h"
 
 enum { ZONE_FILE_MAX = 1 << 20, ZONE_YEAR_LAST = 2100 };
 struct change {
     int64_t at;
     int32_t offset;
 };
-struct wa_zone {
+struct zone {
     struct change *changes;
     size_t n;
     size_t memo;
@@ -19,14 +19,14 @@ struct wa_zone {
 static int32_t be32(const uint8_t *p) { return (int32_t)((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]); }
 static int64_t be64(const uint8_t *p) { return (int64_t)((uint64_t)(uint32_t)be32(p) << 32 | (uint32_t)be32(p + 4)); }
 
-void wa_zone_free(struct wa_zone *z)
+void zone_free(struct zone *z)
 {
     if (z == NULL) { return; }
     kluis_free(z->changes);
     kluis_free(z);
 }
 
-static bool add(struct wa_zone *z, int64_t at, int32_t offset)
+static bool add(struct zone *z, int64_t at, int32_t offset)
 {
     if (z->n > 0 && z->changes[z->n - 1].offset == offset) { return true; }
     if ((z->n & 63) == 0) {
@@ -97,7 +97,7 @@ static int64_t rule_at(const struct rule_day *d, int year)
     return day * 86400 + d->time;
 }
 /* Adds the changes that a rule makes after `from`. */
-static bool rule_apply(struct wa_zone *z, const char *p, int64_t from)
+static bool rule_apply(struct zone *z, const char *p, int64_t from)
 {
     int32_t std = 0, dst = 0;
     struct rule_day start, end;
@@ -126,7 +126,7 @@ static bool rule_apply(struct wa_zone *z, const char *p, int64_t from)
 }
 
 /* ---- TZif ---- */
-static bool tzif_load(struct wa_zone *z, const uint8_t *p, size_t n)
+static bool tzif_load(struct zone *z, const uint8_t *p, size_t n)
 {
     if (n < 44 || memcmp(p, "TZif", 4) != 0 || p[4] < '2') { return false; }
     uint64_t head[6];
@@ -168,7 +168,7 @@ static bool tzif_load(struct wa_zone *z, const uint8_t *p, size_t n)
     return z->n > 0;
 }
 
-kluis_status wa_zone_open(const char *name, struct wa_zone **out, struct kluis_err *err)
+kluis_status zone_open(const char *name, struct zone **out, struct kluis_err *err)
 {
     size_t len = strlen(name);
     bool plain = len > 0 && len < 64 && name[0] != '/' && name[0] != '.' && strstr(name, "..") == NULL;
@@ -177,7 +177,7 @@ kluis_status wa_zone_open(const char *name, struct wa_zone **out, struct kluis_e
         plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '_' || c == '-' || c == '+';
     }
     if (!plain) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "option zone: not the name of a time zone; give one as in Europe/Amsterdam"); }
-    KLUIS_AUTO(wa_zone) z = kluis_calloc(1, sizeof *z);
+    KLUIS_AUTO(zone) z = kluis_calloc(1, sizeof *z);
     if (z == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory for a time zone"); }
     char path[KLUIS_PATH_MAX];
     KLUIS_TRY(kluis_path(path, sizeof path, "/usr/share/zoneinfo", name, err));
@@ -198,18 +198,18 @@ kluis_status wa_zone_open(const char *name, struct wa_zone **out, struct kluis_e
     return KLUIS_OK;
 }
 
-static bool reads_as(const struct wa_zone *z, size_t i, int64_t local)
+static bool reads_as(const struct zone *z, size_t i, int64_t local)
 {
     int64_t from = z->changes[i].at, t = local - z->changes[i].offset;
     return (from == INT64_MIN || t >= from) && (i + 1 == z->n || t < z->changes[i + 1].at);
 }
 
-void wa_zone_local(struct wa_zone *z, int64_t local, struct wa_local *out)
+void zone_local(struct zone *z, int64_t local, struct zone_local *out)
 {
     size_t lo = 0, hi = z->n; /* last change at or before local, give or take a day */
     if (z->memo < z->n && (z->changes[z->memo].at == INT64_MIN || z->changes[z->memo].at + 2 * 86400 <= local) &&
         (z->memo + 1 == z->n || z->changes[z->memo + 1].at - 2 * 86400 > local)) {
-        *out = (struct wa_local){ 1, { z->changes[z->memo].offset, 0 } };
+        *out = (struct zone_local){ 1, { z->changes[z->memo].offset, 0 } };
         return;
     }
     while (hi - lo > 1) {
@@ -221,7 +221,7 @@ void wa_zone_local(struct wa_zone *z, int64_t local, struct wa_local *out)
         }
     }
     z->memo = lo;
-    *out = (struct wa_local){ 0, { 0, 0 } };
+    *out = (struct zone_local){ 0, { 0, 0 } };
     size_t from = lo > 1 ? lo - 2 : 0, to = lo + 2 < z->n ? lo + 2 : z->n - 1;
     for (size_t i = from; i <= to && out->readings < 2; i++) {
         if (reads_as(z, i, local)) { out->offset[out->readings++] = z->changes[i].offset; }
