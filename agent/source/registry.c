@@ -1,7 +1,8 @@
 /* registry.c - the kinds of source there are. */
 #include "agent/source/source.h"
 
-/* clang-format off: one a line, so that two people can add one each */
+/* One a line, so that two people can add one each. */
+/* clang-format off */
 static const struct source_kind *const kinds[] = {
     &source_whatsapp_text,
     &source_whatsapp_android,

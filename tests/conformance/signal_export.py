@@ -6,6 +6,7 @@ is first written as the .jsonl that Signal's export would be.  What must come ou
 Exit 77: the fixtures are not on this machine.
 """
 import base64, json, os, re, subprocess, sys, tempfile
+import shown
 
 TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|<([0-9a-fA-F]*)>|([A-Za-z_][\w.]*)|(-?\d[\w.+-]*)|([{}\[\],=]))')
 SMALL = {'size', 'width', 'height', 'start', 'length', 'count', 'angle', 'stickerId', 'voteCount', 'expireTimerVersion', 'pinnedOrder', 'version',
@@ -211,11 +212,15 @@ def differs(want, got):
     return None
 
 
+SEEN = []  # records of the file last read
+
+
 def check(dump, path, frames, kind='signal-export'):
     run = subprocess.run([dump, kind, path], capture_output=True, text=True, timeout=60)
     if run.returncode != 0:
         return f'refused: {run.stderr.strip()}', 0
     lines = [json.loads(l) for l in run.stdout.split('\n') if l]
+    SEEN[:] = [l for l in lines if l['kind'] not in ('summary', 'skipped')]
     records = [l for l in lines if l['kind'] not in ('summary', 'skipped')]
     summary = lines[-1]
     want, conversations, skips = plan(frames)
@@ -260,6 +265,7 @@ def main():
                 for f in frames[1:]:
                     if 'chatItem' in f:
                         for k in f['chatItem']: kinds[k] = kinds.get(k, 0) + 1
+                if not wrong: shown.note('signal_export_real', 'signal-export', 'real', name, SEEN)
                 if wrong:
                     bad += 1
                     print(f'{name}: {wrong}')

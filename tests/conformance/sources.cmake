@@ -1,4 +1,5 @@
-# One test a kind of source: every case of cases/<kind>.json; then the table of docs/SOURCES.md against what they show.
+# One test a kind of source: every case of cases/<kind>.json; then the table of docs/SOURCES.md against what they show.  Tests of their own that
+# note what they saw (shown.py) belong to it too: they stand in source_tests.
 find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
   set(lines ${CMAKE_BINARY_DIR}/source-lines)
@@ -8,9 +9,13 @@ if(Python3_FOUND)
     get_filename_component(kind ${case} NAME_WE)
     add_test(NAME conformance.source.${kind}
       COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/sources.py $<TARGET_FILE:source_dump> ${kind} ${CMAKE_CURRENT_LIST_DIR}/cases
-              ${CMAKE_SOURCE_DIR}/../shared/fixtures ${CMAKE_SOURCE_DIR}/tests/fixtures ${lines})
-    set_tests_properties(conformance.source.${kind} PROPERTIES LABELS conformance SKIP_RETURN_CODE 77 TIMEOUT 300 FIXTURES_SETUP source_lines)
+              ${CMAKE_SOURCE_DIR}/../shared/fixtures ${CMAKE_SOURCE_DIR}/tests/fixtures)
+    set_tests_properties(conformance.source.${kind} PROPERTIES LABELS conformance SKIP_RETURN_CODE 77 TIMEOUT 300 FIXTURES_SETUP source_lines ENVIRONMENT KLUIS_SOURCE_LINES=${lines})
     list(APPEND kinds conformance.source.${kind})
+  endforeach()
+  foreach(test ${source_tests})
+    set_tests_properties(${test} PROPERTIES FIXTURES_SETUP source_lines ENVIRONMENT KLUIS_SOURCE_LINES=${lines})
+    list(APPEND kinds ${test})
   endforeach()
   add_test(NAME conformance.sources_table
     COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/sources_table.py $<TARGET_FILE:chatkluis-agent> ${lines} ${CMAKE_SOURCE_DIR}/docs/SOURCES.md)

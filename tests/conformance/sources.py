@@ -1,45 +1,25 @@
 #!/usr/bin/env python3
 """Every case of one kind of source, and what it shows.
 
-sources.py SOURCE_DUMP KIND CASES FIXTURES OWN OUT
+sources.py SOURCE_DUMP KIND CASES FIXTURES OWN
 
 CASES/KIND.json is a list of cases.  A case has `real` (below FIXTURES: other people's files) or `eigen` (below OWN, or with `make` below a
 folder that the named script beside CASES fills); `*` in it stands for several.  `expect`: how many records of each kind, `conversations`;
 `has`: parts that must stand in the output; `why`: it is refused, with these words; `options`; `grow`: read once more with only so
 many per cent of its lines, as an earlier reading: nothing of that may be missing from the whole; `before`: the earlier reading is that file or
 folder beside it.  `unzip`: the file is a zip, and what is read is what this pattern finds in it.
-What a case shows is taken from the records that came out, and goes to OUT/KIND.lines, a line each: kind, ability, real or eigen, name.
+What a case shows is taken from the records that came out (shown.py).
 Exit 77: no real file is on this machine (the eigen ones are read all the same).
 """
 import glob, json, os, subprocess, sys, tempfile, zipfile
 
-GROUP = {'member-added', 'member-removed', 'member-left', 'member-joined', 'joined-by-link', 'join-requested', 'join-request-approved',
-         'join-request-denied', 'member-invited', 'invitation-accepted', 'invitation-declined', 'invitation-revoked', 'admin-changed',
-         'group-created', 'subject-changed', 'description-changed', 'description-removed', 'icon-changed', 'icon-removed', 'settings-changed',
-         'invite-link-reset', 'community-created', 'community-changed'}
-
-
-def shown(records):
-    out = set()
-    for r in records:
-        kind, fields = r['kind'], r.get('fields', {})
-        names = set(fields) | set(r.get('times', {}))
-        out.add({'message': 'messages', 'edit': 'edits', 'deletion': 'deletions', 'reaction': 'reactions', 'poll': 'polls', 'vote': 'polls',
-                 'call': 'calls'}.get(kind, ''))
-        if 'edited' in names: out.add('edits')
-        if kind == 'message' and ('quote' in r or 'target' in r): out.add('quotes')
-        if r.get('event') in GROUP: out.add('group events')
-        if r.get('event') == 'timer-changed' or any('expire' in n for n in names): out.add('timers')
-        if r.get('attachments'): out.add('media')
-        if 'name' in r.get('author', {}) or 'name' in r['conversation']: out.add('names')
-    out.discard('')
-    return out
+from shown import note
 
 
 class Kind:
     def __init__(self, dump, kind, fixtures, own, scripts):
         self.dump, self.kind, self.fixtures, self.own, self.scripts = dump, kind, fixtures, own, scripts
-        self.lines, self.failed, self.missing, self.ran = [], [], 0, 0
+        self.failed, self.missing, self.ran = [], 0, 0
 
     def read(self, path, options):
         p = subprocess.run([self.dump, self.kind, path] + options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -67,9 +47,8 @@ class Kind:
         text = json.dumps(rows, ensure_ascii=False)
         for part in case.get('has', []):
             if part not in text: self.fail(name, 'nowhere %r' % part)
-        abilities = shown(records)
-        if ('grow' in case or 'before' in case) and self.grows(name, path, options, records, case, root): abilities.add('incremental')
-        for a in sorted(abilities): self.lines.append('\t'.join((self.kind, a, origin, name)))
+        grown = ('grow' in case or 'before' in case) and self.grows(name, path, options, records, case, root)
+        note(self.kind, self.kind, origin, name, records, ['incremental'] if grown else [])
 
     def grows(self, name, path, options, whole, case, root):
         with tempfile.TemporaryDirectory() as d:
@@ -111,14 +90,12 @@ class Kind:
 
 
 def main():
-    dump, kind, cases, fixtures, own, out = sys.argv[1:7]
+    dump, kind, cases, fixtures, own = sys.argv[1:6]
     fixtures = os.environ.get('KLUIS_FIXTURES', fixtures)
     k = Kind(dump, kind, fixtures, own, os.path.dirname(os.path.abspath(__file__)))
     with open(os.path.join(cases, kind + '.json'), encoding='utf-8') as f: todo = json.load(f)
     for case in todo: k.run(case)
-    os.makedirs(out, exist_ok=True)
-    with open(os.path.join(out, kind + '.lines'), 'w', encoding='utf-8') as f: f.write(''.join(l + '\n' for l in k.lines))
-    print('%s: %d files, %d abilities shown, %d cases not on this machine' % (kind, k.ran, len(k.lines), k.missing))
+    print('%s: %d files, %d cases not on this machine' % (kind, k.ran, k.missing))
     for l in k.failed: print('FAILED', l)
     if k.failed: return 1
     return 77 if k.missing == sum('real' in c for c in todo) and k.missing > 0 else 0

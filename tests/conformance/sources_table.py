@@ -30,7 +30,9 @@ def main():
         cells = []
         for a in ABILITIES:
             r, e = len(seen.get((k['kind'], a, 'real'), ())), len(seen.get((k['kind'], a, 'eigen'), ()))
-            if r or e:
+            if not any(k['kind'] == seen_kind for seen_kind, _, _ in seen):
+                cells.append('no case')
+            elif r or e:
                 cells.append('read: ' + ' + '.join(([str(r)] if r else []) + (['%d *eigen*' % e] if e else [])))
             else:
                 cells.append('no case' if a == 'incremental' else 'lost' if LOST.get(a, set()) & set(k['loss']) else '–')
