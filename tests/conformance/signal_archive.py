@@ -10,6 +10,7 @@ Exit 77: the fixtures are not on this machine.
 import json, os, subprocess, sys, tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import shown
 import signal_export as se
 
 REASONS = {'chat-pinned-order-conflict': 'pinned', 'group-update-invalid-aci': 'invalid account id', 'missing-account-data': 'no account frame',
@@ -92,6 +93,7 @@ def main():
                     records += n
                     what = what or compare(dump, path, export)
                     if what: wrong(name, what)
+                    else: shown.note('signal_archive_real', 'signal-archive', 'real', name, se.SEEN)
                 elif name.endswith('.jsonproto') and os.path.basename(folder) in ('valid', 'invalid'):
                     made = os.path.join(tmp, 'made.binproto')
                     subprocess.run([sys.executable, eigen, 'frames', path, made], check=True)
