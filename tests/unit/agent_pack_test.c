@@ -12,7 +12,9 @@
 #include "tests/support/agent_home.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "tests/support/test_dir.h"
 
@@ -339,6 +341,105 @@ static void nothing_is_left_of_a_slice_whose_row_was_not_committed(void **state)
     stop(&f);
 }
 
+/* ---- groups: what became durable, in order ---- */
+
+static char steps[4096];
+static bool folder_fails;
+static void note_step(const char *name)
+{
+    if (strncmp(name, "agent.pack.", 11) != 0) { return; }
+    size_t n = strlen(steps);
+    assert_true(n + 2 < sizeof steps);
+    steps[n] = name[11]; /* encrypted, published, frozen */
+    steps[n + 1] = '\0';
+}
+static int refuse_folder(const char *op, const char *path, int fd)
+{
+    struct stat st;
+    (void)path;
+    return folder_fails && strcmp(op, "fsync") == 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? EIO : 0;
+}
+
+static size_t files_in(const struct fixture *f)
+{
+    char path[KLUIS_PATH_MAX];
+    size_t n = 0;
+    assert_int_equal(home_path(f->h, "packages", path, NULL), KLUIS_OK);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) { n += e->d_name[0] != '.'; }
+    assert_int_equal(closedir(d), 0);
+    return n;
+}
+
+static void feed_months(struct fixture *f, int n)
+{
+    for (int i = 0; i < n; i++) {
+        char when[40];
+        (void)snprintf(when, sizeof when, "%04d-%02d-10T10:00:00+01:00", 2021 + i / 12, 1 + i % 12);
+        feed(f, when, "maandelijks");
+    }
+}
+
+/* Every file is on disk before any has its name, every name before a row: for each group of sixteen, and for what is left at the end. */
+static void packages_are_durable_before_they_exist_sixteen_at_a_time(void **state)
+{
+    struct fixture f;
+    struct seen s;
+    (void)state;
+    static const struct kluis_hooks watch = { .durable_step = note_step };
+    start(&f, "groups", 0);
+    steps[0] = '\0';
+    kluis_hooks_set(&watch);
+    feed_months(&f, 20);
+    finish(&f);
+    kluis_hooks_set(NULL);
+    assert_string_equal(steps, "eeeeeeeeeeeeeeeepfeeeepf");
+    assert_int_equal(f.made, 20);
+    for (uint64_t i = 0; i < 20; i++) { look(&f, i, &s); } /* numbers and parts go on over the edge of a group */
+    assert_int_equal(files_in(&f), 20);
+    stop(&f);
+}
+
+static void a_group_that_cannot_be_made_durable_leaves_no_file_and_no_row(void **state)
+{
+    struct fixture f;
+    struct kluis_err err = { 0 };
+    struct stock_counts n;
+    (void)state;
+    static const struct kluis_hooks broken = { .io_fault = refuse_folder };
+    start(&f, "broken", 0);
+    feed_months(&f, 5);
+    assert_true(files_in(&f) > 0); /* the control: ciphertext waits there under its passing name */
+    kluis_hooks_set(&broken);
+    folder_fails = true;
+    assert_int_equal(f.out.end(f.out.ctx, &err), KLUIS_E_IO);
+    folder_fails = false;
+    kluis_hooks_set(NULL);
+    assert_int_equal(files_in(&f), 0);
+    assert_int_equal(stock_count(f.h, &n, &err), KLUIS_OK);
+    assert_int_equal(n.packages, 0);
+    assert_int_equal(pack_settle(f.p, &err), KLUIS_OK); /* nothing is left to commit */
+    assert_int_equal(f.made, 0);
+    stop(&f);
+}
+
+static void a_reading_that_breaks_off_keeps_the_packages_it_built(void **state)
+{
+    struct fixture f;
+    struct kluis_err err = { 0 };
+    struct seen s;
+    (void)state;
+    start(&f, "settled", 0);
+    feed_months(&f, 5); /* three months are still being collected, two are built */
+    assert_int_equal(f.made, 0);
+    assert_int_equal(pack_settle(f.p, &err), KLUIS_OK);
+    assert_int_equal(pack_counted(f.p).packages, 2);
+    look(&f, 1, &s);
+    assert_int_equal(s.messages, 1);
+    stop(&f);
+}
+
 static void a_box_opens_only_in_its_own_place(void **state)
 {
     struct fixture f;
@@ -429,6 +530,9 @@ int main(void)
         cmocka_unit_test(attachments_come_along_and_those_that_do_not_leave_their_loss),
         cmocka_unit_test(an_attachment_beyond_the_part_size_is_split_over_consecutive_packages),
         cmocka_unit_test(nothing_is_left_of_a_slice_whose_row_was_not_committed),
+        cmocka_unit_test(packages_are_durable_before_they_exist_sixteen_at_a_time),
+        cmocka_unit_test(a_group_that_cannot_be_made_durable_leaves_no_file_and_no_row),
+        cmocka_unit_test(a_reading_that_breaks_off_keeps_the_packages_it_built),
         cmocka_unit_test(a_device_key_that_is_not_its_certificates_is_refused),
         cmocka_unit_test(leftover_keys_go_and_those_of_this_enrolment_stay),
         cmocka_unit_test(a_box_opens_only_in_its_own_place),
