@@ -1,183 +1,9 @@
-/* server/index/add.c - packages into the hot file; what a commit gives to FTS5.  See index.h and internal.h. */
+/* server/index/add.c - packages into the hot file.  See index.h and internal.h. */
 #include "server/index/internal.h"
 
 #include <sqlite3.h>
 
-enum { FLUSH_ROWS = 50000, FLUSH_BYTES = 48 << 20, TEXT_BYTES = 1 << 30 };
-
-/* ---- packed strings ---- */
-
-static void put32(struct kluis_buf *b, size_t n)
-{
-    const uint8_t v[4] = { (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n };
-    kluis_buf_add(b, v, 4);
-}
-
-static void pack(struct kluis_buf *b, const struct kluis_str *s, size_t n)
-{
-    uint8_t mask = 0;
-    for (size_t i = 0; i < n; i++) { mask |= (uint8_t)(s[i].ptr == NULL ? 0 : 1U << i); }
-    kluis_buf_byte(b, mask);
-    for (size_t i = 0; i < n; i++) {
-        if (s[i].ptr == NULL) { continue; }
-        put32(b, s[i].len);
-        kluis_buf_str(b, s[i]);
-    }
-}
-
-static bool unpack(const uint8_t **p, const uint8_t *end, struct kluis_str *s, size_t n)
-{
-    if (*p == end) { return false; }
-    uint8_t mask = *(*p)++;
-    for (size_t i = 0; i < n; i++) {
-        s[i] = (struct kluis_str){ NULL, 0 };
-        if ((mask >> i & 1) == 0) { continue; }
-        if (end - *p < 4) { return false; }
-        size_t len = (size_t)(*p)[0] << 24 | (size_t)(*p)[1] << 16 | (size_t)(*p)[2] << 8 | (*p)[3];
-        *p += 4;
-        if (len > (size_t)(end - *p)) { return false; }
-        s[i] = (struct kluis_str){ (const char *)*p, len };
-        *p += len;
-    }
-    return true;
-}
-
-void iextra_write(struct kluis_buf *b, const struct kluis_str s[IEXTRAS])
-{
-    for (size_t i = 0; i < IEXTRAS; i++) {
-        if (s[i].ptr != NULL) {
-            pack(b, s, IEXTRAS);
-            return;
-        }
-    }
-}
-
-bool iextra_read(struct kluis_bytes blob, struct kluis_str s[IEXTRAS])
-{
-    for (size_t i = 0; i < IEXTRAS; i++) { s[i] = (struct kluis_str){ NULL, 0 }; }
-    if (blob.len == 0) { return true; }
-    const uint8_t *p = blob.ptr, *end = p + blob.len;
-    return unpack(&p, end, s, IEXTRAS) && p == end;
-}
-
-void iside_write(struct kluis_buf *b, const struct kluis_str s[IEXTRAS])
-{
-    static const int found[] = { IEXTRA_ATTACHMENTS, IEXTRA_QUOTE, IEXTRA_VALUE, IEXTRA_OPTIONS };
-    for (size_t i = 0; i < sizeof found / sizeof found[0]; i++) {
-        if (s[found[i]].len == 0) { continue; }
-        kluis_buf_str(b, s[found[i]]);
-        kluis_buf_byte(b, '\n');
-    }
-}
-
-void iparties_write(struct kluis_buf *b, const struct index_package *p)
-{
-    for (uint32_t i = 0; i < p->n_parties; i++) {
-        const struct kluis_str s[3] = { p->parties[i].id, p->parties[i].name, p->parties[i].number };
-        pack(b, s, 3);
-    }
-}
-
-bool iparty_read(struct kluis_bytes blob, uint32_t i, struct kluis_party *out)
-{
-    const uint8_t *p = blob.ptr, *end = p + blob.len;
-    struct kluis_str s[3];
-    for (uint32_t k = 0; k <= i; k++) {
-        if (!unpack(&p, end, s, 3)) { return false; }
-    }
-    *out = (struct kluis_party){ s[0], s[1], s[2] };
-    return true;
-}
-
-/* ---- who and what ---- */
-
-void iidentity(struct kluis_buf *b, const struct kluis_party *p)
-{
-    size_t digits = 0;
-    while (digits < p->id.len && p->id.ptr[digits] >= '0' && p->id.ptr[digits] <= '9') { digits++; }
-    struct kluis_str rest = { p->id.ptr == NULL ? NULL : p->id.ptr + digits, p->id.len - digits };
-    bool number = digits > 5 && (kluis_str_is(rest, "@s.whatsapp.net") || kluis_str_is(rest, "@c.us"));
-    bool hidden = digits > 5 && kluis_str_is(rest, "@lid"); /* an alias of a number: the number is better where it is stated */
-    if (number) {
-        kluis_buf_byte(b, '+');
-        kluis_buf_add(b, p->id.ptr, digits);
-    } else if (p->id.len > 0 && !(hidden && p->number.len > 0)) {
-        kluis_buf_byte(b, 'i');
-        kluis_buf_str(b, p->id);
-    } else if (p->number.len > 0) {
-        if (p->number.ptr[0] != '+') { kluis_buf_byte(b, '+'); }
-        kluis_buf_str(b, p->number);
-    } else if (p->name.len > 0) {
-        kluis_buf_byte(b, 'n');
-        kluis_buf_str(b, p->name);
-    }
-}
-
-/* White space runs become one space, marks that cannot be seen go: phones differ in those when they export. */
-static void put_normal(struct kluis_buf *b, struct kluis_str s)
-{
-    bool gap = false, some = false;
-    for (size_t i = 0; i < s.len; i++) {
-        const unsigned char c = (unsigned char)s.ptr[i];
-        if (c == ' ' || (c >= '\t' && c <= '\r')) {
-            gap = true;
-            continue;
-        }
-        if (c == 0xc2 && i + 1 < s.len && (unsigned char)s.ptr[i + 1] == 0xa0) { /* no-break space */
-            gap = true;
-            i++;
-            continue;
-        }
-        if (c == 0xe2 && i + 2 < s.len) {
-            unsigned d = (unsigned)(unsigned char)s.ptr[i + 1] << 8 | (unsigned char)s.ptr[i + 2];
-            bool space = d == 0x80af; /* narrow no-break */
-            bool unseen = (d >= 0x808b && d <= 0x808f) || (d >= 0x80aa && d <= 0x80ae) || (d >= 0x81a0 && d <= 0x81af);
-            if (space || unseen) {
-                gap = gap || space;
-                i += 2;
-                continue;
-            }
-        }
-        if (c == 0xef && i + 2 < s.len && memcmp(s.ptr + i, "\xef\xbb\xbf", 3) == 0) {
-            i += 2;
-            continue;
-        }
-        if (gap && some) { kluis_buf_byte(b, ' '); }
-        gap = false;
-        some = true;
-        kluis_buf_byte(b, c);
-    }
-}
-
-void isame_write(struct kluis_buf *b, const struct isame *s, bool exact)
-{
-    const struct kluis_str list[] = { s->author, s->target, s->value, s->event, s->options };
-    kluis_buf_byte(b, (uint8_t)s->kind);
-    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
-        put32(b, list[i].len);
-        kluis_buf_str(b, list[i]);
-    }
-    if (exact) {
-        kluis_buf_str(b, s->text);
-    } else {
-        put_normal(b, s->text);
-    }
-}
-
-uint32_t ihash(const char *p, size_t n, uint32_t seed)
-{
-    uint64_t h = seed * UINT64_C(0x9e3779b97f4a7c15) ^ n;
-    for (; n >= 8; p += 8, n -= 8) {
-        uint64_t v = 0;
-        memcpy(&v, p, 8);
-        h = (h ^ v) * UINT64_C(0xff51afd7ed558ccd);
-        h ^= h >> 32;
-    }
-    uint64_t v = 0;
-    if (n > 0) { memcpy(&v, p, n); }
-    h = (h ^ v) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return (uint32_t)(h >> 32 ^ h >> 7);
-}
+enum { FLUSH_ROWS = 50000, FLUSH_BYTES = 48 << 20 };
 
 /* ---- names to numbers ---- */
 
@@ -235,7 +61,7 @@ static void conversation_keys(const struct index_package *p, struct kluis_buf *c
         kluis_buf_byte(link, 'n');
         kluis_buf_str(link, p->platform);
         kluis_buf_byte(link, 0);
-        put_normal(link, p->conversation_name);
+        inormal_write(link, p->conversation_name);
     } else {
         kluis_buf_add(link, conv->data, conv->len);
     }
@@ -308,7 +134,10 @@ static kluis_status find_source(struct index *ix, const struct index_package *p,
     const int64_t numbers[] = { at->platform, at->conv, at->link, (int64_t)p->conversation_type, (int64_t)p->precision, (int64_t)p->self };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) { kluis_wire_u64(&b, (uint64_t)numbers[i]); }
     const struct kluis_str words[] = { p->conversation_id, p->conversation_name, p->provenance };
-    pack(&b, words, 3);
+    for (size_t i = 0; i < 3; i++) {
+        kluis_wire_u32(&b, words[i].ptr != NULL);
+        kluis_wire_str(&b, words[i]);
+    }
     KLUIS_TRY(kluis_buf_ok(&b, err));
     kluis_sha256_of(b.data, b.len, key);
     sqlite3_stmt *q = NULL;
@@ -326,192 +155,6 @@ static kluis_status find_source(struct index *ix, const struct index_package *p,
                            p->self == KLUIS_NO_PARTY ? (int64_t)-1 : (int64_t)p->self, blob));
     *no = sqlite3_last_insert_rowid(kluis_db_handle(db));
     return KLUIS_OK;
-}
-
-/* ---- transaction ---- */
-
-kluis_status ibatch_begin(struct index *ix, struct kluis_err *err)
-{
-    struct ibatch *b = &ix->b;
-    if (b->open) { return KLUIS_OK; }
-    KLUIS_TRY(kluis_db_begin(ix->w.hot, err));
-    b->open = true;
-    kluis_status st = istore_meta(ix->w.hot, "next_row", &b->next_row, err);
-    if (st == KLUIS_OK) { st = istore_meta(ix->w.hot, "ver", &b->version, err); }
-    if (st == KLUIS_OK) { st = istore_meta(ix->w.hot, "watermark", &b->sequence, err); }
-    if (st == KLUIS_OK) { st = istore_meta(ix->w.hot, "sightings", &b->sightings, err); }
-    if (st == KLUIS_OK) { st = istore_meta(ix->w.hot, "groups", &b->groups, err); }
-    if (st == KLUIS_OK) { st = istore_meta(ix->w.hot, "conflicts", &b->conflicts, err); }
-    if (st == KLUIS_OK) { st = istore_catalog(&ix->w, err); }
-    b->version++;
-    b->first = b->next_row;
-    if (st != KLUIS_OK) { ibatch_rollback(ix); }
-    return st;
-}
-
-static void clear(struct ibatch *b)
-{
-    for (size_t i = 0; i < b->n_dirty; i++) { kluis_free(b->dirty[i].meta); }
-    b->n = b->n_dirty = 0;
-    imap_clear(&b->dirty_at);
-    kluis_buf_clear(&b->text);
-}
-
-void ibatch_rollback(struct index *ix)
-{
-    kluis_db_rollback(ix->w.hot);
-    ix->b.open = false;
-    clear(&ix->b);
-    ix->w.catalog.version = -1;
-    int64_t next = 0;
-    struct kluis_err ignored = { 0 };
-    if (istore_meta(ix->w.hot, "next_row", &next, &ignored) == KLUIS_OK) {
-        ihot_cut(&ix->hot, next);
-    } /* else: too many keys, which nobody asks for */
-}
-
-kluis_status ibatch_pend(struct index *ix, const struct ipending *p, struct kluis_str text, struct kluis_str side, struct ikey key,
-                         struct kluis_err *err)
-{
-    struct ibatch *b = &ix->b;
-    if (b->n == b->cap) {
-        size_t cap = b->cap == 0 ? 1024 : b->cap * 2;
-        struct ipending *grown = kluis_realloc(b->pending, cap * sizeof *grown);
-        if (grown == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-        b->pending = grown;
-        b->cap = cap;
-    }
-    struct ipending *n = &b->pending[b->n++];
-    *n = *p;
-    n->key = key;
-    n->text = b->text.len;
-    n->text_len = text.len;
-    kluis_buf_str(&b->text, text);
-    n->side = b->text.len;
-    n->side_len = side.len;
-    kluis_buf_str(&b->text, side);
-    return kluis_buf_ok(&b->text, err);
-}
-
-struct idirty *idirty_of(struct ibatch *b, int64_t row)
-{
-    size_t i = 0;
-    return imap_get(&b->dirty_at, row, &i) ? &b->dirty[i] : NULL;
-}
-
-kluis_status idirty_add(struct ibatch *b, const struct idirty *d, struct kluis_err *err)
-{
-    if (b->n_dirty == b->cap_dirty) {
-        size_t cap = b->cap_dirty == 0 ? 256 : b->cap_dirty * 2;
-        struct idirty *grown = kluis_realloc(b->dirty, cap * sizeof *grown);
-        if (grown == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-        b->dirty = grown;
-        b->cap_dirty = cap;
-    }
-    KLUIS_TRY(imap_put(&b->dirty_at, d->row, b->n_dirty, err));
-    b->dirty[b->n_dirty++] = *d;
-    return KLUIS_OK;
-}
-
-static int by_row(const void *a, const void *b)
-{
-    const struct idirty *x = a, *y = b;
-    return x->row < y->row ? -1 : x->row > y->row;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    const int64_t *x = a, *y = b;
-    return *x < *y ? -1 : *x > *y;
-}
-
-kluis_status imeta_of(struct iconn *c, struct kluis_db *unit, int64_t leader, struct kluis_buf *out, struct kluis_err *err)
-{
-    enum { MEMBERS = 256 }; /* further sightings of one message are found by what the first ones have */
-    int64_t no[3][MEMBERS];
-    size_t n = 0;
-    sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT DISTINCT pkg FROM rec WHERE id=?1 OR lead=?1 ORDER BY pkg", "i", leader));
-    kluis_status st = KLUIS_OK;
-    while (n < MEMBERS && (st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
-        const struct ipackage *p = NULL;
-        KLUIS_TRY(ipackage_of(c, kluis_db_int(q, 0), &p, err));
-        no[0][n] = p->conv;
-        no[1][n] = p->official_no;
-        no[2][n++] = p->platform_no;
-    }
-    kluis_db_done(q);
-    if (st != KLUIS_OK && st != KLUIS_END) { return st; }
-    for (int i = 0; i < 3; i++) {
-        qsort(no[i], n, sizeof no[i][0], by_number);
-        for (size_t k = 0; k < n; k++) {
-            if (k == 0 || no[i][k] != no[i][k - 1]) { kluis_buf_fmt(out, "%s%c%lld", out->len == 0 ? "" : " ", "cop"[i], (long long)no[i][k]); }
-        }
-    }
-    return kluis_buf_ok(out, err);
-}
-
-static const char INSERT_FTS[] = "INSERT INTO fts(rowid, text, side, meta) VALUES(?1, ?2, ?3, ?4)";
-static const char DELETE_FTS[] = "INSERT INTO fts(fts, rowid, text, side, meta) VALUES('delete', ?1, ?2, ?3, ?4)";
-
-/* An old row whose group changed: its entry goes, comes, or gets other tokens. */
-static kluis_status refresh(struct index *ix, const struct idirty *d, struct kluis_err *err)
-{
-    struct kluis_db *db = ix->w.hot;
-    KLUIS_AUTO_BUF(meta, 1 << 16);
-    KLUIS_AUTO_BUF(side, 8 << 20);
-    sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(db, &q, err, "SELECT lead, text, extra FROM rec WHERE id=?1", "i", d->row));
-    kluis_status st = kluis_db_step(db, q, err);
-    if (st == KLUIS_END) { return KLUIS_OK; } /* erased, its entry with it */
-    KLUIS_TRY(st);
-    bool leader = sqlite3_column_type(q, 0) == SQLITE_NULL;
-    struct kluis_str text = kluis_db_text(q, 1), extra[IEXTRAS];
-    if (!iextra_read(kluis_db_blob(q, 2), extra)) {
-        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete it and rebuild");
-    }
-    iside_write(&side, extra);
-    if (leader) { KLUIS_TRY(imeta_of(&ix->w, db, d->row, &meta, err)); }
-    KLUIS_TRY(kluis_buf_ok(&side, err));
-    const struct kluis_str s = { (const char *)side.data, side.len }, m = { (const char *)meta.data, meta.len };
-    if (d->had && !(leader && kluis_str_is(m, d->meta))) { KLUIS_TRY(kluis_db_run(db, NULL, err, DELETE_FTS, "itts", d->row, text, s, d->meta)); }
-    if (leader && !(d->had && kluis_str_is(m, d->meta))) { KLUIS_TRY(kluis_db_run(db, NULL, err, INSERT_FTS, "ittt", d->row, text, s, m)); }
-    kluis_db_done(q);
-    return KLUIS_OK;
-}
-
-/* Ascending rows only: FTS5 writes out its memory whenever a row goes back. */
-kluis_status ibatch_fts(struct index *ix, struct kluis_err *err)
-{
-    struct ibatch *b = &ix->b;
-    if (b->n_dirty > 0) { qsort(b->dirty, b->n_dirty, sizeof *b->dirty, by_row); }
-    for (size_t i = 0; i < b->n_dirty; i++) { KLUIS_TRY(refresh(ix, &b->dirty[i], err)); }
-    KLUIS_AUTO_BUF(meta, 1 << 16);
-    for (size_t i = 0; i < b->n; i++) {
-        const struct ipending *p = &b->pending[i];
-        if (!p->leader) { continue; }
-        kluis_buf_clear(&meta);
-        if (p->several) {
-            KLUIS_TRY(imeta_of(&ix->w, ix->w.hot, p->row, &meta, err));
-        } else {
-            kluis_buf_fmt(&meta, "c%lld o%d p%d", (long long)p->conv, p->official, p->platform);
-        }
-        KLUIS_TRY(kluis_buf_ok(&meta, err));
-        const char *base = (const char *)b->text.data;
-        const struct kluis_str text = { p->text_len == 0 ? "" : base + p->text, p->text_len },
-                               side = { p->side_len == 0 ? NULL : base + p->side, p->side_len };
-        KLUIS_TRY(
-            kluis_db_run(ix->w.hot, NULL, err, INSERT_FTS, "ittt", p->row, text, side, (struct kluis_str){ (const char *)meta.data, meta.len }));
-    }
-    /* In memory before the commit, so that no reader can see a row whose key is not there. */
-    struct ikey *keys = kluis_calloc(b->n + 1, sizeof *keys);
-    if (keys == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-    for (size_t i = 0; i < b->n; i++) { keys[i] = b->pending[i].key; }
-    kluis_status st = b->n == 0 ? KLUIS_OK : ihot_append(&ix->hot, keys, b->n, b->first, err);
-    kluis_free(keys);
-    clear(b);
-    b->first = b->next_row;
-    return st;
 }
 
 /* ---- one package ---- */
@@ -552,11 +195,10 @@ static kluis_status add_row(struct index *ix, const struct index_package *p, con
     struct ikey key = { when, itie(p->id, r->ordinal) };
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(
-        ix->w.hot, &q, err,
-        "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, ver, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        "iiiiiiiitb", row, pkg, key.tie, at->conv, key.at, (int64_t)hash, bits, b->version, r->text,
+        ix->w.hot, &q, err, "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "iiiiiiitb", row, pkg, key.tie, at->conv, key.at, (int64_t)(int32_t)hash, bits, r->text,
         (struct kluis_bytes){ packed == 0 ? NULL : work->data, packed }));
-    if (has_id && sqlite3_bind_int64(q, 11, idkey) != SQLITE_OK) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    if (has_id && sqlite3_bind_int64(q, 10, idkey) != SQLITE_OK) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     kluis_status st = kluis_db_step(ix->w.hot, q, err);
     if (st != KLUIS_END) { return st; }
     b->sightings++;
@@ -653,28 +295,4 @@ kluis_status index_add(struct index *ix, const struct index_package *p, struct k
     if (st == KLUIS_OK && (ix->b.n >= FLUSH_ROWS || ix->b.text.len >= FLUSH_BYTES)) { st = ibatch_fts(ix, err); }
     if (st != KLUIS_OK) { ibatch_rollback(ix); }
     return st;
-}
-
-kluis_status index_commit(struct index *ix, struct kluis_err *err)
-{
-    struct ibatch *b = &ix->b;
-    if (!b->open) { return KLUIS_OK; }
-    struct kluis_db *db = ix->w.hot;
-    kluis_status st = ibatch_fts(ix, err);
-    if (st == KLUIS_OK) { st = istore_set(db, "watermark", b->sequence, err); }
-    if (st == KLUIS_OK) { st = istore_set(db, "next_row", b->next_row, err); }
-    if (st == KLUIS_OK) { st = istore_set(db, "ver", b->version, err); }
-    if (st == KLUIS_OK) { st = istore_set(db, "sightings", b->sightings, err); }
-    if (st == KLUIS_OK) { st = istore_set(db, "groups", b->groups, err); }
-    if (st == KLUIS_OK) { st = istore_set(db, "conflicts", b->conflicts, err); }
-    if (st == KLUIS_OK) { st = kluis_db_commit(db, "index.commit", err); }
-    if (st != KLUIS_OK) {
-        ibatch_rollback(ix);
-        return st;
-    }
-    b->open = false;
-    (void)pthread_mutex_lock(&ix->lock);
-    ix->watermark = b->sequence;
-    (void)pthread_mutex_unlock(&ix->lock);
-    return KLUIS_OK;
 }

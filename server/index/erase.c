@@ -31,11 +31,21 @@ struct target {
     bool several;
 };
 
-static kluis_status rows_of(struct index *ix, struct kluis_db *unit, int64_t file, const struct target *t, struct rows *out, struct kluis_err *err)
+/* p: the period that `unit` is; NULL: the hot file. */
+static kluis_status rows_of(struct index *ix, struct kluis_db *unit, const struct iperiod *p, const struct target *t, struct rows *out,
+                            struct kluis_err *err)
 {
     sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, hash, idkey FROM rec WHERE conv=?1 AND at>=?2 AND at<=?3 AND pkg=?4", "iiii", t->conv,
-                             t->first, t->last, t->pkg));
+    int64_t file = p == NULL ? 0 : p->file, from = 0, to = 0;
+    if (p == NULL) {
+        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, hash, idkey FROM rec WHERE conv=?1 AND at>=?2 AND at<=?3 AND +pkg=?4", "iiii",
+                                 t->conv, t->first, t->last, t->pkg));
+    } else {
+        KLUIS_TRY(iperiod_bound(unit, p, (struct ikey){ t->first, INT64_MIN }, &from, err));
+        KLUIS_TRY(iperiod_bound(unit, p, (struct ikey){ t->last, INT64_MAX }, &to, err));
+        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, hash, idkey FROM rec WHERE conv=?1 AND id>=?2 AND id<?3 AND +pkg=?4", "iiii", t->conv,
+                                 from, to, t->pkg));
+    }
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
         const struct irow row = { file,
@@ -46,7 +56,7 @@ static kluis_status rows_of(struct index *ix, struct kluis_db *unit, int64_t fil
                                   (uint32_t)kluis_db_int(q, 2),
                                   sqlite3_column_type(q, 3) != SQLITE_NULL };
         bool hidden = false;
-        if (file != 0) { KLUIS_TRY(ihidden(&ix->w, file, row.row, &hidden, err)); }
+        KLUIS_TRY(ihidden(&ix->w, file, row.row, &hidden, err));
         if (!hidden) { KLUIS_TRY(push(out, &row, err)); }
     }
     return st == KLUIS_END ? KLUIS_OK : st;
@@ -66,7 +76,7 @@ static kluis_status drop_hot(struct index *ix, const struct irow *row, struct kl
     if (p != NULL) {
         p->leader = false; /* FTS5 never had it */
     } else if (d != NULL ? d->had : leader) {
-        KLUIS_TRY(imove_unindex(&ix->w, row->row, d == NULL ? NULL : d->meta, err));
+        KLUIS_TRY(ifts_remove(&ix->w, row->row, d == NULL ? NULL : d->meta, err));
     }
     ix->b.sightings--;
     ix->b.groups -= leader ? 1 : 0;
@@ -81,7 +91,7 @@ static kluis_status settle_rest(struct index *ix, const struct irow *row, struct
     kluis_status st = row->has_id ? kluis_db_query(ix->w.hot, &q, err, "SELECT id, conv, at, hash, idkey FROM rec WHERE idkey=?1", "i", row->idkey)
                                   : kluis_db_query(ix->w.hot, &q, err,
                                                    "SELECT id, conv, at, hash, idkey FROM rec WHERE hash=?1 AND idkey IS NULL AND at>=?2 AND at<=?3",
-                                                   "iii", (int64_t)row->hash, row->at - 60000000, row->at + 60000000);
+                                                   "iii", (int64_t)(int32_t)row->hash, row->at - 60000000, row->at + 60000000);
     while (st == KLUIS_OK && (st = kluis_db_step(ix->w.hot, q, err)) == KLUIS_OK) {
         const struct irow r = { 0,
                                 kluis_db_int(q, 0),
@@ -90,7 +100,7 @@ static kluis_status settle_rest(struct index *ix, const struct irow *row, struct
                                 kluis_db_int(q, 4),
                                 (uint32_t)kluis_db_int(q, 3),
                                 sqlite3_column_type(q, 4) != SQLITE_NULL };
-        st = push(&rest, &r, err);
+        if (!igone(&ix->w, r.row)) { st = push(&rest, &r, err); }
     }
     if (st == KLUIS_END) { st = KLUIS_OK; }
     for (size_t i = 0; i < rest.n && st == KLUIS_OK; i++) {
@@ -102,11 +112,11 @@ static kluis_status settle_rest(struct index *ix, const struct irow *row, struct
 
 static kluis_status take(struct index *ix, const struct target *t, struct rows *all, struct rows *hot, struct kluis_err *err)
 {
-    KLUIS_TRY(rows_of(ix, ix->w.hot, 0, t, all, err));
+    KLUIS_TRY(rows_of(ix, ix->w.hot, NULL, t, all, err));
     for (size_t i = 0; i < ix->w.catalog.n; i++) {
         struct kluis_db *unit = NULL;
         KLUIS_TRY(istore_period(ix, &ix->w, &ix->w.catalog.list[i], &unit, err));
-        KLUIS_TRY(rows_of(ix, unit, ix->w.catalog.list[i].file, t, all, err));
+        KLUIS_TRY(rows_of(ix, unit, &ix->w.catalog.list[i], t, all, err));
     }
     /* What stands alone is shadowed where it is; what may have company comes to the hot file with it. */
     for (size_t i = 0; i < all->n; i++) {
@@ -123,7 +133,7 @@ static kluis_status take(struct index *ix, const struct target *t, struct rows *
             ix->b.groups--;
         }
     }
-    KLUIS_TRY(rows_of(ix, ix->w.hot, 0, t, hot, err));
+    KLUIS_TRY(rows_of(ix, ix->w.hot, NULL, t, hot, err));
     for (size_t i = 0; i < hot->n; i++) { KLUIS_TRY(drop_hot(ix, &hot->list[i], err)); }
     imap_clear(&ix->b.settled);
     imap_clear(&ix->b.lengthy);
@@ -173,12 +183,14 @@ kluis_status index_remove(struct index *ix, const uint8_t package[32], struct kl
     imap_clear(&ix->b.settled);
     imap_clear(&ix->b.lengthy);
     kluis_free(all.list);
-    kluis_free(hot.list);
-    if (st != KLUIS_OK) {
+    if (st == KLUIS_OK) {
+        st = index_commit(ix, err);
+    } else {
         ibatch_rollback(ix);
-        return st;
     }
-    KLUIS_TRY(index_commit(ix, err));
+    for (size_t i = 0; i < hot.n && st == KLUIS_OK; i++) { ihot_forget(&ix->hot, hot.list[i].row); }
+    kluis_free(hot.list);
+    KLUIS_TRY(st);
     bool more = true;
     int64_t left = 1;
     while (left != 0) {
@@ -186,58 +198,4 @@ kluis_status index_remove(struct index *ix, const uint8_t package[32], struct kl
         KLUIS_TRY(istore_meta(ix->w.hot, "erase", &left, err));
     }
     return KLUIS_OK;
-}
-
-static kluis_status fill(struct index *ix, struct kluis_db *db, const char *old, bool erased, struct kluis_err *err)
-{
-    static const char *const tables[] = { "platform", "official", "device", "link",   "conv",   "conv_link",
-                                          "alias",    "source",   "pkg",    "period", "shadow", "rec" };
-    KLUIS_AUTO_BUF(sql, 4096);
-    char path[KLUIS_PATH_MAX];
-    KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, old, err));
-    KLUIS_TRY(kluis_db_run(db, NULL, err, "ATTACH ?1 AS old", "s", path));
-    KLUIS_TRY(kluis_db_begin(db, err));
-    kluis_buf_cstr(&sql, "DELETE FROM main.meta; INSERT INTO main.meta SELECT * FROM old.meta; UPDATE main.meta SET v=v+1 WHERE k='catalog';");
-    if (erased) { kluis_buf_cstr(&sql, "UPDATE main.meta SET v=0 WHERE k='erase';"); }
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-        kluis_buf_fmt(&sql, "INSERT INTO main.%s SELECT * FROM old.%s;", tables[i], tables[i]);
-    }
-    kluis_buf_byte(&sql, 0);
-    KLUIS_TRY(kluis_buf_ok(&sql, err));
-    KLUIS_TRY(kluis_db_exec(db, (const char *)sql.data, err));
-    struct iconn fresh = { .hot = db };
-    kluis_status st = imove_refill(&fresh, err);
-    ipackage_forget(&fresh);
-    KLUIS_TRY(st);
-    KLUIS_TRY(kluis_db_commit(db, "index.rebuilt", err));
-    return kluis_db_exec(db, "DETACH old; PRAGMA wal_checkpoint(TRUNCATE);", err);
-}
-
-kluis_status imove_rebuild_hot(struct index *ix, bool erased, struct kluis_err *err)
-{
-    char old[IKEYS_NAME], name[IKEYS_NAME];
-    int64_t next = 0;
-    ikeys_hot(ix->keys, old);
-    KLUIS_TRY(istore_meta(ix->w.hot, "next_file", &next, err));
-    KLUIS_TRY(istore_set(ix->w.hot, "next_file", next + 1, err));
-    (void)snprintf(name, sizeof name, "hot-%06lld.db", (long long)next);
-    KLUIS_TRY(ikeys_add(ix->keys, name, err));
-    struct kluis_db *db = NULL;
-    KLUIS_TRY(istore_create(ix, name, true, &db, err));
-    kluis_status st = fill(ix, db, old, erased, err);
-    kluis_db_free(db);
-    if (st != KLUIS_OK) { return st; }
-    (void)pthread_rwlock_wrlock(&ix->life);
-    (void)pthread_mutex_lock(&ix->lock);
-    for (size_t i = 0; i < ix->n_readers; i++) { istore_close(ix->readers[i]); }
-    ix->epoch++;
-    (void)pthread_mutex_unlock(&ix->lock);
-    istore_close(&ix->w);
-    st = ikeys_switch_hot(ix->keys, name, err); /* from here on the old file is noise */
-    if (st == KLUIS_OK) { st = istore_delete(ix, old, err); }
-    if (st == KLUIS_OK) { st = istore_connect(ix, name, false, true, &ix->w.hot, err); }
-    if (st == KLUIS_OK) { st = istore_catalog(&ix->w, err); }
-    if (st == KLUIS_OK) { st = ihot_load(ix, err); }
-    (void)pthread_rwlock_unlock(&ix->life);
-    return st;
 }

@@ -39,17 +39,6 @@ struct run {
 
 static const char SELECT_ROW[] = "SELECT id, pkg, tie, at, bits, lead, conv, idkey, text, extra FROM rec WHERE id=?1";
 
-static bool shadowed(struct index *ix, int64_t file, int64_t row, kluis_status *st, struct kluis_err *err)
-{
-    sqlite3_stmt *q = NULL;
-    *st = kluis_db_query(ix->w.hot, &q, err, "SELECT 1 FROM shadow WHERE file=?1 AND row=?2", "ii", file, row);
-    if (*st == KLUIS_OK) { *st = kluis_db_step(ix->w.hot, q, err); }
-    kluis_db_done(q);
-    bool found = *st == KLUIS_OK;
-    if (*st == KLUIS_END) { *st = KLUIS_OK; }
-    return found;
-}
-
 /* Reads one record with what decides its group.  E_NOTFOUND: no such row. */
 static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, int64_t row, struct member *m, struct kluis_buf *work, bool *has_id,
                          int64_t *idkey, struct kluis_err *err)
@@ -145,10 +134,10 @@ struct look {
 /* Takes one candidate row into the run if it is the seed's like. */
 static kluis_status consider(struct look *l, struct kluis_db *unit, int64_t file, int64_t row)
 {
-    kluis_status st = KLUIS_OK;
+    bool hidden = false;
     if (file == l->seed.file && row == l->seed.row) { return KLUIS_OK; }
-    if (file != 0 && shadowed(l->ix, file, row, &st, l->err)) { return st; }
-    KLUIS_TRY(st);
+    KLUIS_TRY(ihidden(&l->ix->w, file, row, &hidden, l->err));
+    if (hidden) { return KLUIS_OK; }
     struct member m;
     bool has_id = false;
     int64_t idkey = 0;
@@ -220,17 +209,41 @@ static int by_nearness(const void *a, const void *b, void *ctx)
     return *(const bool *)ctx ? -order : order;
 }
 
-/* Up to CLOSE rows of one file, nearest first; *bound: how far all of them are known, when that is nearer. */
-static kluis_status close_rows(struct look *l, struct nears *s, struct kluis_db *unit, int64_t file, struct ikey edge, int64_t end,
-                               struct ikey *bound)
+/* Asks for rows of one file on one side of `edge`, up to the time `end`, nearest first.  END: there are none. */
+static kluis_status ask_close(struct look *l, bool older, struct kluis_db *unit, const struct iperiod *p, struct ikey edge, int64_t end,
+                              sqlite3_stmt **q)
 {
     static const char OLDER[] =
         "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND (at, tie)<(?2, ?3) AND at>=?4 ORDER BY at DESC, tie DESC LIMIT 2000";
     static const char NEWER[] =
         "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND (at, tie)>(?2, ?3) AND at<=?4 ORDER BY at, tie LIMIT 2000";
+    static const char OLDER_ROWS[] = "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND id>=?2 AND id<?3 ORDER BY id DESC LIMIT 2000";
+    static const char NEWER_ROWS[] = "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND id>=?2 AND id<?3 ORDER BY id LIMIT 2000";
+    int64_t hash = (int64_t)(int32_t)l->hash, from = 0, to = 0;
+    if (p == NULL) { return kluis_db_query(unit, q, l->err, older ? OLDER : NEWER, "iiii", hash, edge.at, edge.tie, end); }
+    /* Most words stand nowhere else: that is seen at once. */
+    KLUIS_TRY(kluis_db_query(unit, q, l->err, "SELECT 1 FROM rec WHERE hash=?1 AND idkey IS NULL LIMIT 1", "i", hash));
+    kluis_status st = kluis_db_step(unit, *q, l->err);
+    kluis_db_done(*q);
+    if (st != KLUIS_OK) { return st; }
+    const struct ikey low = older                   ? (struct ikey){ end, INT64_MIN }
+                            : edge.tie == INT64_MAX ? (struct ikey){ edge.at + 1, INT64_MIN }
+                                                    : (struct ikey){ edge.at, edge.tie + 1 };
+    const struct ikey high = older ? edge : (struct ikey){ end, INT64_MAX };
+    KLUIS_TRY(iperiod_bound(unit, p, low, &from, l->err));
+    KLUIS_TRY(iperiod_bound(unit, p, high, &to, l->err));
+    return kluis_db_query(unit, q, l->err, older ? OLDER_ROWS : NEWER_ROWS, "iii", hash, from, to);
+}
+
+/* Up to CLOSE rows of one file, nearest first; *bound: how far all of them are known, when that is nearer. */
+static kluis_status close_rows(struct look *l, struct nears *s, struct kluis_db *unit, const struct iperiod *p, struct ikey edge, int64_t end,
+                               struct ikey *bound)
+{
     sqlite3_stmt *q = NULL;
     size_t n = 0;
-    KLUIS_TRY(kluis_db_query(unit, &q, l->err, s->older ? OLDER : NEWER, "iiii", (int64_t)l->hash, edge.at, edge.tie, end));
+    int64_t file = p == NULL ? 0 : p->file;
+    kluis_status asked = ask_close(l, s->older, unit, p, edge, end, &q);
+    if (asked != KLUIS_OK) { return asked == KLUIS_END ? KLUIS_OK : asked; }
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(unit, q, l->err)) == KLUIS_OK) {
         if (s->n == s->cap) {
@@ -260,14 +273,13 @@ static kluis_status close_by(struct look *l, struct nears *s, struct ikey edge, 
     struct index *ix = l->ix;
     int64_t from = s->older ? end : edge.at, to = s->older ? edge.at : end;
     s->n = 0;
-    KLUIS_TRY(close_rows(l, s, ix->w.hot, 0, edge, end, bound));
+    KLUIS_TRY(close_rows(l, s, ix->w.hot, NULL, edge, end, bound));
     for (size_t k = 0; k < ix->w.catalog.n; k++) {
         const struct iperiod *p = &ix->w.catalog.list[k];
-        /* A group stands in the period of its first record; the others may lie a little past its end. */
-        if (p->from > to || (p->to != INT64_MAX && p->to + 2 * TOLERANCE < from)) { continue; }
+        if (p->low > to || p->high < from) { continue; }
         struct kluis_db *unit = NULL;
         KLUIS_TRY(istore_period(ix, &ix->w, p, &unit, l->err));
-        KLUIS_TRY(close_rows(l, s, unit, p->file, edge, end, bound));
+        KLUIS_TRY(close_rows(l, s, unit, p, edge, end, bound));
     }
     if (s->n > 1) { qsort_r(s->list, s->n, sizeof *s->list, by_nearness, &s->older); }
     return KLUIS_OK;
@@ -430,21 +442,6 @@ static void assign(struct run *r, bool has_id)
 
 /* ---- into the file ---- */
 
-struct ipending *ipending_of(struct index *ix, int64_t row)
-{
-    if (row < ix->b.first) { return NULL; }
-    size_t lo = 0, hi = ix->b.n;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (ix->b.pending[mid].row < row) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    return lo < ix->b.n && ix->b.pending[lo].row == row ? &ix->b.pending[lo] : NULL;
-}
-
 /* Remembers what FTS5 has of a hot row, before its group changes. */
 static kluis_status remember(struct index *ix, const struct member *m, struct kluis_err *err)
 {
@@ -485,9 +482,9 @@ static kluis_status pull(struct index *ix, struct member *m, struct kluis_err *e
     sqlite3_stmt *in = NULL;
     KLUIS_TRY(kluis_db_query(
         ix->w.hot, &in, err,
-        "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, ver, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        "iiiiiiiitb", row, kluis_db_int(q, 0), key.tie, kluis_db_int(q, 2), key.at, kluis_db_int(q, 4), kluis_db_int(q, 5), b->version, text, blob));
-    if (sqlite3_column_type(q, 6) != SQLITE_NULL && sqlite3_bind_int64(in, 11, kluis_db_int(q, 6)) != SQLITE_OK) {
+        "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", "iiiiiiitb", row,
+        kluis_db_int(q, 0), key.tie, kluis_db_int(q, 2), key.at, kluis_db_int(q, 4), kluis_db_int(q, 5), text, blob));
+    if (sqlite3_column_type(q, 6) != SQLITE_NULL && sqlite3_bind_int64(in, 10, kluis_db_int(q, 6)) != SQLITE_OK) {
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
     }
     kluis_status st = kluis_db_step(ix->w.hot, in, err);
@@ -499,6 +496,7 @@ static kluis_status pull(struct index *ix, struct member *m, struct kluis_err *e
     const struct ipending pending = { .row = row, .leader = true, .several = true };
     KLUIS_TRY(ibatch_pend(ix, &pending, text, (struct kluis_str){ (const char *)side.data, side.len }, key, err));
     kluis_db_done(q);
+    KLUIS_TRY(imove_changed(ix, m->file, m->row, err));
     KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "INSERT INTO shadow(file, row) VALUES(?1, ?2)", "ii", m->file, m->row));
     KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE period SET shadows=shadows+1 WHERE file=?1", "i", m->file));
     KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE meta SET v=v+1 WHERE k='catalog'", ""));
@@ -529,8 +527,9 @@ static kluis_status apply(struct index *ix, struct run *r, bool force, struct kl
         ix->b.conflicts += (is && m->conflict ? 1 : 0) - (was && (m->bits & IBITS_CONFLICT) != 0 ? 1 : 0);
         if (m->file != 0) {
             KLUIS_TRY(pull(ix, m, err));
-        } else if (m->row < ix->b.first) {
-            KLUIS_TRY(remember(ix, m, err));
+        } else {
+            KLUIS_TRY(imove_changed(ix, 0, m->row, err));
+            if (m->row < ix->b.first) { KLUIS_TRY(remember(ix, m, err)); }
         }
     }
     for (size_t i = 0; i < r->n; i++) {
@@ -539,8 +538,8 @@ static kluis_status apply(struct index *ix, struct run *r, bool force, struct kl
         if (m->new_row == 0) { continue; }
         int64_t bits = (m->bits & ~(int64_t)IBITS_CONFLICT) | (m->conflict ? IBITS_CONFLICT : 0);
         /* NULLIF: a leader has no lead. */
-        KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE rec SET lead=NULLIF(?2, 0), bits=?3, ver=?4 WHERE id=?1", "iiii", m->new_row,
-                               leader ? (int64_t)0 : r->list[m->group].new_row, bits, ix->b.version));
+        KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE rec SET lead=NULLIF(?2, 0), bits=?3 WHERE id=?1", "iii", m->new_row,
+                               leader ? (int64_t)0 : r->list[m->group].new_row, bits));
         struct ipending *p = ipending_of(ix, m->new_row);
         if (p != NULL) {
             p->leader = leader;

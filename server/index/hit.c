@@ -134,6 +134,8 @@ static kluis_status seen_of(struct kluis_db *unit, int64_t row, struct seen *out
 static kluis_status rivals(struct index *ix, struct iconn *c, struct kluis_db *own, int64_t leader, const struct shown *r, struct kluis_arena *a,
                            struct sightings *s, struct kluis_err *err)
 {
+    static const char HOT[] = "SELECT id, extra, bits FROM rec WHERE idkey=?1 AND lead IS NULL AND conv=?2 ORDER BY at, tie";
+    static const char PERIOD[] = "SELECT id, extra, bits FROM rec WHERE idkey=?1 AND +lead IS NULL AND +conv=?2 ORDER BY id";
     for (size_t i = 0; i <= c->catalog.n; i++) {
         struct kluis_db *unit = c->hot;
         int64_t file = 0, rows[64];
@@ -143,8 +145,7 @@ static kluis_status rivals(struct index *ix, struct iconn *c, struct kluis_db *o
         }
         sqlite3_stmt *q = NULL;
         size_t n = 0;
-        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, extra, bits FROM rec WHERE idkey=?1 AND lead IS NULL AND conv=?2 ORDER BY at, tie", "ii",
-                                 r->idkey, r->conv));
+        KLUIS_TRY(kluis_db_query(unit, &q, err, i == 0 ? HOT : PERIOD, "ii", r->idkey, r->conv));
         kluis_status st = KLUIS_OK;
         while (n < 64 && (st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
             struct kluis_str extra[IEXTRAS];
@@ -157,7 +158,7 @@ static kluis_status rivals(struct index *ix, struct iconn *c, struct kluis_db *o
         for (size_t k = 0; k < n; k++) {
             struct seen first;
             bool hidden = false;
-            if (file != 0) { KLUIS_TRY(ihidden(c, file, rows[k], &hidden, err)); }
+            KLUIS_TRY(ihidden(c, file, rows[k], &hidden, err));
             if (hidden) { continue; }
             KLUIS_TRY(seen_of(unit, rows[k], &first, err));
             KLUIS_TRY(members(c, unit, rows[k], &first, a, s, true, err));
@@ -245,14 +246,14 @@ static kluis_status advance(struct iconn *c, struct walk *w, int64_t conv, struc
         KLUIS_TRY(st);
         w->at = (struct spot){ w->unit, w->file, kluis_db_int(w->q, 0), { kluis_db_int(w->q, 1), kluis_db_int(w->q, 2) } };
         bool hidden = false, alone = sqlite3_column_type(w->q, 3) == SQLITE_NULL;
-        if (w->shadows > 0) { KLUIS_TRY(ihidden(c, w->file, w->at.row, &hidden, err)); }
+        if (w->shadows > 0 || w->file == 0) { KLUIS_TRY(ihidden(c, w->file, w->at.row, &hidden, err)); }
         if (hidden) { continue; }
         if (alone) { return KLUIS_OK; }
         /* Of a group's sightings in this conversation the first stands for all. */
         sqlite3_stmt *q = NULL;
         KLUIS_TRY(kluis_db_query(w->unit, &q, err,
                                  "SELECT 1 FROM rec r WHERE r.id=?1 AND ((SELECT conv FROM rec WHERE id=r.lead)=?2"
-                                 " OR EXISTS(SELECT 1 FROM rec m WHERE m.lead=r.lead AND m.conv=?2 AND (m.at, m.tie)<(r.at, r.tie)))",
+                                 " OR EXISTS(SELECT 1 FROM rec m WHERE m.lead=r.lead AND +m.conv=?2 AND (m.at, m.tie)<(r.at, r.tie)))",
                                  "ii", w->at.row, conv));
         st = kluis_db_step(w->unit, q, err);
         kluis_db_done(q);
@@ -261,11 +262,31 @@ static kluis_status advance(struct iconn *c, struct walk *w, int64_t conv, struc
     }
 }
 
+/* Asks one file for the conversation from the anchor on. */
+static kluis_status enter(struct index *ix, struct iconn *c, struct walk *w, const struct iperiod *p, int64_t conv, struct ikey from, bool back,
+                          struct kluis_err *err)
+{
+    static const char BACK_ROWS[] = "SELECT id, at, tie, lead FROM rec WHERE conv=?1 AND id<?2 ORDER BY id DESC";
+    static const char FORTH_ROWS[] = "SELECT id, at, tie, lead FROM rec WHERE conv=?1 AND id>=?2 ORDER BY id";
+    static const char BACK[] = "SELECT id, at, tie, lead FROM rec WHERE conv=?1 AND (at, tie)<(?2, ?3) ORDER BY at DESC, tie DESC";
+    static const char FORTH[] = "SELECT id, at, tie, lead FROM rec WHERE conv=?1 AND (at, tie)>(?2, ?3) ORDER BY at, tie";
+    int64_t row = 0;
+    w->unit = c->hot;
+    if (p == NULL) {
+        KLUIS_TRY(kluis_db_query(w->unit, &w->q, err, back ? BACK : FORTH, "iii", conv, from.at, from.tie));
+        return advance(c, w, conv, err);
+    }
+    w->file = p->file;
+    w->shadows = p->shadows;
+    KLUIS_TRY(istore_period(ix, c, p, &w->unit, err));
+    KLUIS_TRY(iperiod_bound(w->unit, p, (struct ikey){ from.at, from.tie + (back ? 0 : 1) }, &row, err));
+    KLUIS_TRY(kluis_db_query(w->unit, &w->q, err, back ? BACK_ROWS : FORTH_ROWS, "ii", conv, row));
+    return advance(c, w, conv, err);
+}
+
 static kluis_status walk(struct index *ix, struct iconn *c, int64_t conv, struct ikey from, bool back, unsigned want, struct spot *out, size_t *n,
                          struct kluis_err *err)
 {
-    static const char BACK[] = "SELECT id, at, tie, lead FROM rec WHERE conv=?1 AND (at, tie)<(?2, ?3) ORDER BY at DESC, tie DESC";
-    static const char FORTH[] = "SELECT id, at, tie, lead FROM rec WHERE conv=?1 AND (at, tie)>(?2, ?3) ORDER BY at, tie";
     *n = 0;
     if (want == 0) { return KLUIS_OK; }
     size_t files = c->catalog.n + 1;
@@ -280,24 +301,15 @@ static kluis_status walk(struct index *ix, struct iconn *c, int64_t conv, struct
             if (best == NULL || (back ? order > 0 : order < 0)) { best = &w[i]; }
         }
         /* A file is looked into only when something of it can come next. */
-        struct walk *fresh = NULL;
-        for (size_t i = 0; i < files && fresh == NULL; i++) {
-            if (w[i].unit != NULL) { continue; }
+        size_t i = 0;
+        for (; i < files; i++) {
             const struct iperiod *p = i == 0 ? NULL : &c->catalog.list[i - 1];
             bool none = p != NULL && (back ? p->low > from.at : p->high < from.at);
             bool later = p != NULL && best != NULL && (back ? p->high < best->at.key.at : p->low > best->at.key.at);
-            if (none || later) { continue; }
-            fresh = &w[i];
-            fresh->unit = c->hot;
-            if (p != NULL) {
-                fresh->file = p->file;
-                fresh->shadows = p->shadows;
-                st = istore_period(ix, c, p, &fresh->unit, err);
-            }
+            if (w[i].unit == NULL && !none && !later) { break; }
         }
-        if (fresh != NULL) {
-            if (st == KLUIS_OK) { st = kluis_db_query(fresh->unit, &fresh->q, err, back ? BACK : FORTH, "iii", conv, from.at, from.tie); }
-            if (st == KLUIS_OK) { st = advance(c, fresh, conv, err); }
+        if (i < files) {
+            st = enter(ix, c, &w[i], i == 0 ? NULL : &c->catalog.list[i - 1], conv, from, back, err);
             continue;
         }
         if (best == NULL) { break; }
@@ -322,30 +334,36 @@ static kluis_status locate(struct index *ix, struct iconn *c, const uint8_t pack
     int64_t pkg = kluis_db_int(q, 0), first = kluis_db_int(q, 2), last = kluis_db_int(q, 3);
     *conv = kluis_db_int(q, 1);
     kluis_db_done(q);
+    const int64_t tie = itie(package, ordinal);
     for (size_t i = 0; i <= c->catalog.n; i++) {
         struct kluis_db *unit = c->hot;
-        int64_t file = 0;
-        if (i > 0) {
-            const struct iperiod *p = &c->catalog.list[i - 1];
+        const struct iperiod *p = i == 0 ? NULL : &c->catalog.list[i - 1];
+        int64_t file = p == NULL ? 0 : p->file, row = 0, from = 0, to = 0;
+        if (p == NULL) {
+            KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id FROM rec WHERE conv=?1 AND at>=?2 AND at<=?3 AND tie=?4 AND +pkg=?5", "iiiii", *conv,
+                                     first, last, tie, pkg));
+            while ((st = kluis_db_step(unit, q, err)) == KLUIS_OK && igone(c, kluis_db_int(q, 0))) {} /* once moved away, once come back */
+            if (st == KLUIS_OK) { row = kluis_db_int(q, 0); }
+            kluis_db_done(q);
+        } else {
             if (p->low > last || p->high < first) { continue; }
-            file = p->file;
             KLUIS_TRY(istore_period(ix, c, p, &unit, err));
+            KLUIS_TRY(iperiod_bound(unit, p, (struct ikey){ first, INT64_MIN }, &from, err));
+            KLUIS_TRY(iperiod_bound(unit, p, (struct ikey){ last, INT64_MAX }, &to, err));
+            st = iperiod_find(unit, *conv, pkg, tie, from, to, &row, err);
         }
-        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, lead FROM rec WHERE conv=?1 AND at>=?2 AND at<=?3 AND tie=?4 AND pkg=?5", "iiiii",
-                                 *conv, first, last, itie(package, ordinal), pkg));
-        bool hidden = true;
-        int64_t lead = 0;
-        while (hidden && (st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
-            *out = (struct spot){ unit, file, kluis_db_int(q, 0), { kluis_db_int(q, 1), itie(package, ordinal) } };
-            lead = kluis_db_int(q, 2);
-            hidden = false;
-            if (file != 0) { KLUIS_TRY(ihidden(c, file, out->row, &hidden, err)); }
-        }
-        kluis_db_done(q);
-        if (st != KLUIS_OK && st != KLUIS_END) { return st; }
+        if (st == KLUIS_END) { continue; }
+        KLUIS_TRY(st);
+        bool hidden = false;
+        KLUIS_TRY(ihidden(c, file, row, &hidden, err));
         if (hidden) { continue; }
+        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT at, lead FROM rec WHERE id=?1", "i", row));
+        KLUIS_TRY(kluis_db_step(unit, q, err));
+        *out = (struct spot){ unit, file, row, { kluis_db_int(q, 0), tie } };
+        int64_t lead = kluis_db_int(q, 1);
+        kluis_db_done(q);
         if (lead == 0) { return KLUIS_OK; }
-        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, tie FROM rec WHERE (id=?1 OR lead=?1) AND conv=?2 ORDER BY at, tie LIMIT 1", "ii",
+        KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, at, tie FROM rec WHERE (id=?1 OR lead=?1) AND +conv=?2 ORDER BY at, tie LIMIT 1", "ii",
                                  lead, *conv));
         KLUIS_TRY(kluis_db_step(unit, q, err));
         *out = (struct spot){ unit, file, kluis_db_int(q, 0), { kluis_db_int(q, 1), kluis_db_int(q, 2) } };

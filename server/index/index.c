@@ -33,7 +33,7 @@ static kluis_status open_files(struct index *ix, const uint8_t master[32], struc
     if (stat(path, &st) != 0 || st.st_size == 0) {
         return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s is gone: delete the index and rebuild it", hot);
     }
-    KLUIS_TRY(istore_connect(ix, hot, false, true, &ix->w.hot, err));
+    KLUIS_TRY(istore_connect(ix, hot, ICONN_WRITER, &ix->w.hot, err));
     KLUIS_TRY(istore_catalog(&ix->w, err));
     for (size_t i = 0; i < ix->w.catalog.n; i++) {
         struct kluis_db *unit = NULL;
@@ -45,6 +45,7 @@ static kluis_status open_files(struct index *ix, const uint8_t master[32], struc
     }
     KLUIS_TRY(imove_clean(ix, err));
     KLUIS_TRY(istore_meta(ix->w.hot, "watermark", &ix->watermark, err));
+    KLUIS_TRY(istore_meta(ix->w.hot, "next_file", &ix->next_file, err));
     return ihot_load(ix, err);
 }
 
@@ -170,19 +171,15 @@ struct sum {
 /* Groups of one file, each as the digest of its sightings in order, added up: addition does not care about order. */
 static kluis_status digest_file(struct iconn *c, struct kluis_db *unit, int64_t file, struct sum *sum, struct kluis_err *err)
 {
-    sqlite3_stmt *q = NULL, *m = NULL, *p = NULL;
+    sqlite3_stmt *q = NULL, *m = NULL;
     KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT id, bits FROM rec WHERE lead IS NULL", ""));
     KLUIS_AUTO_BUF(work, 16 << 20);
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
         int64_t row = kluis_db_int(q, 0);
-        if (file != 0) {
-            KLUIS_TRY(kluis_db_query(c->hot, &p, err, "SELECT 1 FROM shadow WHERE file=?1 AND row=?2", "ii", file, row));
-            kluis_status hidden = kluis_db_step(c->hot, p, err);
-            kluis_db_done(p);
-            if (hidden == KLUIS_OK) { continue; }
-            if (hidden != KLUIS_END) { return hidden; }
-        }
+        bool hidden = false;
+        KLUIS_TRY(ihidden(c, file, row, &hidden, err));
+        if (hidden) { continue; }
         kluis_buf_clear(&work);
         kluis_buf_byte(&work, (kluis_db_int(q, 1) & IBITS_CONFLICT) != 0);
         KLUIS_TRY(kluis_db_query(unit, &m, err, "SELECT pkg, tie, at FROM rec WHERE id=?1 OR lead=?1 ORDER BY at, tie", "i", row));

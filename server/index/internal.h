@@ -82,6 +82,13 @@ struct icatalog {
     size_t n;
     struct iperiod *list;
 }; /* oldest first */
+/* Hot rows that a period file has by now: hidden until they are taken out.  Blocks of IGONE_ROWS bits from block `first` on; n: how many bits. */
+enum { IGONE_ROWS = 4096 };
+struct igone {
+    int64_t first, n;
+    size_t blocks;
+    uint8_t *bits;
+};
 
 struct ipackages;
 /* A connection to the hot file and, as needed, to period files; one thread at a time. */
@@ -91,6 +98,7 @@ struct iconn {
     struct kluis_arena *scratch; /* for one hit at a time; made when needed */
     uint64_t epoch;              /* of the hot file it has open */
     struct icatalog catalog;
+    struct igone gone; /* as of the catalogue's version */
     struct {
         int64_t file;
         struct kluis_db *db;
@@ -116,7 +124,7 @@ void ipackage_forget(struct iconn *c); /* when a number may mean another package
 enum { IBLOCK = 256 };
 struct ihot {
     pthread_rwlock_t lock;
-    int64_t base;
+    int64_t base, live; /* live: rows that are there and not hidden; the others have INT64_MIN for a time */
     struct ikey *keys;
     int64_t *newest;
     size_t n, cap;
@@ -157,10 +165,9 @@ struct ibatch { /* what the open transaction has not given to FTS5 yet */
     bool erasing;                 /* then: */
     struct imap settled, lengthy; /* hot rows whose group is right already; ids of more sightings than are told apart */
     struct kluis_buf text;
-    int64_t next_row, version, sequence, sightings, groups, conflicts;
+    int64_t next_row, sequence, sightings, groups, conflicts;
 };
 
-struct imove;
 struct index {
     char dir[KLUIS_PATH_MAX];
     struct ikeys *keys;
@@ -168,7 +175,8 @@ struct index {
     struct iconn w; /* the writer's */
     struct ibatch b;
     struct ihot hot;
-    struct imove *move;    /* a period file being made */
+    struct imove *move;    /* period files being made */
+    int64_t taken;         /* hidden hot rows before this one are taken out */
     int64_t move_min;      /* closed records that are worth a rebuild */
     int64_t target_rows;   /* records of one period file, about */
     pthread_rwlock_t life; /* searching: shared; erasing: alone */
@@ -177,13 +185,14 @@ struct index {
     struct iconn *readers[IREADERS_MAX];
     size_t n_readers, n_made;
     uint64_t epoch;
-    int64_t watermark;
+    int64_t watermark, next_file;
 };
 
 /* A new file with its tables.  A period file is left in the one transaction that fills it. */
 KLUIS_MUSTUSE kluis_status istore_create(struct index *ix, const char *name, bool hot, struct kluis_db **out, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status istore_connect(struct index *ix, const char *name, bool immutable, bool writer, struct kluis_db **out,
-                                          struct kluis_err *err);
+enum iconn_kind { ICONN_WRITER, ICONN_READER, ICONN_PERIOD, ICONN_COPIER };
+KLUIS_MUSTUSE kluis_status istore_connect(struct index *ix, const char *name, enum iconn_kind kind, struct kluis_db **out, struct kluis_err *err);
+int64_t istore_number(struct index *ix); /* for a file's name; never used again while this process lives */
 /* Commits, closes and fsyncs a period file that was created, so that it may be named in the catalogue. */
 KLUIS_MUSTUSE kluis_status istore_finish(struct index *ix, const char *name, struct kluis_db **db, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status istore_delete(struct index *ix, const char *name, struct kluis_err *err); /* the file and its key */
@@ -193,14 +202,27 @@ KLUIS_MUSTUSE kluis_status istore_set(struct kluis_db *hot, const char *key, int
 KLUIS_MUSTUSE kluis_status istore_catalog(struct iconn *c, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status istore_period(struct index *ix, struct iconn *c, const struct iperiod *p, struct kluis_db **out, struct kluis_err *err);
 void istore_close(struct iconn *c);
+void istore_drop(struct iconn *c, int64_t file); /* closes one period file */
+bool igone(const struct iconn *c, int64_t row);
+/* Shadowed by a hot row, or (file 0) in a period file by now. */
+KLUIS_MUSTUSE kluis_status ihidden(struct iconn *c, int64_t file, int64_t row, bool *hidden, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status istore_reader(struct index *ix, struct iconn **out, struct kluis_err *err);
 void istore_return(struct index *ix, struct iconn *c);
 KLUIS_MUSTUSE kluis_status ihot_load(struct index *ix, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int64_t first, struct kluis_err *err);
-void ihot_cut(struct ihot *h, int64_t next);                              /* forgets rows from `next` on */
+void ihot_cut(struct ihot *h, int64_t next); /* forgets rows from `next` on */
+struct imove;
+void ihot_hide(struct ihot *h, struct imove *mv); /* rows that were moved; nobody may be searching */
+void ihot_forget(struct ihot *h, int64_t row);    /* a row that was erased */
+void ihot_trim(struct ihot *h);                   /* lets go of what is hidden or gone before the first live row */
+int64_t ihot_live(struct ihot *h);
+int64_t ihot_next(struct ihot *h, int64_t row); /* first live row from `row` on; 0: none */
+/* How many live rows older than `closed` fall into each period; count[n]: after the last. */
+void ihot_count(struct ihot *h, const struct icatalog *cat, int64_t closed, size_t *count);
+int64_t imonth_start(int64_t us, int months_on);
 void index_tune(struct index *ix, int64_t move_min, int64_t target_rows); /* for tests */
 
-/* ---- add.c, group.c ---------------------------------------------------------------------------------- */
+/* ---- extra.c, batch.c, group.c ---------------------------------------------------------------------------------- */
 enum { IEXTRA_ID, IEXTRA_TARGET, IEXTRA_VALUE, IEXTRA_EVENT, IEXTRA_QUOTE, IEXTRA_ATTACHMENTS, IEXTRA_LOSS, IEXTRA_OPTIONS, IEXTRAS };
 void iextra_write(struct kluis_buf *b, const struct kluis_str s[IEXTRAS]);
 bool iextra_read(struct kluis_bytes blob, struct kluis_str s[IEXTRAS]);
@@ -211,6 +233,9 @@ bool iparty_read(struct kluis_bytes blob, uint32_t i, struct kluis_party *out);
 void iidentity(struct kluis_buf *b, const struct kluis_party *p);
 /* The meta column of a record's group: "c1 c2 o1 o2 p1". */
 KLUIS_MUSTUSE kluis_status imeta_of(struct iconn *c, struct kluis_db *unit, int64_t leader, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status ifts_refill(struct iconn *c, struct kluis_err *err); /* FTS5 of the hot file anew, from its rows */
+/* Takes a hot row out of FTS5.  meta: what it was entered with, NULL: what its group says now. */
+KLUIS_MUSTUSE kluis_status ifts_remove(struct iconn *c, int64_t row, const char *meta, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status ibatch_begin(struct index *ix, struct kluis_err *err);
 void ibatch_rollback(struct index *ix);
 KLUIS_MUSTUSE kluis_status ibatch_fts(struct index *ix, struct kluis_err *err); /* gives FTS5 what is pending */
@@ -236,21 +261,62 @@ struct isame {
     struct kluis_str author, text, target, value, event, options;
 };
 void isame_write(struct kluis_buf *b, const struct isame *s, bool exact);
+void inormal_write(struct kluis_buf *b, struct kluis_str s); /* as phones agree on it: spaces and unseen marks aside */
 
-/* ---- move.c: from the hot file to closed periods, and erasing ----------------------------------------- */
-void imove_free(struct index *ix);                                               /* gives up what is being made */
+/* ---- period.c: closed periods, whose rows are in the order of their keys ------------------------------- */
+KLUIS_MUSTUSE kluis_status iperiod_key(struct kluis_db *unit, int64_t row, struct ikey *key, struct kluis_err *err);
+/* First row whose key is not below `key`; rows + 1 when there is none. */
+KLUIS_MUSTUSE kluis_status iperiod_bound(struct kluis_db *unit, const struct iperiod *p, struct ikey key, int64_t *out, struct kluis_err *err);
+/* A package's record among rows [from, to).  END: not there. */
+KLUIS_MUSTUSE kluis_status iperiod_find(struct kluis_db *unit, int64_t conv, int64_t pkg, int64_t tie, int64_t from, int64_t to, int64_t *row,
+                                        struct kluis_err *err);
+
+/* ---- move.c: copying closed months into period files ---------------------------------------------------- */
+enum { IOUTPUTS = 64 };
+struct ientry {
+    struct ikey key;
+    int64_t file, row, lead, lead_at, new_row;
+    int out;
+    bool several;
+};
+struct ioutput {
+    struct iperiod period;
+    struct kluis_db *db;
+};
+struct imove {
+    struct iconn c; /* the thread's, until it is joined; everything below but `changed` and the lock's too */
+    struct ientry *list;
+    size_t n, cap;
+    size_t *by_source; /* positions in list, by file and row */
+    struct ioutput out[IOUTPUTS];
+    int n_out;
+    struct iperiod old;
+    bool has_old, in_use;
+    int64_t from, to, target_rows;
+    struct imap changed_hot, changed_old; /* rows whose group changed since the snapshot: the writer's */
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock; /* what follows */
+    pthread_cond_t changed;
+    bool cancel, done;
+    kluis_status rc;
+    struct kluis_err err;
+};
+/* Begins with [from, to) and, when given, what is in a file.  Nothing may be added and uncommitted. */
+KLUIS_MUSTUSE kluis_status imove_start(struct index *ix, const struct iperiod *old, int64_t from, int64_t to, struct kluis_err *err);
+bool imove_wait(struct index *ix, int64_t us);                                                                /* true: it is through */
+KLUIS_MUSTUSE kluis_status imove_changed(struct index *ix, int64_t file, int64_t row, struct kluis_err *err); /* a record's group changes */
+struct ientry *imove_entry(struct imove *mv, int64_t file, int64_t row);                                      /* NULL: not moved */
+void imove_free(struct index *ix); /* stops and forgets it, with its files unless they are in use */
+
+/* ---- swap.c ---------------------------------------------------------------------------------------------- */
 KLUIS_MUSTUSE kluis_status imove_clean(struct index *ix, struct kluis_err *err); /* removes files that the catalogue does not name */
-
-kluis_status imove_refill(struct iconn *c, struct kluis_err *err); /* FTS5 of the hot file anew, from its rows */
-/* Takes a hot row out of FTS5.  meta: what it was entered with, NULL: what its group says now. */
-kluis_status imove_unindex(struct iconn *c, int64_t row, const char *meta, struct kluis_err *err);
-/* A new hot file and key; the former's are destroyed.  erased: nothing is left to erase, says so in the new file. */
-KLUIS_MUSTUSE kluis_status imove_rebuild_hot(struct index *ix, bool erased, struct kluis_err *err);
+/* A new hot file and key; the former's are destroyed.  erased: nothing is left to erase, says so in the new file.  No row may be hidden. */
+KLUIS_MUSTUSE kluis_status irebuild_hot(struct index *ix, bool erased, struct kluis_err *err);
 
 /* ---- hit.c ------------------------------------------------------------------------------------------- */
 /* Reads one record of a file and everything shown with it, and hands it on. */
 KLUIS_MUSTUSE kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct iquery *query,
                                      const struct index_sink *sink, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status ihidden(struct iconn *c, int64_t file, int64_t row, bool *hidden, struct kluis_err *err); /* shadowed by a hot row */
 
 #endif

@@ -76,16 +76,6 @@ static bool offer(struct search *s, const struct found *f)
     return true;
 }
 
-kluis_status ihidden(struct iconn *c, int64_t file, int64_t row, bool *hidden, struct kluis_err *err)
-{
-    sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT 1 FROM shadow WHERE file=?1 AND row=?2", "ii", file, row));
-    kluis_status st = kluis_db_step(c->hot, q, err);
-    kluis_db_done(q);
-    *hidden = st == KLUIS_OK;
-    return st == KLUIS_END ? KLUIS_OK : st;
-}
-
 /* ---- hot ---- */
 
 static kluis_status hot_rows(struct search *s, uint64_t *count, struct kluis_err *err)
@@ -98,7 +88,7 @@ static kluis_status hot_rows(struct search *s, uint64_t *count, struct kluis_err
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(s->c->hot, q, err)) == KLUIS_OK) {
         int64_t row = kluis_db_int(q, 0);
-        if (row < h->base || row >= h->base + (int64_t)h->n) { continue; }
+        if (row < h->base || row >= h->base + (int64_t)h->n || igone(s->c, row)) { continue; }
         size_t i = (size_t)(row - h->base);
         struct found f = { .key = h->keys[i], .row = row, .score = o == INDEX_RELEVANCE ? kluis_db_int(q, 1) : 0 };
         if (count != NULL) {
@@ -114,36 +104,6 @@ static kluis_status hot_rows(struct search *s, uint64_t *count, struct kluis_err
 
 /* ---- periods ---- */
 
-static kluis_status key_at(struct kluis_db *unit, int64_t row, struct ikey *key, struct kluis_err *err)
-{
-    sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT at, tie FROM rec WHERE id=?1", "i", row));
-    kluis_status st = kluis_db_step(unit, q, err);
-    if (st == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a period file of the index lacks a row: delete the index and rebuild it"); }
-    KLUIS_TRY(st);
-    *key = (struct ikey){ kluis_db_int(q, 0), kluis_db_int(q, 1) };
-    kluis_db_done(q);
-    return KLUIS_OK;
-}
-
-/* First row whose key is not below `key`. */
-static kluis_status bound(struct kluis_db *unit, int64_t rows, struct ikey key, int64_t *out, struct kluis_err *err)
-{
-    int64_t lo = 1, hi = rows + 1;
-    while (lo < hi) {
-        int64_t mid = lo + (hi - lo) / 2;
-        struct ikey k;
-        KLUIS_TRY(key_at(unit, mid, &k, err));
-        if (ikey_cmp(k, key) < 0) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    *out = lo;
-    return KLUIS_OK;
-}
-
 /* The rows of a period that can be on the page, or in the count. */
 static kluis_status range(const struct search *s, const struct iperiod *p, struct kluis_db *unit, bool with_cursor, int64_t *lo, int64_t *hi,
                           struct kluis_err *err)
@@ -153,9 +113,9 @@ static kluis_status range(const struct search *s, const struct iperiod *p, struc
     struct ikey low = { s->from, INT64_MIN }, high = { s->to, INT64_MIN };
     if (with_cursor && s->has_cursor && s->q->order == INDEX_NEWEST && ikey_cmp(s->cursor.key, high) < 0) { high = s->cursor.key; }
     if (with_cursor && s->has_cursor && s->q->order == INDEX_OLDEST && ikey_cmp(s->cursor.key, low) > 0) { low = s->cursor.key; }
-    if (low.at > p->from) { KLUIS_TRY(bound(unit, p->rows, low, lo, err)); }
+    if (low.at > p->from) { KLUIS_TRY(iperiod_bound(unit, p, low, lo, err)); }
     if (high.at < p->to) {
-        KLUIS_TRY(bound(unit, p->rows, high, hi, err));
+        KLUIS_TRY(iperiod_bound(unit, p, high, hi, err));
         --*hi;
     }
     return KLUIS_OK;
@@ -180,7 +140,7 @@ static kluis_status period_rows(struct search *s, const struct iperiod *p, struc
         bool hidden = false;
         if (p->shadows > 0) { KLUIS_TRY(ihidden(s->c, p->file, f.row, &hidden, err)); }
         if (hidden) { continue; }
-        KLUIS_TRY(key_at(unit, f.row, &f.key, err));
+        KLUIS_TRY(iperiod_key(unit, f.row, &f.key, err));
         if (!offer(s, &f) && o != INDEX_RELEVANCE && full(s) && order(o, &f, &s->heap[0]) > 0) { break; } /* what follows is worse */
     }
     kluis_db_done(q);
@@ -227,7 +187,7 @@ static kluis_status count_in(struct search *s, struct kluis_db *unit, int64_t lo
 static kluis_status count_all(struct search *s, struct index_result *out, struct kluis_err *err)
 {
     uint64_t count = 0;
-    bool open = s->from == INT64_MIN && s->to == INT64_MAX;
+    bool open = s->from == INT64_MIN && s->to == INT64_MAX && s->c->gone.n == 0;
     if (open) {
         KLUIS_TRY(count_in(s, s->c->hot, 0, INT64_MAX, &count, err));
     } else {

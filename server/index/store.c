@@ -8,17 +8,20 @@
 
 enum { SCHEMA = 3, HASH_BYTES = 64 << 20 };
 
-/* rec.lead: row of the group's first sighting, NULL when it is this one.  rec.ver: the commit that last changed its group.
- * source: what packages have in common, so that small ones stay small.
- * fts has no content of its own: text, side and meta can be made again from rec, and only the leader of a group is in it. */
+/* rec.lead: row of the group's first sighting, NULL when it is this one.  source: what packages have in common, so that small ones stay small.
+ * fts has no content of its own: text, side and meta can be made again from rec, and only the leader of a group is in it.  gone: hot rows that a
+ * period file has by now, a bit each.  In a period file a row's number says when it was, so its indices need not. */
 static const char RECORDS[] = "CREATE TABLE rec(id INTEGER PRIMARY KEY, pkg INTEGER NOT NULL, tie INTEGER NOT NULL, conv INTEGER NOT NULL, at "
-                              "INTEGER NOT NULL, hash INTEGER NOT NULL,"
-                              " bits INTEGER NOT NULL, lead INTEGER, idkey INTEGER, ver INTEGER, text TEXT, extra BLOB);"
-                              "CREATE INDEX rec_conv ON rec(conv, at, tie);"
-                              "CREATE INDEX rec_hash ON rec(hash, at, tie) WHERE idkey IS NULL;"
-                              "CREATE INDEX rec_id ON rec(idkey) WHERE idkey IS NOT NULL;"
-                              "CREATE INDEX rec_lead ON rec(lead) WHERE lead IS NOT NULL;"
+                              "INTEGER NOT NULL, hash INTEGER NOT NULL, bits INTEGER NOT NULL, lead INTEGER, idkey INTEGER, text TEXT, extra BLOB);"
                               "CREATE VIRTUAL TABLE fts USING fts5(text, side, meta, content='', columnsize=0, tokenize='kluis');";
+static const char HOT_INDICES[] = "CREATE INDEX rec_conv ON rec(conv, at, tie);"
+                                  "CREATE INDEX rec_hash ON rec(hash, at, tie) WHERE idkey IS NULL;"
+                                  "CREATE INDEX rec_id ON rec(idkey) WHERE idkey IS NOT NULL;"
+                                  "CREATE INDEX rec_lead ON rec(lead) WHERE lead IS NOT NULL;";
+static const char PERIOD_INDICES[] = "CREATE INDEX rec_conv ON rec(conv);"
+                                     "CREATE INDEX rec_hash ON rec(hash) WHERE idkey IS NULL;"
+                                     "CREATE INDEX rec_id ON rec(idkey) WHERE idkey IS NOT NULL;"
+                                     "CREATE INDEX rec_lead ON rec(lead) WHERE lead IS NOT NULL;";
 static const char HOT[] =
     "CREATE TABLE meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE platform(no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
@@ -36,8 +39,9 @@ static const char HOT[] =
     "CREATE TABLE period(file INTEGER PRIMARY KEY, name TEXT NOT NULL, begins INTEGER NOT NULL, ends INTEGER NOT NULL, rows INTEGER NOT NULL, "
     "shadows INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL);"
     "CREATE TABLE shadow(file INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY(file, row)) WITHOUT ROWID;"
+    "CREATE TABLE gone(block INTEGER PRIMARY KEY, bits BLOB NOT NULL);"
     "INSERT INTO meta "
-    "VALUES('watermark',0),('next_row',1),('next_file',1),('catalog',0),('ver',0),('sightings',0),('groups',0),('conflicts',0),('erase',0);";
+    "VALUES('watermark',0),('next_row',1),('next_file',1),('catalog',0),('sightings',0),('groups',0),('conflicts',0),('erase',0);";
 
 int64_t itie(const uint8_t package[32], uint64_t ordinal)
 {
@@ -107,11 +111,12 @@ kluis_status istore_create(struct index *ix, const char *name, bool hot, struct 
      * one go and named nowhere before it is on disk: it needs no journal at all. */
     kluis_status st = kluis_db_exec(
         *out,
-        hot ? "PRAGMA page_size=4096; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;"
+        hot ? "PRAGMA page_size=4096; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF;"
             : "PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-32000;",
         err);
     if (st == KLUIS_OK) { st = kluis_db_begin(*out, err); }
     if (st == KLUIS_OK) { st = kluis_db_exec(*out, RECORDS, err); }
+    if (st == KLUIS_OK && hot) { st = kluis_db_exec(*out, HOT_INDICES, err); }
     if (st == KLUIS_OK && hot) { st = kluis_db_exec(*out, HOT, err); }
     char sql[128];
     (void)snprintf(sql, sizeof sql, "INSERT INTO fts(fts, rank) VALUES('hashsize', %d); PRAGMA user_version=%d;", HASH_BYTES, SCHEMA);
@@ -126,18 +131,21 @@ kluis_status istore_create(struct index *ix, const char *name, bool hot, struct 
     return st;
 }
 
-kluis_status istore_connect(struct index *ix, const char *name, bool immutable, bool writer, struct kluis_db **out, struct kluis_err *err)
+/* Pages of deleted rows are not cleared: the file is ciphertext, and what is erased goes with the file's key (erase.c). */
+kluis_status istore_connect(struct index *ix, const char *name, enum iconn_kind kind, struct kluis_db **out, struct kluis_err *err)
 {
+    static const char *const pragmas[] = {
+        [ICONN_WRITER] = "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=8000;",
+        [ICONN_READER] = "PRAGMA query_only=ON; PRAGMA cache_size=-16384;",
+        [ICONN_PERIOD] = "PRAGMA query_only=ON; PRAGMA cache_size=-4096;",
+        [ICONN_COPIER] = "PRAGMA query_only=ON; PRAGMA cache_size=-65536;",
+    };
     *out = NULL;
     sqlite3 *raw = NULL;
-    KLUIS_TRY(open_raw(ix, name, immutable ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, immutable, &raw, err));
+    bool period = kind == ICONN_PERIOD;
+    KLUIS_TRY(open_raw(ix, name, period ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, period, &raw, err));
     KLUIS_TRY(kluis_db_adopt(out, raw, err));
-    kluis_status st =
-        kluis_db_exec(*out,
-                      writer      ? "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=8000;"
-                      : immutable ? "PRAGMA query_only=ON; PRAGMA cache_size=-4096;"
-                                  : "PRAGMA query_only=ON; PRAGMA cache_size=-16384;",
-                      err);
+    kluis_status st = kluis_db_exec(*out, pragmas[kind], err);
     sqlite3_stmt *q = NULL;
     if (st == KLUIS_OK) { st = kluis_db_query(*out, &q, err, "PRAGMA user_version", ""); }
     if (st == KLUIS_OK) { st = kluis_db_step(*out, q, err); }
@@ -160,7 +168,8 @@ kluis_status istore_finish(struct index *ix, const char *name, struct kluis_db *
 {
     char path[KLUIS_PATH_MAX];
     KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, name, err));
-    kluis_status st = kluis_db_commit(*db, "index.built", err);
+    kluis_status st = kluis_db_exec(*db, PERIOD_INDICES, err);
+    if (st == KLUIS_OK) { st = kluis_db_commit(*db, "index.built", err); }
     kluis_db_free(*db);
     *db = NULL;
     KLUIS_TRY(st);
@@ -199,6 +208,63 @@ kluis_status istore_set(struct kluis_db *hot, const char *key, int64_t value, st
     return kluis_db_run(hot, NULL, err, "UPDATE meta SET v=?2 WHERE k=?1", "si", key, value);
 }
 
+int64_t istore_number(struct index *ix)
+{
+    (void)pthread_mutex_lock(&ix->lock);
+    int64_t n = ix->next_file++;
+    (void)pthread_mutex_unlock(&ix->lock);
+    return n;
+}
+
+/* ---- hidden rows ---- */
+
+bool igone(const struct iconn *c, int64_t row)
+{
+    int64_t block = row / IGONE_ROWS - c->gone.first;
+    if (c->gone.n == 0 || block < 0 || block >= (int64_t)c->gone.blocks) { return false; }
+    return (c->gone.bits[block * (IGONE_ROWS / 8) + row % IGONE_ROWS / 8] >> (row % 8) & 1) != 0;
+}
+
+static kluis_status load_gone(struct iconn *c, struct kluis_err *err)
+{
+    kluis_free(c->gone.bits);
+    c->gone = (struct igone){ 0 };
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT min(block), max(block) FROM gone", ""));
+    KLUIS_TRY(kluis_db_step(c->hot, q, err));
+    bool none = sqlite3_column_type(q, 0) == SQLITE_NULL;
+    int64_t first = kluis_db_int(q, 0), last = kluis_db_int(q, 1);
+    kluis_db_done(q);
+    if (none) { return KLUIS_OK; }
+    if (first < 0 || last - first > INT32_MAX / IGONE_ROWS) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index's hidden rows are damaged"); }
+    c->gone.first = first;
+    c->gone.blocks = (size_t)(last - first + 1);
+    c->gone.bits = kluis_calloc(c->gone.blocks, IGONE_ROWS / 8);
+    if (c->gone.bits == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT block, bits FROM gone", ""));
+    kluis_status st = KLUIS_OK;
+    while ((st = kluis_db_step(c->hot, q, err)) == KLUIS_OK) {
+        uint8_t *to = c->gone.bits + (kluis_db_int(q, 0) - first) * (IGONE_ROWS / 8);
+        if (!kluis_db_fixed(q, 1, to, IGONE_ROWS / 8)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index's hidden rows are damaged"); }
+        for (size_t i = 0; i < IGONE_ROWS / 8; i++) { c->gone.n += __builtin_popcount(to[i]); }
+    }
+    return st == KLUIS_END ? KLUIS_OK : st;
+}
+
+kluis_status ihidden(struct iconn *c, int64_t file, int64_t row, bool *hidden, struct kluis_err *err)
+{
+    if (file == 0) {
+        *hidden = igone(c, row);
+        return KLUIS_OK;
+    }
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT 1 FROM shadow WHERE file=?1 AND row=?2", "ii", file, row));
+    kluis_status st = kluis_db_step(c->hot, q, err);
+    kluis_db_done(q);
+    *hidden = st == KLUIS_OK;
+    return st == KLUIS_END ? KLUIS_OK : st;
+}
+
 /* ---- catalogue and period files ---- */
 
 kluis_status istore_catalog(struct iconn *c, struct kluis_err *err)
@@ -211,6 +277,7 @@ kluis_status istore_catalog(struct iconn *c, struct kluis_err *err)
     ipackage_forget(c);
     c->catalog.n = 0;
     c->catalog.version = -1;
+    KLUIS_TRY(load_gone(c, err));
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(c->hot, &q, err, "SELECT file, name, begins, ends, rows, shadows, low, high FROM period ORDER BY begins", ""));
     kluis_status st = KLUIS_OK;
@@ -257,7 +324,7 @@ kluis_status istore_period(struct index *ix, struct iconn *c, const struct iperi
         c->open = grown;
         c->cap_open = cap;
     }
-    KLUIS_TRY(istore_connect(ix, p->name, true, false, out, err));
+    KLUIS_TRY(istore_connect(ix, p->name, ICONN_PERIOD, out, err));
     c->open[c->n_open].file = p->file;
     c->open[c->n_open++].db = *out;
     return KLUIS_OK;
@@ -268,10 +335,21 @@ void istore_close(struct iconn *c)
     for (size_t i = 0; i < c->n_open; i++) { kluis_db_free(c->open[i].db); }
     kluis_free(c->open);
     kluis_free(c->catalog.list);
+    kluis_free(c->gone.bits);
     ipackage_forget(c);
     kluis_arena_free(c->scratch);
     kluis_db_free(c->hot);
     *c = (struct iconn){ 0 };
+}
+
+void istore_drop(struct iconn *c, int64_t file)
+{
+    for (size_t i = 0; i < c->n_open; i++) {
+        if (c->open[i].file != file) { continue; }
+        kluis_db_free(c->open[i].db);
+        c->open[i] = c->open[--c->n_open];
+        return;
+    }
 }
 
 /* ---- readers ---- */
@@ -299,7 +377,7 @@ kluis_status istore_reader(struct index *ix, struct iconn **out, struct kluis_er
         char name[IKEYS_NAME];
         ikeys_hot(ix->keys, name);
         c->epoch = epoch;
-        st = istore_connect(ix, name, false, false, &c->hot, err);
+        st = istore_connect(ix, name, ICONN_READER, &c->hot, err);
     }
     if (st != KLUIS_OK) {
         if (c != NULL) { istore_close(c); }
@@ -325,12 +403,24 @@ void istore_return(struct index *ix, struct iconn *c)
 
 /* ---- keys of the hot rows ---- */
 
+static bool live(struct ikey k) { return k.at != INT64_MIN; }
+
+/* newest[] of blocks from that of row i on.  Under the lock. */
+static void bound(struct ihot *h, size_t i)
+{
+    for (i -= i % IBLOCK; i < h->n; i++) {
+        size_t block = i / IBLOCK;
+        if (i % IBLOCK == 0) { h->newest[block] = block == 0 ? INT64_MIN : h->newest[block - 1]; }
+        if (h->keys[i].at > h->newest[block]) { h->newest[block] = h->keys[i].at; }
+    }
+}
+
 kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int64_t first, struct kluis_err *err)
 {
     kluis_status st = KLUIS_OK;
     (void)pthread_rwlock_wrlock(&h->lock);
     if (h->n == 0) { h->base = first; }
-    size_t need = (size_t)(first - h->base) + n;
+    size_t need = (size_t)(first - h->base) + n, from = h->n;
     if (need > h->cap) {
         size_t cap = h->cap == 0 ? 4096 : h->cap;
         while (cap < need) { cap *= 2; }
@@ -345,14 +435,12 @@ kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int6
         }
     }
     if (st == KLUIS_OK) {
-        for (size_t i = h->n; i < need; i++) {
-            size_t from = need - n;
-            h->keys[i] = i < from ? (struct ikey){ INT64_MIN, 0 } : keys[i - from];
-            size_t block = i / IBLOCK;
-            if (i % IBLOCK == 0) { h->newest[block] = block == 0 ? INT64_MIN : h->newest[block - 1]; }
-            if (h->keys[i].at > h->newest[block]) { h->newest[block] = h->keys[i].at; }
+        for (size_t i = from; i < need; i++) {
+            h->keys[i] = i < need - n ? (struct ikey){ INT64_MIN, 0 } : keys[i - (need - n)];
+            h->live += live(h->keys[i]);
         }
         h->n = need;
+        bound(h, from);
     }
     (void)pthread_rwlock_unlock(&h->lock);
     return st;
@@ -362,7 +450,86 @@ kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int6
 void ihot_cut(struct ihot *h, int64_t next)
 {
     (void)pthread_rwlock_wrlock(&h->lock);
-    if (h->n > 0 && next < h->base + (int64_t)h->n) { h->n = next <= h->base ? 0 : (size_t)(next - h->base); }
+    size_t keep = h->n == 0 || next <= h->base ? 0 : (size_t)(next - h->base);
+    for (; h->n > keep; h->n--) { h->live -= live(h->keys[h->n - 1]); }
+    (void)pthread_rwlock_unlock(&h->lock);
+}
+
+void ihot_hide(struct ihot *h, struct imove *mv)
+{
+    (void)pthread_rwlock_wrlock(&h->lock);
+    for (size_t i = 0; i < mv->n; i++) {
+        const struct ientry *e = &mv->list[i];
+        size_t at = (size_t)(e->row - h->base);
+        if (e->file != 0 || e->new_row == 0 || e->row < h->base || at >= h->n || !live(h->keys[at])) { continue; }
+        h->keys[at].at = INT64_MIN;
+        h->live--;
+    }
+    if (h->n > 0) { bound(h, 0); }
+    (void)pthread_rwlock_unlock(&h->lock);
+}
+
+void ihot_forget(struct ihot *h, int64_t row)
+{
+    (void)pthread_rwlock_wrlock(&h->lock);
+    size_t at = (size_t)(row - h->base);
+    if (row >= h->base && at < h->n && live(h->keys[at])) {
+        h->keys[at].at = INT64_MIN;
+        h->live--;
+    }
+    (void)pthread_rwlock_unlock(&h->lock);
+}
+
+void ihot_trim(struct ihot *h)
+{
+    (void)pthread_rwlock_wrlock(&h->lock);
+    size_t dead = 0;
+    while (dead < h->n && !live(h->keys[dead])) { dead++; }
+    if (dead > 0) {
+        memmove(h->keys, h->keys + dead, (h->n - dead) * sizeof *h->keys);
+        h->n -= dead;
+        h->base += (int64_t)dead;
+        if (h->n > 0) { bound(h, 0); }
+    }
+    (void)pthread_rwlock_unlock(&h->lock);
+}
+
+int64_t ihot_live(struct ihot *h)
+{
+    (void)pthread_rwlock_rdlock(&h->lock);
+    int64_t n = h->live;
+    (void)pthread_rwlock_unlock(&h->lock);
+    return n;
+}
+
+int64_t ihot_next(struct ihot *h, int64_t row)
+{
+    int64_t out = 0;
+    (void)pthread_rwlock_rdlock(&h->lock);
+    for (size_t i = row <= h->base ? 0 : (size_t)(row - h->base); i < h->n && out == 0; i++) {
+        if (live(h->keys[i])) { out = h->base + (int64_t)i; }
+    }
+    (void)pthread_rwlock_unlock(&h->lock);
+    return out;
+}
+
+void ihot_count(struct ihot *h, const struct icatalog *cat, int64_t closed, size_t *count)
+{
+    (void)pthread_rwlock_rdlock(&h->lock);
+    for (size_t i = 0; i < h->n; i++) {
+        int64_t at = h->keys[i].at;
+        if (!live(h->keys[i]) || at >= closed) { continue; }
+        size_t lo = 0, hi = cat->n;
+        while (lo < hi) {
+            size_t mid = (lo + hi) / 2;
+            if (at >= cat->list[mid].to) {
+                lo = mid + 1;
+            } else {
+                hi = mid;
+            }
+        }
+        count[lo]++;
+    }
     (void)pthread_rwlock_unlock(&h->lock);
 }
 
@@ -388,9 +555,23 @@ kluis_status ihot_load(struct index *ix, struct kluis_err *err)
             st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index disagrees with itself: delete it and rebuild");
             break;
         }
-        keys[id - low] = (struct ikey){ kluis_db_int(q, 1), kluis_db_int(q, 2) };
+        if (!igone(&ix->w, id)) { keys[id - low] = (struct ikey){ kluis_db_int(q, 1), kluis_db_int(q, 2) }; }
     }
     if (st == KLUIS_END) { st = ihot_append(&ix->hot, keys, n, low, err); }
     kluis_free(keys);
     return st;
+}
+
+int64_t imonth_start(int64_t us, int months_on)
+{
+    const int64_t day = INT64_C(86400000000);
+    int64_t days = us / day - (us % day < 0 ? 1 : 0), out = 0;
+    int y = 0, m = 0, d = 0;
+    kluis_civil_from_days(days, &y, &m, &d);
+    m += months_on;
+    if (m > 12) {
+        m = 1;
+        y++;
+    }
+    return kluis_days_from_civil(y, m, 1, &out) ? out * day : INT64_MAX;
 }

@@ -121,11 +121,27 @@ static void a_run_that_becomes_long_or_short_is_the_same_in_any_order(KLUIS_UNUS
     }
 }
 
+/* The ceiling itself: docs/PERFORMANCE.md names it. */
+static void two_thousand_equal_records_are_told_apart_and_one_more_is_not(KLUIS_UNUSED void **state)
+{
+    for (size_t more = 0; more < 2; more++) {
+        struct index *ix = fresh();
+        add(ix, pack(1, "anna", lines(0, 1000, 0, MIN, NULL), 1000));
+        add(ix, pack(2, "bram", lines(1, 1000 + more, 0, MIN, NULL), 1000 + more));
+        commit(ix);
+        assert_int_equal(stats_of(ix).sightings, 2000 + more);
+        assert_int_equal(stats_of(ix).records, more == 0 ? 1000 : 2001);
+        assert_int_equal(found(ix, NULL), more == 0 ? 1000 : 2001); /* none is lost either way */
+        index_close(ix);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fifty_thousand_equal_lines_of_one_minute_are_kept),
         cmocka_unit_test(fifty_thousand_sightings_of_one_id_are_kept),
+        cmocka_unit_test(two_thousand_equal_records_are_told_apart_and_one_more_is_not),
         cmocka_unit_test(a_run_that_becomes_long_or_short_is_the_same_in_any_order),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,0 +1,274 @@
+/* server/index/batch.c - the open transaction of the hot file, and what FTS5 has of its rows.  See index.h and internal.h. */
+#include "server/index/internal.h"
+
+#include <sqlite3.h>
+
+static const char DAMAGED[] = "a record of the index is damaged: delete the index and rebuild it";
+
+kluis_status ibatch_begin(struct index *ix, struct kluis_err *err)
+{
+    struct ibatch *b = &ix->b;
+    if (b->open) { return KLUIS_OK; }
+    KLUIS_TRY(kluis_db_begin(ix->w.hot, err));
+    b->open = true;
+    kluis_status st = istore_meta(ix->w.hot, "next_row", &b->next_row, err);
+    if (st == KLUIS_OK) { st = istore_meta(ix->w.hot, "watermark", &b->sequence, err); }
+    if (st == KLUIS_OK) { st = istore_meta(ix->w.hot, "sightings", &b->sightings, err); }
+    if (st == KLUIS_OK) { st = istore_meta(ix->w.hot, "groups", &b->groups, err); }
+    if (st == KLUIS_OK) { st = istore_meta(ix->w.hot, "conflicts", &b->conflicts, err); }
+    if (st == KLUIS_OK) { st = istore_catalog(&ix->w, err); }
+    b->first = b->next_row;
+    if (st != KLUIS_OK) { ibatch_rollback(ix); }
+    return st;
+}
+
+static void clear(struct ibatch *b)
+{
+    for (size_t i = 0; i < b->n_dirty; i++) { kluis_free(b->dirty[i].meta); }
+    b->n = b->n_dirty = 0;
+    imap_clear(&b->dirty_at);
+    kluis_buf_clear(&b->text);
+}
+
+void ibatch_rollback(struct index *ix)
+{
+    kluis_db_rollback(ix->w.hot);
+    ix->b.open = false;
+    clear(&ix->b);
+    ix->w.catalog.version = -1;
+    int64_t next = 0;
+    struct kluis_err ignored = { 0 };
+    if (istore_meta(ix->w.hot, "next_row", &next, &ignored) == KLUIS_OK) {
+        ihot_cut(&ix->hot, next);
+    } /* else: too many keys, which nobody asks for */
+}
+
+kluis_status ibatch_pend(struct index *ix, const struct ipending *p, struct kluis_str text, struct kluis_str side, struct ikey key,
+                         struct kluis_err *err)
+{
+    struct ibatch *b = &ix->b;
+    if (b->n == b->cap) {
+        size_t cap = b->cap == 0 ? 1024 : b->cap * 2;
+        struct ipending *grown = kluis_realloc(b->pending, cap * sizeof *grown);
+        if (grown == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+        b->pending = grown;
+        b->cap = cap;
+    }
+    struct ipending *n = &b->pending[b->n++];
+    *n = *p;
+    n->key = key;
+    n->text = b->text.len;
+    n->text_len = text.len;
+    kluis_buf_str(&b->text, text);
+    n->side = b->text.len;
+    n->side_len = side.len;
+    kluis_buf_str(&b->text, side);
+    return kluis_buf_ok(&b->text, err);
+}
+
+struct ipending *ipending_of(struct index *ix, int64_t row)
+{
+    if (row < ix->b.first) { return NULL; }
+    size_t lo = 0, hi = ix->b.n;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (ix->b.pending[mid].row < row) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo < ix->b.n && ix->b.pending[lo].row == row ? &ix->b.pending[lo] : NULL;
+}
+
+struct idirty *idirty_of(struct ibatch *b, int64_t row)
+{
+    size_t i = 0;
+    return imap_get(&b->dirty_at, row, &i) ? &b->dirty[i] : NULL;
+}
+
+kluis_status idirty_add(struct ibatch *b, const struct idirty *d, struct kluis_err *err)
+{
+    if (b->n_dirty == b->cap_dirty) {
+        size_t cap = b->cap_dirty == 0 ? 256 : b->cap_dirty * 2;
+        struct idirty *grown = kluis_realloc(b->dirty, cap * sizeof *grown);
+        if (grown == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+        b->dirty = grown;
+        b->cap_dirty = cap;
+    }
+    KLUIS_TRY(imap_put(&b->dirty_at, d->row, b->n_dirty, err));
+    b->dirty[b->n_dirty++] = *d;
+    return KLUIS_OK;
+}
+
+static int by_row(const void *a, const void *b)
+{
+    const struct idirty *x = a, *y = b;
+    return x->row < y->row ? -1 : x->row > y->row;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+kluis_status imeta_of(struct iconn *c, struct kluis_db *unit, int64_t leader, struct kluis_buf *out, struct kluis_err *err)
+{
+    enum { MEMBERS = 256 }; /* further sightings of one message are found by what the first ones have */
+    int64_t no[3][MEMBERS];
+    size_t n = 0;
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT DISTINCT pkg FROM rec WHERE id=?1 OR lead=?1 ORDER BY pkg", "i", leader));
+    kluis_status st = KLUIS_OK;
+    while (n < MEMBERS && (st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
+        const struct ipackage *p = NULL;
+        KLUIS_TRY(ipackage_of(c, kluis_db_int(q, 0), &p, err));
+        no[0][n] = p->conv;
+        no[1][n] = p->official_no;
+        no[2][n++] = p->platform_no;
+    }
+    kluis_db_done(q);
+    if (st != KLUIS_OK && st != KLUIS_END) { return st; }
+    for (int i = 0; i < 3; i++) {
+        qsort(no[i], n, sizeof no[i][0], by_number);
+        for (size_t k = 0; k < n; k++) {
+            if (k == 0 || no[i][k] != no[i][k - 1]) { kluis_buf_fmt(out, "%s%c%lld", out->len == 0 ? "" : " ", "cop"[i], (long long)no[i][k]); }
+        }
+    }
+    return kluis_buf_ok(out, err);
+}
+
+static const char INSERT_FTS[] = "INSERT INTO fts(rowid, text, side, meta) VALUES(?1, ?2, ?3, ?4)";
+static const char DELETE_FTS[] = "INSERT INTO fts(fts, rowid, text, side, meta) VALUES('delete', ?1, ?2, ?3, ?4)";
+
+/* An old row whose group changed: its entry goes, comes, or gets other tokens. */
+static kluis_status refresh(struct index *ix, const struct idirty *d, struct kluis_err *err)
+{
+    struct kluis_db *db = ix->w.hot;
+    KLUIS_AUTO_BUF(meta, 1 << 16);
+    KLUIS_AUTO_BUF(side, 8 << 20);
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(db, &q, err, "SELECT lead, text, extra FROM rec WHERE id=?1", "i", d->row));
+    kluis_status st = kluis_db_step(db, q, err);
+    if (st == KLUIS_END) { return KLUIS_OK; } /* erased, its entry with it */
+    KLUIS_TRY(st);
+    bool leader = sqlite3_column_type(q, 0) == SQLITE_NULL;
+    struct kluis_str text = kluis_db_text(q, 1), extra[IEXTRAS];
+    if (!iextra_read(kluis_db_blob(q, 2), extra)) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete it and rebuild");
+    }
+    iside_write(&side, extra);
+    if (leader) { KLUIS_TRY(imeta_of(&ix->w, db, d->row, &meta, err)); }
+    KLUIS_TRY(kluis_buf_ok(&side, err));
+    const struct kluis_str s = { (const char *)side.data, side.len }, m = { (const char *)meta.data, meta.len };
+    if (d->had && !(leader && kluis_str_is(m, d->meta))) { KLUIS_TRY(kluis_db_run(db, NULL, err, DELETE_FTS, "itts", d->row, text, s, d->meta)); }
+    if (leader && !(d->had && kluis_str_is(m, d->meta))) { KLUIS_TRY(kluis_db_run(db, NULL, err, INSERT_FTS, "ittt", d->row, text, s, m)); }
+    kluis_db_done(q);
+    return KLUIS_OK;
+}
+
+/* Ascending rows only: FTS5 writes out its memory whenever a row goes back. */
+kluis_status ibatch_fts(struct index *ix, struct kluis_err *err)
+{
+    struct ibatch *b = &ix->b;
+    if (b->n_dirty > 0) { qsort(b->dirty, b->n_dirty, sizeof *b->dirty, by_row); }
+    for (size_t i = 0; i < b->n_dirty; i++) { KLUIS_TRY(refresh(ix, &b->dirty[i], err)); }
+    KLUIS_AUTO_BUF(meta, 1 << 16);
+    for (size_t i = 0; i < b->n; i++) {
+        const struct ipending *p = &b->pending[i];
+        if (!p->leader) { continue; }
+        kluis_buf_clear(&meta);
+        if (p->several) {
+            KLUIS_TRY(imeta_of(&ix->w, ix->w.hot, p->row, &meta, err));
+        } else {
+            kluis_buf_fmt(&meta, "c%lld o%d p%d", (long long)p->conv, p->official, p->platform);
+        }
+        KLUIS_TRY(kluis_buf_ok(&meta, err));
+        const char *base = (const char *)b->text.data;
+        const struct kluis_str text = { p->text_len == 0 ? "" : base + p->text, p->text_len },
+                               side = { p->side_len == 0 ? NULL : base + p->side, p->side_len };
+        KLUIS_TRY(
+            kluis_db_run(ix->w.hot, NULL, err, INSERT_FTS, "ittt", p->row, text, side, (struct kluis_str){ (const char *)meta.data, meta.len }));
+    }
+    /* In memory before the commit, so that no reader can see a row whose key is not there. */
+    struct ikey *keys = kluis_calloc(b->n + 1, sizeof *keys);
+    if (keys == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    for (size_t i = 0; i < b->n; i++) { keys[i] = b->pending[i].key; }
+    kluis_status st = b->n == 0 ? KLUIS_OK : ihot_append(&ix->hot, keys, b->n, b->first, err);
+    kluis_free(keys);
+    clear(b);
+    b->first = b->next_row;
+    return st;
+}
+
+/* ---- FTS5 of the hot file ---- */
+
+kluis_status ifts_refill(struct iconn *c, struct kluis_err *err)
+{
+    struct kluis_db *hot = c->hot;
+    sqlite3_stmt *q = NULL;
+    KLUIS_AUTO_BUF(side, 8 << 20);
+    KLUIS_AUTO_BUF(meta, 1 << 16);
+    KLUIS_TRY(kluis_db_exec(hot, "INSERT INTO fts(fts) VALUES('delete-all')", err));
+    KLUIS_TRY(kluis_db_query(hot, &q, err, "SELECT id, text, extra FROM rec WHERE lead IS NULL ORDER BY id", ""));
+    kluis_status st = KLUIS_OK;
+    while ((st = kluis_db_step(hot, q, err)) == KLUIS_OK) {
+        struct kluis_str extra[IEXTRAS];
+        kluis_buf_clear(&side);
+        kluis_buf_clear(&meta);
+        if (!iextra_read(kluis_db_blob(q, 2), extra)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
+        iside_write(&side, extra);
+        KLUIS_TRY(kluis_buf_ok(&side, err));
+        KLUIS_TRY(imeta_of(c, hot, kluis_db_int(q, 0), &meta, err));
+        KLUIS_TRY(kluis_db_run(hot, NULL, err, INSERT_FTS, "ittt", kluis_db_int(q, 0), kluis_db_text(q, 1),
+                               (struct kluis_str){ side.len == 0 ? NULL : (const char *)side.data, side.len },
+                               (struct kluis_str){ (const char *)meta.data, meta.len }));
+    }
+    return st == KLUIS_END ? KLUIS_OK : st;
+}
+
+kluis_status ifts_remove(struct iconn *c, int64_t row, const char *meta, struct kluis_err *err)
+{
+    struct kluis_db *hot = c->hot;
+    sqlite3_stmt *q = NULL;
+    KLUIS_AUTO_BUF(side, 8 << 20);
+    KLUIS_AUTO_BUF(now, 1 << 16);
+    KLUIS_TRY(kluis_db_query(hot, &q, err, "SELECT text, extra FROM rec WHERE id=?1", "i", row));
+    KLUIS_TRY(kluis_db_step(hot, q, err));
+    struct kluis_str extra[IEXTRAS];
+    if (!iextra_read(kluis_db_blob(q, 1), extra)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
+    iside_write(&side, extra);
+    KLUIS_TRY(kluis_buf_ok(&side, err));
+    if (meta == NULL) { KLUIS_TRY(imeta_of(c, hot, row, &now, err)); }
+    struct kluis_str m = meta == NULL ? (struct kluis_str){ (const char *)now.data, now.len } : kluis_str_of(meta);
+    KLUIS_TRY(kluis_db_run(hot, NULL, err, "INSERT INTO fts(fts, rowid, text, side, meta) VALUES('delete', ?1, ?2, ?3, ?4)", "ittt", row,
+                           kluis_db_text(q, 0), (struct kluis_str){ side.len == 0 ? NULL : (const char *)side.data, side.len }, m));
+    kluis_db_done(q);
+    return KLUIS_OK;
+}
+
+/* ---- the end of it ---- */
+
+kluis_status index_commit(struct index *ix, struct kluis_err *err)
+{
+    struct ibatch *b = &ix->b;
+    if (!b->open) { return KLUIS_OK; }
+    struct kluis_db *db = ix->w.hot;
+    kluis_status st = ibatch_fts(ix, err);
+    if (st == KLUIS_OK) { st = istore_set(db, "watermark", b->sequence, err); }
+    if (st == KLUIS_OK) { st = istore_set(db, "next_row", b->next_row, err); }
+    if (st == KLUIS_OK) { st = istore_set(db, "sightings", b->sightings, err); }
+    if (st == KLUIS_OK) { st = istore_set(db, "groups", b->groups, err); }
+    if (st == KLUIS_OK) { st = istore_set(db, "conflicts", b->conflicts, err); }
+    if (st == KLUIS_OK) { st = kluis_db_commit(db, "index.commit", err); }
+    if (st != KLUIS_OK) {
+        ibatch_rollback(ix);
+        return st;
+    }
+    b->open = false;
+    (void)pthread_mutex_lock(&ix->lock);
+    ix->watermark = b->sequence;
+    (void)pthread_mutex_unlock(&ix->lock);
+    return KLUIS_OK;
+}
