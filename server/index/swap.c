@@ -12,7 +12,7 @@
 
 enum {
     STEP = 400,        /* hidden rows taken out in one call            */
-    WAIT_US = 20000,   /* how long one call waits for the copying      */
+    WAIT_US = 2000,    /* how long one call waits for the copying      */
     CLEAR_MIN = 4000,  /* all at once from here on, when …             */
     CLEAR_LEFT = 2000, /* … at most so many rows stay, or …            */
     CLEAR_SHARE = 50,  /* … at most one of so many                     */
