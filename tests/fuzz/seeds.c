@@ -432,6 +432,7 @@ static void vault(void)
           .event = T("e"),
           .quote = T("q"),
           .attachments = T("a.pdf\nb.jpg"),
+          .options = T("ja\nnee"),
           .loss = T("l") }
     };
     const struct index_package p = { .id = { 9, 8 },
