@@ -28,9 +28,9 @@ each=$((seconds * at_once / ${#targets[@]}))
 
 one() { # target: one line on stdout, 1 on a finding
   local t=$1 log=$build/logs/$1.log max=16384 rc=0 dict=()
-  case "$t" in package|package_part|content|receipt) max=65536 ;; esac
+  case "$t" in package|package_part|content|receipt|export) max=65536 ;; esac
   [ -f "tests/fuzz/dict/$t.dict" ] && dict=("-dict=tests/fuzz/dict/$t.dict")
-  case "$t" in package_part|enrol_reply|receipt) dict+=("-len_control=0") ;; esac # seeds are whole: short ones tell little
+  case "$t" in package_part|enrol_reply|receipt|export) dict+=("-len_control=0") ;; esac # seeds are whole: short ones tell little
   mkdir -p "$build/corpus/$t"
   nice -n 10 "$build/fuzz/fuzz_$t" -max_total_time="$each" -max_len="$max" -timeout=20 -rss_limit_mb=2560 -print_final_stats=1 \
     -artifact_prefix="$build/crashes/$t-" "${dict[@]}" "$build/corpus/$t" "tests/fuzz/corpus/$t" >"$log" 2>&1 || rc=$?

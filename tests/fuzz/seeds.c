@@ -10,6 +10,7 @@
 #include "server/ingest/opener.h"
 #include "tests/fuzz/session_world.h"
 #include "tests/support/evidence_kit.h"
+#include "tests/support/exported.h"
 #include "tests/support/sealed.h"
 #include "tests/unit/package_forge.h"
 
@@ -188,6 +189,29 @@ static void revocation(void)
     save_buf("world", "crl-seal.p7s", &seal);
     save_buf("corpus/crl", "seed-empty", &none);
     save_buf("corpus/crl", "seed-revoked", &one);
+}
+
+static void exports(void)
+{
+    const struct sealed_options o = { .records = 2, .stamped = true };
+    struct sealed s = sealed_package(pki, &o);
+    KLUIS_AUTO_BUF(crl, KLUIS_CRL_MAX);
+    KLUIS_AUTO_BUF(trust, 1 << 20);
+    KLUIS_AUTO_BUF(bare, 1 << 20);
+    KLUIS_AUTO_BUF(sealed_only, 1 << 20);
+    KLUIS_AUTO_BUF(whole, 1 << 20);
+    exported_crl(pki, kluis_now_us() + PKI_YEAR / 365, KLUIS_TIME_ABSENT, &crl);
+    struct kluis_bytes list = kluis_buf_bytes(&crl);
+    MUST(kluis_trust_write(&pki->trust, &trust, NULL) == KLUIS_OK);
+    sealed_bytes(&s, &bare);
+    exported_package(pki, &s, &(struct export_options){ .evidence = false }, &sealed_only, NULL);
+    exported_package(pki, &s, &(struct export_options){ .crls = &list, .n_crls = 1, .evidence = true }, &whole, NULL);
+    save_buf("world", "export-trust.json", &trust);
+    save("world", "export.id", s.id, 32);
+    save_buf("corpus/export", "seed-bare", &bare);
+    save_buf("corpus/export", "seed-sealed", &sealed_only);
+    save_buf("corpus/export", "seed-whole", &whole);
+    kluis_close_quiet(&s.fd);
 }
 
 static void evidence(void)
@@ -610,6 +634,7 @@ int main(int argc, char **argv)
     records();
     sealed();
     evidence();
+    exports();
     revocation();
     certificates();
     login();

@@ -1,0 +1,37 @@
+/* A package or an export of one, judged whole: container, lists, seal, revocation lists, evidence record.  Nothing but the package of the
+ * seed is ever valid here. */
+#include "kluis/validation.h"
+#include "tests/fuzz/fuzz.h"
+
+static struct kluis_trust trust;
+static struct kluis_bytes id;
+
+void fuzz_setup(void)
+{
+    static struct kluis_arena *arena; /* for as long as the program runs */
+    struct kluis_bytes json = fuzz_world("export-trust.json");
+    MUST(kluis_seal_warm(NULL) == KLUIS_OK);
+    kluis_package_warm();
+    arena = kluis_arena_new(4 << 20);
+    MUST(arena != NULL && kluis_trust_read(fuzz_str(json.ptr, json.len), arena, &trust, NULL) == KLUIS_OK);
+    id = fuzz_world("export.id");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+    struct kluis_input_mem once = { { p, n }, 0 }, twice = once;
+    struct kluis_input in = kluis_input_from_mem(&once), again = kluis_input_from_mem(&twice);
+    const struct kluis_str none = { NULL, 0 };
+    struct kluis_verdict v;
+    KLUIS_AUTO_BUF(json, 1 << 20);
+    MUST(kluis_validate_twice(&in, &again, none, &trust, NULL, FUZZ_NOW + INT64_C(90) * 86400 * 1000000, &v, NULL) == KLUIS_OK);
+    bool sound = v.layer[KLUIS_V_MANIFESTS].state == KLUIS_L_VALID;
+    MUST(v.overall != KLUIS_VALID || (sound && id.len == 32 && memcmp(v.facts.id, id.ptr, 32) == 0));
+    MUST(v.layer[KLUIS_V_SEAL].state == KLUIS_L_ABSENT || (sound && v.facts.seal.len > 0));
+    MUST(v.layer[KLUIS_V_EVIDENCE].state == KLUIS_L_ABSENT || (sound && v.facts.evidence.len > 0 && v.facts.group.len >= 64));
+    MUST(v.layer[KLUIS_V_EVIDENCE].state != KLUIS_L_VALID || v.overall == KLUIS_VALID || v.overall == KLUIS_INVALID ||
+         v.proven_us != KLUIS_TIME_ABSENT);
+    MUST(kluis_verdict_json(&v, &json, NULL) == KLUIS_OK);
+    kluis_verdict_clear(&v);
+    return 0;
+}
