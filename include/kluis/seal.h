@@ -10,7 +10,7 @@
 #include "kluis/base.h"
 
 /* Digests that tokens and evidence records may be made with.  Our own signatures use SHA-256. */
-enum kluis_digest { KLUIS_SHA256 = 1, KLUIS_SHA384 = 2, KLUIS_SHA512 = 3 };
+enum kluis_digest { KLUIS_NO_DIGEST = 0, KLUIS_SHA256 = 1, KLUIS_SHA384 = 2, KLUIS_SHA512 = 3 };
 enum { KLUIS_DIGEST_MAX = 64 };
 struct kluis_imprint {
     enum kluis_digest digest;

@@ -93,7 +93,7 @@ static kluis_status judge_tree(const struct judging *j, int c, int s, struct klu
         return KLUIS_OK;
     }
     size_t len = kluis_digest_len(d);
-    out->digest = 0;
+    out->digest = KLUIS_NO_DIGEST;
     if (!er_is_run(j->object->digests[d], len)) {
         says(j->v, KLUIS_INDETERMINATE, "evidence record: the object's digests of %zu bits were not computed", 8 * len);
         return KLUIS_OK;
@@ -125,7 +125,7 @@ static kluis_status judge_stamp(const struct judging *j, int c, int s, const str
     struct kluis_imprint imprint;
     struct kluis_time_verdict t;
     KLUIS_TRY(judge_tree(j, c, s, &imprint, err));
-    if (j->v->outcome == KLUIS_INVALID || imprint.digest == 0) { return KLUIS_OK; }
+    if (j->v->outcome == KLUIS_INVALID || imprint.digest == KLUIS_NO_DIGEST) { return KLUIS_OK; }
     KLUIS_TRY(kluis_time_judge(er_token(sk_er_stamp_value(sk_er_chain_value(j->r->chains, c), s)), &imprint, anchors, n, *at, &t, err));
     bool newest = j->v->last_us == KLUIS_TIME_ABSENT;
     says(j->v, t.outcome, "evidence record: chain %d, stamp %d: %.200s", c + 1, s + 1, t.reason);
