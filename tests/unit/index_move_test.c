@@ -150,6 +150,44 @@ static void a_move_in_the_middle_of_arrivals_loses_and_doubles_nothing(KLUIS_UNU
     index_close(ix);
 }
 
+/* Copying, swapped and not yet taken out, half taken out: whatever was reached, the next start finds every record once and goes on. */
+static void a_stop_between_any_two_calls_changes_nothing(KLUIS_UNUSED void **state)
+{
+    make();
+    uint8_t first[32] = { 0 }, d[32];
+    struct kluis_err err = { 0 };
+    bool finished = false;
+    size_t half = 0;
+    for (int calls = 0; !finished; calls++) {
+        assert_true(calls < 400);
+        struct index *ix = fresh();
+        for (size_t k = 0; k < MANY / PER; k++) { add(ix, package_of((k * 7) % (MANY / PER))); }
+        commit(ix);
+        index_tune(ix, 1, 150);
+        bool more = true;
+        for (int i = 0; i < calls && more; i++) {
+            do {
+                ok(index_maintain(ix, &more, &err), &err);
+            } while (more && ix->move != NULL && i + 1 < calls); /* copying has no steps to stop at */
+        }
+        finished = !more;
+        half += ix->w.gone.n > 0 && ix->taken > 0;
+        check_everything(ix);
+        index_close(ix);
+        ix = open_index();
+        check_everything(ix);
+        ok(index_groups_digest(ix, d, &err), &err);
+        if (calls == 0) { memcpy(first, d, 32); }
+        assert_memory_equal(d, first, 32);
+        move_all(ix, 150);
+        assert_int_equal(ihot_live(&ix->hot), 0);
+        assert_int_equal(ix->w.gone.n, 0);
+        check_everything(ix);
+        index_close(ix);
+    }
+    assert_true(half > 0); /* else nothing was stopped in the middle */
+}
+
 static void a_second_phone_meets_records_of_closed_periods(KLUIS_UNUSED void **state)
 {
     make();
@@ -291,6 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(newest_first_is_a_full_sort_however_it_arrived_and_wherever_it_lies),
         cmocka_unit_test(a_move_in_the_middle_of_arrivals_loses_and_doubles_nothing),
+        cmocka_unit_test(a_stop_between_any_two_calls_changes_nothing),
         cmocka_unit_test(a_second_phone_meets_records_of_closed_periods),
         cmocka_unit_test(around_a_record_stands_its_conversation_in_order),
         cmocka_unit_test(erasing_takes_rows_files_and_keys),
