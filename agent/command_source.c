@@ -23,6 +23,16 @@ static kluis_status tokens_json(struct kluis_buf *b, const char *name, const cha
     return KLUIS_OK;
 }
 
+static void words(struct kluis_buf *b, const char *what, const char *const *t, bool dutch)
+{
+    for (size_t i = 0; t != NULL && t[i] != NULL; i++) {
+        if (i == 0) { kluis_buf_fmt(b, "%-16s %s: ", "", what); }
+        const char *said = source_ability(t[i], dutch);
+        kluis_buf_fmt(b, "%s%s", i == 0 ? "" : ", ", said != NULL ? said : t[i]);
+    }
+    if (t != NULL && t[0] != NULL) { kluis_buf_byte(b, '\n'); }
+}
+
 static kluis_status kinds(const struct args *a, struct kluis_err *err)
 {
     size_t n = 0;
@@ -36,15 +46,18 @@ static kluis_status kinds(const struct args *a, struct kluis_err *err)
             json_str(&b, k[i]->platform);
             kluis_buf_cstr(&b, ",\"about\":");
             json_str(&b, k[i]->about_en);
+            kluis_buf_cstr(&b, ",\"about_nl\":");
+            json_str(&b, k[i]->about_nl);
             KLUIS_TRY(tokens_json(&b, "tells", k[i]->tells));
             KLUIS_TRY(tokens_json(&b, "loss", k[i]->loss));
             kluis_buf_cstr(&b, "}\n");
         } else {
-            kluis_buf_fmt(&b, "%-16s %s\n", k[i]->name, k[i]->about_en);
-            for (size_t t = 0; k[i]->loss != NULL && k[i]->loss[t] != NULL; t++) {
-                kluis_buf_fmt(&b, "%s%s", t == 0 ? "                 cannot tell: " : ", ", k[i]->loss[t]);
-            }
-            if (k[i]->loss != NULL && k[i]->loss[0] != NULL) { kluis_buf_byte(&b, '\n'); }
+            kluis_buf_fmt(&b, "%-16s %s\n", k[i]->name, k[i]->about_nl);
+            kluis_buf_fmt(&b, "%-16s %s\n", "", k[i]->about_en);
+            words(&b, "vertelt", k[i]->tells, true);
+            words(&b, "vertelt niet", k[i]->loss, true);
+            words(&b, "tells", k[i]->tells, false);
+            words(&b, "cannot tell", k[i]->loss, false);
         }
         KLUIS_TRY(put(&b, err));
     }

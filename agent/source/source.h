@@ -90,6 +90,8 @@ extern const struct source_kind source_sms;              /* agent/source/sms/   
 extern const struct source_kind source_telegram;         /* agent/source/telegram/ */
 extern const struct source_kind source_whatsapp_android; /* agent/source/whatsapp_android/ */
 extern const struct source_kind source_whatsapp_ios;     /* agent/source/whatsapp_ios/ */
+/* A token of tells or loss in words; NULL: it has none yet. */
+const char *source_ability(const char *token, bool dutch);
 const struct source_kind *const *source_kinds(size_t *n);
 const struct source_kind *source_find(const char *name); /* NULL: no such kind */
 

@@ -116,13 +116,31 @@ static void every_kind_looks(void **state)
     }
 }
 
+/* What a source tells and what not is said in words, in both languages: a new token without words would be shown bare. */
+static void every_ability_has_words(void **state)
+{
+    (void)state;
+    size_t n = 0;
+    const struct source_kind *const *k = source_kinds(&n);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(k[i]->about_nl != NULL && k[i]->about_en != NULL && strcmp(k[i]->about_nl, k[i]->about_en) != 0);
+        for (int list = 0; list < 2; list++) {
+            for (const char *const *t = list == 0 ? k[i]->tells : k[i]->loss; t != NULL && *t != NULL; t++) {
+                if (source_ability(*t, true) == NULL || source_ability(*t, false) == NULL) {
+                    fail_msg("%s: '%s' has no words (abilities.c)", k[i]->name, *t);
+                }
+            }
+        }
+    }
+}
+
 int main(void)
 {
     struct kluis_err err = { 0 };
     if (kluis_base_init(&err) != KLUIS_OK || !test_dir("recognise", dir, sizeof dir)) { return 1; }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_content), cmocka_unit_test(what_is_nothing),  cmocka_unit_test(in_folders),
-        cmocka_unit_test(not_there),  cmocka_unit_test(every_kind_looks),
+        cmocka_unit_test(not_there),  cmocka_unit_test(every_kind_looks), cmocka_unit_test(every_ability_has_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,60 @@
+/* abilities.c - what the tokens of tells and loss say to people, in Dutch and English. */
+#include "agent/source/source.h"
+
+static const struct {
+    const char *token, *nl, *en;
+} words[] = {
+    { "account-ids", "accountnummers", "account ids" },
+    { "attachments", "bijlagen", "attachments" },
+    { "authors", "afzenders", "authors" },
+    { "calls", "oproepen", "calls" },
+    { "contacts", "contactpersonen", "contacts" },
+    { "deleted-content", "de inhoud van verwijderde berichten", "what deleted messages said" },
+    { "deleted-text", "de tekst van verwijderde berichten", "the text of deleted messages" },
+    { "deletions", "verwijderingen", "deletions" },
+    { "delivery", "aflevering", "delivery" },
+    { "disappearing-messages", "berichten met vervaldatum", "disappearing messages" },
+    { "drafts", "concepten", "drafts" },
+    { "earlier-votes", "eerdere stemmen", "earlier votes" },
+    { "edit-history", "eerdere vormen van bewerkte berichten", "earlier forms of edited messages" },
+    { "edit-originals", "de oorspronkelijke tekst van bewerkte berichten", "the original text of edited messages" },
+    { "edit-times", "wanneer een bericht bewerkt is", "when a message was edited" },
+    { "edits", "bewerkingen", "edits" },
+    { "events", "gebeurtenissen", "events" },
+    { "expired-messages", "verlopen berichten", "expired messages" },
+    { "former-members", "vroegere deelnemers", "former members" },
+    { "group-changes", "wijzigingen van de groep", "group changes" },
+    { "groups", "groepen", "groups" },
+    { "ids", "berichtnummers", "message ids" },
+    { "locations", "locaties", "locations" },
+    { "mentions", "vermeldingen", "mentions" },
+    { "message-ids", "berichtnummers", "message ids" },
+    { "messages", "berichten", "messages" },
+    { "missed-calls", "gemiste oproepen", "missed calls" },
+    { "names", "namen", "names" },
+    { "numbers", "telefoonnummers", "numbers" },
+    { "numbers-of-saved-contacts", "nummers van opgeslagen contacten", "numbers of saved contacts" },
+    { "poll-options", "keuzes van peilingen", "options of polls" },
+    { "polls", "peilingen", "polls" },
+    { "quotes", "citaten", "quotes" },
+    { "rcs", "RCS-gesprekken", "RCS chats" },
+    { "reactions", "reacties", "reactions" },
+    { "reactor-unknown", "wie reageerde", "who reacted" },
+    { "read-receipts", "leesbevestigingen", "read receipts" },
+    { "receipts", "bevestigingen", "receipts" },
+    { "secret-chats", "geheime chats", "secret chats" },
+    { "text", "tekst", "text" },
+    { "time-of-vote", "het tijdstip van een stem", "the time of a vote" },
+    { "timers", "vervaltermijnen", "timers" },
+    { "times", "tijden", "times" },
+    { "view-once-content", "eenmalig te bekijken inhoud", "content to be seen once" },
+    { "votes", "stemmen", "votes" },
+};
+
+const char *source_ability(const char *token, bool dutch)
+{
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i].token, token) == 0) { return dutch ? words[i].nl : words[i].en; }
+    }
+    return NULL;
+}
