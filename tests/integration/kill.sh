@@ -62,7 +62,10 @@ await_strike() { # TENTHS of a second
 agents=0 tokens=0 chats=3 lines=0 starts=1
 server_init
 server_start "${twins[@]}"
-new_start() { server_start "${twins[@]}"; starts=$((starts + 1)); }
+new_start() { # a part that dies of an order before it is ready ends its supervisor: that is a kill too, and it is started again
+  starts=$((starts + 1))
+  server_try "${twins[@]}" || { disarm; server_start "${twins[@]}"; }
+}
 alive() { # the supervisor gives up when a part dies six times within a minute: that is its right
   kill -0 "$server_pid" 2>/dev/null && return 0
   wait "$server_pid" 2>/dev/null || true
@@ -191,8 +194,8 @@ reach() { # NAME N.  0: somebody died there
   case "$1" in
     agent.session.started|gate.prekey.handout) settle; new_agent; attempt "$1" "$2" ;;
     agent.stock.tidied) attempt agent.pack.published 1 && attempt "$1" 1 ;; # the next pass removes the package without a row
-    vault.bundle|gate.bundle.commit) arm "$1" 1; kill_part vault; await_strike 30 ;; # a vault that starts publishes one
-    gate.expire.commit) arm "$1" 1; kill_part gate; await_strike 30 ;;
+    vault.bundle|gate.bundle.commit) alive; arm "$1" 1; kill_part vault; await_strike 30 ;; # a vault that starts publishes one
+    gate.expire.commit) alive; arm "$1" 1; kill_part gate; await_strike 30 ;;
     gate.upload.swept) # dies, and dies again while it makes good: the second order stands before the part is back
       first=gate.upload.create
       alive; grow; arm "$first" 1

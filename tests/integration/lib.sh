@@ -47,7 +47,8 @@ end() {
 }
 
 server_init() { "$bin/chatkluis-server" init --home "$work/server" --organisation "Provincie Voorbeeld" >/dev/null; }
-server_start() { # [NAME=VALUE…]: in the environment of the server; KLUIS_… means the twin
+server_start() { server_try "$@" || die "the server ended at its start"; }
+server_try() { # [NAME=VALUE…]: in the environment of the server; KLUIS_… means the twin.  1: it ended before it listened
   local program=$bin/chatkluis-server i
   [ $# -gt 0 ] && program=$twin/chatkluis-server
   : >"$work/serve.out"
@@ -55,7 +56,11 @@ server_start() { # [NAME=VALUE…]: in the environment of the server; KLUIS_… 
   server_pid=$!
   for i in $(seq 1200); do
     grep -q '^listening on' "$work/serve.out" && break
-    kill -0 "$server_pid" 2>/dev/null || die "the server ended at its start"
+    if ! kill -0 "$server_pid" 2>/dev/null; then
+      wait "$server_pid" 2>/dev/null || true
+      server_pid=
+      return 1
+    fi
     sleep 0.02
   done
   gate=$(sed -n 's/^listening on //p' "$work/serve.out")
@@ -76,7 +81,11 @@ server_start_as() {
   "$@" "$programs/chatkluis-server" serve --home "$work/server" --listen 127.0.0.1:0 >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
   for _ in $(seq 3000); do
     grep -q '^listening on' "$work/serve.out" && break
-    kill -0 "$server_pid" 2>/dev/null || die "the server ended at its start"
+    if ! kill -0 "$server_pid" 2>/dev/null; then
+      wait "$server_pid" 2>/dev/null || true
+      server_pid=
+      return 1
+    fi
     sleep 0.02
   done
   gate=$(sed -n 's/^listening on //p' "$work/serve.out")
