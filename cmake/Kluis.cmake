@@ -25,7 +25,11 @@ function(kluis_test name)
   target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
   set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME unit.${name} COMMAND test_${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT CHATKLUIS_KEYSTORE=file)
+  set(patience 300)
+  if(KLUIS_SANITIZE)
+    set(patience 3000)
+  endif()
+  set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT ${patience} ENVIRONMENT CHATKLUIS_KEYSTORE=file)
 endfunction()
 
 # kluis_step_twin(NAME SOURCES … LINK …): the same program with tests/support/crash_hook.c linked in, in build/tests/bin.

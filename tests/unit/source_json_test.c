@@ -116,7 +116,7 @@ static void pieces_change_nothing(void **state)
         KLUIS_AUTO_BUF(whole, 1 << 16);
         walk(cases[i].text, 1 << 16, &whole);
         size_t n = strlen(cases[i].want);
-        if (whole.len < n || memcmp(whole.data, cases[i].want, n) != 0 || (whole.len > n && cases[i].want[n > 0 ? n - 1 : 0] != '!')) {
+        if (whole.len < n || (n > 0 && memcmp(whole.data, cases[i].want, n) != 0) || (whole.len > n && cases[i].want[n > 0 ? n - 1 : 0] != '!')) {
             fail_msg("%s gives %.*s", cases[i].text, (int)whole.len, (char *)whole.data);
         }
         for (size_t step = 1; step < 5; step++) {
