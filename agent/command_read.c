@@ -88,7 +88,7 @@ static kluis_status skipped(void *ctx, const struct source_skip *s, struct kluis
 
 static kluis_status summary_json(struct dry *d, const struct select_counts *s, struct kluis_err *err)
 {
-    KLUIS_AUTO_BUF(b, SKIPS_MAX * 2);
+    KLUIS_AUTO_BUF(b, (size_t)SKIPS_MAX * 2);
     kluis_buf_cstr(&b, "{\"kind\":\"summary\",\"counts\":{");
     for (int k = 0; k < KLUIS_KINDS; k++) {
         kluis_buf_fmt(&b, "%s\"%s\":%llu", k > 0 ? "," : "", kluis_kind_name((enum kluis_kind)k), (unsigned long long)d->counts[k]);

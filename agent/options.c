@@ -67,6 +67,7 @@ static kluis_status make_above(const char *path, struct kluis_err *err)
 
 kluis_status args_home(const struct args *a, bool make, char out[KLUIS_PATH_MAX], struct kluis_err *err)
 {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
     const char *data = getenv("XDG_DATA_HOME"), *user = getenv("HOME");
     int n = -1;
     if (a->home != NULL) {

@@ -213,7 +213,7 @@ size_t align_pool_near(struct align_pool *p, const struct align_entry *e, struct
     }
     *first = &p->c[lo];
     size_t n = 0;
-    while (lo + n < end && p->c[lo + n].t <= e->t + NEAR && n <= NEAR * 4) {
+    while (lo + n < end && p->c[lo + n].t <= e->t + NEAR && n <= (size_t)NEAR * 4) {
         n++;
         (*p->steps)++;
     }

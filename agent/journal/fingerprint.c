@@ -99,7 +99,7 @@ static void add_u64(struct sip *s, uint64_t v)
 static void add_str(struct sip *s, struct kluis_str v)
 {
     add_u64(s, v.ptr == NULL ? UINT64_MAX : v.len);
-    if (v.len > 0) { sip_add(s, v.ptr, v.len); }
+    if (v.ptr != NULL && v.len > 0) { sip_add(s, v.ptr, v.len); }
 }
 
 static void add_party(struct sip *s, const struct kluis_header *h, uint32_t party)

@@ -83,13 +83,13 @@ static kluis_status load_secret(struct home *h, struct kluis_err *err)
         rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the home key of '%s' is not %d bytes: restore it from a backup", h->dir, HOME_KEY);
     }
     if (rc == KLUIS_OK) {
-        h->secret = kluis_secret_new(2 * HOME_KEY);
+        h->secret = kluis_secret_new((size_t)2 * HOME_KEY);
         if (h->secret == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for the home key"); }
     }
     if (rc == KLUIS_OK) {
         static const char info[] = "chatkluis-agent-home-v1";
         rc = kluis_hkdf_sha256(kluis_buf_bytes(&key), (struct kluis_bytes){ NULL, 0 }, (struct kluis_bytes){ (const uint8_t *)info, sizeof info - 1 },
-                               h->secret, 2 * HOME_KEY, err);
+                               h->secret, (size_t)2 * HOME_KEY, err);
     }
     if (key.data != NULL) { kluis_wipe(key.data, key.cap); }
     return rc;
@@ -129,7 +129,7 @@ void home_free(struct home *h)
 {
     if (h == NULL) { return; }
     kluis_db_free(h->db);
-    kluis_secret_free(h->secret, 2 * HOME_KEY);
+    kluis_secret_free(h->secret, (size_t)2 * HOME_KEY);
     kluis_close_quiet(&h->lock_fd);
     kluis_free(h);
 }

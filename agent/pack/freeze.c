@@ -95,7 +95,7 @@ static kluis_status file_write(void *ctx, const void *p, size_t n, struct kluis_
 }
 
 /* The frozen bytes go to packages/<id>.ckc.part under a key of their own. */
-static kluis_status encrypt(struct pack *p, int fd, struct made *m, struct kluis_err *err)
+static kluis_status encrypt_frozen(struct pack *p, int fd, struct made *m, struct kluis_err *err)
 {
     struct kluis_input_fd from = { fd, 0, "the frozen package" };
     struct kluis_input in = kluis_input_from_fd(&from);
@@ -141,7 +141,7 @@ static kluis_status build_in(struct fill *f, int fd, struct made *b, struct klui
     b->row.state = STOCK_WAITING;
     b->row.created_us = meta.closed_us;
     memcpy(b->row.device, id->device, sizeof b->row.device);
-    return encrypt(p, fd, b, err);
+    return encrypt_frozen(p, fd, b, err);
 }
 
 static kluis_status build(struct fill *f, struct made *b, struct kluis_err *err)
