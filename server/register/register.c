@@ -40,8 +40,8 @@ static const char *const SCHEMA[] = {
     " detail TEXT NOT NULL) STRICT;"
     "CREATE TABLE audit_mark(one INTEGER PRIMARY KEY CHECK(one=1), seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;",
     /* Suspended before the time was kept: not later than now. */
-    "ALTER TABLE device ADD COLUMN suspended_us INTEGER NOT NULL DEFAULT 0;"
-    "UPDATE device SET suspended_us=CAST(strftime('%s','now') AS INTEGER)*1000000 WHERE state=2;",
+    ("ALTER TABLE device ADD COLUMN suspended_us INTEGER NOT NULL DEFAULT 0;"
+     "UPDATE device SET suspended_us=CAST(strftime('%s','now') AS INTEGER)*1000000 WHERE state=2;"),
 };
 
 /* ---- the audit trail ---- */
