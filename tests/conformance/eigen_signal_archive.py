@@ -131,6 +131,5 @@ with tempfile.TemporaryDirectory() as tmp:
             f.write(made.sized(made.key(4, 2) + made.sized(made.message('ChatItem', {
                 'chatId': str(100 + i % 40), 'authorId': str(100 + i % 40), 'dateSent': str(1760000000000 + i), 'incoming': {'read': True},
                 'standardMessage': {'text': {'body': text}}}))))
-    out = subprocess.run([dump, 'signal-archive', big], stdout=subprocess.PIPE)
-    c.that('a large one', out.stdout.count(b'\n') == 120001)
+    c.that('a large one', len(c.records('signal-archive', big)) == 120000)
 sys.exit(c.end(80))

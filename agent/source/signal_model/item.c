@@ -360,7 +360,7 @@ static void emit_reactions(struct emit *e, struct json *c, struct kluis_str targ
         d->r.target_sent = when_ms(sent);
         if (json_u64(v, "sortOrder", &order)) { draft_number(e, d, "sort-order", order); }
         draft_rest(e, d, "signal", v);
-        draft_send(e, d, v->raw);
+        draft_send(e, d, v->raw.ptr != NULL ? v->raw : e->line);
     }
 }
 
@@ -415,7 +415,7 @@ static void emit_votes(struct emit *e, struct json *c, struct kluis_str target, 
             d->r.n_options = n;
             draft_number(e, d, "vote-count", top);
             draft_loss(d, "time-of-vote");
-            draft_send(e, d, v->raw);
+            draft_send(e, d, v->raw.ptr != NULL ? v->raw : e->line);
         }
     }
 }
@@ -482,7 +482,7 @@ void emit_item(struct emit *e, struct json *item)
         uint64_t then = 0;
         uint32_t who = who_member(e, v, "authorId");
         (void)json_u64(v, "dateSent", &then);
-        struct kluis_str id = emit_form(e, v, who, then, original, first_author, first_sent, v->raw);
+        struct kluis_str id = emit_form(e, v, who, then, original, first_author, first_sent, v->raw.ptr != NULL ? v->raw : e->line);
         if (original.ptr == NULL && id.ptr != NULL) {
             original = id;
             first_sent = then;
