@@ -314,8 +314,9 @@ kluis_status json_read_loose(struct kluis_str text, struct kluis_arena *arena, s
 struct json *json_get(struct json *object, const char *name)
 {
     if (object == NULL || object->type != JSON_OBJECT) { return NULL; }
+    const size_t n = strlen(name); /* measured once: this is asked dozens of times for every record */
     for (struct json *m = object->child; m != NULL; m = m->next) {
-        if (kluis_str_is(m->key, name)) {
+        if (m->key.len == n && m->key.ptr != NULL && memcmp(m->key.ptr, name, n) == 0) {
             if (m->used == 0) { m->used = 1; }
             return m->type == JSON_NULL ? NULL : m;
         }

@@ -8,6 +8,8 @@ import base64, json, os, shutil, subprocess, sys, tempfile
 dump, support, fixture = sys.argv[1:4]
 sys.path.insert(0, support)
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import shown
 import signal_backup as made
 from reader_check import Check, tree
 from signal_archive import whole
@@ -32,6 +34,7 @@ with tempfile.TemporaryDirectory() as tmp:
     for x, y in zip(a, b):
         x, y = whole(x), whole(y)
         c.that('record ' + x['id'], x == y, str({k: (x.get(k), y.get(k)) for k in set(x) | set(y) if x.get(k) != y.get(k)}))
+    shown.note('signal_archive_eigen', 'signal-archive', 'eigen', 'a folder with sealed media', a, ('incremental',))  # tests/integration/sightings.sh
     hashed = [t for r in a for t in r.get('attachments', []) if 'loss' not in t]
     c.that('attachments are opened with their local keys', len(hashed) >= 2, str(len(hashed)))
     c.that('the owner is known by the archive itself', any(r.get('author', {}).get('id') == ACI for r in a))

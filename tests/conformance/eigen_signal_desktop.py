@@ -7,7 +7,8 @@ import json, os, shutil, sqlite3, sys, tempfile
 
 dump, support, fixture, others = sys.argv[1:5]
 sys.path.insert(0, support)
-import signal_backup, signal_desktop as made
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import shown, signal_backup, signal_desktop as made
 from reader_check import Check, tree
 
 KEY = bytes(range(7, 39))
@@ -54,6 +55,7 @@ with tempfile.TemporaryDirectory() as tmp:
         agree(f'schema {version}', [r for r in got if r.get('event') != 'unknown'], [r for r in wanted if r.get('event') != 'unknown'])
         c.that(f'{version}: attachments', sum('sha256' in a and 'loss' not in a for r in got for a in r.get('attachments', [])) >= 2)
         c.that(f'{version}: nothing in the folder was made or changed', tree(folder) == before)
+        shown.note('signal_desktop_eigen', 'signal-desktop', 'eigen', f'schema {version}', got)
         c.that(f'{version}: one conversation is told by two sources', {r['conversation']['id'] for r in got} <= {r['conversation']['id'] for r in wanted})
 
     # The log: what stands only there is read too.

@@ -8,31 +8,31 @@
 /* P plain, O with presence, R a list; of a scalar (kind), a message (MESSAGE) or an enumeration (names of 0, 1, …). */
 #define P(kind, number, name)                                                                                                                        \
     {                                                                                                                                                \
-        name, NULL, NULL, number, WIRE_##kind, WIRE_PLAIN                                                                                            \
+        name, NULL, NULL, number, WIRE_##kind, WIRE_PLAIN, sizeof(name) - 1                                                                          \
     }
 #define O(kind, number, name)                                                                                                                        \
     {                                                                                                                                                \
-        name, NULL, NULL, number, WIRE_##kind, WIRE_SEEN                                                                                             \
+        name, NULL, NULL, number, WIRE_##kind, WIRE_SEEN, sizeof(name) - 1                                                                           \
     }
 #define R(kind, number, name)                                                                                                                        \
     {                                                                                                                                                \
-        name, NULL, NULL, number, WIRE_##kind, WIRE_MANY                                                                                             \
+        name, NULL, NULL, number, WIRE_##kind, WIRE_MANY, sizeof(name) - 1                                                                           \
     }
 #define M(number, name, message)                                                                                                                     \
     {                                                                                                                                                \
-        name, &message, NULL, number, WIRE_MESSAGE, WIRE_SEEN                                                                                        \
+        name, &message, NULL, number, WIRE_MESSAGE, WIRE_SEEN, sizeof(name) - 1                                                                      \
     }
 #define RM(number, name, message)                                                                                                                    \
     {                                                                                                                                                \
-        name, &message, NULL, number, WIRE_MESSAGE, WIRE_MANY                                                                                        \
+        name, &message, NULL, number, WIRE_MESSAGE, WIRE_MANY, sizeof(name) - 1                                                                      \
     }
 #define E(number, name, names)                                                                                                                       \
     {                                                                                                                                                \
-        name, NULL, names, number, WIRE_ENUM, WIRE_PLAIN                                                                                             \
+        name, NULL, names, number, WIRE_ENUM, WIRE_PLAIN, sizeof(name) - 1                                                                           \
     }
 #define OE(number, name, names)                                                                                                                      \
     {                                                                                                                                                \
-        name, NULL, names, number, WIRE_ENUM, WIRE_SEEN                                                                                              \
+        name, NULL, names, number, WIRE_ENUM, WIRE_SEEN, sizeof(name) - 1                                                                            \
     }
 #define MESSAGE(id, ...)                                                                                                                             \
     static const struct wire_field id##_fields[] = { __VA_ARGS__ };                                                                                  \

@@ -190,10 +190,11 @@ static const struct wire_field *field_of(const struct wire_message *type, uint32
     return NULL;
 }
 
-static struct json *find(struct json *object, const char *name)
+/* Names are those of the tables, so the same name is the same pointer. */
+static struct json *find(struct json *object, const struct wire_field *f)
 {
     for (struct json *m = object->child; m != NULL; m = m->next) {
-        if (kluis_str_is(m->key, name)) { return m; }
+        if (m->key.ptr == f->name) { return m; }
     }
     return NULL;
 }
@@ -229,7 +230,7 @@ static struct json *message(struct build *b, struct kluis_bytes bytes, const str
             v = foreign(b, &in, raw);
         } else if (many) {
             if (f != last) {
-                list.array = find(o, f->name);
+                list.array = find(o, f);
                 if (list.array == NULL) {
                     list.array = v = new_value(b, JSON_ARRAY, bytes);
                     if (v == NULL) { break; }
@@ -242,19 +243,19 @@ static struct json *message(struct build *b, struct kluis_bytes bytes, const str
             if (v == NULL) { continue; }
         } else {
             if (is_default(f, &in)) { continue; }
-            struct json *before = find(o, f->name);
+            struct json *before = find(o, f);
             v = value(b, f, &in, raw, f->kind == WIRE_MESSAGE && before != NULL ? before : NULL);
             if (v == NULL) { break; }
             if (before != NULL) { /* the last one said counts */
                 struct json *next = before->next;
                 if (v != before) { *before = *v; }
                 before->next = next;
-                before->key = kluis_str_of(f->name);
+                before->key = (struct kluis_str){ f->name, f->len };
                 continue;
             }
         }
         if (v == NULL) { break; }
-        if (f != NULL && !v->foreign) { v->key = kluis_str_of(f->name); }
+        if (f != NULL && !v->foreign) { v->key = (struct kluis_str){ f->name, f->len }; }
         *tail = v;
         tail = &v->next;
     }

@@ -17,9 +17,9 @@ enum wire_presence { WIRE_PLAIN, WIRE_SEEN, WIRE_MANY };
 struct wire_message;
 struct wire_field {
     const char *name;
-    const struct wire_message *of; /* WIRE_MESSAGE */
-    const char *values;            /* WIRE_ENUM: names of 0, 1, … with a space between */
-    uint8_t number, kind, presence;
+    const struct wire_message *of;       /* WIRE_MESSAGE */
+    const char *values;                  /* WIRE_ENUM: names of 0, 1, … with a space between */
+    uint8_t number, kind, presence, len; /* len: of name */
 };
 struct wire_message {
     const struct wire_field *fields; /* ascending */
