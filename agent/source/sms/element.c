@@ -3,7 +3,7 @@
  * XML 1.0 as SMS Backup & Restore writes it, and what it writes against it: two references to half a surrogate pair are the one character
  * that Android meant; a reference to no character, a control character and bytes that are no UTF-8 become U+FFFD, and the item says so; a lone
  * '&' and a '<' in a value stand for themselves.  There is no document type (slice.c), so entities are the five of XML.  Why not libxml2:
- * docs/decisions/0007.
+ * docs/decisions/0013.
  */
 #include "agent/source/sms/sms.h"
 
