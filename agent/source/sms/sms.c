@@ -284,6 +284,7 @@ static kluis_status files_of(const char *path, struct kluis_arena *arena, const 
         return KLUIS_OK;
     }
     kluis_status rc = KLUIS_OK;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
         char full[KLUIS_PATH_MAX];
         if (!has_ending(e->d_name, ".xml") || e->d_name[0] == '.') { continue; }

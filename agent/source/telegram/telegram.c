@@ -388,6 +388,7 @@ static kluis_status exports(const char *path, struct kluis_arena *arena, const c
     }
     kluis_status rc = kluis_path(full, sizeof full, path, "result.json", err);
     if (rc == KLUIS_OK && stat(full, &st) == 0) { list[(*n)++] = ""; }
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
         int w = snprintf(full, sizeof full, "%s/%s/result.json", path, e->d_name);
         if (e->d_name[0] == '.' || w < 0 || (size_t)w >= sizeof full || stat(full, &st) != 0 || !S_ISREG(st.st_mode)) { continue; }

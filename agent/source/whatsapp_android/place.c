@@ -45,6 +45,7 @@ static void find_increment(struct android_place *p, const char *dir)
 {
     DIR *d = opendir(dir);
     struct dirent *e;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     while (d != NULL && (e = readdir(d)) != NULL) {
         if (strncmp(e->d_name, "msgstore-increment-", 19) == 0 && p->increment[0] == '\0') {
             (void)snprintf(p->increment, sizeof p->increment, "%s", e->d_name);

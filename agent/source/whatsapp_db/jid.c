@@ -61,7 +61,7 @@ struct kluis_str wdb_utf8(struct kluis_arena *a, struct kluis_str s)
     char *out = kluis_arena_alloc(a, s.len * 3 + 1);
     if (out == NULL) { return (struct kluis_str){ NULL, 0 }; }
     size_t w = 0;
-    for (size_t at = 0; at < s.len;) {
+    for (size_t at = 0; s.ptr != NULL && at < s.len;) {
         good = kluis_utf8_valid(s.ptr + at, s.len - at);
         memcpy(out + w, s.ptr + at, good);
         w += good;

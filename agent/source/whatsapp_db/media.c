@@ -88,6 +88,7 @@ static void list_folder(struct wdb_media *m, size_t root, int fd, const char *be
         kluis_close_quiet(&fd);
         return;
     }
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     for (struct dirent *e; (e = readdir(d)) != NULL && m->n_list < LISTED_MAX;) {
         char path[KLUIS_PATH_MAX];
         struct stat st;
