@@ -7,6 +7,7 @@ static const struct {
     { "account-ids", "accountnummers", "account ids" },
     { "attachments", "bijlagen", "attachments" },
     { "authors", "afzenders", "authors" },
+    { "before-linking", "wat er was voordat deze computer werd gekoppeld", "what there was before this computer was linked" },
     { "calls", "oproepen", "calls" },
     { "contacts", "contactpersonen", "contacts" },
     { "deleted-content", "de inhoud van verwijderde berichten", "what deleted messages said" },
