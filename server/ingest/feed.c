@@ -188,6 +188,7 @@ static kluis_status add_reopened(void *ctx, const struct reopened *r, struct klu
 static struct decided *head_of_queue(struct ingest *in, uint64_t wanted, uint64_t *last)
 {
     struct decided *o = NULL;
+    bool full = !ingest_room(in);
     *last = in->handed < wanted ? 0 : in->handed;
     while (o == NULL && in->feed != NULL) {
         struct decided *first = in->feed;
@@ -207,7 +208,7 @@ static struct decided *head_of_queue(struct ingest *in, uint64_t wanted, uint64_
         }
     }
     in->packages = in->feed != NULL;
-    pthread_cond_broadcast(&in->changed);
+    if (full && ingest_room(in)) { pthread_cond_broadcast(&in->changed); /* workers wait for nothing else of ours */ }
     return o;
 }
 

@@ -66,6 +66,7 @@ struct ingest {
 
 void decided_free(struct decided *d);
 bool ingest_stopping(struct ingest *in);
+bool ingest_room(const struct ingest *in); /* for another opened package before the index; the lock is held */
 /* Waits until something changed, at most us; the lock is held. */
 void ingest_wait(struct ingest *in, int64_t us);
 void ingest_wake(struct ingest *in); /* takes the lock itself */

@@ -206,7 +206,7 @@ static struct decided *take_row(struct ingest *in, const char *device, struct kl
     return o;
 }
 
-static bool room(const struct ingest *in) { return in->held_bytes < HELD_MAX && in->held_packages < HELD_PACKAGES; }
+bool ingest_room(const struct ingest *in) { return in->held_bytes < HELD_MAX && in->held_packages < HELD_PACKAGES; }
 
 /* The next deliveries that nobody has: of one device, because one judge is to see them all; at least one, or none when stopping. */
 static size_t next_run(struct ingest *in, struct decided *run[RUN_MAX], struct kluis_err *err)
@@ -214,7 +214,7 @@ static size_t next_run(struct ingest *in, struct decided *run[RUN_MAX], struct k
     size_t n = 0;
     pthread_mutex_lock(&in->lock);
     while (n == 0 && err->code == KLUIS_OK && !ingest_stopping(in)) {
-        while (n < RUN_MAX && room(in) && in->inbox_more) {
+        while (n < RUN_MAX && ingest_room(in) && in->inbox_more) {
             struct decided *o = take_row(in, n == 0 ? NULL : run[0]->d.device, err);
             if (o == NULL) { break; }
             run[n++] = o;
@@ -239,16 +239,20 @@ static void give_back(struct ingest *in, struct decided *o)
     decided_free(o);
 }
 
-static void hand_on(struct ingest *in, struct decided *o)
+static void hand_on(struct ingest *in, struct decided *const *list, size_t n)
 {
+    if (n == 0) { return; }
     pthread_mutex_lock(&in->lock);
-    in->at_work--;
     if (in->ready == NULL) { in->ready_since = kluis_monotonic_us(); }
-    o->next = NULL;
-    *in->ready_end = o;
-    in->ready_end = &o->next;
-    in->ready_records += o->accepted ? o->p.n_records : 1;
-    in->held_bytes += o->arena == NULL ? 0 : kluis_arena_used(o->arena);
+    for (size_t i = 0; i < n; i++) {
+        struct decided *o = list[i];
+        in->at_work--;
+        o->next = NULL;
+        *in->ready_end = o;
+        in->ready_end = &o->next;
+        in->ready_records += o->accepted ? o->p.n_records : 1;
+        in->held_bytes += o->arena == NULL ? 0 : kluis_arena_used(o->arena);
+    }
     pthread_cond_broadcast(&in->changed);
     pthread_mutex_unlock(&in->lock);
 }
@@ -294,16 +298,19 @@ static kluis_status conclude(struct ingest *in, struct decided *o, struct kluis_
 static void settle_run(struct ingest *in, struct decided *const *run, size_t n)
 {
     struct kluis_err err = { 0 };
+    struct decided *settled[RUN_MAX];
+    size_t good = 0;
     kluis_status rc = n == 0 ? KLUIS_OK : judge_patiently(in, run, n, &err);
     bool judged = rc == KLUIS_OK;
     for (size_t i = 0; i < n; i++) {
         if (judged) { rc = conclude(in, run[i], &err); }
         if (rc == KLUIS_OK) {
-            hand_on(in, run[i]);
+            settled[good++] = run[i];
         } else {
             give_back(in, run[i]);
         }
     }
+    hand_on(in, settled, good);
     if (err.code != KLUIS_OK) { ingest_trouble(in, "worker", &err); }
 }
 
