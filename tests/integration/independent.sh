@@ -37,7 +37,7 @@ for p in "$work"/export/*.asice; do
   d=$work/open$n r=${p%.asice}.receipt.json
   equal "the package's name is its digest" "$(sha256sum <"$p" | cut -d ' ' -f 1).asice" "${p##*/}"
   check "unzip -t" unzip -tqq "$p"
-  check "file names an ASiC-E" grep -qi 'application/vnd.etsi.asic-e+zip\|asic-e' <(file -b "$p"; file -b --mime-type "$p")
+  check "file names an ASiC-E" grep -qi 'application/vnd.etsi.asic-e+zip\|asic-e' <<<"$(file -b "$p"; file -b --mime-type "$p")"
   mkdir "$d"; (cd "$d" && unzip -qq "$p")
   check "manifest-sha256.txt" env -C "$d" sha256sum --strict --quiet -c manifest-sha256.txt
   check "tagmanifest-sha256.txt" env -C "$d" sha256sum --strict --quiet -c tagmanifest-sha256.txt
@@ -111,7 +111,7 @@ refuse "sha256sum of a changed file, by the bag" env -C "$d" sha256sum --strict 
 p=$(ls "$work"/export/*.asice | sed -n 1p); head -c -100 "$p" >"$work/short.asice"
 refuse "unzip -t of a cut package" unzip -tqq "$work/short.asice"
 if [ -f "$xsd" ]; then
-  x=$(find "$work/open2/data" -name '*.mdto.xml' | sed -n 1p); sed 's/<naam>/<naan>/;s|</naam>|</naan>|' "$x" >"$work/bad.mdto.xml"
+  sidecar=$(find "$work/open2/data" -name '*.mdto.xml' | sed -n 1p); sed 's/<naam>/<naan>/;s|</naam>|</naan>|' "$sidecar" >"$work/bad.mdto.xml"
   refuse "xmllint of a wrong sidecar" xmllint --nonet --noout --schema "$xsd" "$work/bad.mdto.xml"
 fi
 end $((14 * n + 11 * x + sidecars + 12))
