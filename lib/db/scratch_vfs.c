@@ -4,6 +4,7 @@
  * else can open them, so locks are nothing; the log's index is in memory, which locking_mode=EXCLUSIVE asks for.
  */
 #include "kluis/scratch.h"
+#include "lib/db/ready.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -148,6 +149,7 @@ static struct mount *mount(struct kluis_scratch *file, struct kluis_scratch *log
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static unsigned number;
     struct mount *m = kluis_calloc(1, sizeof *m);
+    db_ready();
     sqlite3_vfs *real = sqlite3_vfs_find("unix");
     if (m == NULL || real == NULL) { goto fail; }
     (void)pthread_mutex_lock(&lock);

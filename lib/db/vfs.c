@@ -12,6 +12,7 @@
  * Nonces are random: a key is good for 2^32 page writes (16 TiB), far beyond the life of a file.
  */
 #include "kluis/vfs.h"
+#include "lib/db/ready.h"
 
 #include <gcrypt.h>
 #include <pthread.h>
@@ -257,6 +258,7 @@ kluis_status kluis_vfs_new(struct kluis_vfs **out, const struct kluis_vfs_keys *
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static unsigned number;
     *out = NULL;
+    db_ready();
     sqlite3_vfs *real = sqlite3_vfs_find("unix");
     struct kluis_vfs *v = kluis_calloc(1, sizeof *v);
     if (real == NULL || v == NULL) {

@@ -175,8 +175,10 @@ static kluis_status add_row(struct index *ix, const struct index_package *p, con
     }
     same.author.ptr = (const char *)work->data;
     isame_write(work, &same, has_id);
-    /* With the link in it, equal words of other chats are not in the way. */
-    uint32_t hash = ihash((const char *)work->data + author, work->len - author, (uint32_t)at->link);
+    /* With the link in it, equal words of other chats are not in the way; with the link in front, what arrives together stands together in the
+     * index of hashes, and a batch touches few of its pages.  What meets here is compared word by word, so twenty bits of the words are enough. */
+    uint32_t hash = ihash((const char *)work->data + author, work->len - author, (uint32_t)at->link) & 0xfffff;
+    hash |= (uint32_t)at->link << 20;
     int64_t idkey = 0;
     if (has_id) {
         uint64_t h = (uint64_t)ihash(r->id.ptr, r->id.len, (uint32_t)r->kind + 1) << 15 ^ ihash(r->id.ptr, r->id.len, (uint32_t)r->kind + 77);

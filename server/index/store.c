@@ -6,7 +6,7 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
-enum { SCHEMA = 3, HASH_BYTES = 64 << 20 };
+enum { SCHEMA = 4, HASH_BYTES = 64 << 20 };
 
 /* rec.lead: row of the group's first sighting, NULL when it is this one.  source: what packages have in common, so that small ones stay small.
  * fts has no content of its own: text, side and meta can be made again from rec, and only the leader of a group is in it.  gone: hot rows that a
@@ -135,7 +135,7 @@ kluis_status istore_create(struct index *ix, const char *name, bool hot, struct 
 kluis_status istore_connect(struct index *ix, const char *name, enum iconn_kind kind, struct kluis_db **out, struct kluis_err *err)
 {
     static const char *const pragmas[] = {
-        [ICONN_WRITER] = "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=8000;",
+        [ICONN_WRITER] = "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF; PRAGMA cache_size=-131072; PRAGMA wal_autocheckpoint=20000;",
         [ICONN_READER] = "PRAGMA query_only=ON; PRAGMA cache_size=-16384;",
         [ICONN_PERIOD] = "PRAGMA query_only=ON; PRAGMA cache_size=-4096;",
         [ICONN_COPIER] = "PRAGMA query_only=ON; PRAGMA cache_size=-65536;",

@@ -14,8 +14,8 @@ enum {
     WORKERS = 2,
     T2_RECORDS = 10000,
     T2_WAIT_US = 250000, /* a group is committed at the first of both          */
-    INDEX_RECORDS = 40000,
-    INDEX_WAIT_US = 400000, /* a batch is committed at the first of both, and at once when nothing more is on its way */
+    INDEX_RECORDS = 50000,
+    INDEX_WAIT_US = 700000, /* a batch is committed at the first of both, and at once when nothing more is on its way */
     TIDY_US = 50000,        /* of maintenance between two batches when the index is crowded */
     HELD_MAX = 128 << 20,   /* bytes of opened packages between worker and index  */
     HELD_PACKAGES = 96,     /* and how many                                       */
