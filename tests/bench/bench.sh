@@ -10,6 +10,9 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 . tests/bench/lib.sh
+mkdir -p "${data%/*}"
+exec 9>"$data.lock"
+flock -n 9 || die "another bench runs in this checkout: two would take each other's files and time"
 trap 'stop_all; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
