@@ -90,7 +90,7 @@ static inline bool member_may(const struct in *c, char letter)
     if (!c->first && *p++ != ',') { return false; }
     return p[0] == '"' && p[1] == letter;
 }
-#define MEMBER(c, name) (member_may((c), (name)[0]) && member_n((c), "\"" name "\":", sizeof name + 2))
+#define MEMBER(c, name) (member_may((c), (name)[0]) && member_n((c), "\"" name "\":", sizeof(name) + 2))
 #define REQUIRE(c, name)                                                                                                                             \
     do {                                                                                                                                             \
         if (!MEMBER(c, name)) { bad((c), "member \"" name "\" is missing or out of place"); }                                                        \

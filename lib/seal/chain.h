@@ -28,8 +28,8 @@ bool cert_may_sign(X509 *x);
 KLUIS_MUSTUSE kluis_status view_verify(const struct cms_view *v, struct kluis_bytes der, struct kluis_bytes content, enum view_kind kind,
                                        STACK_OF(X509) * embedded, bool *good, char reason[KLUIS_ERR_MSG], struct kluis_err *err);
 
-/* Judges a token over `covered` (the bytes whose digest is its imprint; *imprint instead when covered.ptr is NULL).  nonce: what the
- * answer must carry, or NULL. */
+/* Judges a token over `covered` (the bytes whose digest is its imprint), or over *imprint where that is not NULL.  nonce: what the answer
+ * must carry, or NULL. */
 KLUIS_MUSTUSE kluis_status token_judge(struct kluis_bytes token, struct kluis_bytes covered, const struct kluis_imprint *imprint,
                                        const struct kluis_bytes *anchors, size_t n, int64_t at_us, const uint64_t *nonce,
                                        struct kluis_time_verdict *out, struct kluis_err *err);

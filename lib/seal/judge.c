@@ -150,8 +150,8 @@ kluis_status token_judge(struct kluis_bytes token, struct kluis_bytes covered, c
         reason_set(out->reason, "time-stamp token: malformed TSTInfo");
         return KLUIS_OK;
     }
-    bool same = covered.ptr ? digest_is(t.hash, covered, t.imprint)
-                            : t.hash == (enum hash_kind)imprint->digest && memcmp(t.imprint.ptr, imprint->value, t.imprint.len) == 0;
+    bool same = imprint == NULL ? digest_is(t.hash, covered, t.imprint)
+                                : t.hash == (enum hash_kind)imprint->digest && memcmp(t.imprint.ptr, imprint->value, t.imprint.len) == 0;
     if (!same) {
         reason_set(out->reason, "time-stamp token: over other data");
         return KLUIS_OK;

@@ -81,7 +81,7 @@ static void list(struct kluis_buf *b, const char *name, struct kluis_str items, 
 /* Browsers count strings in UTF-16 units, the index in bytes: both walk the text once, in step. */
 static void marks(struct kluis_buf *b, const struct index_hit *h)
 {
-    if (h->n_marks == 0) { return; }
+    if (h->n_marks == 0 || h->text.ptr == NULL) { return; }
     kluis_buf_cstr(b, "\"marks\":[");
     size_t at = 0, units = 0;
     for (size_t i = 0; i < h->n_marks; i++) {
