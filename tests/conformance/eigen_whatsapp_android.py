@@ -5,50 +5,17 @@ eigen_whatsapp_android.py AGENT.  Promises: every kind of row becomes the record
 their shapes give exactly what the plain database gives; a wrong key or a damaged file gives no record at all; nothing beside the source changes.
 """
 import hashlib
-import json
 import os
-import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "eigen"))
 import whatsapp_android as made  # noqa: E402
+from reader import Reader, content, state  # noqa: E402
 
 AGENT = sys.argv[1]
-checks = 0
-
-
-def check(ok, *what):
-    global checks
-    checks += 1
-    if not ok:
-        raise SystemExit("eigen_whatsapp_android: " + " ".join(str(w) for w in what))
-
-
-def read(path, *options, kind="whatsapp-android"):
-    args = [AGENT, "read", kind, path]
-    for o in options:
-        args += ["--option", o]
-    p = subprocess.run(args + ["--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    lines = [json.loads(x) for x in p.stdout.splitlines()]
-    return p.returncode, lines, p.stderr
-
-
-def state(root):
-    h = hashlib.sha256()
-    for d, dirs, files in os.walk(root):
-        dirs.sort()
-        for f in sorted(files) + sorted(dirs):
-            p = os.path.join(d, f)
-            s = os.lstat(p)
-            h.update(repr((p, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)).encode())
-            if os.path.isfile(p):
-                h.update(open(p, "rb").read())
-    return h.hexdigest()
-
-
-def content(records):
-    return [{k: v for k, v in r.items() if k != "provenance"} for r in records]
+reader = Reader("eigen_whatsapp_android", AGENT, "whatsapp-android")
+check, read = reader.check, reader.read
 
 
 def what_is_in_it(recs, own):
@@ -185,7 +152,7 @@ def main():
             told += gaps > 0
             lost += got < 2000
         check(lost >= 3 and told >= lost, "no page of messages was hit", lost, told)
-    print("eigen_whatsapp_android: %d checks" % checks)
+    print("eigen_whatsapp_android: %d checks" % reader.checks)
 
 
 main()

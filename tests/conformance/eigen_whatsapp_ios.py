@@ -4,51 +4,18 @@
 eigen_whatsapp_ios.py AGENT.  Promises: rows become the records that docs/sources/whatsapp-ios.md says; the app's folder, a backup and an encrypted
 backup give the same; a wrong password or a damaged list gives no record; nothing beside the source changes.
 """
-import hashlib
-import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "eigen"))
 import whatsapp_ios as made  # noqa: E402
+from reader import Reader, content, state  # noqa: E402
 
 AGENT = sys.argv[1]
-checks = 0
-
-
-def check(ok, *what):
-    global checks
-    checks += 1
-    if not ok:
-        raise SystemExit("eigen_whatsapp_ios: " + " ".join(str(w) for w in what))
-
-
-def read(path, *options, kind="whatsapp-ios"):
-    args = [AGENT, "read", kind, path]
-    for o in options:
-        args += ["--option", o]
-    p = subprocess.run(args + ["--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return p.returncode, [json.loads(x) for x in p.stdout.splitlines()], p.stderr
-
-
-def state(root):
-    h = hashlib.sha256()
-    for d, dirs, files in os.walk(root):
-        dirs.sort()
-        for f in sorted(files) + sorted(dirs):
-            p = os.path.join(d, f)
-            s = os.lstat(p)
-            h.update(repr((p, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)).encode())
-            if os.path.isfile(p):
-                h.update(open(p, "rb").read())
-    return h.hexdigest()
-
-
-def content(records):
-    return [{k: v for k, v in r.items() if k != "provenance"} for r in records]
+reader = Reader("eigen_whatsapp_ios", AGENT, "whatsapp-ios")
+check, read = reader.check, reader.read
 
 
 def what_is_in_it(recs):
@@ -152,7 +119,7 @@ def main():
             check(code == 0 and got > 1900 and (got == 2000 or gaps > 0), page, code, got, gaps, err)
             lost += got < 2000
         check(lost >= 3, "no page of messages was hit", lost)
-    print("eigen_whatsapp_ios: %d checks" % checks)
+    print("eigen_whatsapp_ios: %d checks" % reader.checks)
 
 
 main()
