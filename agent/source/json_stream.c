@@ -106,8 +106,8 @@ kluis_status json_stream_enter(struct json_stream *s, char open, struct kluis_er
     return KLUIS_OK;
 }
 
-/* Length of the value at start, or KLUIS_END where it does not end. */
-static kluis_status measure(struct json_stream *s, size_t limit, size_t *n, struct kluis_err *err)
+/* Length of the value at start, or KLUIS_END where it does not end.  *seen: bytes looked at. */
+static kluis_status measure(struct json_stream *s, size_t limit, size_t *n, size_t *seen, struct kluis_err *err)
 {
     size_t i = 0, text = 0; /* text: where the string under way begins */
     unsigned depth = 0;
@@ -163,6 +163,7 @@ static kluis_status measure(struct json_stream *s, size_t limit, size_t *n, stru
             }
             i++;
         }
+        *seen = i;
         if (i > limit) { return KLUIS_E_LIMIT; }
         kluis_status rc = more(s, err);
         if (rc == KLUIS_END && scalar && depth == 0 && !in_string && i > 0) {
@@ -176,12 +177,13 @@ static kluis_status measure(struct json_stream *s, size_t limit, size_t *n, stru
 kluis_status json_stream_take(struct json_stream *s, struct kluis_str *value, uint64_t *at, struct kluis_err *err)
 {
     char c;
-    size_t n = 0;
+    size_t n = 0, seen = 0;
     kluis_status rc = json_stream_peek(s, &c, err);
     if (rc == KLUIS_END) { return damage(s, s->at, "it ends in the middle", err); }
     KLUIS_TRY(rc);
     *at = s->at;
-    rc = measure(s, s->value_max, &n, err);
+    rc = measure(s, s->value_max, &n, &seen, err);
+    s->work += n > seen ? n : seen;
     if (rc == KLUIS_OK && n > s->value_max) { rc = KLUIS_E_LIMIT; }
     if (rc == KLUIS_END) { return damage(s, s->at, "a value that does not end", err); }
     if (rc == KLUIS_E_LIMIT) {
@@ -198,6 +200,18 @@ void json_stream_untake(struct json_stream *s, size_t n)
 {
     s->start -= n;
     s->at -= n;
+}
+
+kluis_status json_stream_drop(struct json_stream *s, uint64_t n, struct kluis_err *err)
+{
+    while (n > 0) {
+        size_t k = s->end - s->start;
+        if (k > n) { k = (size_t)n; }
+        advance(s, k);
+        n -= k;
+        if (n > 0) { KLUIS_TRY(more(s, err)); }
+    }
+    return KLUIS_OK;
 }
 
 kluis_status json_stream_skip(struct json_stream *s, struct kluis_err *err)
@@ -290,7 +304,18 @@ static int looks_like(const char *p, size_t n, const char *key)
     return p[i] == '"' && memcmp(p + i + 1, key, k) == 0 && p[i + k + 1] == '"' && p[i + k + 2] == ':';
 }
 
-kluis_status json_stream_resync(struct json_stream *s, const char *key, const char *outer, bool *at_outer, struct kluis_err *err)
+/* The same of any of several keys. */
+static int looks_like_one_of(const char *p, size_t n, const char *const *keys)
+{
+    int like = 0;
+    for (; *keys != NULL && like != 1; keys++) {
+        int l = looks_like(p, n, *keys);
+        if (l != 0) { like = l; }
+    }
+    return like;
+}
+
+kluis_status json_stream_resync(struct json_stream *s, const char *const *keys, const char *outer, bool *at_outer, struct kluis_err *err)
 {
     size_t i = 1;
     *at_outer = false;
@@ -302,7 +327,7 @@ kluis_status json_stream_resync(struct json_stream *s, const char *key, const ch
                 break;
             }
             i = (size_t)(q - p);
-            int like = looks_like(q, s->end - s->start - i, key);
+            int like = looks_like_one_of(q, s->end - s->start - i, keys);
             int above = outer == NULL || like == 1 ? 0 : looks_like(q, s->end - s->start - i, outer);
             if (like == 1 || above == 1) {
                 advance(s, i);

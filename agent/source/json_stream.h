@@ -18,6 +18,7 @@ struct json_stream {
     char *data;
     size_t cap, start, end; /* unread: data[start..end) */
     uint64_t at;            /* of data[start] in the document */
+    uint64_t work;          /* bytes looked at to find where values end, ever */
     bool ended;
     unsigned depth;
     char closes[JSON_STREAM_DEPTH_MAX];
@@ -48,11 +49,14 @@ KLUIS_MUSTUSE kluis_status json_stream_take(struct json_stream *s, struct kluis_
 void json_stream_untake(struct json_stream *s, size_t n);
 /* Passes over the value, of any size. */
 KLUIS_MUSTUSE kluis_status json_stream_skip(struct json_stream *s, struct kluis_err *err);
-/* After damage inside an array of objects that begin with the member `key`: to the next place that looks like such an element, but not the
- * one it stands at.  The stream then stands as if json_stream_next had found it.  outer (may be NULL): the first member of the objects in which
- * such arrays stand; when one of those comes first, *at_outer, and the stream stands at it as if json_stream_next had found that one: array and
- * object are left.  KLUIS_END: there is none; the stream is at its end. */
-KLUIS_MUSTUSE kluis_status json_stream_resync(struct json_stream *s, const char *key, const char *outer, bool *at_outer, struct kluis_err *err);
+/* After damage inside an array of objects that begin with one of the members `keys` (NULL-ended): to the next place that looks like such an
+ * element, but not the one it stands at.  The stream then stands as if json_stream_next had found it.  outer (may be NULL): the first member of
+ * the objects in which such arrays stand; when one of those comes first, *at_outer, and the stream stands at it as if json_stream_next had found
+ * that one: array and object are left.  KLUIS_END: there is none; the stream is at its end. */
+KLUIS_MUSTUSE kluis_status json_stream_resync(struct json_stream *s, const char *const *keys, const char *outer, bool *at_outer,
+                                              struct kluis_err *err);
+/* n bytes further, whatever they are; KLUIS_END: there are not so many. */
+KLUIS_MUSTUSE kluis_status json_stream_drop(struct json_stream *s, uint64_t n, struct kluis_err *err);
 uint64_t json_stream_at(const struct json_stream *s);
 
 #endif

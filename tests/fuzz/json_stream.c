@@ -28,6 +28,7 @@ static void walk(const uint8_t *p, size_t n, size_t step, struct kluis_buf *out)
     struct json_stream s = { 0 };
     struct kluis_str key, v;
     uint64_t at;
+    static const char *const keys[] = { "id", "type", NULL };
     bool above = false;
     char c = 0;
     MUST(json_stream_open(&s, &in, 0, "fuzz", 4096, NULL) == KLUIS_OK);
@@ -49,7 +50,7 @@ static void walk(const uint8_t *p, size_t n, size_t step, struct kluis_buf *out)
             }
         }
         kluis_buf_fmt(out, "%d@%llu ", (int)rc, (unsigned long long)json_stream_at(&s));
-        if (rc == KLUIS_E_REJECT && json_stream_resync(&s, "id", "name", &above, NULL) == KLUIS_OK) { continue; }
+        if (rc == KLUIS_E_REJECT && json_stream_resync(&s, keys, "name", &above, NULL) == KLUIS_OK) { continue; }
         if (rc != KLUIS_OK && rc != KLUIS_END) { break; }
     }
     json_stream_close(&s);

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "agent/source/json.h"
-#include "agent/source/json_stream.h"
+#include "agent/source/json_items.h"
 
 struct pieces {
     struct kluis_str text;
@@ -140,6 +140,7 @@ static void after_damage_the_next_is_found(void **state)
         struct kluis_str key, v;
         uint64_t at;
         bool above = false;
+        static const char *const keys[] = { "id", NULL };
         assert_int_equal(json_stream_open(&s, &in, 0, "test", 4096, &err), KLUIS_OK);
         assert_int_equal(json_stream_enter(&s, '{', &err), KLUIS_OK);
         assert_int_equal(json_stream_next(&s, &key, &err), KLUIS_OK);
@@ -150,14 +151,14 @@ static void after_damage_the_next_is_found(void **state)
         kluis_status rc = json_stream_take(&s, &v, &at, &err); /* {"id":2…: the quotes pair up differently, so it may end too late or never */
         if (rc == KLUIS_OK) { fail_msg("took %.*s", (int)v.len, v.ptr); }
         assert_int_equal(json_stream_at(&s), 15);
-        assert_int_equal(json_stream_resync(&s, "id", NULL, &above, &err), KLUIS_OK);
+        assert_int_equal(json_stream_resync(&s, keys, NULL, &above, &err), KLUIS_OK);
         assert_int_equal(json_stream_take(&s, &v, &at, &err), KLUIS_OK);
         assert_true(memmem(v.ptr, v.len, "\"id\": 3", 7) != NULL);
-        assert_int_equal(json_stream_resync(&s, "id", NULL, &above, &err), KLUIS_OK); /* over the one that begins otherwise */
+        assert_int_equal(json_stream_resync(&s, keys, NULL, &above, &err), KLUIS_OK); /* over the one that begins otherwise */
         assert_int_equal(json_stream_take(&s, &v, &at, &err), KLUIS_OK);
         assert_true(kluis_str_is(v, "{\"id\":4}"));
         assert_int_equal(json_stream_next(&s, &key, &err), KLUIS_END);
-        assert_int_equal(json_stream_resync(&s, "id", NULL, &above, &err), KLUIS_END);
+        assert_int_equal(json_stream_resync(&s, keys, NULL, &above, &err), KLUIS_END);
         json_stream_close(&s);
     }
 }
@@ -189,13 +190,97 @@ static void depth_is_bounded(void **state)
     kluis_free(deep);
 }
 
+struct seen {
+    unsigned items, damages;
+    uint64_t bytes;
+    char ids[64];
+};
+static bool has_id(struct json *m) { return json_get(m, "id") != NULL; }
+static kluis_status on_item(void *ctx, struct json *m, struct kluis_str raw, KLUIS_UNUSED uint64_t at, KLUIS_UNUSED struct kluis_err *err)
+{
+    struct seen *s = ctx;
+    assert_true(raw.ptr[0] == '{' && raw.ptr[raw.len - 1] == '}');
+    if (s->items++ < 16) { strncat(s->ids, json_get(m, "id")->text.ptr, 1); }
+    return KLUIS_OK;
+}
+static kluis_status on_damage(void *ctx, KLUIS_UNUSED uint64_t at, uint64_t bytes, KLUIS_UNUSED bool to_end, KLUIS_UNUSED struct kluis_err *err)
+{
+    struct seen *s = ctx;
+    s->damages++;
+    s->bytes += bytes;
+    return KLUIS_OK;
+}
+static enum json_items_end go_through(const char *text, size_t n, struct seen *seen)
+{
+    struct pieces m = { { text, n }, 0, 4096 };
+    struct kluis_input in = { &m, read_piece };
+    struct json_stream s = { 0 };
+    struct kluis_err err = { 0 };
+    enum json_items_end end = JSON_ITEMS_OUTER;
+    KLUIS_AUTO(kluis_arena) tree = kluis_arena_new(8 << 20);
+    *seen = (struct seen){ .items = 0 };
+    assert_int_equal(json_stream_open(&s, &in, 0, "test", 4 << 20, &err), KLUIS_OK);
+    assert_int_equal(json_stream_enter(&s, '[', &err), KLUIS_OK);
+    struct json_items i = { .stream = &s, .tree = tree, .first = "id", .ctx = seen, .is_one = has_id, .item = on_item, .damage = on_damage };
+    assert_int_equal(json_items(&i, &end, &err), KLUIS_OK);
+    json_stream_close(&s);
+    return end;
+}
+
+/* Whatever is broken, what stands around it comes, broken things are told once each, and nothing is taken for an element that is none. */
+static void items_around_damage_are_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *ids;
+        unsigned damages;
+        enum json_items_end end;
+    } cases[] = {
+        { "[]", "", 0, JSON_ITEMS_CLOSED },
+        { "[{\"id\":1},{\"a\":0,\"id\":2}]", "12", 0, JSON_ITEMS_CLOSED },
+        { "[{\"id\":1},{\"id\":2,},{\"id\":3}]", "13", 1, JSON_ITEMS_CLOSED },
+        { "[{\"a\":0,\"id\":1},{\"id\":2 x},{\"a\":0,\"id\":3}]", "13", 1, JSON_ITEMS_CLOSED }, /* begins otherwise than told */
+        { "[{\"id\":1},{\"b\":{\"id\":}},{\"id\":3}]", "13", 1, JSON_ITEMS_CLOSED },
+        { "[{\"id\":1},{\"b\":0},7,null,{\"id\":3}]", "13", 1, JSON_ITEMS_CLOSED },
+        { "[{\"id\":1},{\"id\":2,\"t\":\"open},{\"id\":3}", "13", 1, JSON_ITEMS_DOCUMENT },
+        { "[{\"id\":1},{\"id\":2", "1", 1, JSON_ITEMS_DOCUMENT },
+        { "[{\"id\":1}", "1", 1, JSON_ITEMS_DOCUMENT },
+    };
+    struct seen seen;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        enum json_items_end end = go_through(cases[i].text, strlen(cases[i].text), &seen);
+        if (end != cases[i].end || seen.damages < cases[i].damages || strcmp(seen.ids, cases[i].ids) != 0) {
+            fail_msg("case %zu: ids %s, %u damages, end %d", i, seen.ids, seen.damages, (int)end);
+        }
+    }
+}
+
+/* Places that may be an element inside others that may be: looking at them all would take as many times longer as they are deep. */
+static void hostile_nesting_costs_no_more_than_its_length(void **state)
+{
+    (void)state;
+    enum { DEEP = 200000 };
+    KLUIS_AUTO_BUF(b, 8 << 20);
+    struct seen seen;
+    for (int closed = 0; closed < 2; closed++) {
+        kluis_buf_clear(&b);
+        kluis_buf_cstr(&b, "[{\"id\":1},");
+        for (int i = 0; i < DEEP; i++) { kluis_buf_cstr(&b, "{\"id\":"); }
+        for (int i = 0; i < DEEP && closed; i++) { kluis_buf_byte(&b, '}'); }
+        kluis_buf_cstr(&b, ",{\"id\":3}]");
+        int64_t before = kluis_monotonic_us();
+        (void)go_through((const char *)b.data, b.len, &seen);
+        assert_true(seen.items >= 2 && seen.damages >= 1);
+        assert_true(kluis_monotonic_us() - before < 60000000); /* minutes of it otherwise */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loose_takes_what_exporters_write),
-        cmocka_unit_test(pieces_change_nothing),
-        cmocka_unit_test(after_damage_the_next_is_found),
-        cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(loose_takes_what_exporters_write), cmocka_unit_test(pieces_change_nothing),
+        cmocka_unit_test(after_damage_the_next_is_found),   cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(items_around_damage_are_found),    cmocka_unit_test(hostile_nesting_costs_no_more_than_its_length),
     };
     return kluis_base_init(NULL) != KLUIS_OK ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -246,7 +246,7 @@ static kluis_status send_reactions(struct telegram *t, struct json *m, struct kl
         for (struct json *v = recent == NULL ? NULL : recent->child; v != NULL; v = v->next) {
             struct build *b = &t->build;
             build_new(b, t->scratch, KLUIS_REACTION);
-            b->r.author = people_find(t, text_of(v, "from_id"), text_of(v, "from"));
+            b->r.author = roster_find(&t->chat.people, text_of(v, "from_id"), text_of(v, "from"));
             b->r.value = e;
             b->r.target = id;
             b->r.target_author = author;
@@ -377,7 +377,7 @@ kluis_status message_send(struct telegram *t, struct json *m, struct kluis_str r
     b->r.id = id;
     set_when(t, b, json_string(m, "date"), text_of(m, "date_unixtime"));
     bool is_service = kluis_str_is(type, "service"), is_plain = kluis_str_is(type, "message");
-    b->r.author = people_find(t, text_of(m, is_service ? "actor_id" : "from_id"), text_of(m, is_service ? "actor" : "from"));
+    b->r.author = roster_find(&t->chat.people, text_of(m, is_service ? "actor_id" : "from_id"), text_of(m, is_service ? "actor" : "from"));
     if (b->r.author == KLUIS_NO_PARTY && is_plain) { build_loss(b, "author-unknown"); }
     set_text(t, b, m);
     if (is_plain) {

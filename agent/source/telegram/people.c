@@ -3,37 +3,6 @@
 
 static struct kluis_str absent(void) { return (struct kluis_str){ NULL, 0 }; }
 
-static uint32_t hash(struct kluis_str id, struct kluis_str name)
-{
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < id.len; i++) { h = (h ^ (unsigned char)id.ptr[i]) * 16777619u; }
-    h = (h ^ 0xff) * 16777619u;
-    for (size_t i = 0; i < name.len; i++) { h = (h ^ (unsigned char)name.ptr[i]) * 16777619u; }
-    return h ^ h >> 15;
-}
-
-enum { MASK = 2 * KLUIS_PARTIES_MAX - 1 };
-_Static_assert((MASK & (MASK + 1)) == 0, "a power of two");
-
-static uint32_t find(const struct chat *c, struct kluis_str id, struct kluis_str name, uint32_t *slot)
-{
-    uint32_t k = hash(id, name) & MASK;
-    for (; c->slots[k] != 0; k = (k + 1) & MASK) {
-        const struct kluis_party *p = &c->parties[c->slots[k] - 1];
-        if (kluis_str_eq(p->id, id) && kluis_str_eq(p->name, name)) { return c->slots[k] - 1; }
-    }
-    *slot = k;
-    return KLUIS_NO_PARTY;
-}
-
-uint32_t people_find(const struct telegram *t, struct kluis_str id, struct kluis_str name)
-{
-    uint32_t slot;
-    if (id.len == 0) { id = absent(); }
-    if (name.len == 0) { name = absent(); }
-    return id.ptr == NULL && name.ptr == NULL ? KLUIS_NO_PARTY : find(&t->chat, id, name, &slot);
-}
-
 struct kluis_str telegram_number(const struct telegram *t, struct kluis_str from_id)
 {
     uint64_t id = 0;
@@ -55,28 +24,10 @@ struct kluis_str telegram_number(const struct telegram *t, struct kluis_str from
     return kluis_str_is(from_id, t->self_id) ? t->self_number : absent();
 }
 
-uint32_t people_note(struct telegram *t, struct kluis_str id, struct kluis_str name)
+static uint32_t people_note(struct telegram *t, struct kluis_str id, struct kluis_str name)
 {
-    struct chat *c = &t->chat;
-    uint32_t slot = 0;
-    if (id.len == 0) { id = absent(); }
-    if (name.len == 0) { name = absent(); }
-    if (id.ptr == NULL && name.ptr == NULL) { return KLUIS_NO_PARTY; }
-    uint32_t at = find(c, id, name, &slot);
-    if (at != KLUIS_NO_PARTY) { return at; }
-    if (c->n_parties == KLUIS_PARTIES_MAX) {
-        c->overflow = true;
-        return KLUIS_NO_PARTY;
-    }
-    for (uint32_t i = 0; id.ptr != NULL && i < c->n_parties && !c->several_names; i++) { c->several_names = kluis_str_eq(c->parties[i].id, id); }
-    struct kluis_party *p = &c->parties[c->n_parties];
-    *p = (struct kluis_party){ .id = kluis_arena_str(c->arena, id), .name = kluis_arena_str(c->arena, name), .number = telegram_number(t, id) };
-    if ((id.ptr != NULL && p->id.ptr == NULL) || (name.ptr != NULL && p->name.ptr == NULL)) {
-        c->overflow = true;
-        return KLUIS_NO_PARTY;
-    }
-    c->slots[slot] = ++c->n_parties;
-    return c->n_parties - 1;
+    uint32_t known = roster_find(&t->chat.people, id, name);
+    return known != KLUIS_NO_PARTY ? known : roster_note(&t->chat.people, id, name, telegram_number(t, id));
 }
 
 static struct kluis_str text_of(struct json *m, const char *name)
@@ -101,12 +52,11 @@ void people_of_message(struct telegram *t, struct json *m)
 void chat_start(struct telegram *t)
 {
     struct chat *c = &t->chat;
-    struct kluis_arena *arena = c->arena;
-    struct kluis_party *parties = c->parties;
-    kluis_arena_clear(arena);
-    memset(c, 0, sizeof *c);
-    c->arena = arena;
-    c->parties = parties;
+    roster_clear(&c->people);
+    c->name = c->type = c->own_id = absent();
+    c->id[0] = '\0';
+    c->messages_at = c->n_messages = c->damaged = 0;
+    c->has_messages = c->left = c->group = c->undecided_zone = false;
     c->self = KLUIS_NO_PARTY;
 }
 
@@ -125,14 +75,6 @@ static const char *prefix_of(struct kluis_str type)
     return "telegram";
 }
 
-static uint32_t with_id(const struct chat *c, struct kluis_str id)
-{
-    for (uint32_t i = 0; id.ptr != NULL && i < c->n_parties; i++) {
-        if (kluis_str_eq(c->parties[i].id, id) || kluis_str_eq(c->parties[i].name, id)) { return i; }
-    }
-    return KLUIS_NO_PARTY;
-}
-
 void chat_conclude(struct telegram *t)
 {
     struct chat *c = &t->chat;
@@ -145,24 +87,26 @@ void chat_conclude(struct telegram *t)
         uint8_t d[32];
         kluis_buf_cstr(&b, "chatkluis-telegram-conversation-v1:");
         kluis_buf_str(&b, c->name);
-        for (uint32_t i = 0; c->name.ptr == NULL && i < c->n_parties && i < 2; i++) {
-            kluis_buf_str(&b, c->parties[i].name);
+        for (uint32_t i = 0; c->name.ptr == NULL && i < c->people.n && i < 2; i++) {
+            kluis_buf_str(&b, c->people.list[i].name);
             kluis_buf_byte(&b, 0);
         }
         kluis_sha256_of(b.data, b.len, d);
         memcpy(c->id, "unnumbered-", 11);
         kluis_base32(d, 16, c->id + 11);
     }
-    c->self = with_id(c, t->self_option != NULL ? kluis_str_of(t->self_option) : t->self_id[0] != '\0' ? kluis_str_of(t->self_id) : absent());
+    c->self = roster_called(&c->people, t->self_option != NULL  ? kluis_str_of(t->self_option)
+                                        : t->self_id[0] != '\0' ? kluis_str_of(t->self_id)
+                                                                : absent());
     struct kluis_str other = kluis_str_of(c->id);
     if (c->self == KLUIS_NO_PARTY && strcmp(prefix, "user") == 0) { /* in a chat of two, whoever is not the other */
-        for (uint32_t i = 0; i < c->n_parties; i++) {
-            struct kluis_str id = c->parties[i].id;
+        for (uint32_t i = 0; i < c->people.n; i++) {
+            struct kluis_str id = c->people.list[i].id;
             if (id.ptr != NULL && !kluis_str_eq(id, other) && memcmp(id.ptr, "user", id.len < 4 ? id.len : 4) == 0) { c->self = i; }
         }
     }
     if (c->self == KLUIS_NO_PARTY && t->self_id[0] != '\0') { c->self = people_note(t, kluis_str_of(t->self_id), t->self_name); }
-    if (strcmp(prefix, "user") == 0 && with_id(c, other) == KLUIS_NO_PARTY) { (void)people_note(t, other, c->name); }
+    if (strcmp(prefix, "user") == 0 && roster_called(&c->people, other) == KLUIS_NO_PARTY) { (void)people_note(t, other, c->name); }
 }
 
 kluis_status chat_begin(struct telegram *t, struct kluis_err *err)
@@ -171,10 +115,9 @@ kluis_status chat_begin(struct telegram *t, struct kluis_err *err)
     struct chat *c = &t->chat;
     size_t n = 0;
     for (size_t i = 0; i < sizeof never / sizeof *never; i++) { t->loss[n++] = kluis_str_of(never[i]); }
-    if (c->several_names) { t->loss[n++] = KLUIS_STR_LIT("person-with-several-names"); }
+    if (c->people.several_names) { t->loss[n++] = KLUIS_STR_LIT("person-with-several-names"); }
     if (c->undecided_zone) { t->loss[n++] = KLUIS_STR_LIT("zone"); }
-    if (c->overflow) { t->loss[n++] = KLUIS_STR_LIT("people-beyond-4096"); }
-    for (uint32_t i = 0; i < c->n_parties; i++) { t->members[i] = i; }
+    if (c->people.overflow) { t->loss[n++] = KLUIS_STR_LIT("people-beyond-4096"); }
     bool channel = kluis_str_is(c->type, "private_channel") || kluis_str_is(c->type, "public_channel");
     bool direct = !c->group && (kluis_str_is(c->type, "personal_chat") || kluis_str_is(c->type, "bot_chat"));
     t->header = (struct kluis_header){ .platform = KLUIS_STR_LIT("telegram"),
@@ -185,10 +128,10 @@ kluis_status chat_begin(struct telegram *t, struct kluis_err *err)
                                                : direct                                  ? KLUIS_DIRECT
                                                : kluis_str_is(c->type, "saved_messages") ? KLUIS_SELF
                                                                                          : KLUIS_UNKNOWN_TYPE,
-                                       .parties = c->parties,
-                                       .n_parties = c->n_parties,
-                                       .participants = t->members,
-                                       .n_participants = c->n_parties,
+                                       .parties = c->people.list,
+                                       .n_parties = c->people.n,
+                                       .participants = c->people.members,
+                                       .n_participants = c->people.n,
                                        .self = c->self,
                                        .provenance = { .source = KLUIS_STR_LIT("telegram"),
                                                        .app = KLUIS_STR_LIT("Telegram Desktop"),

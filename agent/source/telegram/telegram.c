@@ -25,53 +25,42 @@ static kluis_status note_skip(struct telegram *t, const char *what, const char *
 
 /* ---- messages ------------------------------------------------------------------------------------------------------------ */
 
-/* KLUIS_E_REJECT: it is no message, whatever brackets said. */
-static kluis_status one(struct telegram *t, bool send, struct kluis_str raw, struct kluis_err *err)
+static kluis_status note(void *ctx, struct json *m, KLUIS_UNUSED struct kluis_str raw, KLUIS_UNUSED uint64_t at, KLUIS_UNUSED struct kluis_err *err)
 {
-    struct json *m = NULL;
-    kluis_arena_clear(t->tree);
-    if (json_read_loose(raw, t->tree, &m, NULL) != KLUIS_OK || m->type != JSON_OBJECT) { return KLUIS_E_REJECT; }
-    if (send) { return message_send(t, m, raw, err); }
+    struct telegram *t = ctx;
     t->chat.n_messages++;
     t->chat.undecided_zone |= json_get(m, "date_unixtime") == NULL && json_get(m, "date") != NULL;
     people_of_message(t, m);
     return KLUIS_OK;
 }
 
-/* Inside the list.  *at_chat: the next chat begins here, the list is left; *ended: nothing follows that can be read. */
-static kluis_status messages(struct telegram *t, struct json_stream *s, bool send, bool single, bool *at_chat, bool *ended, struct kluis_err *err)
+static kluis_status note_damage(void *ctx, KLUIS_UNUSED uint64_t at, KLUIS_UNUSED uint64_t n, KLUIS_UNUSED bool to_end,
+                                KLUIS_UNUSED struct kluis_err *err)
 {
-    bool positioned = false;
-    *at_chat = *ended = false;
-    for (;;) {
-        struct kluis_err why = { 0 };
-        struct kluis_str key, raw;
-        uint64_t at = 0;
-        kluis_status rc = positioned ? KLUIS_OK : json_stream_next(s, &key, &why);
-        positioned = false;
-        if (rc == KLUIS_END) { return KLUIS_OK; }
-        if (rc == KLUIS_OK) { rc = json_stream_take(s, &raw, &at, &why); }
-        if (rc == KLUIS_OK) {
-            rc = one(t, send, raw, &why);
-            if (rc == KLUIS_OK) { continue; }
-            if (why.code == KLUIS_OK) { json_stream_untake(s, raw.len); } /* its brackets may have swallowed others */
-        }
-        if (!refusal(rc) || (at != 0 && why.code != KLUIS_OK && json_stream_at(s) > at)) { /* the second: the sink's own error */
-            if (err != NULL) { *err = why; }
-            return rc;
-        }
-        uint64_t from = json_stream_at(s);
-        rc = json_stream_resync(s, "id", single ? NULL : "name", at_chat, &why);
-        if (rc != KLUIS_OK && rc != KLUIS_END) { return KLUIS_FAIL(err, rc, "%s: cannot read", t->path); }
-        *ended = rc == KLUIS_END;
-        char text[96];
-        (void)snprintf(text, sizeof text, "%llu bytes are damaged%s", (unsigned long long)(json_stream_at(s) - from),
-                       *ended ? " or missing up to the end" : "");
-        t->chat.damaged += !send;
-        if (send) { KLUIS_TRY(message_gap(t, from, text, err)); }
-        if (*at_chat || *ended) { return KLUIS_OK; }
-        positioned = true;
-    }
+    struct telegram *t = ctx;
+    t->chat.damaged++;
+    return KLUIS_OK;
+}
+
+static kluis_status send(void *ctx, struct json *m, struct kluis_str raw, KLUIS_UNUSED uint64_t at, struct kluis_err *err)
+{
+    return message_send(ctx, m, raw, err);
+}
+
+static kluis_status send_damage(void *ctx, uint64_t at, uint64_t n, bool to_end, struct kluis_err *err)
+{
+    char text[96];
+    (void)snprintf(text, sizeof text, "%llu bytes are damaged%s", (unsigned long long)n, to_end ? " or missing up to the end" : "");
+    return message_gap(ctx, at, text, err);
+}
+
+/* Inside the list. */
+static kluis_status messages(struct telegram *t, struct json_stream *s, bool sending, bool single, enum json_items_end *end, struct kluis_err *err)
+{
+    struct json_items i = { .stream = s, .tree = t->tree, .first = "id", .outer = single ? NULL : "name", .ctx = t };
+    i.item = sending ? send : note;
+    i.damage = sending ? send_damage : note_damage;
+    return json_items(&i, end, err);
 }
 
 /* ---- a chat ---------------------------------------------------------------------------------------------------------------- */
@@ -93,13 +82,13 @@ static kluis_status give(struct telegram *t, bool single, struct kluis_err *err)
     struct kluis_input_fd state = { t->fd, t->chat.messages_at, t->path };
     struct kluis_input in = kluis_input_from_fd(&state);
     struct json_stream s = { 0 };
-    bool at_chat, ended;
+    enum json_items_end end;
     chat_conclude(t);
     if (t->chat.n_messages == 0 && t->chat.damaged == 0) { return KLUIS_OK; }
     KLUIS_TRY(chat_begin(t, err));
     KLUIS_TRY(json_stream_open(&s, &in, t->chat.messages_at, t->path, MESSAGE_MAX, err));
     json_stream_inside(&s, '[');
-    kluis_status rc = messages(t, &s, true, single, &at_chat, &ended, err);
+    kluis_status rc = messages(t, &s, true, single, &end, err);
     json_stream_close(&s);
     KLUIS_TRY(rc);
     t->chats++;
@@ -107,24 +96,24 @@ static kluis_status give(struct telegram *t, bool single, struct kluis_err *err)
 }
 
 /* One member of a chat's object. */
-static kluis_status chat_member(struct telegram *t, struct json_stream *s, struct kluis_str key, bool single, bool *at_chat, bool *ended,
+static kluis_status chat_member(struct telegram *t, struct json_stream *s, struct kluis_str key, bool single, enum json_items_end *end,
                                 struct kluis_err *err)
 {
     struct chat *c = &t->chat;
     struct json *v = NULL;
-    *at_chat = *ended = false;
+    *end = JSON_ITEMS_CLOSED;
     if (kluis_str_is(key, "messages") && !c->has_messages) {
         KLUIS_TRY(json_stream_enter(s, '[', err));
         c->messages_at = json_stream_at(s);
         c->has_messages = true;
-        return messages(t, s, false, single, at_chat, ended, err);
+        return messages(t, s, false, single, end, err);
     }
     bool name = kluis_str_is(key, "name"), type = kluis_str_is(key, "type");
     if (!name && !type && !kluis_str_is(key, "id")) { return json_stream_skip(s, err); }
     KLUIS_TRY(small(t, s, &v, err));
     if (v == NULL || (v->type != JSON_STRING && v->type != JSON_NUMBER) || v->text.len == 0) { return KLUIS_OK; }
     struct kluis_str *to = name ? &c->name : type ? &c->type : &c->own_id;
-    *to = kluis_arena_str(c->arena, v->text);
+    *to = kluis_arena_str(c->people.arena, v->text);
     return to->ptr == NULL ? no_memory(err) : KLUIS_OK;
 }
 
@@ -132,7 +121,7 @@ static kluis_status chat_member(struct telegram *t, struct json_stream *s, struc
 static kluis_status chats(struct telegram *t, struct json_stream *s, bool *ended, struct kluis_err *err)
 {
     struct kluis_str key;
-    bool at_chat = false;
+    enum json_items_end end = JSON_ITEMS_CLOSED;
     kluis_status rc;
     KLUIS_TRY(json_stream_enter(s, '{', err));
     while ((rc = json_stream_next(s, &key, err)) == KLUIS_OK) {
@@ -141,17 +130,18 @@ static kluis_status chats(struct telegram *t, struct json_stream *s, bool *ended
             continue;
         }
         KLUIS_TRY(json_stream_enter(s, '[', err));
-        while (at_chat || (rc = json_stream_next(s, &key, err)) == KLUIS_OK) {
-            at_chat = false;
+        while (end == JSON_ITEMS_OUTER || (rc = json_stream_next(s, &key, err)) == KLUIS_OK) {
+            end = JSON_ITEMS_CLOSED;
             chat_start(t);
             KLUIS_TRY(json_stream_enter(s, '{', err));
-            while (!at_chat && !*ended && (rc = json_stream_next(s, &key, err)) == KLUIS_OK) {
-                KLUIS_TRY(chat_member(t, s, key, false, &at_chat, ended, err));
+            while (end == JSON_ITEMS_CLOSED && (rc = json_stream_next(s, &key, err)) == KLUIS_OK) {
+                KLUIS_TRY(chat_member(t, s, key, false, &end, err));
             }
             if (rc != KLUIS_OK && rc != KLUIS_END && t->chat.n_messages == 0) { return rc; }
             KLUIS_TRY(give(t, false, err));
+            *ended = end == JSON_ITEMS_DOCUMENT;
             if (*ended) { return KLUIS_OK; }
-            if (!at_chat && rc != KLUIS_END) { return rc; }
+            if (end != JSON_ITEMS_OUTER && rc != KLUIS_END) { return rc; }
         }
         if (rc != KLUIS_END) { return rc; }
     }
@@ -240,7 +230,8 @@ static kluis_status owner(struct telegram *t, struct json_stream *s, struct klui
 static kluis_status walk(struct telegram *t, struct json_stream *s, bool *any, struct kluis_err *err)
 {
     struct kluis_str key;
-    bool at_chat = false, ended = false;
+    enum json_items_end end = JSON_ITEMS_CLOSED;
+    bool ended = false;
     kluis_status rc;
     chat_start(t);
     KLUIS_TRY(json_stream_enter(s, '{', err));
@@ -254,7 +245,8 @@ static kluis_status walk(struct telegram *t, struct json_stream *s, bool *any, s
         } else if (kluis_str_is(key, "personal_information")) {
             KLUIS_TRY(owner(t, s, err));
         } else {
-            KLUIS_TRY(chat_member(t, s, key, true, &at_chat, &ended, err));
+            KLUIS_TRY(chat_member(t, s, key, true, &end, err));
+            ended = end == JSON_ITEMS_DOCUMENT;
         }
     }
     if (t->chat.has_messages) {
@@ -333,14 +325,8 @@ static kluis_status read_file(const char *path, const char *below, const struct 
     t->contacts_arena = kluis_arena_new(CONTACTS_BYTES);
     t->tree = kluis_arena_new(TREE_MAX);
     t->scratch = kluis_arena_new(MESSAGE_MAX);
-    t->chat.arena = kluis_arena_new(PEOPLE_BYTES);
-    t->chat.parties = kluis_calloc(KLUIS_PARTIES_MAX, sizeof *t->chat.parties);
-    t->members = kluis_calloc(KLUIS_PARTIES_MAX, sizeof *t->members);
-    kluis_status rc = KLUIS_OK;
-    if (t->contacts_arena == NULL || t->tree == NULL || t->scratch == NULL || t->chat.arena == NULL || t->chat.parties == NULL ||
-        t->members == NULL) {
-        rc = no_memory(err);
-    }
+    kluis_status rc =
+        t->contacts_arena == NULL || t->tree == NULL || t->scratch == NULL ? no_memory(err) : roster_open(&t->chat.people, PEOPLE_BYTES, err);
     if (rc == KLUIS_OK) { rc = zone_open(set->zone, &t->zone, err); }
     if (rc == KLUIS_OK) {
         t->fd = kluis_io_open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
@@ -362,9 +348,7 @@ static kluis_status read_file(const char *path, const char *below, const struct 
     kluis_arena_free(t->contacts_arena);
     kluis_arena_free(t->tree);
     kluis_arena_free(t->scratch);
-    kluis_arena_free(t->chat.arena);
-    kluis_free(t->chat.parties);
-    kluis_free(t->members);
+    roster_close(&t->chat.people);
     kluis_free(t->contacts);
     kluis_buf_free(&t->text);
     kluis_free(t);

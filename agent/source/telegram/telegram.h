@@ -8,7 +8,8 @@
 
 #include "agent/source/build.h"
 #include "agent/source/json.h"
-#include "agent/source/json_stream.h"
+#include "agent/source/json_items.h"
+#include "agent/source/roster.h"
 #include "agent/source/source.h"
 #include "agent/source/zone.h"
 
@@ -23,12 +24,10 @@ struct chat {
     char id[80];                         /* of the conversation: "user123", "chat123", "channel123" */
     uint64_t messages_at;                /* where the list's first byte after '[' stands */
     bool has_messages, left;
-    struct kluis_party *parties;
-    uint32_t n_parties, self;
-    uint32_t slots[2 * KLUIS_PARTIES_MAX]; /* hash of id and name: index + 1 */
-    struct kluis_arena *arena;             /* of the chat's strings */
+    struct roster people; /* its arena holds the chat's strings, too */
+    uint32_t self;
     uint64_t n_messages, damaged;
-    bool group, several_names, undecided_zone, overflow;
+    bool group, undecided_zone;
 };
 struct telegram {
     const char *path;  /* of result.json */
@@ -47,7 +46,6 @@ struct telegram {
     struct kluis_arena *scratch; /* its records */
     struct kluis_header header;
     struct kluis_str loss[16];
-    uint32_t *members;
     struct build build;
     struct kluis_buf text;
     uint64_t chats;
@@ -55,9 +53,6 @@ struct telegram {
 
 /* ---- people.c ---- */
 struct kluis_str telegram_number(const struct telegram *t, struct kluis_str from_id);
-/* The party with this id and name, made when new; KLUIS_NO_PARTY: neither is told. */
-uint32_t people_note(struct telegram *t, struct kluis_str id, struct kluis_str name);
-uint32_t people_find(const struct telegram *t, struct kluis_str id, struct kluis_str name);
 void people_of_message(struct telegram *t, struct json *m);
 void chat_start(struct telegram *t);
 /* After all messages were noted: the conversation's id, who the owner is. */
