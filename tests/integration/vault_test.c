@@ -47,26 +47,6 @@ static void receipt_holds(const struct device *d, const struct sealed *s, const 
     assert_int_equal(kluis_receipt_check(&r, &w.trust, other, s->root, cert, kluis_now_us(), &layer, &err), KLUIS_E_REJECT);
 }
 
-static uint64_t number_in_status(const char *key)
-{
-    struct kluis_err err = { 0 };
-    KLUIS_AUTO_BUF(json, 1 << 20);
-    assert_int_equal(vault_status_json(w.vault, &json, &err), KLUIS_OK);
-    kluis_buf_byte(&json, 0);
-    const char *at = strstr((const char *)json.data, key);
-    assert_non_null(at);
-    return strtoull(at + strlen(key), NULL, 10);
-}
-
-static void until_indexed(uint64_t packages)
-{
-    for (int i = 0; i < 100; i++) {
-        if (number_in_status("\"watermark\":") >= packages) { return; }
-        kluis_sleep_us(50000);
-    }
-    fail_msg("not indexed within 5 s");
-}
-
 static kluis_status count_hit(void *ctx, const struct index_hit *h, struct kluis_err *err)
 {
     (void)h;
@@ -90,23 +70,6 @@ static int hits(const char *words)
     return n;
 }
 
-static void say_line(void *ctx, const char *text)
-{
-    (void)ctx;
-    print_error("check: %s\n", text);
-}
-
-static void check_finds_nothing(bool read_data)
-{
-    struct kluis_err err = { 0 };
-    struct vault_check_result r;
-    const struct vault_report report = { NULL, say_line };
-    kluis_status rc = vault_check(w.vault, read_data, &report, &r, &err);
-    if (rc != KLUIS_OK) { print_error("%s\n", err.msg); }
-    assert_int_equal(rc, KLUIS_OK);
-    assert_int_equal(r.packages, number_in_status("\"packages\":"));
-}
-
 static void a_package_is_delivered_receipted_found_and_checked(void **state)
 {
     (void)state;
@@ -124,13 +87,13 @@ static void a_package_is_delivered_receipted_found_and_checked(void **state)
         receipt_holds(&d, &s.s, &body, true);
         sending_close(&s);
     }
-    assert_int_equal(number_in_status("\"packages\":"), 3);
-    assert_int_equal(number_in_status("\"records\":"), 15);
-    assert_int_equal(number_in_status("\"ledger\":{\"size\":"), 3);
-    until_indexed(3);
+    assert_int_equal(world_number(&w, "\"packages\":"), 3);
+    assert_int_equal(world_number(&w, "\"records\":"), 15);
+    assert_int_equal(world_number(&w, "\"ledger\":{\"size\":"), 3);
+    world_until_indexed(&w, 3);
     assert_true(hits("dijk") > 0);
     assert_int_equal(hits("onvindbaarwoord"), 0);
-    check_finds_nothing(true);
+    world_check(&w, true);
     device_close(&d);
 }
 
@@ -150,7 +113,7 @@ static void the_same_message_and_the_same_package_again_change_nothing_and_are_a
     struct device d;
     struct sending s;
     char refusal[16];
-    uint64_t before = number_in_status("\"packages\":");
+    uint64_t before = world_number(&w, "\"packages\":");
     KLUIS_AUTO_BUF(first, 1 << 20);
     KLUIS_AUTO_BUF(again, 1 << 20);
     KLUIS_AUTO_BUF(plain, 4096);
@@ -179,7 +142,7 @@ static void the_same_message_and_the_same_package_again_change_nothing_and_are_a
     assert_int_equal(device_answer(&d, s.s.id, 20, &again), KLUIS_ANSWER_RECEIPT);
     assert_int_equal(again.len, first.len);
     assert_memory_equal(again.data, first.data, first.len);
-    assert_int_equal(number_in_status("\"packages\":"), before + 1);
+    assert_int_equal(world_number(&w, "\"packages\":"), before + 1);
     sending_close(&s);
     device_close(&d);
 }
@@ -190,7 +153,7 @@ static void a_bad_package_is_refused_with_its_layer_and_the_next_is_taken(void *
     struct device d;
     struct sending s;
     char refusal[16];
-    uint64_t refused = number_in_status("\"refused\":");
+    uint64_t refused = world_number(&w, "\"refused\":");
     KLUIS_AUTO_BUF(body, 1 << 20);
     device_enrol(&d, &w, "jansen", refusal);
     device_session(&d);
@@ -209,7 +172,7 @@ static void a_bad_package_is_refused_with_its_layer_and_the_next_is_taken(void *
     device_pack(&d, &s, &(struct sealed_options){ .records = 2 });
     assert_int_equal(device_send(&d, &s), 202);
     assert_int_equal(device_answer(&d, s.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
-    assert_int_equal(number_in_status("\"refused\":"), refused + 1);
+    assert_int_equal(world_number(&w, "\"refused\":"), refused + 1);
     sending_close(&s);
     device_close(&d);
 }
@@ -277,7 +240,7 @@ static void what_was_sent_while_the_vault_was_down_is_taken_when_it_is_back(void
     struct device d;
     struct sending s[4];
     char refusal[16];
-    uint64_t before = number_in_status("\"packages\":");
+    uint64_t before = world_number(&w, "\"packages\":");
     KLUIS_AUTO_BUF(body, 1 << 20);
     device_enrol(&d, &w, "jansen", refusal);
     device_session(&d);
@@ -302,7 +265,7 @@ static void what_was_sent_while_the_vault_was_down_is_taken_when_it_is_back(void
     }
     assert_int_equal(answered, 15);
     for (int i = 0; i < 4; i++) { sending_close(&s[i]); }
-    assert_int_equal(number_in_status("\"packages\":"), before + 4);
+    assert_int_equal(world_number(&w, "\"packages\":"), before + 4);
     device_close(&d);
 }
 
@@ -340,7 +303,7 @@ static void a_rebuilt_index_says_the_same(void **state)
     (void)state;
     struct kluis_err err = { 0 };
     uint8_t before[32], after[32];
-    until_indexed(number_in_status("\"packages\":"));
+    world_until_indexed(&w, world_number(&w, "\"packages\":"));
     int found = hits("dijk");
     assert_int_equal(index_groups_digest(vault_index_hold(w.vault), before, &err), KLUIS_OK);
     vault_index_release(w.vault);
@@ -351,7 +314,7 @@ static void a_rebuilt_index_says_the_same(void **state)
     vault_index_release(w.vault);
     assert_memory_equal(before, after, 32);
     assert_int_equal(hits("dijk"), found);
-    check_finds_nothing(false);
+    world_check(&w, false);
 }
 
 /* One stored byte changed: check must say so (and say nothing before). */
@@ -361,7 +324,7 @@ static void check_names_a_changed_ciphertext(void **state)
     struct kluis_err err = { 0 };
     struct vault_check_result r;
     char command[256];
-    check_finds_nothing(false);
+    world_check(&w, false);
     (void)snprintf(command, sizeof command,
                    "f=$(ls %s/vault/storage/[0-9a-f]*/*.ckc | head -1); printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>/dev/null", w.home);
     assert_int_equal(system(command), 0);

@@ -99,6 +99,41 @@ void world_close(struct world *w)
     kluis_buf_free(&w->trust_json);
 }
 
+uint64_t world_number(struct world *w, const char *key)
+{
+    struct kluis_err err = { 0 };
+    KLUIS_AUTO_BUF(json, 1 << 20);
+    OK(vault_status_json(w->vault, &json, &err));
+    kluis_buf_byte(&json, 0);
+    const char *at = strstr((const char *)json.data, key);
+    assert_non_null(at);
+    return strtoull(at + strlen(key), NULL, 10);
+}
+
+void world_until_indexed(struct world *w, uint64_t packages)
+{
+    for (int i = 0; i < 100; i++) {
+        if (world_number(w, "\"watermark\":") >= packages) { return; }
+        kluis_sleep_us(50000);
+    }
+    fail_msg("not indexed within 5 s");
+}
+
+static void say_line(void *ctx, const char *text)
+{
+    (void)ctx;
+    print_error("check: %s\n", text);
+}
+
+void world_check(struct world *w, bool read_data)
+{
+    struct kluis_err err = { 0 };
+    struct vault_check_result r;
+    const struct vault_report report = { NULL, say_line };
+    OK(vault_check(w->vault, read_data, &report, &r, &err));
+    assert_int_equal(r.packages, world_number(w, "\"packages\":"));
+}
+
 /* ---- a device ---- */
 
 static struct row *find(struct device *d, enum kluis_store_table t, const char *key)
@@ -296,20 +331,23 @@ static kluis_status to_buf(void *ctx, const void *p, size_t n, struct kluis_err 
     return kluis_buf_ok(ctx, err);
 }
 
-void device_pack(struct device *d, struct sending *s, const struct sealed_options *o)
+void device_number(struct device *d, struct sealed_options *o)
+{
+    d->sequence++;
+    o->device = o->device == NULL ? d->id : o->device;
+    o->sequence = d->sequence;
+    o->previous = d->previous;
+    o->salt = o->salt != 0 ? o->salt : (uint8_t)d->sequence;
+}
+
+void device_wrap(struct device *d, struct sending *s, struct sealed sealed)
 {
     struct kluis_err err = { 0 };
-    struct sealed_options mine = *o;
     struct kluis_delivery del;
     KLUIS_AUTO_BUF(plain, 4096);
     memset(s, 0, sizeof *s);
     memset(&del, 0, sizeof del);
-    d->sequence++;
-    mine.device = mine.device == NULL ? d->id : mine.device;
-    mine.sequence = d->sequence;
-    mine.previous = d->previous;
-    mine.salt = mine.salt != 0 ? mine.salt : (uint8_t)d->sequence;
-    s->s = sealed_package(&d->pki, &mine);
+    s->s = sealed;
     kluis_random(s->key, 32);
     kluis_random(s->upload, 16);
     kluis_random(s->message, 16);
@@ -328,6 +366,13 @@ void device_pack(struct device *d, struct sending *s, const struct sealed_option
     OK(kluis_delivery_write(&del, &plain, &err));
     OK(kluis_session_encrypt(d->session, kluis_buf_bytes(&plain), &s->body, &err));
     memcpy(d->previous, s->s.id, 32);
+}
+
+void device_pack(struct device *d, struct sending *s, const struct sealed_options *o)
+{
+    struct sealed_options mine = *o;
+    device_number(d, &mine);
+    device_wrap(d, s, sealed_package(&d->pki, &mine));
 }
 
 long device_send(struct device *d, struct sending *s)

@@ -26,6 +26,9 @@ void world_restart_vault(struct world *w); /* stops, closes, opens and starts it
 void world_stop_gate(struct world *w);
 void world_start_gate(struct world *w); /* on the same address */
 void world_close(struct world *w);
+uint64_t world_number(struct world *w, const char *key);      /* what follows this text in the vault's status */
+void world_until_indexed(struct world *w, uint64_t packages); /* within 5 s */
+void world_check(struct world *w, bool read_data);            /* store, ledger and index agree: no finding */
 
 enum { ROWS = 512 };
 struct row {
@@ -60,6 +63,10 @@ struct sending {
 };
 /* A package with the next number; nothing is sent yet. */
 void device_pack(struct device *d, struct sending *s, const struct sealed_options *o);
+/* The same in two steps, for packages that are changed in between: takes the next number into o (device, sequence, previous, salt); wraps the package
+ * in fd (id and size alone count of `sealed`), which sending_close closes. */
+void device_number(struct device *d, struct sealed_options *o);
+void device_wrap(struct device *d, struct sending *s, struct sealed sealed);
 /* Uploads and posts; gives the last status of the gate. */
 long device_send(struct device *d, struct sending *s);
 void sending_close(struct sending *s);

@@ -66,6 +66,7 @@ struct sealed sealed_package(const struct pki *p, const struct sealed_options *o
                               .zone = KLUIS_ZONE_ASSUMED,
                               .zone_name = S("Europe/Amsterdam"),
                               .precision = KLUIS_PRECISION_MINUTE };
+    if (o->header) { h = *o->header; }
     memset(h.salt, o->salt ? o->salt : 0x5a, sizeof h.salt);
     struct kluis_package_meta m = { .header = &h,
                                     .organisation = S("Testministerie"),
@@ -74,7 +75,7 @@ struct sealed sealed_package(const struct pki *p, const struct sealed_options *o
                                     .waardering = 'N',
                                     .first_us = 1740830700000000,
                                     .last_us = 1740830700000000,
-                                    .closed_us = 1743458401000000,
+                                    .closed_us = o->closed_us ? o->closed_us : 1743458401000000,
                                     .part = 1 };
     if (o->previous) { memcpy(m.previous, o->previous, sizeof m.previous); }
     char name[] = "/tmp/kluis-sealed-XXXXXX";
@@ -83,20 +84,23 @@ struct sealed sealed_package(const struct pki *p, const struct sealed_options *o
     assert_int_equal(kluis_io_unlink(name), 0);
     KLUIS_AUTO(kluis_package_writer) w = NULL;
     OK(kluis_package_begin(&w, s.fd, o->level ? o->level : 6, &m, NULL));
-    struct kluis_attachment file = { .name = S("foto.jpg"), .type = S("image/jpeg"), .size = -1 };
-    if (o->attachment) {
+    struct kluis_attachment file[2] = { { .name = S("foto.jpg"), .type = S("image/jpeg"), .size = -1 }, { .name = S("nota.bin"), .size = -1 } };
+    size_t files = o->attachment == 0 ? 0 : o->twin_type ? 2 : 1;
+    for (size_t i = 0; i < files; i++) {
         struct noise noise = { 88172645463325252u, o->attachment };
         struct kluis_input in = { .ctx = &noise, .read = noise_read };
         uint64_t size = 0;
-        OK(kluis_package_attachment(w, file.name, file.type, &in, file.sha256, &size, NULL));
-        file.size = (int64_t)size;
-        file.has_sha256 = true;
+        if (i == 1) { file[i].type = kluis_str_of(o->twin_type); }
+        OK(kluis_package_attachment(w, file[i].name, file[i].type, &in, file[i].sha256, &size, NULL));
+        file[i].size = (int64_t)size;
+        file[i].has_sha256 = true;
     }
     OK(kluis_package_records_begin(w, NULL));
     char *text = kluis_malloc(o->text + 80);
     assert_non_null(text);
     uint64_t seed = 362436069;
-    for (unsigned i = 0; i < (o->records ? o->records : 5); i++) {
+    for (size_t i = 0; i < o->n_given; i++) { OK(kluis_package_record(w, &o->given[i], (struct kluis_bytes){ NULL, 0 }, NULL)); }
+    for (unsigned i = 0; o->n_given == 0 && i < (o->records ? o->records : 5); i++) {
         size_t len = o->text ? babble(text, o->text, &seed) : (size_t)snprintf(text, 80, "Bericht %u over de dijk", i);
         struct kluis_record r = { .author = i % 2,
                                   .sent = { 1740830700000000 + (int64_t)i * 60000000, 60 },
@@ -104,9 +108,9 @@ struct sealed sealed_package(const struct pki *p, const struct sealed_options *o
                                   .text = { text, len },
                                   .target_author = KLUIS_NO_PARTY,
                                   .target_sent = { KLUIS_TIME_ABSENT, 0 } };
-        if (i == 1 && o->attachment) {
-            r.attachments = &file;
-            r.n_attachments = 1;
+        if (i == 1 && files != 0) {
+            r.attachments = file;
+            r.n_attachments = files;
         }
         OK(kluis_package_record(w, &r, (struct kluis_bytes){ (const uint8_t *)text, len }, NULL));
     }

@@ -18,6 +18,12 @@ struct sealed_options {
     uint64_t sequence;
     const uint8_t *previous; /* 0: 1; NULL: none */
     uint8_t salt;            /* 0: 0x5a; other salt, other package */
+    /* A chat of the test's own: these records (records is ignored) under this header, whose salt is set here; NULL: the usual one. */
+    const struct kluis_header *header;
+    const struct kluis_record *given;
+    size_t n_given;
+    const char *twin_type; /* the attachment once more, as this media type and under another name; both belong to the second record */
+    int64_t closed_us;     /* of the slice; 0: a month after the first message */
 };
 struct sealed {
     int fd;
