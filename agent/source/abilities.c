@@ -25,6 +25,7 @@ static const struct {
     { "expired-messages", "verlopen berichten", "expired messages" },
     { "former-members", "vroegere deelnemers", "former members" },
     { "group-changes", "wijzigingen van de groep", "group changes" },
+    { "group-changes-as-text", "wijzigingen van de groep anders dan als tekst", "group changes other than as text" },
     { "groups", "groepen", "groups" },
     { "ids", "berichtnummers", "message ids" },
     { "locations", "locaties", "locations" },

@@ -2,6 +2,7 @@
 #include "agent/source/build.h"
 
 #include <stdarg.h>
+#include <strings.h>
 
 void build_new(struct build *b, struct kluis_arena *arena, enum kluis_kind kind)
 {
@@ -177,6 +178,51 @@ int64_t build_ms(int64_t ms)
 {
     static const int64_t first = INT64_C(-62135596800000), last = INT64_C(253402300799999); /* years 1 to 9999 */
     return ms < first || ms > last ? KLUIS_TIME_ABSENT : ms * 1000;
+}
+
+int64_t build_utc(struct kluis_str s)
+{
+    char rfc[24];
+    int offset, digits;
+    int64_t us;
+    if (s.ptr == NULL || s.len != 23 || memcmp(s.ptr + 19, " UTC", 4) != 0 || s.ptr[10] != ' ') { return KLUIS_TIME_ABSENT; }
+    memcpy(rfc, s.ptr, 19);
+    rfc[10] = 'T';
+    rfc[19] = 'Z';
+    return kluis_time_parse((struct kluis_str){ rfc, 20 }, &us, &offset, &digits) ? us : KLUIS_TIME_ABSENT;
+}
+
+kluis_status build_skip(const struct source_sink *sink, const char *what, const char *where, const char *why, bool refused, struct kluis_err *err)
+{
+    const struct source_skip s = { what, where, why, refused };
+    return sink->skipped == NULL ? KLUIS_OK : sink->skipped(sink->ctx, &s, err);
+}
+
+kluis_status build_gap(struct build *b, struct kluis_arena *arena, const struct source_sink *sink, uint64_t at, uint64_t bytes, enum kluis_zone zone,
+                       struct kluis_err *err)
+{
+    build_new(b, arena, KLUIS_GAP);
+    b->r.event = KLUIS_STR_LIT("damaged");
+    b->r.zone = zone;
+    build_body(b, build_fmt(arena, "Messages in the source cannot be read: %llu bytes are damaged or missing.", (unsigned long long)bytes));
+    build_number(b, "at-byte", at > INT64_MAX ? INT64_MAX : (int64_t)at);
+    return build_send(b, sink, (struct kluis_bytes){ NULL, 0 }, err);
+}
+
+const char *build_type_of_name(struct kluis_str name)
+{
+    static const char *const known[][2] = {
+        { ".jpg", "image/jpeg" }, { ".jpeg", "image/jpeg" },    { ".png", "image/png" },  { ".webp", "image/webp" },
+        { ".gif", "image/gif" },  { ".heic", "image/heic" },    { ".mp4", "video/mp4" },  { ".mov", "video/quicktime" },
+        { ".ogg", "audio/ogg" },  { ".oga", "audio/ogg" },      { ".opus", "audio/ogg" }, { ".mp3", "audio/mpeg" },
+        { ".m4a", "audio/mp4" },  { ".aac", "audio/aac" },      { ".wav", "audio/wav" },  { ".tgs", "application/x-tgsticker" },
+        { ".vcf", "text/vcard" }, { ".pdf", "application/pdf" }
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        size_t k = strlen(known[i][0]);
+        if (name.len > k && strncasecmp(name.ptr + name.len - k, known[i][0], k) == 0) { return known[i][1]; }
+    }
+    return NULL;
 }
 
 const char *build_type_of(const uint8_t *h, size_t n)

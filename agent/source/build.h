@@ -41,8 +41,19 @@ struct kluis_str build_fmt(struct kluis_arena *a, const char *fmt, ...) KLUIS_PR
 /* Instants: milliseconds or seconds since 1970 to microseconds; KLUIS_TIME_ABSENT outside the years 1 to 9999. */
 int64_t build_ms(int64_t ms);
 
+/* "2018-12-05 10:39:10 UTC": microseconds; KLUIS_TIME_ABSENT: it is no such time. */
+int64_t build_utc(struct kluis_str s);
+/* Tells the sink, if it wants to know. */
+KLUIS_MUSTUSE kluis_status build_skip(const struct source_sink *sink, const char *what, const char *where, const char *why, bool refused,
+                                      struct kluis_err *err);
+/* The record of a place in the source that cannot be read: bytes of it from byte `at` on. */
+KLUIS_MUSTUSE kluis_status build_gap(struct build *b, struct kluis_arena *arena, const struct source_sink *sink, uint64_t at, uint64_t bytes,
+                                     enum kluis_zone zone, struct kluis_err *err);
+
 /* The media type that the first bytes state, or NULL.  For "image/jpeg" that is a PNG. */
 const char *build_type_of(const uint8_t *head, size_t n);
+/* The media type that a name's ending stands for, or NULL. */
+const char *build_type_of_name(struct kluis_str name);
 /* The last component of a path of either kind of slash. */
 struct kluis_str build_base_name(struct kluis_str path);
 

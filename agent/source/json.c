@@ -84,6 +84,13 @@ static bool unicode_escape(const char **p, const char *end, char **w, bool *dama
     return true;
 }
 
+char json_begins(struct kluis_bytes head)
+{
+    size_t i = head.len >= 3 && memcmp(head.ptr, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    while (i < head.len && (head.ptr[i] == ' ' || head.ptr[i] == '\n' || head.ptr[i] == '\r' || head.ptr[i] == '\t')) { i++; }
+    return i == head.len ? '\0' : (char)head.ptr[i];
+}
+
 const char *json_string_end(const char *p, const char *end)
 {
     for (const char *q = p; q < end; q++) {

@@ -30,6 +30,8 @@ KLUIS_MUSTUSE kluis_status json_read(struct kluis_str line, struct kluis_arena *
  * (the latter make it damaged), of a member given twice the first counts and the second is another child. */
 KLUIS_MUSTUSE kluis_status json_read_loose(struct kluis_str text, struct kluis_arena *arena, struct json **out, struct kluis_err *err);
 
+/* The first byte of a document that begins so, past a byte order mark and white space; 0: nothing but those. */
+char json_begins(struct kluis_bytes head);
 /* Where the string that begins at p (behind its opening quote) is closed; NULL: not before end. */
 const char *json_string_end(const char *p, const char *end);
 

@@ -12,6 +12,7 @@ static const struct source_kind *const kinds[] = {
     &source_signal_desktop,
     &source_telegram,
     &source_sms,
+    &source_meta,
 };
 /* clang-format on */
 

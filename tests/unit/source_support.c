@@ -188,6 +188,20 @@ void source_folder_sum(const char *dir, uint8_t out[32])
     kluis_sha256_end(h, out);
 }
 
+void source_refused(const struct source_kind *k, const char *dir, const char *name, const char *const *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char path[KLUIS_PATH_MAX];
+        struct source_got g;
+        source_put(dir, name, texts[i], strlen(texts[i]), path);
+        source_get(&g, k, path, (char *)NULL);
+        if (g.rc != KLUIS_E_REJECT || g.n != 0 || strchr(g.err.msg, '\n') != NULL) {
+            fail_msg("case %zu: %s %s", i, kluis_status_name(g.rc), g.err.msg);
+        }
+        source_got_free(&g);
+    }
+}
+
 static void survives(const struct source_kind *k, const char *dir, const char *name, const void *p, size_t n)
 {
     char path[KLUIS_PATH_MAX];

@@ -142,16 +142,7 @@ static void what_is_none_is_refused(void **state)
 {
     (void)state;
     static const char *const none[] = { "", "{}", "[]", "x", "{\"messages\":3}", "{\"chats\":[]}", "{\"a\":[[[" };
-    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
-        char path[KLUIS_PATH_MAX];
-        struct source_got g;
-        source_put(dir, "result.json", none[i], strlen(none[i]), path);
-        source_get(&g, &source_telegram, path, (char *)NULL);
-        if (g.rc != KLUIS_E_REJECT || g.n != 0 || strchr(g.err.msg, '\n') != NULL) {
-            fail_msg("case %zu: %s %s", i, kluis_status_name(g.rc), g.err.msg);
-        }
-        source_got_free(&g);
-    }
+    source_refused(&source_telegram, dir, "result.json", none, sizeof none / sizeof *none);
     struct source_got g;
     source_get(&g, &source_telegram, dir, "zone=No/Where", (char *)NULL);
     assert_int_equal(g.rc, KLUIS_E_USAGE);

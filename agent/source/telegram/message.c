@@ -127,24 +127,6 @@ int telegram_open(int dir, struct kluis_str path, int64_t *size)
     return fd;
 }
 
-static const char *type_of_name(struct kluis_str name)
-{
-    static const char *const known[][2] = { { ".jpg", "image/jpeg" },
-                                            { ".png", "image/png" },
-                                            { ".webp", "image/webp" },
-                                            { ".mp4", "video/mp4" },
-                                            { ".ogg", "audio/ogg" },
-                                            { ".mp3", "audio/mpeg" },
-                                            { ".tgs", "application/x-tgsticker" },
-                                            { ".vcf", "text/vcard" },
-                                            { ".pdf", "application/pdf" } };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        size_t k = strlen(known[i][0]);
-        if (name.len > k && memcmp(name.ptr + name.len - k, known[i][0], k) == 0) { return known[i][1]; }
-    }
-    return NULL;
-}
-
 static void set_file(struct telegram *t, struct build *b, struct json *m, const char *member, bool main_one)
 {
     struct kluis_str path = json_string(m, member);
@@ -167,7 +149,7 @@ static void set_file(struct telegram *t, struct build *b, struct json *m, const 
     kluis_close_quiet(&fd);
     a->name = build_base_name(name.ptr != NULL ? name : path);
     if (a->name.len == 0) { a->name = absent(); }
-    a->type = mime.ptr != NULL ? mime : kluis_str_of(type_of_name(path));
+    a->type = mime.ptr != NULL ? mime : kluis_str_of(build_type_of_name(path));
     a->size = real >= 0 ? real : sized && size <= (uint64_t)KLUIS_INT_MAX_JSON ? (int64_t)size : -1;
     if (real < 0) { a->loss = KLUIS_STR_LIT("missing"); }
     a->source_ref = t->below[0] == '\0' ? path : build_fmt(t->scratch, "%s%.*s", t->below, (int)path.len, path.ptr);

@@ -19,8 +19,7 @@ static bool refusal(kluis_status rc) { return rc == KLUIS_E_REJECT || rc == KLUI
 static kluis_status note_skip(struct telegram *t, const char *what, const char *why, bool refused, struct kluis_err *err)
 {
     const char *slash = strrchr(t->path, '/');
-    struct source_skip k = { what, slash == NULL ? t->path : slash + 1, why, refused };
-    return t->sink->skipped == NULL ? KLUIS_OK : t->sink->skipped(t->sink->ctx, &k, err);
+    return build_skip(t->sink, what, slash == NULL ? t->path : slash + 1, why, refused, err);
 }
 
 /* ---- messages ------------------------------------------------------------------------------------------------------------ */
@@ -412,8 +411,7 @@ static kluis_status telegram_read(const struct source_request *q, const struct s
         }
         last = one_err;
         if (n == 1 || !refusal(rc)) { break; }
-        struct source_skip skip = { "an export", list[i], one_err.msg, true };
-        if (sink->skipped != NULL) { KLUIS_TRY(sink->skipped(sink->ctx, &skip, err)); }
+        KLUIS_TRY(build_skip(sink, "an export", list[i], one_err.msg, true, err));
         last.code = KLUIS_OK;
     }
     if (last.code == KLUIS_OK && good > 0) { return KLUIS_OK; }
@@ -454,11 +452,9 @@ static bool holds(const struct source_file *f, const char *part) { return memmem
 
 static enum source_sure probe(const struct source_file *f)
 {
-    const char *p = (const char *)f->head.ptr, *slash = strchr(f->name, '/');
-    size_t i = f->head.len >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    const char *slash = strchr(f->name, '/');
     bool ours = f->name[0] == '\0' || strcmp(f->name, "result.json") == 0 || (slash != NULL && strcmp(slash + 1, "result.json") == 0);
-    while (i < f->head.len && (p[i] == ' ' || p[i] == '\n' || p[i] == '\r' || p[i] == '\t')) { i++; }
-    if (f->path == NULL || !ours || i == f->head.len || p[i] != '{') { return SOURCE_NO; }
+    if (f->path == NULL || !ours || json_begins(f->head) != '{') { return SOURCE_NO; }
     bool list = holds(f, "\"messages\":") || holds(f, "\"messages\" :");
     if (holds(f, "\"personal_information\"") && holds(f, "\"user_id\"")) { return SOURCE_CERTAIN; }
     if (list && (holds(f, "\"date_unixtime\"") || (holds(f, "\"from_id\"") && holds(f, "\"text_entities\"")))) { return SOURCE_CERTAIN; }

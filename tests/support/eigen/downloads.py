@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""eigen: downloads of chat platforms as their owners get them, made from the format's facts alone (no code of the readers; invented people).
+
+downloads.py FOLDER fills FOLDER with: facebook/ (inbox of two files, a group, a message request), facebook.zip (the same), facebook-eerder/ (a month
+earlier), messenger/ (end-to-end encrypted), x/, x.zip, linkedin/, linkedin-eerder/, snapchat/, snapchat-oud/ (the older shape).
+"""
+import json
+import os
+import sys
+import zipfile
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"eigen picture"
+OGG = b"OggS" + b"eigen sound"
+T0 = 1767225600000  # 2026-01-01T00:00:00Z in ms
+
+
+def put(root, name, data):
+    path = os.path.join(root, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(data if isinstance(data, bytes) else data.encode("utf-8"))
+
+
+def zipped(folder, to):
+    with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as z:
+        for d, dirs, files in os.walk(folder):
+            dirs.sort()
+            for f in sorted(files):
+                p = os.path.join(d, f)
+                z.write(p, os.path.relpath(p, folder))
+
+
+# ---- Meta -----------------------------------------------------------------------------------------------------------------
+
+def mangled(value):
+    """Every string as Meta writes it: each UTF-8 byte as a character of its own."""
+    if isinstance(value, str):
+        return value.encode("utf-8").decode("latin-1")
+    if isinstance(value, list):
+        return [mangled(v) for v in value]
+    if isinstance(value, dict):
+        return {k: mangled(v) for k, v in value.items()}
+    return value
+
+
+def as_meta(value):
+    return json.dumps(mangled(value), indent=2)  # ensure_ascii: é is \u00c3\u00a9
+
+
+def generic(who, minute, text=None, **more):
+    m = {"sender_name": who, "timestamp_ms": T0 + minute * 60000}
+    if text is not None:
+        m["content"] = text
+    m.update({"type": "Generic", "is_unsent": False, "is_geoblocked_for_viewer": False})
+    m.update(more)
+    return m
+
+
+ME, ANNE, BOB = "Jörgen Vos", "Anne-Fleur Müller", "Bob ’t Hart"
+
+
+def facebook(root, early):
+    top = "your_facebook_activity/messages"
+    thread = "inbox/annefleurmuller_100001234567890"
+    people = [{"name": ANNE}, {"name": ME}]
+    tail = {"title": ANNE, "is_still_participant": True, "thread_path": thread, "magic_words": []}
+    old = [generic(ME, 2, "Goed, café om twee uur? ☕"),
+           generic(ANNE, 1, "Kun je vóór vrijdag de nota sturen?", reactions=[{"reaction": "👍", "actor": ME, "timestamp": T0 // 1000 + 90}]),
+           generic(ANNE, 0, "Dag Jörgen")]
+    new = [generic(ME, 14, is_unsent=True),
+           {"sender_name": ANNE, "timestamp_ms": T0 + 13 * 60000, "type": "Payment", "content": "Een betaling", "waarde": {"bedrag": 3}},
+           generic(ANNE, 12),
+           {"sender_name": ME, "timestamp_ms": T0 + 11 * 60000, "type": "Call", "call_duration": 0, "missed": True},
+           {"sender_name": ANNE, "timestamp_ms": T0 + 10 * 60000, "type": "Call", "call_duration": 75},
+           generic(ME, 9, "Zie ook", share={"link": "https://voorbeeld.nl/nota?x=1", "share_text": "Nota – versie 2"}, type="Share"),
+           generic(ANNE, 8, sticker={"uri": "%s/stickers_used/1.png" % top, "ai_stickers": []}),
+           generic(ANNE, 7, audio_files=[{"uri": "%s/%s/audio/klik.ogg" % (top, thread), "creation_timestamp": T0 // 1000}]),
+           generic(ANNE, 6, "foto’s", photos=[{"uri": "%s/%s/photos/een.png" % (top, thread), "creation_timestamp": T0 // 1000},
+                                             {"uri": "%s/%s/photos/weg.jpg" % (top, thread)}],
+                   reactions=[{"reaction": "❤", "actor": ME}, {"reaction": "😮", "actor": ANNE}])]
+    if early:
+        put(root, "%s/%s/message_1.json" % (top, thread), as_meta({"participants": people, "messages": old, **tail}))
+        return
+    put(root, "%s/%s/message_2.json" % (top, thread), as_meta({"participants": people, "messages": old, **tail}))
+    put(root, "%s/%s/message_1.json" % (top, thread), as_meta({"participants": people, "messages": new, **tail}))
+    put(root, "%s/%s/photos/een.png" % (top, thread), PNG)
+    put(root, "%s/%s/audio/klik.ogg" % (top, thread), OGG)
+    put(root, "%s/stickers_used/1.png" % top, PNG)
+    group = {"participants": [{"name": ANNE}, {"name": BOB}, {"name": ME}],
+             "messages": [{"sender_name": BOB, "timestamp_ms": T0 + 22 * 60000, "type": "Unsubscribe", "users": [{"name": BOB}], "content": "Bob heeft de groep verlaten."},
+                          {"sender_name": ME, "timestamp_ms": T0 + 21 * 60000, "type": "Subscribe", "users": [{"name": BOB}], "content": "Jörgen heeft Bob toegevoegd."},
+                          generic("Facebookgebruiker", 20, "wie was dit ook weer")],
+             "title": "Überleg 🌊", "is_still_participant": True, "thread_type": "RegularGroup", "thread_path": "archived_threads/uberleg_200009876543210",
+             "joinable_mode": {"mode": 1, "link": ""}}
+    put(root, "%s/archived_threads/uberleg_200009876543210/message_1.json" % top, "\ufeff" + as_meta(group))
+    put(root, "%s/message_requests/bob_3/message_1.json" % top, as_meta({"participants": [{"name": BOB}, {"name": ME}], "messages": [generic(BOB, 30, "Hoi")], "title": BOB, "thread_path": "message_requests/bob_3"}))
+    put(root, "your_facebook_activity/posts/your_posts_1.json", as_meta([{"timestamp": 1, "data": [{"post": "geen gesprek"}]}]))
+    put(root, "preferences/language.json", as_meta({"language": "nl"}))
+
+
+def messenger(root):
+    """The end-to-end encrypted download: other names, real UTF-8, and some of it broken the other way (Windows-1252)."""
+    broken = "Ik stuur ’m zó – café".encode("utf-8").decode("cp1252")
+    messages = [{"isUnsent": False, "media": [], "reactions": [], "senderName": ME, "text": "Het is gelukt 😀", "timestamp": T0 + 5 * 60000, "type": "text"},
+                {"isUnsent": False, "media": [{"uri": "./media/0a1b-2c.png"}], "reactions": [{"actor": ANNE, "reaction": "😍"}], "senderName": ME, "text": "", "timestamp": T0 + 4 * 60000, "type": "media"},
+                {"isUnsent": False, "media": [{"uri": "Failed to download media"}], "reactions": [], "senderName": ANNE, "text": "", "timestamp": T0 + 3 * 60000, "type": "media"},
+                {"isUnsent": True, "media": [], "reactions": [], "senderName": ANNE, "text": "", "timestamp": T0 + 2 * 60000, "type": "text"},
+                {"isUnsent": False, "media": [], "reactions": [], "senderName": ANNE, "text": "Dit bericht kan niet worden getoond", "timestamp": T0 + 60000, "type": "placeholder"},
+                {"isUnsent": False, "media": [], "reactions": [], "senderName": ANNE, "text": broken, "timestamp": T0, "type": "text"}]
+    put(root, "Anne-Fleur Müller_12.json", json.dumps({"participants": [ME, ANNE], "threadName": "Anne-Fleur Müller_12", "messages": messages}, ensure_ascii=False, indent=2))
+    put(root, "Bob_4.json", json.dumps({"participants": [ME, BOB], "threadName": "Bob_4", "messages": messages[:1]}, ensure_ascii=False))
+    put(root, "media/0a1b-2c.png", PNG)
+
+
+def meta(out):
+    facebook(os.path.join(out, "facebook"), False)
+    facebook(os.path.join(out, "facebook-eerder"), True)
+    zipped(os.path.join(out, "facebook"), os.path.join(out, "facebook.zip"))
+    messenger(os.path.join(out, "messenger"))
+
+
+MAKERS = [meta]
+
+if __name__ == "__main__":
+    for make in MAKERS:
+        make(sys.argv[1])
