@@ -15,7 +15,7 @@ enum { CONFIG_MAX = 1 << 20, SEALED_MAX = 512, AES128 = 16 };
 static bool hex_key(struct kluis_str text, uint8_t key[DESKTOP_KEY])
 {
     char lower[2 * DESKTOP_KEY + 1];
-    if (text.ptr == NULL || text.len != 2 * DESKTOP_KEY) { return false; }
+    if (text.ptr == NULL || text.len != sizeof lower - 1) { return false; }
     for (size_t i = 0; i < text.len; i++) { lower[i] = text.ptr[i] >= 'A' && text.ptr[i] <= 'F' ? (char)(text.ptr[i] + 32) : text.ptr[i]; }
     bool ok = kluis_unhex((struct kluis_str){ lower, text.len }, key, DESKTOP_KEY);
     kluis_wipe(lower, sizeof lower);
