@@ -4,7 +4,8 @@
 enum { MASK = 2 * KLUIS_PARTIES_MAX - 1 };
 _Static_assert((MASK & (MASK + 1)) == 0, "a power of two");
 
-static struct kluis_str absent(void) { return (struct kluis_str){ NULL, 0 }; }
+/* A text that is empty says no more than one that is not there. */
+static struct kluis_str given(struct kluis_str s) { return s.ptr == NULL || s.len == 0 ? (struct kluis_str){ NULL, 0 } : s; }
 
 static uint32_t hash(struct kluis_str id, struct kluis_str name)
 {
@@ -60,16 +61,16 @@ static uint32_t find(const struct roster *r, struct kluis_str id, struct kluis_s
 uint32_t roster_find(const struct roster *r, struct kluis_str id, struct kluis_str name)
 {
     uint32_t slot;
-    if (id.len == 0) { id = absent(); }
-    if (name.len == 0) { name = absent(); }
+    id = given(id);
+    name = given(name);
     return id.ptr == NULL && name.ptr == NULL ? KLUIS_NO_PARTY : find(r, id, name, &slot);
 }
 
 uint32_t roster_note(struct roster *r, struct kluis_str id, struct kluis_str name, struct kluis_str number)
 {
     uint32_t slot = 0;
-    if (id.len == 0) { id = absent(); }
-    if (name.len == 0) { name = absent(); }
+    id = given(id);
+    name = given(name);
     if (id.ptr == NULL && name.ptr == NULL) { return KLUIS_NO_PARTY; }
     uint32_t at = find(r, id, name, &slot);
     if (at != KLUIS_NO_PARTY) { return at; }

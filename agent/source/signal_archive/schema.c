@@ -20,11 +20,11 @@
     }
 #define M(number, name, message)                                                                                                                     \
     {                                                                                                                                                \
-        name, &(message), NULL, number, WIRE_MESSAGE, WIRE_SEEN, sizeof(name) - 1                                                                      \
+        name, &(message), NULL, number, WIRE_MESSAGE, WIRE_SEEN, sizeof(name) - 1                                                                    \
     }
 #define RM(number, name, message)                                                                                                                    \
     {                                                                                                                                                \
-        name, &(message), NULL, number, WIRE_MESSAGE, WIRE_MANY, sizeof(name) - 1                                                                      \
+        name, &(message), NULL, number, WIRE_MESSAGE, WIRE_MANY, sizeof(name) - 1                                                                    \
     }
 #define E(number, name, names)                                                                                                                       \
     {                                                                                                                                                \
