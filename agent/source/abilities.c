@@ -21,6 +21,7 @@ static const struct {
     { "edit-originals", "de oorspronkelijke tekst van bewerkte berichten", "the original text of edited messages" },
     { "edit-times", "wanneer een bericht bewerkt is", "when a message was edited" },
     { "edits", "bewerkingen", "edits" },
+    { "encrypted-messages", "versleutelde berichten", "encrypted messages" },
     { "events", "gebeurtenissen", "events" },
     { "expired-messages", "verlopen berichten", "expired messages" },
     { "former-members", "vroegere deelnemers", "former members" },

@@ -229,6 +229,24 @@ const struct download_file *download_find(const struct download *d, struct kluis
     return NULL;
 }
 
+static bool begins(struct kluis_str s, struct kluis_str with) { return s.len >= with.len && memcmp(s.ptr, with.ptr, with.len) == 0; }
+
+const struct download_file *download_find_begin(const struct download *d, struct kluis_str begin, size_t *n)
+{
+    size_t lo = 0, hi = d->n;
+    *n = 0;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (by_text(d->files[mid].name, begin) < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    while (lo + *n < d->n && begins(d->files[lo + *n].name, begin)) { ++*n; }
+    return *n > 0 ? &d->files[lo] : NULL;
+}
+
 const struct download_file *download_find_end(const struct download *d, struct kluis_str end)
 {
     for (size_t i = 0; end.len > 0 && i < d->n; i++) {

@@ -42,6 +42,8 @@ struct download {
 KLUIS_MUSTUSE kluis_status download_open(struct download *d, const char *path, bool (*wanted)(struct kluis_str name), struct kluis_err *err);
 void download_close(struct download *d);                                                    /* a zeroed one: no-op */
 const struct download_file *download_find(const struct download *d, struct kluis_str name); /* NULL: not in the list */
+/* The files whose names begin so, *n of them one after the other; NULL: none. */
+const struct download_file *download_find_begin(const struct download *d, struct kluis_str begin, size_t *n);
 /* The first file whose name ends in '/' and this, or is this. */
 const struct download_file *download_find_end(const struct download *d, struct kluis_str end);
 

@@ -13,6 +13,7 @@ static const struct source_kind *const kinds[] = {
     &source_telegram,
     &source_sms,
     &source_meta,
+    &source_x,
 };
 /* clang-format on */
 

@@ -92,6 +92,7 @@ extern const struct source_kind source_telegram;         /* agent/source/telegra
 extern const struct source_kind source_whatsapp_android; /* agent/source/whatsapp_android/ */
 extern const struct source_kind source_whatsapp_ios;     /* agent/source/whatsapp_ios/ */
 extern const struct source_kind source_meta;             /* agent/source/meta/ */
+extern const struct source_kind source_x;                /* agent/source/x/ */
 /* A token of tells or loss in words; NULL: it has none yet. */
 const char *source_ability(const char *token, bool dutch);
 const struct source_kind *const *source_kinds(size_t *n);

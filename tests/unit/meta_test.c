@@ -151,10 +151,8 @@ static void it_survives(void **state)
                                "{\"sender_name\":\"Bram\",\"timestamp_ms\":2,\"type\":\"Call\",\"call_duration\":4,\"missed\":true}," MESSAGE(
                                    "Anna", "1", "caf\\u00c3\\u00a9") TAIL;
     source_torture(&source_meta, dir, "message_1.json", text, sizeof text - 1, 3, 400);
-    enum { DEEP = 100000 };
     kluis_buf_cstr(&d, PEOPLE MESSAGE("Anna", "5", "na") ",{\"sender_name\":\"Anna\",\"x\":");
-    for (int i = 0; i < DEEP; i++) { kluis_buf_byte(&d, '['); }
-    for (int i = 0; i < DEEP; i++) { kluis_buf_byte(&d, ']'); }
+    source_nested(&d);
     kluis_buf_cstr(&d, "}," MESSAGE("Bram", "4", "midden") ",{\"sender_name\":\"Anna\",\"content\":\"");
     for (int i = 0; i < 3 << 20; i++) { kluis_buf_byte(&d, 'x'); } /* larger than a message may be */
     kluis_buf_cstr(&d, "\"}," MESSAGE("Bram", "3", "voor") TAIL);

@@ -202,6 +202,13 @@ void source_refused(const struct source_kind *k, const char *dir, const char *na
     }
 }
 
+void source_nested(struct kluis_buf *b)
+{
+    enum { DEEP = 100000 };
+    for (int i = 0; i < DEEP; i++) { kluis_buf_byte(b, '['); }
+    for (int i = 0; i < DEEP; i++) { kluis_buf_byte(b, ']'); }
+}
+
 static void survives(const struct source_kind *k, const char *dir, const char *name, const void *p, size_t n)
 {
     char path[KLUIS_PATH_MAX];

@@ -36,6 +36,8 @@ void source_put(const char *dir, const char *name, const void *p, size_t n, char
 void source_folder_sum(const char *dir, uint8_t out[32]);
 /* Each of these, as the whole file, is refused with one line and gives no record. */
 void source_refused(const struct source_kind *k, const char *dir, const char *name, const char *const *texts, size_t n);
+/* Appends a value of 100,000 lists in each other. */
+void source_nested(struct kluis_buf *b);
 /* The whole text, cut at every `step` bytes and with single bits turned, never takes the reader down or makes it give a record that cannot be
  * written; whatever it says is a status it may say. */
 void source_torture(const struct source_kind *k, const char *dir, const char *name, const void *p, size_t n, size_t step, unsigned flips);

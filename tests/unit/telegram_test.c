@@ -181,11 +181,9 @@ static void it_survives(void **state)
     struct kluis_err err = { 0 };
     assert_int_equal(kluis_read_file("tests/fixtures/eigen-telegram/result.json", 1 << 20, &b, &err), KLUIS_OK);
     source_torture(&source_telegram, dir, "result.json", b.data, b.len, 61, 300);
-    enum { DEEP = 100000 };
     KLUIS_AUTO_BUF(d, 8 << 20);
     kluis_buf_cstr(&d, "{\"id\":1,\"type\":\"personal_chat\",\"messages\":[" MESSAGE("1", "A", "voor") ",{\"id\":2,\"x\":");
-    for (int i = 0; i < DEEP; i++) { kluis_buf_byte(&d, '['); }
-    for (int i = 0; i < DEEP; i++) { kluis_buf_byte(&d, ']'); }
+    source_nested(&d);
     kluis_buf_cstr(&d, "}," MESSAGE("3", "A", "na") ",{\"id\":4,\"text\":\"");
     for (int i = 0; i < 5 << 20; i++) { kluis_buf_byte(&d, 'x'); } /* larger than a message may be */
     kluis_buf_cstr(&d, "\"}," MESSAGE("5", "A", "nog") "]}");

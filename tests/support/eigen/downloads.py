@@ -119,7 +119,57 @@ def meta(out):
     messenger(os.path.join(out, "messenger"))
 
 
-MAKERS = [meta]
+# ---- X --------------------------------------------------------------------------------------------------------------------
+
+def iso(minute):
+    seconds = T0 // 1000 + minute * 60
+    return "2026-01-01T%02d:%02d:00.%03dZ" % ((seconds // 3600) % 24, (seconds // 60) % 60, minute % 1000)
+
+
+def as_x(stem, part, value):
+    return "window.YTD.%s.part%d = %s" % (stem, part, json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def x_folder(root):
+    me, other, third = "25401953", "42", "77"
+
+    def create(number, who, to, minute, text, **more):
+        m = {"recipientId": to, "reactions": [], "urls": [], "text": text, "mediaUrls": [], "senderId": who, "id": str(number), "createdAt": iso(minute), "editHistory": []}
+        m.update(more)
+        return {"messageCreate": m}
+
+    direct = [create(105, me, other, 5, "En dit is de laatste 🐦"),
+              create(104, other, me, 4, "Oud of nieuw?", editHistory=[{"createdAtSec": str(T0 // 1000 + 240), "editedText": "Oud?"}]),
+              create(103, other, me, 3, "https://t.co/abc", urls=[{"url": "https://t.co/abc", "expanded": "https://voorbeeld.nl/nota", "display": "voorbeeld.nl/nota"}]),
+              create(102, me, other, 2, "Foto https://t.co/def", mediaUrls=["https://ton.twitter.com/dm/102/101/een.png", "https://ton.twitter.com/dm/102/101/weg.jpg"],
+                     reactions=[{"senderId": other, "reactionKey": "excited", "eventId": "900", "createdAt": iso(6)}]),
+              create(101, other, me, 1, "Dag")]
+    put(root, "data/direct-messages.js", as_x("direct_messages", 0, [{"dmConversation": {"conversationId": "42-25401953", "messages": direct[:3]}}]))
+    put(root, "data/direct-messages-part1.js", as_x("direct_messages", 1, [{"dmConversation": {"conversationId": "42-25401953", "messages": direct[3:]}},
+                                                                          {"dmConversation": {"conversationId": "77-25401953", "messages": [create(201, third, me, 7, "Hallo")]}}]))
+    group = [{"participantsLeave": {"userIds": [third], "createdAt": iso(16)}},
+             {"conversationNameUpdate": {"initiatingUserId": other, "name": "Waterkering ✔", "createdAt": iso(15)}},
+             create(303, third, "", 14, "Ik ga"),
+             {"reactionCreate": {"senderId": me, "reactionKey": "like", "eventId": "901", "createdAt": iso(13), "messageId": "302"}},
+             create(302, other, "", 12, "Welkom"),
+             {"participantsJoin": {"initiatingUserId": other, "userIds": [third], "createdAt": iso(11)}},
+             {"trustConversation": {"requestId": "9", "reason": "accept", "createdAt": iso(10), "waarde": 3}},
+             {"joinConversation": {"initiatingUserId": other, "participantsSnapshot": [other, me], "createdAt": iso(9)}}]
+    put(root, "data/direct-messages-group.js", as_x("direct_messages_group", 0, [{"dmConversation": {"conversationId": "1700000000000000001", "messages": group}}]))
+    put(root, "data/direct-message-headers.js", as_x("direct_message_headers", 0, [{"dmConversation": {"conversationId": "42-25401953", "messages": [
+        {"messageCreate": {"id": "105", "senderId": me, "recipientId": other, "createdAt": iso(5)}}]}}]))
+    put(root, "data/account.js", as_x("account", 0, [{"account": {"email": "j@voorbeeld.nl", "username": "jvos", "accountId": me, "accountDisplayName": "Jörgen Vos"}}]))
+    put(root, "data/direct_messages_media/102-een.png", PNG)
+    put(root, "data/direct_messages_media/103-los.png", PNG)
+    put(root, "data/tweets.js", as_x("tweets", 0, []))
+
+
+def x(out):
+    x_folder(os.path.join(out, "x"))
+    zipped(os.path.join(out, "x"), os.path.join(out, "x.zip"))
+
+
+MAKERS = [meta, x]
 
 if __name__ == "__main__":
     for make in MAKERS:
