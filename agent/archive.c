@@ -230,22 +230,24 @@ static kluis_status deliver(struct wiring *w, struct courier *c, const char *dev
 
 /* ---- the pass ---- */
 
-/* The regime is configuration from the vault; what cannot be read sets nothing. */
-static int regime_grace(struct home *h)
+/* The regime is configuration from the vault; what does not say it sets nothing.  That it cannot be read now must not send early what it
+ * would hold back. */
+static kluis_status regime_grace(struct home *h, int *days, struct kluis_err *err)
 {
     KLUIS_AUTO_BUF(b, 1 << 16);
-    int days = 0;
-    if (home_bytes(h, "regime", &b, NULL) != KLUIS_OK) { return 0; }
+    *days = 0;
+    kluis_status rc = home_bytes(h, "regime", &b, err);
+    if (rc != KLUIS_OK) { return rc == KLUIS_E_NOTFOUND ? KLUIS_OK : rc; }
     kluis_buf_byte(&b, 0);
-    if (b.status != KLUIS_OK) { return 0; }
+    KLUIS_TRY(kluis_buf_ok(&b, err));
     struct json_object *o = json_tokener_parse((const char *)b.data), *v = NULL;
     if (o != NULL && json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, "grace_days", &v) &&
         json_object_is_type(v, json_type_int)) {
         int64_t d = json_object_get_int64(v);
-        days = d < 0 ? 0 : d > 3650 ? 3650 : (int)d;
+        *days = d < 0 ? 0 : d > 3650 ? 3650 : (int)d;
     }
     (void)json_object_put(o);
-    return days;
+    return KLUIS_OK;
 }
 
 static kluis_status run_started(struct home *h, int64_t *run, struct kluis_err *err)
@@ -299,9 +301,13 @@ kluis_status archive_pass(struct home *h, struct pass *p, struct kluis_err *err)
     kluis_status rc = home_tidy(h, err);
     if (rc == KLUIS_OK) { rc = run_started(h, &run, err); }
     if (rc == KLUIS_OK) { rc = courier_open(&c, h, &id.trust, kluis_buf_bytes(&id.certificate), err); }
-    int days = p->grace_days >= 0 ? p->grace_days : regime_grace(h);
+    int days = p->grace_days;
+    int64_t suspended = 0, keep_days = KEEP_DAYS;
+    if (rc == KLUIS_OK && days < 0) { rc = regime_grace(h, &days, err); }
+    if (rc == KLUIS_OK) { rc = home_int(h, "suspended", 0, &suspended, err); }
+    if (rc == KLUIS_OK) { rc = home_int(h, "keep-days", KEEP_DAYS, &keep_days, err); }
     int64_t due = days == 0 ? INT64_MAX : kluis_now_us() - (int64_t)days * DAY_S * 1000000;
-    if (rc == KLUIS_OK && home_int(h, "suspended", 0) != 1) { /* 2: only the gate says so */
+    if (rc == KLUIS_OK && suspended != 1) { /* 2: only the gate says so */
         progress_start(&w.progress, "packed", "records");
         rc = archive_sources(&w, &id, c, due, err);
     }
@@ -315,7 +321,7 @@ kluis_status archive_pass(struct home *h, struct pass *p, struct kluis_err *err)
         rc = unanswered(h, id.device, &p->unanswered, err);
         tell_delivery(p, sent, &n, &why);
     }
-    if (rc == KLUIS_OK) { rc = stock_release(h, (int)home_int(h, "keep-days", KEEP_DAYS), &released, err); }
+    if (rc == KLUIS_OK) { rc = stock_release(h, (int)keep_days, &released, err); }
     if (rc == KLUIS_OK) {
         rc = kluis_db_run(h->db, NULL, err, "UPDATE run SET ended=?2, outcome=?3, packages=?4, records=?5 WHERE id=?1", "iiiii", run, kluis_now_us(),
                           (int64_t)p->exit_code, (int64_t)p->packages, (int64_t)p->records);

@@ -115,7 +115,9 @@ kluis_status command_packages(const struct args *a, int *exit_code, struct kluis
         KLUIS_TRY(export_receipt(h, p.id, a->export_dir, &have, err));
         receipts += have ? 1 : 0;
     }
-    if (home_enrolled(h)) {
+    bool enrolled = false;
+    KLUIS_TRY(home_enrolled(h, &enrolled, err));
+    if (enrolled) {
         KLUIS_TRY(home_bytes(h, "trust.json", &trust, err));
         KLUIS_TRY(kluis_path(path, sizeof path, a->export_dir, "trust.json", err));
         KLUIS_TRY(kluis_write_file(path, trust.data, trust.len, 0600, err));

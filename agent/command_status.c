@@ -118,28 +118,47 @@ static kluis_status reasons(struct home *h, struct kluis_buf *b, const char *nam
     return rc == KLUIS_END ? KLUIS_OK : rc;
 }
 
-static kluis_status status_json(struct home *h, const struct stock_counts *n, struct kluis_err *err)
+/* Who this home is and how it stands with its vault; texts "" where there are none. */
+struct standing {
+    char device[64], server[512], reason[512];
+    int64_t epoch, suspended;
+};
+
+static kluis_status optional(struct home *h, const char *key, char *out, size_t cap, struct kluis_err *err)
 {
-    char value[512];
+    kluis_status rc = home_text(h, key, out, cap, err);
+    return rc == KLUIS_E_NOTFOUND ? KLUIS_OK : rc;
+}
+
+static kluis_status standing_read(struct home *h, struct standing *s, struct kluis_err *err)
+{
+    KLUIS_TRY(optional(h, "device", s->device, sizeof s->device, err));
+    KLUIS_TRY(optional(h, "server", s->server, sizeof s->server, err));
+    KLUIS_TRY(optional(h, "suspended-reason", s->reason, sizeof s->reason, err));
+    KLUIS_TRY(home_int(h, "epoch", 0, &s->epoch, err));
+    return home_int(h, "suspended", 0, &s->suspended, err);
+}
+
+static kluis_status status_json(struct home *h, const struct standing *s, const struct stock_counts *n, struct kluis_err *err)
+{
     KLUIS_AUTO_BUF(b, STATUS_MAX);
-    bool enrolled = home_text(h, "device", value, sizeof value, NULL) == KLUIS_OK;
+    bool enrolled = s->device[0] != '\0', suspended = s->suspended != 0;
     kluis_buf_fmt(&b, "{\"enrolled\":%s", enrolled ? "true" : "false");
     if (enrolled) {
         kluis_buf_cstr(&b, ",\"device\":");
-        text(&b, value);
-        if (home_text(h, "server", value, sizeof value, NULL) == KLUIS_OK) {
+        text(&b, s->device);
+        if (s->server[0] != '\0') {
             kluis_buf_cstr(&b, ",\"server\":");
-            text(&b, value);
+            text(&b, s->server);
         }
-        kluis_buf_fmt(&b, ",\"epoch\":%lld", (long long)home_int(h, "epoch", 0));
+        kluis_buf_fmt(&b, ",\"epoch\":%lld", (long long)s->epoch);
     }
     kluis_buf_cstr(&b, ",\"keystore\":");
     text(&b, keystore_kind(h->dir));
-    bool suspended = home_int(h, "suspended", 0) != 0;
     kluis_buf_fmt(&b, ",\"suspended\":%s", suspended ? "true" : "false");
-    if (suspended && home_text(h, "suspended-reason", value, sizeof value, NULL) == KLUIS_OK && value[0] != '\0') {
+    if (suspended && s->reason[0] != '\0') {
         kluis_buf_cstr(&b, ",\"suspended_reason\":");
-        text(&b, value);
+        text(&b, s->reason);
     }
     kluis_buf_fmt(&b, ",\"packages\":%llu,\"records\":%llu,\"waiting\":%llu,\"sent\":%llu,\"acknowledged\":%llu,\"backed_up\":%llu,\"refused\":%llu",
                   (unsigned long long)n->packages, (unsigned long long)n->records, (unsigned long long)n->waiting, (unsigned long long)n->handed,
@@ -153,18 +172,16 @@ static kluis_status status_json(struct home *h, const struct stock_counts *n, st
     return put(&b, err);
 }
 
-static kluis_status status_text(struct home *h, const struct stock_counts *n, struct kluis_err *err)
+static kluis_status status_text(struct home *h, const struct standing *standing, const struct stock_counts *n, struct kluis_err *err)
 {
-    char device[64], server[512], t[KLUIS_TIME_TEXT];
-    bool enrolled = home_text(h, "device", device, sizeof device, NULL) == KLUIS_OK;
-    if (enrolled && home_text(h, "server", server, sizeof server, NULL) == KLUIS_OK) { KLUIS_TRY(put_line(err, "device %s at %s", device, server)); }
+    char t[KLUIS_TIME_TEXT];
+    bool enrolled = standing->device[0] != '\0';
+    if (enrolled && standing->server[0] != '\0') { KLUIS_TRY(put_line(err, "device %s at %s", standing->device, standing->server)); }
     if (!enrolled) { KLUIS_TRY(put_line(err, "not enrolled: run 'chatkluis-agent enrol'")); }
     bool file = strcmp(keystore_kind(h->dir), "file") == 0;
     KLUIS_TRY(put_line(err, "keys: %s",
                        file ? "files in this home, readable by this account alone (no secret service was found)" : "the session's secret service"));
-    if (home_int(h, "suspended", 0) != 0) {
-        KLUIS_TRY(put_line(err, "SUSPENDED by the vault: ask your administrator for a new code and enrol again"));
-    }
+    if (standing->suspended != 0) { KLUIS_TRY(put_line(err, "SUSPENDED by the vault: ask your administrator for a new code and enrol again")); }
     KLUIS_TRY(put_line(err, "packages %llu (%llu records): waiting %llu, sent %llu, acknowledged %llu, in a backup %llu, refused %llu",
                        (unsigned long long)n->packages, (unsigned long long)n->records, (unsigned long long)n->waiting, (unsigned long long)n->handed,
                        (unsigned long long)n->acknowledged, (unsigned long long)n->backed_up, (unsigned long long)n->refused));
@@ -194,6 +211,8 @@ kluis_status command_status(const struct args *a, int *exit_code, struct kluis_e
     KLUIS_TRY(args_home(a, false, dir, err));
     KLUIS_TRY(home_open(&h, dir, HOME_SHARED, err));
     KLUIS_TRY(stock_count(h, &n, err));
-    if (home_int(h, "suspended", 0) != 0) { *exit_code = 1; }
-    return a->json ? status_json(h, &n, err) : status_text(h, &n, err);
+    struct standing s = { 0 };
+    KLUIS_TRY(standing_read(h, &s, err));
+    if (s.suspended != 0) { *exit_code = 1; }
+    return a->json ? status_json(h, &s, &n, err) : status_text(h, &s, &n, err);
 }

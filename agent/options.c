@@ -58,8 +58,9 @@ static kluis_status make_above(const char *path, struct kluis_err *err)
         if (n >= sizeof part) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "the home folder's path is too long"); }
         memcpy(part, path, n);
         part[n] = '\0';
-        struct stat st;
-        if (stat(part, &st) == 0) { continue; }
+        bool there;
+        KLUIS_TRY(kluis_exists(part, &there, err));
+        if (there) { continue; }
         KLUIS_TRY(kluis_make_dir(part, err));
     }
     return KLUIS_OK;
@@ -82,9 +83,9 @@ kluis_status args_home(const struct args *a, bool make, char out[KLUIS_PATH_MAX]
     if (make) { return make_above(out, err); }
     char db[KLUIS_PATH_MAX];
     KLUIS_TRY(kluis_path(db, sizeof db, out, "agent.db", err));
-    if (access(db, F_OK) != 0) {
-        return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is no agent in '%s': begin with 'chatkluis-agent enrol' or 'source add'", out);
-    }
+    bool there;
+    KLUIS_TRY(kluis_exists(db, &there, err));
+    if (!there) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is no agent in '%s': begin with 'chatkluis-agent enrol' or 'source add'", out); }
     return KLUIS_OK;
 }
 

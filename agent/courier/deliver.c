@@ -249,7 +249,9 @@ static kluis_status deliver(struct courier *c, const struct courier_watch *w, st
     struct stock_package p;
     uint64_t after = 0;
     c->retry_after_s = 0;
-    if (home_int(c->h, "suspended", STANDING_GOOD) == STANDING_SUSPENDED) {
+    int64_t standing = STANDING_GOOD;
+    KLUIS_TRY(home_int(c->h, "suspended", STANDING_GOOD, &standing, err));
+    if (standing == STANDING_SUSPENDED) {
         counts->suspended = true;
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault has suspended this device: ask your administrator for a new code and enrol again");
     }

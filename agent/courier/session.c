@@ -18,7 +18,15 @@ kluis_status courier_fixed(struct home *h, const char *key, void *out, size_t n,
 
 kluis_status courier_standing(struct courier *c, kluis_status rc, struct kluis_err *err)
 {
-    int64_t was = home_int(c->h, "suspended", STANDING_GOOD), is = was;
+    int64_t was = STANDING_GOOD;
+    struct kluis_err late = { 0 };
+    kluis_status known = home_int(c->h, "suspended", STANDING_GOOD, &was, &late);
+    if (known != KLUIS_OK) { /* what went wrong first is told first */
+        if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
+        if (err != NULL) { *err = late; }
+        return known;
+    }
+    int64_t is = was;
     if (rc == KLUIS_E_REJECT && http_status(c->http) == 403) {
         is = STANDING_GATE_SAYS;
     } else if (rc == KLUIS_OK || rc == KLUIS_END) {
@@ -118,7 +126,10 @@ static kluis_status read_bundle(struct courier *c, struct kluis_bytes body, stru
     if (b->expires_us <= now) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault's prekey bundle has expired: check this computer's clock, else tell your administrator");
     }
-    if (b->epoch > INT64_MAX || (int64_t)b->epoch < home_int(c->h, "epoch", 0) || b->expires_us < home_int(c->h, "bundle-expiry", 0)) {
+    int64_t epoch = 0, expiry = 0;
+    KLUIS_TRY(home_int(c->h, "epoch", 0, &epoch, err));
+    KLUIS_TRY(home_int(c->h, "bundle-expiry", 0, &expiry, err));
+    if (b->epoch > INT64_MAX || (int64_t)b->epoch < epoch || b->expires_us < expiry) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate offers an older prekey bundle than before: nothing is sent, tell your administrator");
     }
     b->has_prekey = id != 0;
@@ -156,10 +167,11 @@ static kluis_status accept(struct courier *c, const struct kluis_bundle *b, bool
  * unanswered, at most once an hour. */
 static kluis_status is_silent(struct courier *c, bool *silent, struct kluis_err *err)
 {
-    int64_t now = kluis_now_us();
+    int64_t now = kluis_now_us(), asked = 0;
     struct sqlite3_stmt *st = NULL;
     *silent = false;
-    if (home_int(c->h, "bundle-asked", 0) > now - (int64_t)ASK_AGAIN_S * 1000000) { return KLUIS_OK; }
+    KLUIS_TRY(home_int(c->h, "bundle-asked", 0, &asked, err));
+    if (asked > now - (int64_t)ASK_AGAIN_S * 1000000) { return KLUIS_OK; }
     KLUIS_TRY(
         kluis_db_query(c->h->db, &st, err, "SELECT 1 FROM package WHERE state=2 AND handed<?1 LIMIT 1", "i", now - (int64_t)SILENCE_S * 1000000));
     kluis_status rc = kluis_db_step(c->h->db, st, err);
@@ -181,7 +193,9 @@ kluis_status courier_ensure_session(struct courier *c, struct kluis_err *err)
     c->retry_after_s = a.retry_after_s;
     if (rc == KLUIS_OK && a.status != 200) { rc = http_refusal(&a, "no prekey bundle of the vault", err); }
     if (rc == KLUIS_OK) { rc = read_bundle(c, kluis_buf_bytes(&a.body), &b, err); }
-    if (rc == KLUIS_OK) { rc = accept(c, &b, !have || (int64_t)b.epoch > home_int(c->h, "session-epoch", 0), err); }
+    int64_t epoch = 0;
+    if (rc == KLUIS_OK) { rc = home_int(c->h, "session-epoch", 0, &epoch, err); }
+    if (rc == KLUIS_OK) { rc = accept(c, &b, !have || (int64_t)b.epoch > epoch, err); }
     kluis_buf_free(&a.body);
     return rc;
 }

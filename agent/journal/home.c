@@ -60,8 +60,11 @@ static kluis_status load_secret(struct home *h, struct kluis_err *err)
     if (rc == KLUIS_E_NOTFOUND) {
         /* The database is made after its key: where it stands, the key is somewhere else, and a second one would open nothing. */
         char db[KLUIS_PATH_MAX];
+        bool there;
+        kluis_err_clear(err);
         KLUIS_TRY(home_path(h, "agent.db", db, err));
-        if (access(db, F_OK) == 0) {
+        KLUIS_TRY(kluis_exists(db, &there, err));
+        if (there) {
             kluis_err_clear(err);
             return KLUIS_FAIL(err, KLUIS_E_BUSY, "the home key of '%s' is in a keyring that cannot be reached: log in or unlock it, then try again",
                               h->dir);
@@ -251,12 +254,13 @@ static kluis_status look_up(struct home *h, const char *key, struct sqlite3_stmt
     return rc == KLUIS_END ? KLUIS_E_NOTFOUND : rc;
 }
 
-int64_t home_int(struct home *h, const char *key, int64_t otherwise)
+kluis_status home_int(struct home *h, const char *key, int64_t otherwise, int64_t *out, struct kluis_err *err)
 {
     struct sqlite3_stmt *st = NULL;
-    int64_t v = look_up(h, key, &st, NULL) == KLUIS_OK ? kluis_db_int(st, 0) : otherwise;
+    kluis_status rc = look_up(h, key, &st, err);
+    *out = rc == KLUIS_OK ? kluis_db_int(st, 0) : otherwise;
     kluis_db_done(st);
-    return v;
+    return rc == KLUIS_E_NOTFOUND ? KLUIS_OK : rc;
 }
 
 kluis_status home_bytes(struct home *h, const char *key, struct kluis_buf *out, struct kluis_err *err)
@@ -284,8 +288,10 @@ kluis_status home_text(struct home *h, const char *key, char *out, size_t cap, s
     return rc;
 }
 
-bool home_enrolled(struct home *h)
+kluis_status home_enrolled(struct home *h, bool *enrolled, struct kluis_err *err)
 {
     char device[64];
-    return home_text(h, "device", device, sizeof device, NULL) == KLUIS_OK;
+    kluis_status rc = home_text(h, "device", device, sizeof device, err);
+    *enrolled = rc == KLUIS_OK;
+    return rc == KLUIS_E_NOTFOUND ? KLUIS_OK : rc;
 }

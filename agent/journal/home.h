@@ -37,10 +37,11 @@ KLUIS_MUSTUSE kluis_status home_tidy(struct home *h, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status home_set_int(struct home *h, const char *key, int64_t v, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status home_set_bytes(struct home *h, const char *key, struct kluis_bytes v, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status home_set_text(struct home *h, const char *key, const char *v, struct kluis_err *err);
-int64_t home_int(struct home *h, const char *key, int64_t otherwise);
+/* `otherwise` when it was never set: a row that cannot be read is an error, never a default. */
+KLUIS_MUSTUSE kluis_status home_int(struct home *h, const char *key, int64_t otherwise, int64_t *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status home_bytes(struct home *h, const char *key, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status home_text(struct home *h, const char *key, char *out, size_t cap, struct kluis_err *err);
-bool home_enrolled(struct home *h);
+KLUIS_MUSTUSE kluis_status home_enrolled(struct home *h, bool *enrolled, struct kluis_err *err);
 
 /* Boxes: AES-256-GCM under the home key, a random nonce each, bound to `label`.  E_CORRUPT: damaged or another label. */
 KLUIS_MUSTUSE kluis_status home_box(const struct home *h, const char *label, struct kluis_bytes plain, struct kluis_buf *out, struct kluis_err *err);

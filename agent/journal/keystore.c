@@ -107,7 +107,9 @@ kluis_status keystore_get(const char *dir, const char *name, struct kluis_buf *o
 {
     char path[KLUIS_PATH_MAX];
     KLUIS_TRY(key_file(dir, name, path, err));
-    if (access(path, F_OK) == 0) { return kluis_read_file(path, KEY_FILE_MAX, out, err); }
+    bool there;
+    KLUIS_TRY(kluis_exists(path, &there, err));
+    if (there) { return kluis_read_file(path, KEY_FILE_MAX, out, err); }
     if (service_get(dir, name, out)) { return KLUIS_OK; }
     return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no %s key in '%s': unlock your keyring, or enrol this device", name, dir);
 }
@@ -117,7 +119,9 @@ kluis_status keystore_put(const char *dir, const char *name, struct kluis_bytes 
     char path[KLUIS_PATH_MAX];
     KLUIS_TRY(key_file(dir, name, path, err));
     /* A file that is there stays where the key is: replaced whole, so that both places never disagree. */
-    if (access(path, F_OK) != 0 && service_put(dir, name, value)) { return KLUIS_OK; }
+    bool there;
+    KLUIS_TRY(kluis_exists(path, &there, err));
+    if (!there && service_put(dir, name, value)) { return KLUIS_OK; }
     if (strcmp(name, "home") != 0) { return kluis_write_file(path, value.ptr, value.len, 0600, err); }
     int fd = kluis_io_open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600); /* a home key is never replaced */
     if (fd < 0 && errno == EEXIST) { return KLUIS_FAIL(err, KLUIS_E_EXISTS, "'%s' is there already", path); }
@@ -149,5 +153,6 @@ kluis_status keystore_remove(const char *dir, const char *name, struct kluis_err
 const char *keystore_kind(const char *dir)
 {
     char path[KLUIS_PATH_MAX];
-    return key_file(dir, "home", path, NULL) == KLUIS_OK && access(path, F_OK) == 0 ? "file" : "secret-service";
+    bool there = false;
+    return key_file(dir, "home", path, NULL) == KLUIS_OK && kluis_exists(path, &there, NULL) == KLUIS_OK && there ? "file" : "secret-service";
 }

@@ -233,18 +233,27 @@ static kluis_status key_of_certificate(const struct home *h, const struct pack_i
     return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the device key of '%s' is not the one of its certificate: enrol again with a new code", h->dir);
 }
 
+/* Enrolment looked at all of it before it was stored: what is refused now was not refused then. */
+static kluis_status damaged(const struct home *h, struct kluis_err *err)
+{
+    kluis_err_prefix(err, "what enrolment left in '%s' cannot be read; restore it, or enrol again with a new code", h->dir);
+    if (err != NULL) { err->code = KLUIS_E_CORRUPT; }
+    return KLUIS_E_CORRUPT;
+}
+
 kluis_status pack_identity_load(struct home *h, struct pack_identity *id, struct kluis_err *err)
 {
     char name[HOME_KEY_NAME];
     KLUIS_AUTO_BUF(pem, 8192);
     KLUIS_AUTO_BUF(json, 1 << 20);
     memset(id, 0, sizeof *id);
-    if (home_text(h, "device", id->device, sizeof id->device, err) != KLUIS_OK) {
-        kluis_err_clear(err);
+    kluis_status rc = home_text(h, "device", id->device, sizeof id->device, err);
+    if (rc == KLUIS_E_NOTFOUND) {
         return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' is not enrolled: run 'chatkluis-agent enrol' with a code of your organisation", h->dir);
     }
+    KLUIS_TRY(rc);
     home_key_name("device", id->device, name);
-    kluis_status rc = enrolled_bytes(h, "certificate/device", KLUIS_CERT_MAX, &id->certificate, err);
+    rc = enrolled_bytes(h, "certificate/device", KLUIS_CERT_MAX, &id->certificate, err);
     if (rc == KLUIS_OK) { rc = enrolled_bytes(h, "certificate/device-ca", KLUIS_CERT_MAX, &id->chain, err); }
     if (rc == KLUIS_OK) { rc = keystore_get(h->dir, name, &pem, err); }
     if (rc == KLUIS_OK) { rc = kluis_key_from_pem(kluis_buf_bytes(&pem), &id->key, err); }
@@ -253,6 +262,7 @@ kluis_status pack_identity_load(struct home *h, struct pack_identity *id, struct
     if (rc == KLUIS_OK) { rc = enrolled_bytes(h, "trust.json", 1 << 20, &json, err); }
     if (rc == KLUIS_OK && (id->arena = kluis_arena_new(4 << 20)) == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     if (rc == KLUIS_OK) { rc = kluis_trust_read((struct kluis_str){ (const char *)json.data, json.len }, id->arena, &id->trust, err); }
+    if (rc == KLUIS_E_REJECT) { rc = damaged(h, err); }
     if (rc != KLUIS_OK) { pack_identity_clear(id); }
     return rc;
 }

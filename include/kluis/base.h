@@ -175,6 +175,8 @@ KLUIS_MUSTUSE kluis_status kluis_pread_all(int fd, void *p, size_t n, uint64_t a
 KLUIS_MUSTUSE kluis_status kluis_close_durable(int *fd, const char *what, struct kluis_err *err);
 void kluis_close_quiet(int *fd); /* for read-only fds and error paths; *fd becomes -1; -1 is no-op */
 KLUIS_MUSTUSE kluis_status kluis_fsync_dir(const char *dir, struct kluis_err *err);
+/* Is there anything of that name?  E_IO when that cannot be known: not being able to look is not absence. */
+KLUIS_MUSTUSE kluis_status kluis_exists(const char *path, bool *there, struct kluis_err *err);
 /* mkdir -p of the last component with mode 0700 and fsync of its parent; existing directory is OK. */
 KLUIS_MUSTUSE kluis_status kluis_make_dir(const char *dir, struct kluis_err *err);
 /* Reads a regular file whole into out (appended).  E_NOTFOUND, E_LIMIT when larger than max, E_IO. */

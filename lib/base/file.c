@@ -152,6 +152,16 @@ static kluis_status parent_of(char *out, size_t cap, const char *path, struct kl
     return KLUIS_OK;
 }
 
+kluis_status kluis_exists(const char *path, bool *there, struct kluis_err *err)
+{
+    *there = false;
+    if (fault("access", path, -1) || access(path, F_OK) != 0) {
+        return errno == ENOENT || errno == ENOTDIR ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look for '%s'", path);
+    }
+    *there = true;
+    return KLUIS_OK;
+}
+
 kluis_status kluis_make_dir(const char *dir, struct kluis_err *err)
 {
     if (kluis_io_mkdir(dir, 0700) != 0) {

@@ -25,6 +25,10 @@ kluis_status ossl_failed(struct kluis_err *err, kluis_status otherwise, const ch
         const char *reason = ERR_reason_error_string(e);
         if (reason) { (void)snprintf(text, sizeof text, "%s", reason); }
     }
+    /* Without memory OpenSSL often cannot note why it failed, and its decoders then call what they were given unsupported. */
+    void *spare = kluis_malloc((size_t)64 << 10);
+    nomem = nomem || spare == NULL;
+    kluis_free(spare);
     return KLUIS_FAIL(err, nomem ? KLUIS_E_NOMEM : otherwise, "%s: %s", what, text);
 }
 

@@ -10,6 +10,7 @@
 #include "agent/journal/stock.h"
 #include "kluis/envelope.h"
 #include "kluis/package.h"
+#include "tests/support/agent_content.h"
 #include "tests/support/agent_home.h"
 
 #include <dirent.h>
@@ -91,87 +92,6 @@ static size_t files_with(const char *dir, const char *needle, size_t *seen)
     return n;
 }
 
-/* ---- what the packages hold ---- */
-
-enum { TEXTS_MAX = 64 };
-struct content {
-    char texts[TEXTS_MAX][128];
-    size_t n;
-    size_t packages;
-    uint8_t last[32];
-    uint64_t sequence;
-};
-
-static kluis_status on_record(void *ctx, const struct kluis_record *r, uint64_t ordinal, struct kluis_str line, struct kluis_err *err)
-{
-    struct content *c = ctx;
-    (void)ordinal;
-    (void)line;
-    (void)err;
-    if (r->kind != KLUIS_MESSAGE) { return KLUIS_OK; }
-    assert_true(c->n < TEXTS_MAX && r->text.len < sizeof c->texts[0]);
-    memcpy(c->texts[c->n], r->text.ptr, r->text.len);
-    c->texts[c->n++][r->text.len] = '\0';
-    return KLUIS_OK;
-}
-
-static void read_one(struct home *h, const struct stock_package *p, struct content *c)
-{
-    char path[KLUIS_PATH_MAX];
-    uint8_t key[32];
-    struct kluis_err err = { 0 };
-    struct kluis_package_facts f;
-    struct kluis_seal_verdict v;
-    KLUIS_AUTO(kluis_content_reader) r = NULL;
-    assert_int_equal(stock_file(h, p->id, path, &err), KLUIS_OK);
-    assert_int_equal(stock_key(h, p->id, key, &err), KLUIS_OK);
-    int fd = kluis_io_open(path, O_RDONLY, 0);
-    assert_true(fd >= 0);
-    struct kluis_input_fd from = { fd, 0, "package" };
-    struct kluis_input in = kluis_input_from_fd(&from);
-    assert_int_equal(kluis_content_open(&r, key, &in, &err), KLUIS_OK);
-    struct kluis_input plain = kluis_content_input(r);
-    struct kluis_package_sink sink = { .ctx = c, .record = on_record };
-    kluis_package_facts_init(&f);
-    kluis_status rc = kluis_package_read(&plain, &sink, &f, &err);
-    if (rc != KLUIS_OK) { print_error("%s\n", err.msg); }
-    assert_int_equal(rc, KLUIS_OK);
-    assert_memory_equal(f.id, p->id, 32);
-    assert_memory_equal(f.records_root, p->root, 32);
-    assert_int_equal(f.n_records, p->records);
-    assert_int_equal(f.sequence, p->sequence);
-    assert_memory_equal(f.previous, c->last, 32);
-    assert_int_equal(f.sequence, c->sequence + 1);
-    memcpy(c->last, f.id, 32);
-    c->sequence = f.sequence;
-    c->packages++;
-    const struct kluis_trust *t = &pki->trust;
-    assert_int_equal(kluis_seal_judge(kluis_buf_bytes(&f.signature), kluis_buf_bytes(&f.manifest), t->device_cas, t->n_device_cas, t->tsa_cas,
-                                      t->n_tsa_cas, kluis_now_us(), &v, &err),
-                     KLUIS_OK);
-    assert_int_equal(v.signature, KLUIS_VALID);
-    assert_int_equal(v.certificate, KLUIS_VALID);
-    kluis_package_facts_clear(&f);
-    kluis_close_quiet(&fd);
-}
-
-static void read_all(const char *home, struct content *c)
-{
-    struct stock_package p;
-    struct kluis_err err = { 0 };
-    KLUIS_AUTO(home) h = NULL;
-    memset(c, 0, sizeof *c);
-    assert_int_equal(home_open(&h, home, HOME_SHARED, &err), KLUIS_OK);
-    for (uint64_t i = 0; stock_at(h, i, &p, &err) == KLUIS_OK; i++) { read_one(h, &p, c); }
-}
-
-static size_t times(const struct content *c, const char *text)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < c->n; i++) { n += strcmp(c->texts[i], text) == 0; }
-    return n;
-}
-
 /* ---- the tests ---- */
 
 #define FIRST                                                                                                                                        \
@@ -200,11 +120,11 @@ static void archive_packs_what_is_new_once_and_leaves_nothing_readable(void **st
 
     /* Nobody listens: packed, kept, tried again later. */
     assert_int_equal(agent(archive), 75);
-    read_all(home, &c);
+    content_read(home, &c);
     assert_int_equal(c.packages, 2); /* January, February */
     assert_int_equal(c.n, 5);
-    assert_int_equal(times(&c, "kanarievogel een"), 1);
-    assert_int_equal(times(&c, "ok"), 2);
+    assert_int_equal(content_times(&c, "kanarievogel een"), 1);
+    assert_int_equal(content_times(&c, "ok"), 2);
 
     /* The searcher finds the word where it must be, and nowhere in the home folder. */
     assert_int_equal(files_with(folder, "kanarievogel", &seen), 1);
@@ -215,7 +135,7 @@ static void archive_packs_what_is_new_once_and_leaves_nothing_readable(void **st
 
     /* Again: nothing new. */
     assert_int_equal(agent(archive), 75);
-    read_all(home, &c);
+    content_read(home, &c);
     assert_int_equal(c.packages, 2);
 
     /* A longer export without its head, beside the first: only the tail is new. */
@@ -223,11 +143,11 @@ static void archive_packs_what_is_new_once_and_leaves_nothing_readable(void **st
         "chats/WhatsApp Chat with Anna.txt",
         "28-01-2025 23:59 - Anna: laatste van januari\n03-02-2025 09:15 - Bram: kanarievogel twee\n03-02-2025 09:16 - Anna: kanarievogel drie\n");
     assert_int_equal(agent(archive), 75);
-    read_all(home, &c);
+    content_read(home, &c);
     assert_int_equal(c.packages, 3);
     assert_int_equal(c.n, 6);
-    assert_int_equal(times(&c, "kanarievogel drie"), 1);
-    assert_int_equal(times(&c, "laatste van januari"), 1);
+    assert_int_equal(content_times(&c, "kanarievogel drie"), 1);
+    assert_int_equal(content_times(&c, "laatste van januari"), 1);
     seen = 0;
     assert_int_equal(files_with(home, "kanarievogel", &seen), 0);
 }
@@ -252,7 +172,7 @@ static void a_bad_file_is_one_line_and_the_others_go_on(void **state)
     assert_int_equal(agent(archive), 75); /* the gate is away: trying again comes before the refusal */
     assert_true(output_has("source 1"));
     assert_false(output_has("source 2 ("));
-    read_all(home, &c);
+    content_read(home, &c);
     assert_int_equal(c.n, 5);
     assert_int_equal(agent(status), 0);
     assert_true(output_has("\"waiting\":2"));
@@ -271,12 +191,12 @@ static void what_a_killed_run_left_is_removed_and_packed_again(void **state)
     put_file("home2/packages/00000000000000000000000000000000000000000000000000000000000000ff.ckc", "x");
     put_file("home2/packages/00000000000000000000000000000000000000000000000000000000000000fe.ckc.part", "x");
     put_file("home2/packages/notes", "x");
-    read_all(home, &before);
+    content_read(home, &before);
     const char *archive[] = { AGENT, "archive", "--home", home, "--wait", "0", NULL };
     assert_int_equal(agent(archive), 75);
     assert_int_not_equal(stat(orphan, &st), 0);
     assert_int_equal(stat(stranger, &st), 0); /* not ours: left alone */
-    read_all(home, &after);
+    content_read(home, &after);
     assert_int_equal(before.packages, after.packages);
 }
 
@@ -307,14 +227,14 @@ static void excluded_conversations_and_records_in_their_grace_are_not_stored(voi
     const char *grace[] = { AGENT, "archive", "--home", home, "--wait", "0", "--grace-days", "3650", NULL };
     assert_int_equal(agent(add), 0);
     (void)agent(archive);
-    read_all(home, &c);
+    content_read(home, &c);
     assert_int_equal(c.packages, 0);
     assert_int_equal(agent(again), 0);
     (void)agent(grace);
-    read_all(home, &c);
+    content_read(home, &c);
     assert_int_equal(c.packages, 0);
     (void)agent(archive); /* the control */
-    read_all(home, &c);
+    content_read(home, &c);
     assert_int_equal(c.n, 5);
 }
 

@@ -1,0 +1,353 @@
+/* tests/fault/sweep.c - runs the trials of a sweep and judges them.  See fault.h. */
+#include "tests/fault/internal.h"
+#include "tests/fault/tree.h"
+#include "tests/support/test_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PATIENCE_S = 60, SECRET_MAX = 64, FAILURES_TOLD = 12 };
+
+static const char *const CLASS[] = { "alloc", "io", "crash" };
+static const char *const MEMORY[] = { "once", "from" };
+static const char *const IO[] = { "eio", "enospc", "short", "eintr" };
+static const char *const DISK[] = { "kept", "dropped", "garbled", "names-only", "data-only", "mixed" };
+static const struct {
+    const char *const *names;
+    int n;
+} KINDS[] = { { MEMORY, MEMORY_KINDS }, { IO, IO_KINDS }, { DISK, DISK_KINDS } };
+
+struct sweep {
+    const struct fault_subject *s;
+    enum fault_class class;
+    struct trial *t;                                        /* shared with the children */
+    char base[64], now[80], before[80], again[80], out[80]; /* directories; out: what the trial said */
+    bool only;
+    unsigned trials, hits, crashes, aborts, failures;
+};
+
+static void run_name(const struct sweep *w, char out[96])
+{
+    (void)snprintf(out, 96, "%s:%llu:%s", CLASS[w->class], (unsigned long long)w->t->at, KINDS[w->class].names[w->t->kind]);
+}
+
+static void tell_output(const struct sweep *w)
+{
+    char text[2048];
+    int fd = open(w->out, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) { (void)close(fd); }
+    text[n > 0 ? n : 0] = '\0';
+    (void)printf("    %s\n", n > 0 ? text : "(it said nothing)");
+}
+
+static void failed(struct sweep *w, const char *why)
+{
+    char name[96];
+    run_name(w, name);
+    w->failures++;
+    if (w->failures > FAILURES_TOLD) { return; }
+    (void)printf("  FAILED %s %s (%s): %s\n", w->s->name, name, w->t->op[0] == '\0' ? "no fault" : w->t->op, why);
+    if (!w->only) { tell_output(w); }
+    (void)fflush(stdout);
+}
+
+/* Fresh directories for one trial. */
+static void restore(const struct sweep *w)
+{
+    char stash[96];
+    (void)snprintf(stash, sizeof stash, "%s.stash", w->now);
+    tree_remove(w->now);
+    tree_remove(stash);
+    tree_copy(w->before, w->now);
+    if (mkdir(stash, 0700) != 0) { abort(); }
+}
+
+static void quiet(const struct sweep *w, bool append)
+{
+    if (w->only) { return; }
+    int fd = open(w->out, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0600);
+    if (fd < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0) { _exit(97); }
+    (void)close(fd);
+}
+
+static int act_once(const struct sweep *w, struct trial *t)
+{
+    int64_t blocks = calls_blocks(), mapped = calls_mapped();
+    int fds = calls_fds();
+    atomic_store(&t->points, 0);
+    t->hit = false;
+    calls_arm(t, w->now);
+    int code = w->s->act(w->s->ctx, w->now);
+    calls_disarm();
+    t->blocks = calls_blocks() - blocks;
+    t->bytes_mapped = calls_mapped() - mapped;
+    t->fds = calls_fds() - fds;
+    return code;
+}
+
+/* Libraries fill caches; what is lost is lost each time. */
+static bool grows(const struct sweep *w, struct trial *t, bool trace)
+{
+    for (int i = 0; i < 3; i++) {
+        restore(w);
+        if (trace && i == 2) { calls_trace_blocks(true); }
+        (void)act_once(w, t);
+        if (trace && i == 2) { t->blocks -= calls_library_blocks(); }
+        if (t->blocks <= 0 && t->bytes_mapped <= 0 && t->fds <= 0) { return false; }
+    }
+    return true;
+}
+
+/* What the subject calls secret must be nowhere in the memory that can be written. */
+static bool secret_left(const struct sweep *w)
+{
+    uint8_t *keys = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t n = keys == MAP_FAILED ? 0 : w->s->secrets(w->s->ctx, keys, 4096 / FAULT_SECRET);
+    int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    static char text[1 << 18];
+    size_t got = 0;
+    for (ssize_t r = 1; maps >= 0 && r > 0 && got<sizeof text - 1; got += r> 0 ? (size_t)r : 0) { r = read(maps, text + got, sizeof text - 1 - got); }
+    if (maps < 0 || close(maps) != 0) { abort(); }
+    text[got] = '\0';
+    bool found = false;
+    for (char *line = text; *line != '\0' && !found; line = strchr(line, '\n') + 1) {
+        unsigned long from = 0, to = 0;
+        char rights[8] = "";
+        if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3) { abort(); }
+        const char *end = strchr(line, '\n');
+        bool ours = memmem(line, (size_t)(end - line), "[vvar", 5) == NULL && memmem(line, (size_t)(end - line), "[vsyscall", 9) == NULL;
+        if (rights[0] != 'r' || rights[1] != 'w' || !ours || (uintptr_t)keys == from) { continue; }
+        for (size_t i = 0; i < n && !found; i++) {
+            const uint8_t *at = (const uint8_t *)from;
+            for (size_t left = to - from; (at = memmem(at, left, keys + i * FAULT_SECRET, FAULT_SECRET)) != NULL; at++, left = to - (uintptr_t)at) {
+                if (at >= keys && at < keys + 4096) { continue; } /* neighbours may be one mapping */
+                found = true;
+                if (w->only) { (void)dprintf(2, "secret %zu at %p in %.*s\n", i, (const void *)at, (int)(end - line), line); }
+                break;
+            }
+        }
+    }
+    if (keys != MAP_FAILED) {
+        kluis_wipe(keys, 4096);
+        (void)munmap(keys, 4096);
+    }
+    return found;
+}
+
+static _Noreturn void child(const struct sweep *w)
+{
+    struct trial *t = w->t;
+    quiet(w, false);
+    (void)alarm(PATIENCE_S);
+    t->code = act_once(w, t);
+    t->returned = true;
+    if (t->trace) { calls_tell_frames(t->frames, t->n_frames); }
+    if (w->s->secrets != NULL && secret_left(w)) { _exit(4); }
+    _exit(t->class != FAULT_CRASH && (t->blocks > 0 || t->bytes_mapped > 0 || t->fds > 0) ? 3 : 0);
+}
+
+/* The same trial again in a process of its own, several times. */
+static _Noreturn void leak_child(const struct sweep *w)
+{
+    struct trial *t = w->t;
+    quiet(w, true);
+    (void)alarm(4 * PATIENCE_S);
+    (void)act_once(w, t);
+    bool leak = grows(w, t, true);
+    if (leak) {
+        (void)dprintf(2, "each time: %lld blocks, %lld mapped bytes, %d descriptors\n", (long long)t->blocks, (long long)t->bytes_mapped, t->fds);
+        calls_tell_blocks();
+    }
+    _exit(leak ? 3 : 0);
+}
+
+static _Noreturn void judge_child(const struct sweep *w, const struct fault_outcome *o)
+{
+    quiet(w, true);
+    (void)alarm(PATIENCE_S);
+    w->s->judge(w->s->ctx, w->now, o);
+    _exit(0);
+}
+
+static int wait_for(pid_t pid)
+{
+    int status = 0;
+    if (pid < 0) { abort(); }
+    while (waitpid(pid, &status, 0) != pid) {
+        if (errno != EINTR) { abort(); }
+    }
+    return status;
+}
+
+static bool code_true(const struct fault_subject *s, const struct trial *t)
+{
+    if (!t->hit || (t->class == FAULT_IO && t->kind >= IO_SHORT)) { return t->code == s->clean_code; }
+    if (s->code_ok != NULL) { return s->code_ok(t->code); }
+    return t->code == 0 || t->code == 74 || t->code == 75 || t->code == s->clean_code;
+}
+
+static void one_trial(struct sweep *w, uint64_t at, int kind)
+{
+    const struct fault_subject *s = w->s;
+    struct trial *t = w->t;
+    char why[96];
+    memset(t, 0, sizeof *t);
+    t->class = w->class;
+    t->at = at;
+    t->kind = kind;
+    t->trace = w->only;
+    unsigned had = w->failures;
+    (void)fflush(stdout);
+    restore(w);
+    if (s->before != NULL) { s->before(s->ctx, w->now); }
+    pid_t pid = fork();
+    if (pid == 0) { child(w); }
+    int status = wait_for(pid);
+    bool signalled = WIFSIGNALED(status), planned = signalled && WTERMSIG(status) == SIGKILL && w->class == FAULT_CRASH && t->hit;
+    bool aborted = signalled && WTERMSIG(status) == SIGABRT && t->hit && w->class == FAULT_ALLOC;
+    w->trials++;
+    w->hits += t->hit;
+    w->crashes += planned;
+    w->aborts += aborted;
+    if (t->trace && (signalled || !t->returned)) { calls_tell_frames(t->frames, t->n_frames); }
+    if (signalled && WTERMSIG(status) == SIGALRM) {
+        failed(w, "it hangs");
+    } else if (signalled && !planned && !aborted) {
+        (void)snprintf(why, sizeof why, "it died of signal %d", WTERMSIG(status));
+        failed(w, why);
+    } else if (t->broken_assert) {
+        failed(w, "an assertion is broken");
+    } else if (!signalled && !t->returned) {
+        (void)snprintf(why, sizeof why, "it ended with exit code %d by itself", WEXITSTATUS(status));
+        failed(w, why);
+    } else if (!signalled && !code_true(s, t)) {
+        (void)snprintf(why, sizeof why, "its exit code is %d", t->code);
+        failed(w, why);
+    } else if (!signalled && WEXITSTATUS(status) == 4) {
+        failed(w, "a secret stays in memory");
+    }
+    struct fault_outcome o = { .clean = !t->hit, .died = signalled, .code = t->code, .op = t->op };
+    if (w->failures == had) { /* what failed already needs no second reason */
+        pid = fork();
+        if (pid == 0) { judge_child(w, &o); }
+        int judged = wait_for(pid);
+        if (judged != 0) {
+            (void)snprintf(why, sizeof why, WIFSIGNALED(judged) ? "the judge died of signal %d" : "what stands afterwards is wrong (judge: %d)",
+                           WIFSIGNALED(judged) ? WTERMSIG(judged) : WEXITSTATUS(judged));
+            failed(w, why);
+        }
+    }
+    if (w->failures == had && !signalled && WEXITSTATUS(status) == 3) {
+        restore(w);
+        pid = fork();
+        if (pid == 0) { leak_child(w); }
+        int leaks = wait_for(pid); /* a library that aborts in one of the repetitions has answered another question */
+        if (WIFEXITED(leaks) && WEXITSTATUS(leaks) != 0) { failed(w, "something leaks"); }
+    }
+    if (s->after != NULL) { s->after(s->ctx); }
+}
+
+static uint64_t gcd(uint64_t a, uint64_t b) { return b == 0 ? a : gcd(b, a % b); }
+
+static bool only_this(struct sweep *w)
+{
+    const char *only = getenv("KLUIS_FAULT_ONLY");
+    if (only == NULL) { return false; }
+    char class[16], kind[16];
+    unsigned long long at;
+    if (sscanf(only, "%15[a-z]:%llu:%15[a-z-]", class, &at, kind) != 3) { return false; }
+    w->only = true;
+    for (int k = 0; strcmp(class, CLASS[w->class]) == 0 && k < KINDS[w->class].n; k++) {
+        if (strcmp(kind, KINDS[w->class].names[k]) == 0) { one_trial(w, at, k); }
+    }
+    return true;
+}
+
+unsigned fault_sweep(const struct fault_subject *s, enum fault_class c)
+{
+    struct kluis_err err = { 0 };
+    struct sweep w = { .s = s, .class = c };
+    const char *mode = getenv("KLUIS_FAULT"), *offset_text = getenv("KLUIS_FAULT_OFFSET");
+    bool full = mode != NULL && strcmp(mode, "full") == 0, keep = getenv("KLUIS_FAULT_KEEP") != NULL;
+    vfs_over_sqlite();
+    if (kluis_base_init(&err) != KLUIS_OK || !test_dir("fault", w.base, sizeof w.base)) { abort(); }
+    (void)snprintf(w.now, sizeof w.now, "%s/now", w.base);
+    (void)snprintf(w.before, sizeof w.before, "%s/before", w.base);
+    (void)snprintf(w.out, sizeof w.out, "%s/said", w.base);
+    w.t = mmap(NULL, sizeof *w.t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (w.t == MAP_FAILED || mkdir(w.now, 0700) != 0) { abort(); }
+    pid_t pid = fork();
+    if (pid == 0) {
+        s->prepare(s->ctx, w.now);
+        exit(0); /* its temporary directories go */
+    }
+    int prepared = wait_for(pid);
+    if (prepared != 0) {
+        (void)printf("fault: %s: the state before cannot be made (%d)\n", s->name, prepared);
+        return 1;
+    }
+    tree_copy(w.now, w.before);
+    int out = dup(1), told = dup(2);
+    for (unsigned i = 0; i < s->warm; i++) { /* in this process, whose children then start warm */
+        restore(&w);
+        if (s->before != NULL) { s->before(s->ctx, w.now); }
+        quiet(&w, false);
+        int code = s->act(s->ctx, w.now);
+        (void)fflush(stdout);
+        if (dup2(out, 1) < 0 || dup2(told, 2) < 0) { abort(); }
+        if (s->after != NULL) { s->after(s->ctx); }
+        if (code != s->clean_code) {
+            (void)printf("fault: %s: without a fault it gives %d, not %d\n", s->name, code, s->clean_code);
+            tell_output(&w);
+            return 1;
+        }
+    }
+    (void)close(out);
+    (void)close(told);
+    if (only_this(&w)) { return w.failures; }
+    struct timespec began, ended;
+    (void)clock_gettime(CLOCK_MONOTONIC, &began);
+    one_trial(&w, UINT64_MAX, 0);
+    uint64_t points = atomic_load(&w.t->points), kinds = (uint64_t)KINDS[c].n, total = points * kinds;
+    uint64_t stride = full || s->budget[c] == 0 || total <= s->budget[c] ? 1 : total / s->budget[c];
+    while (stride > 1 && gcd(stride, kinds) != 1) { stride++; } /* else a kind would never have its turn */
+    uint64_t offset = stride == 1 ? 0 : (offset_text != NULL ? strtoull(offset_text, NULL, 10) : (uint64_t)time(NULL) / 86400) % stride;
+    unsigned missed = 0;
+    for (uint64_t i = offset;; i += stride) {
+        uint64_t n = i / kinds;
+        one_trial(&w, n, (int)(i % kinds));
+        missed = w.t->hit ? 0 : missed + 1;
+        if (n + 1 >= points && (missed >= kinds || stride > 1)) { break; } /* n is not reached any more */
+        if (s->planted && w.failures > 0) { break; }
+        if (keep && w.failures > 0) {
+            (void)printf("  kept: %s\n", w.now);
+            _exit(1);
+        }
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &ended);
+    if (!s->planted && w.hits < s->minimum[c]) {
+        (void)printf("  FAILED %s: %u faults were put in, at least %u are asked for\n", s->name, w.hits, s->minimum[c]);
+        w.failures++;
+    }
+    (void)printf("fault: %s, %s: %llu points, %u faults put in (stride %llu, offset %llu), %u crashes, %u aborts of libraries, %u failures, %lld s\n",
+                 s->name, CLASS[c], (unsigned long long)points, w.hits, (unsigned long long)stride, (unsigned long long)offset, w.crashes, w.aborts,
+                 w.failures, (long long)(ended.tv_sec - began.tv_sec));
+    (void)munmap(w.t, sizeof *w.t);
+    return w.failures;
+}
+
+int fault_sweep_all(const struct fault_subject *s)
+{
+    unsigned failures = 0;
+    for (int c = 0; c < FAULT_CLASSES; c++) {
+        if (s->minimum[c] > 0) { failures += fault_sweep(s, (enum fault_class)c); }
+    }
+    return failures == 0 ? 0 : 1;
+}
