@@ -8,12 +8,10 @@ static struct kluis_bytes id;
 
 void fuzz_setup(void)
 {
-    static struct kluis_arena *arena; /* for as long as the program runs */
     struct kluis_bytes json = fuzz_world("export-trust.json");
     MUST(kluis_seal_warm(NULL) == KLUIS_OK);
     kluis_package_warm();
-    arena = kluis_arena_new(4 << 20);
-    MUST(arena != NULL && kluis_trust_read(fuzz_str(json.ptr, json.len), arena, &trust, NULL) == KLUIS_OK);
+    MUST(kluis_trust_read(fuzz_str(json.ptr, json.len), fuzz_arena(4 << 20), &trust, NULL) == KLUIS_OK);
     id = fuzz_world("export.id");
 }
 

@@ -44,6 +44,17 @@ struct kluis_bytes fuzz_world(const char *name)
     return (struct kluis_bytes){ b->data, len };
 }
 
+static struct kluis_arena *lasting;
+static void release(void) { kluis_arena_free(lasting); }
+
+struct kluis_arena *fuzz_arena(size_t bytes)
+{
+    MUST(lasting == NULL);
+    lasting = kluis_arena_new(bytes);
+    MUST(lasting != NULL && atexit(release) == 0);
+    return lasting;
+}
+
 static char dir[64];
 
 static int gone(const char *path, KLUIS_UNUSED const struct stat *st, KLUIS_UNUSED int type, KLUIS_UNUSED struct FTW *at) { return remove(path); }

@@ -19,6 +19,8 @@ void fuzz_setup(void); /* weak: a target may leave it out */
 void fuzz_must(bool held, const char *what, const char *where);
 /* A file of tests/fuzz/world: certificates and texts that seeds were made with.  Kept for ever, NUL behind it. */
 struct kluis_bytes fuzz_world(const char *name);
+/* An arena for what fuzz_setup makes: lasts until the end.  Once. */
+struct kluis_arena *fuzz_arena(size_t bytes);
 /* A fresh directory in memory where there is one, gone at exit. */
 const char *fuzz_dir(void);
 /* Any status will do. */

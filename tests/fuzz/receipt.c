@@ -9,9 +9,7 @@ void fuzz_setup(void)
 {
     MUST(kluis_seal_warm(NULL) == KLUIS_OK);
     struct kluis_bytes json = fuzz_world("trust.json");
-    static struct kluis_arena *arena;
-    arena = kluis_arena_new(1 << 20);
-    MUST(kluis_trust_read(fuzz_str(json.ptr, json.len), arena, &trust, NULL) == KLUIS_OK);
+    MUST(kluis_trust_read(fuzz_str(json.ptr, json.len), fuzz_arena(1 << 20), &trust, NULL) == KLUIS_OK);
     id = fuzz_world("package.id");
     MUST(id.len == 32);
 }
