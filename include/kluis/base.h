@@ -248,6 +248,23 @@ KLUIS_MUSTUSE kluis_status kluis_hmac_sha256(const void *key, size_t key_len, co
 KLUIS_MUSTUSE kluis_status kluis_hkdf_sha256(struct kluis_bytes ikm, struct kluis_bytes salt, struct kluis_bytes info, uint8_t *out, size_t n,
                                              struct kluis_err *err);
 
+/* ---- a second pair of hands -------------------------------------------------------------------
+ * A helper thread that does jobs in the order in which one thread gives them: KLUIS_LANE_JOBS at most, beyond that giving waits.
+ * Nothing is copied: bytes and ctx stay as they are until the job is done.
+ * A NULL lane does each job at once, in the caller's thread; a lane never changes what comes out. */
+enum { KLUIS_LANE_JOBS = 256 };
+struct kluis_lane;
+typedef void kluis_lane_fn(void *ctx, const uint8_t *p, size_t n);
+struct kluis_lane *kluis_lane_new(void); /* NULL: no memory, no thread, or one processor only; all of them are a reason to go on without */
+void kluis_lane_give(struct kluis_lane *l, kluis_lane_fn *fn, void *ctx, const void *p, size_t n);
+uint64_t kluis_lane_given(const struct kluis_lane *l); /* the number of jobs given so far */
+size_t kluis_lane_behind(struct kluis_lane *l);        /* given and not done: who finds many does the next himself */
+/* Until the first `given` jobs are done; what they wrote may then be read, what they read be changed. */
+void kluis_lane_until(struct kluis_lane *l, uint64_t given);
+void kluis_lane_wait(struct kluis_lane *l); /* until all are */
+void kluis_lane_free(struct kluis_lane *l); /* the same, and ends the thread; NULL: no-op */
+KLUIS_DEFINE_CLEANUP(kluis_lane)
+
 /* ---- text codings ----------------------------------------------------------------------------
  * Encoders write a NUL and need the stated room; decoders are strict (no white space, right padding,
  * no stray bits) and return false otherwise. */

@@ -1,6 +1,6 @@
 /* kluis/package.h - one file that is an ASiC-E, a BagIt 1.0 bag and an MDTO-SIP at once (docs/FORMAT.md §4-§6).
  *
- * Two libraries: kluis_package_write (base, record, zlib) and kluis_package_read (adds libxml2).
+ * Two libraries: kluis_package_write (base, record, zlib) and kluis_package_read (adds expat).
  * The writer freezes nothing until finish; the reader trusts nothing until its one pass is over.
  * Sources: EN 319 162-1, RFC 8493, MDTO 1.0 (XSD 1.0.1), PKWARE APPNOTE 6.3.3 as narrowed by FORMAT.md §4.
  */
@@ -100,9 +100,10 @@ void kluis_package_facts_clear(struct kluis_package_facts *f);
 /* E_REJECT / E_LIMIT: refused, facts->failed and *err say where. */
 KLUIS_MUSTUSE kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts,
                                               struct kluis_err *err);
-/* The same for a package or an export of one (FORMAT.md §10): what the vault added behind it is read too and must have its one form. */
-KLUIS_MUSTUSE kluis_status kluis_export_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts,
-                                             struct kluis_err *err);
+/* The same for a package or an export of one (FORMAT.md §10): what the vault added behind it is read too and must have its one form.
+ * lane: hashes large files and the records' root beside the reading, or NULL; it has done all of it on return. */
+KLUIS_MUSTUSE kluis_status kluis_export_read(const struct kluis_input *in, struct kluis_lane *lane, const struct kluis_package_sink *sink,
+                                             struct kluis_package_facts *facts, struct kluis_err *err);
 /* Is this file of an export covered by its evidence record?  All but mimetype and the record's own two. */
 bool kluis_export_covers(const char *name);
 
@@ -125,7 +126,7 @@ KLUIS_MUSTUSE kluis_status kluis_export_finish(struct kluis_export *x, uint64_t 
 void kluis_export_free(struct kluis_export *x);
 KLUIS_DEFINE_CLEANUP(kluis_export)
 
-/* Loads libxml2's tables before a sandbox closes. */
+/* Does what would need a system call inside a sandbox, before it closes. */
 void kluis_package_warm(void);
 
 #endif

@@ -53,6 +53,12 @@ KLUIS_MUSTUSE kluis_status kluis_validate(const struct kluis_input *in, struct k
 KLUIS_MUSTUSE kluis_status kluis_validate_twice(const struct kluis_input *in, const struct kluis_input *again, struct kluis_str receipt,
                                                 const struct kluis_trust *trust, const struct kluis_package_sink *sink, int64_t now_us,
                                                 struct kluis_verdict *out, struct kluis_err *err);
+/* The same in its two halves.  content: container to metadata; lane as in kluis_export_read.  proofs: everything else, judged at the moment
+ * that was given to content, after which trust need only be known.  Of a package that content refused, proofs says nothing more. */
+KLUIS_MUSTUSE kluis_status kluis_validate_content(const struct kluis_input *in, struct kluis_lane *lane, const struct kluis_package_sink *sink,
+                                                  int64_t now_us, struct kluis_verdict *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_validate_proofs(const struct kluis_input *again, struct kluis_str receipt, const struct kluis_trust *trust,
+                                                 struct kluis_verdict *v, struct kluis_err *err);
 /* One JSON line: {"verdict":"valid|invalid|indeterminate","package":"<hex>","layers":{"container":{"state":"valid"},…},…} */
 KLUIS_MUSTUSE kluis_status kluis_verdict_json(const struct kluis_verdict *v, struct kluis_buf *out, struct kluis_err *err);
 

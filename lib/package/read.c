@@ -7,6 +7,7 @@
 #include "zip_in.h"
 
 enum { SIDECAR_MAX = KLUIS_MANIFEST_MAX, SIGNATURE_MAX = 1 << 20, HEADER_ARENA = 32 << 20, RECORD_ARENA = 32 << 20 };
+enum { LEAVES_AT_ONCE = 16 << 10 }; /* bytes of lines: enough to be worth a job */
 
 struct reader {
     struct zip_in zip;
@@ -21,10 +22,13 @@ struct reader {
     size_t n_files; /* entries 1 … n_files are the files of the part */
     struct kluis_arena *header_arena, *record_arena;
     struct kluis_header header;
-    struct kluis_root *root;
+    struct kluis_root *root; /* the lane's until it has settled */
+    kluis_status root_rc;
     uint64_t n_records, evidence;
     int64_t first_us, last_us; /* of the records */
     struct form_loss_summary loss;
+    struct kluis_record record; /* of the line at hand: clearing some hundred bytes twice a line is a tenth of its reading */
+    struct kluis_err line_err;
     struct kluis_buf partial; /* a line cut by the end of a block */
     struct kluis_buf body;    /* a small entry, whole */
     struct kluis_buf want;
@@ -74,6 +78,14 @@ static kluis_status next(struct reader *r, struct kluis_err *err)
     return stop(r, KLUIS_LAYER_CONTAINER, rc);
 }
 
+/* What the lane was given is done: digests stand in their entries, the records' root has all its leaves. */
+static kluis_status settle(struct reader *r, struct kluis_err *err)
+{
+    zip_in_settle(&r->zip);
+    if (r->root != NULL) { kluis_lane_wait(r->zip.lane); }
+    return r->root_rc == KLUIS_OK ? KLUIS_OK : KLUIS_FAIL(err, r->root_rc, "out of memory for the records' root");
+}
+
 static kluis_status expect(struct reader *r, const char *name, struct kluis_err *err)
 {
     return strcmp(current(r)->name, name) == 0 ? KLUIS_OK : unlisted(r, err, "not the file that belongs at this place");
@@ -95,17 +107,21 @@ static kluis_status on_body(void *ctx, const uint8_t *p, size_t n, struct kluis_
     return b->rc;
 }
 
-static kluis_status consume(struct reader *r, zip_in_fn *fn, struct kluis_err *err)
+/* later: the digest is not asked for before settle. */
+static kluis_status consume(struct reader *r, bool later, zip_in_fn *fn, struct kluis_err *err)
 {
     const struct kluis_package_sink *s = r->sink;
     struct body b = { r, fn, KLUIS_OK };
     const char *name = current(r)->name;
     if (s != NULL && s->entry_begin != NULL && !r->muted) { KLUIS_TRY(s->entry_begin(s->ctx, name, err)); }
-    kluis_status rc = zip_in_body(&r->zip, on_body, &b, err);
+    kluis_status rc = zip_in_body(&r->zip, later, on_body, &b, err);
     if (b.rc != KLUIS_OK) { return b.rc; }
     CONTAINER(rc);
-    const struct form_entry *e = current(r);
-    if (s != NULL && s->entry_end != NULL && !r->muted) { KLUIS_TRY(s->entry_end(s->ctx, name, e->size, e->sha256, err)); }
+    if (s != NULL && s->entry_end != NULL && !r->muted) {
+        KLUIS_TRY(settle(r, err));
+        const struct form_entry *e = current(r);
+        KLUIS_TRY(s->entry_end(s->ctx, name, e->size, e->sha256, err));
+    }
     return KLUIS_OK;
 }
 
@@ -125,7 +141,7 @@ static kluis_status collect(struct reader *r, size_t max, struct kluis_err *err)
         return stop(r, KLUIS_LAYER_CONTAINER,
                     KLUIS_FAIL(err, KLUIS_E_LIMIT, "file %zu of the package is larger than %zu bytes", r->zip.entries.n, max));
     }
-    KLUIS_TRY(consume(r, keep, err));
+    KLUIS_TRY(consume(r, false, keep, err));
     return kluis_buf_ok(&r->body, err);
 }
 
@@ -148,12 +164,35 @@ static const char *file_name(const struct form_entry *e) { return strrchr(e->nam
 
 /* ---- records ---------------------------------------------------------------------------------- */
 
+/* Lines that were found good, each with its end, under the records' root. */
+static void leaves_of(void *ctx, const uint8_t *p, size_t n)
+{
+    struct reader *r = ctx;
+    while (n > 0 && r->root_rc == KLUIS_OK) {
+        const uint8_t *end = memchr(p, '\n', n);
+        size_t part = end == NULL ? n : (size_t)(end - p);
+        r->root_rc = kluis_root_add(r->root, (struct kluis_str){ (const char *)p, part }, NULL);
+        n -= end == NULL ? part : part + 1;
+        p += part + 1;
+    }
+}
+
+/* The same, by the lane where it may: the lines of [p, p + n) are all good. */
+static void add_leaves(struct reader *r, const void *p, size_t n)
+{
+    if (n == 0) { return; }
+    if (zip_in_stays(&r->zip)) {
+        kluis_lane_give(r->zip.lane, leaves_of, r, p, n);
+    } else {
+        leaves_of(r, p, n);
+    }
+}
+
 static kluis_status header_line(struct reader *r, struct kluis_str line, struct kluis_err *err)
 {
     KLUIS_TRY(kluis_header_read(line, r->header_arena, &r->header, err));
     r->root = kluis_root_new(r->header.salt);
-    if (r->root == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for the records' root"); }
-    return kluis_root_add(r->root, line, err);
+    return r->root != NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for the records' root");
 }
 
 static kluis_status record_line(struct reader *r, struct kluis_str line, struct kluis_record *rec, struct kluis_err *err)
@@ -165,7 +204,6 @@ static kluis_status record_line(struct reader *r, struct kluis_str line, struct 
     KLUIS_TRY(kluis_record_read(line, &r->header, r->record_arena, rec, err));
     KLUIS_TRY(form_attachments_name(&r->attachments, rec, err));
     KLUIS_TRY(form_loss_count(&r->loss, rec, err));
-    KLUIS_TRY(kluis_root_add(r->root, line, err));
     r->evidence += rec->evidence;
     if (r->evidence > KLUIS_PACKAGE_BYTES_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "more than 2 GiB of evidence"); }
     if (rec->sent.us != KLUIS_TIME_ABSENT) {
@@ -180,17 +218,16 @@ static kluis_status one_line(struct reader *r, struct kluis_str line, struct klu
 {
     if (r->muted) { return KLUIS_OK; } /* already refused: only the digests still count */
     const struct kluis_package_sink *s = r->sink;
-    struct kluis_err e = { .code = KLUIS_OK };
+    struct kluis_err *e = &r->line_err; /* set once at most: after that the reader is muted or ends */
     if (r->root == NULL) {
-        KLUIS_TRY(defer(r, KLUIS_LAYER_RECORDS, header_line(r, line, &e), &e, err));
+        KLUIS_TRY(defer(r, KLUIS_LAYER_RECORDS, header_line(r, line, e), e, err));
         if (!r->muted && s != NULL && s->header != NULL) { return s->header(s->ctx, &r->header, line, err); }
         return KLUIS_OK;
     }
-    struct kluis_record rec;
-    kluis_status rc = record_line(r, line, &rec, &e);
-    if (rc != KLUIS_OK) { kluis_err_prefix(&e, "line %llu of records.jsonl", (unsigned long long)r->n_records + 2); }
-    KLUIS_TRY(defer(r, KLUIS_LAYER_RECORDS, rc, &e, err));
-    if (!r->muted && s != NULL && s->record != NULL) { return s->record(s->ctx, &rec, r->n_records, line, err); }
+    kluis_status rc = record_line(r, line, &r->record, e);
+    if (rc != KLUIS_OK) { kluis_err_prefix(e, "line %llu of records.jsonl", (unsigned long long)r->n_records + 2); }
+    KLUIS_TRY(defer(r, KLUIS_LAYER_RECORDS, rc, e, err));
+    if (!r->muted && s != NULL && s->record != NULL) { return s->record(s->ctx, &r->record, r->n_records, line, err); }
     return KLUIS_OK;
 }
 
@@ -204,29 +241,40 @@ static kluis_status refuse_records(struct reader *r, const char *why, struct klu
 static kluis_status lines(void *ctx, const uint8_t *p, size_t n, struct kluis_err *err)
 {
     struct reader *r = ctx;
+    const uint8_t *good = p; /* lines from here to p are good and not under the root yet */
     while (n > 0 && !r->muted) {
         const uint8_t *end = memchr(p, '\n', n);
         size_t part = end == NULL ? n : (size_t)(end - p);
+        const bool cut = end == NULL || r->partial.len > 0;
         struct kluis_str line = { (const char *)p, part };
-        if (end == NULL || r->partial.len > 0) {
+        if (cut) {
             kluis_buf_add(&r->partial, p, part);
             if (r->partial.status == KLUIS_E_LIMIT) { return refuse_records(r, "a line of more than 4 MiB", err); }
             KLUIS_TRY(kluis_buf_ok(&r->partial, err));
             line = (struct kluis_str){ (const char *)r->partial.data, r->partial.len };
         }
-        if (end == NULL) { return KLUIS_OK; }
+        if (end == NULL) { break; }
         KLUIS_TRY(one_line(r, line, err));
-        kluis_buf_clear(&r->partial);
         p += part + 1;
         n -= part + 1;
+        if (cut && !r->muted) {
+            leaves_of(r, r->partial.data, r->partial.len);
+            good = p;
+        }
+        kluis_buf_clear(&r->partial);
+        if (p - good >= LEAVES_AT_ONCE && !r->muted) {
+            add_leaves(r, good, (size_t)(p - good));
+            good = p;
+        }
     }
+    if (!r->muted) { add_leaves(r, good, (size_t)(p - good)); }
     return KLUIS_OK;
 }
 
 static kluis_status read_records(struct reader *r, struct kluis_err *err)
 {
     form_attachments_sort(&r->attachments);
-    KLUIS_TRY(consume(r, lines, err));
+    KLUIS_TRY(consume(r, true, lines, err));
     if (r->partial.len > 0) { KLUIS_TRY(refuse_records(r, "the last line does not end", err)); }
     if (r->n_records == 0) { KLUIS_TRY(refuse_records(r, "no record", err)); }
     if (r->muted) { return KLUIS_OK; }
@@ -258,21 +306,25 @@ static kluis_status read_attachments(struct reader *r, struct kluis_err *err)
     char path[KLUIS_PACKAGE_NAME_MAX + 64], prefix[24];
     KLUIS_TRY(next(r, err));
     KLUIS_TRY(learn_directories(r, err));
-    for (;;) {
+    for (size_t number = 1;; number++) {
         part_path(r, path, "records.jsonl", "");
-        if (strcmp(current(r)->name, path) == 0) { return KLUIS_OK; }
-        (void)snprintf(prefix, sizeof prefix, "a%zu-", r->attachments.n + 1);
+        if (strcmp(current(r)->name, path) == 0) { break; }
+        (void)snprintf(prefix, sizeof prefix, "a%zu-", number);
         part_path(r, path, prefix, "");
         size_t n = strlen(path);
         const struct form_entry *e = current(r);
         if (strncmp(e->name, path, n) != 0 || e->name[n] == '\0' || strchr(e->name + n, '/') != NULL || strlen(e->name + n) > FORM_SAFE_MAX) {
             return unlisted(r, err, "neither the next attachment nor records.jsonl");
         }
-        KLUIS_TRY(consume(r, NULL, err));
-        e = current(r);
-        KLUIS_TRY(form_attachments_add(&r->attachments, e->sha256, e->size, (uint32_t)(r->zip.entries.n - 1), err));
+        KLUIS_TRY(consume(r, true, NULL, err));
         KLUIS_TRY(next(r, err));
     }
+    KLUIS_TRY(settle(r, err));
+    for (size_t i = 1; i + 1 < r->zip.entries.n; i++) { /* between mimetype and records.jsonl */
+        const struct form_entry *e = &r->zip.entries.list[i];
+        KLUIS_TRY(form_attachments_add(&r->attachments, e->sha256, e->size, (uint32_t)i, err));
+    }
+    return KLUIS_OK;
 }
 
 static bool twice(const struct form_attachments *a)
@@ -292,7 +344,7 @@ static kluis_status read_evidence_and_loss(struct reader *r, struct kluis_err *e
     uint64_t size = 0;
     if (strcmp(current(r)->name, path) == 0) {
         size = current(r)->size;
-        KLUIS_TRY(consume(r, NULL, err));
+        KLUIS_TRY(consume(r, true, NULL, err));
         KLUIS_TRY(next(r, err));
         if (size == 0) { return unlisted(r, err, "an empty evidence.bin before it"); }
     }
@@ -313,6 +365,7 @@ static kluis_status read_evidence_and_loss(struct reader *r, struct kluis_err *e
 static kluis_status read_sidecars(struct reader *r, struct kluis_err *err)
 {
     char path[KLUIS_PACKAGE_NAME_MAX + 64];
+    KLUIS_TRY(settle(r, err));
     const char **names = kluis_calloc(r->n_files, sizeof *names);
     if (names == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for the names of %zu files", r->n_files); }
     kluis_status rc = KLUIS_OK;
@@ -531,8 +584,8 @@ void kluis_package_facts_clear(struct kluis_package_facts *f)
     kluis_package_facts_init(f);
 }
 
-static kluis_status read_all(const struct kluis_input *in, const struct kluis_package_sink *sink, bool exports, struct package_shape *shape,
-                             struct kluis_package_facts *facts, struct kluis_err *err)
+static kluis_status read_all(const struct kluis_input *in, struct kluis_lane *lane, const struct kluis_package_sink *sink, bool exports,
+                             struct package_shape *shape, struct kluis_package_facts *facts, struct kluis_err *err)
 {
     kluis_package_facts_clear(facts);
     struct reader *r = kluis_calloc(1, sizeof *r);
@@ -546,7 +599,7 @@ static kluis_status read_all(const struct kluis_input *in, const struct kluis_pa
     kluis_buf_init(&r->want, KLUIS_MANIFEST_MAX);
     r->header_arena = kluis_arena_new(HEADER_ARENA);
     r->record_arena = kluis_arena_new(RECORD_ARENA);
-    kluis_status rc = zip_in_init(&r->zip, in, err);
+    kluis_status rc = zip_in_init(&r->zip, in, lane, err);
     if (rc == KLUIS_OK && (r->header_arena == NULL || r->record_arena == NULL)) {
         rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for reading a package");
     }
@@ -556,6 +609,7 @@ static kluis_status read_all(const struct kluis_input *in, const struct kluis_pa
         r->zip.entries = (struct form_entries){ NULL, 0, 0 };
         r->zip.arena = NULL;
     }
+    kluis_lane_wait(lane); /* after a refusal it may still be at it */
     zip_in_free(&r->zip);
     kluis_free(r->attachments.list);
     kluis_root_free(r->root);
@@ -571,16 +625,16 @@ static kluis_status read_all(const struct kluis_input *in, const struct kluis_pa
 kluis_status kluis_package_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts,
                                 struct kluis_err *err)
 {
-    return read_all(in, sink, false, NULL, facts, err);
+    return read_all(in, NULL, sink, false, NULL, facts, err);
 }
 
-kluis_status kluis_export_read(const struct kluis_input *in, const struct kluis_package_sink *sink, struct kluis_package_facts *facts,
-                               struct kluis_err *err)
+kluis_status kluis_export_read(const struct kluis_input *in, struct kluis_lane *lane, const struct kluis_package_sink *sink,
+                               struct kluis_package_facts *facts, struct kluis_err *err)
 {
-    return read_all(in, sink, true, NULL, facts, err);
+    return read_all(in, lane, sink, true, NULL, facts, err);
 }
 
 kluis_status package_read_shape(const struct kluis_input *in, struct package_shape *shape, struct kluis_package_facts *facts, struct kluis_err *err)
 {
-    return read_all(in, NULL, false, shape, facts, err);
+    return read_all(in, NULL, NULL, false, shape, facts, err);
 }

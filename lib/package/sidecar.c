@@ -1,13 +1,10 @@
-/* sidecar.c - MDTO sidecars, read with libxml2 kept on a short leash.
- *
- * Before the parser sees a byte: exactly our XML declaration, and no "<!" or "<?" after it, hence no DTD, entity, comment, CDATA or
- * processing instruction.  No network, no huge documents; the tree is thrown away at once. */
+/* sidecar.c - MDTO sidecars: their form, and whether they agree with the package. */
 #include "sidecar.h"
 
-#include <libxml/parser.h>
-#include <libxml/tree.h>
+#include "xml.h"
 
-static const char declaration[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+enum { SIDECAR_ARENA = 128 << 20 };
+
 static const char mdto_namespace[] = "https://www.nationaalarchief.nl/mdto";
 
 /* Children of an element in their order: at least min, at most max of each. */
@@ -49,30 +46,30 @@ static const struct rule file_rules[] = {
     { "isRepresentatieVan", 1, 1 }, { NULL, 0, 0 },
 };
 
-static bool is(const xmlNode *n, const char *name) { return n != NULL && n->type == XML_ELEMENT_NODE && strcmp((const char *)n->name, name) == 0; }
+static bool is(const struct xml_node *n, const char *name) { return n != NULL && n->name != NULL && strcmp(n->name, name) == 0; }
 
-static const xmlNode *child(const xmlNode *n, const char *name)
+static const struct xml_node *child(const struct xml_node *n, const char *name)
 {
-    for (const xmlNode *c = n == NULL ? NULL : n->children; c != NULL; c = c->next) {
+    for (const struct xml_node *c = n == NULL ? NULL : n->children; c != NULL; c = c->next) {
         if (is(c, name)) { return c; }
     }
     return NULL;
 }
 
 /* Text of an element that holds text alone; "" when it holds anything else. */
-static const char *text(const xmlNode *n)
+static const char *text(const struct xml_node *n)
 {
-    const xmlNode *c = n == NULL ? NULL : n->children;
-    return c != NULL && c->type == XML_TEXT_NODE && c->next == NULL && c->content != NULL ? (const char *)c->content : "";
+    const struct xml_node *c = n == NULL ? NULL : n->children;
+    return c != NULL && c->name == NULL && c->next == NULL ? c->text : "";
 }
 
-static bool says(const xmlNode *n, const char *want) { return n != NULL && strcmp(text(n), want) == 0; }
+static bool says(const struct xml_node *n, const char *want) { return n != NULL && strcmp(text(n), want) == 0; }
 
-static bool obeys(const xmlNode *object, const struct rule *rules)
+static bool obeys(const struct xml_node *object, const struct rule *rules)
 {
     unsigned seen = 0;
-    for (const xmlNode *c = object->children; c != NULL; c = c->next) {
-        if (c->type != XML_ELEMENT_NODE) { return false; }
+    for (const struct xml_node *c = object->children; c != NULL; c = c->next) {
+        if (c->name == NULL) { return false; }
         while (rules->name != NULL && !is(c, rules->name)) {
             if (seen < rules->min) { return false; }
             rules++;
@@ -86,48 +83,37 @@ static bool obeys(const xmlNode *object, const struct rule *rules)
     return true;
 }
 
-static bool allowed(struct kluis_bytes xml)
-{
-    const size_t n = sizeof declaration - 1;
-    if (xml.ptr == NULL || xml.len < n || memcmp(xml.ptr, declaration, n) != 0 || xml.len > KLUIS_MANIFEST_MAX) { return false; }
-    for (size_t i = n; i + 1 < xml.len; i++) {
-        if (xml.ptr[i] == '<' && (xml.ptr[i + 1] == '!' || xml.ptr[i + 1] == '?')) { return false; }
-    }
-    return memchr(xml.ptr, 0, xml.len) == NULL;
-}
-
 /* The one object in the document, or NULL. */
-static const xmlNode *object_of(const xmlDoc *doc, const char *kind, const struct rule *rules)
+static const struct xml_node *object_of(const struct xml_node *root, const char *kind, const struct rule *rules)
 {
-    const xmlNode *root = doc == NULL || doc->intSubset != NULL ? NULL : doc->children;
-    if (!is(root, "MDTO") || root->next != NULL || root->ns == NULL || strcmp((const char *)root->ns->href, mdto_namespace) != 0) { return NULL; }
-    const xmlNode *object = root->children;
+    if (!is(root, "MDTO") || strcmp(root->namespace, mdto_namespace) != 0) { return NULL; }
+    const struct xml_node *object = root->children;
     if (!is(object, kind) || object->next != NULL || !obeys(object, rules)) { return NULL; }
     return object;
 }
 
 /* An identificatieGegevens with this kenmerk; its bron is the same throughout a package. */
-static bool identified(const xmlNode *group, const char *id, struct sidecar_scope *s)
+static bool identified(const struct xml_node *group, const char *id, struct sidecar_scope *s)
 {
     const char *source = text(child(group, "identificatieBron"));
     if (s->source[0] == '\0') { (void)snprintf(s->source, sizeof s->source, "%s", source); }
     return says(child(group, "identificatieKenmerk"), id) && source[0] != '\0' && strcmp(source, s->source) == 0;
 }
 
-static bool refers(const xmlNode *reference, const char *id, struct sidecar_scope *s)
+static bool refers(const struct xml_node *reference, const char *id, struct sidecar_scope *s)
 {
     return identified(child(reference, "verwijzingIdentificatie"), id, s);
 }
 
-static bool labelled(const xmlNode *concept_, const char *label) { return says(child(concept_, "begripLabel"), label); }
+static bool labelled(const struct xml_node *concept_, const char *label) { return says(child(concept_, "begripLabel"), label); }
 
-static const char *judge_bestand(const xmlNode *o, const char *file, uint64_t size, const uint8_t sha256[32], struct sidecar_scope *s)
+static const char *judge_bestand(const struct xml_node *o, const char *file, uint64_t size, const uint8_t sha256[32], struct sidecar_scope *s)
 {
     char id[KLUIS_PACKAGE_NAME_MAX + 32], number[24], hex[65];
     (void)snprintf(id, sizeof id, "%s/%s", s->part, file);
     (void)snprintf(number, sizeof number, "%llu", (unsigned long long)size);
     kluis_hex(sha256, 32, hex);
-    const xmlNode *checksum = child(o, "checksum");
+    const struct xml_node *checksum = child(o, "checksum");
     if (!identified(child(o, "identificatie"), id, s)) { return "another identificatie"; }
     if (!says(child(o, "naam"), file)) { return "another naam"; }
     if (!says(child(o, "omvang"), number)) { return "another omvang"; }
@@ -137,7 +123,7 @@ static const char *judge_bestand(const xmlNode *o, const char *file, uint64_t si
 }
 
 /* A reference to the dossier: its full id begins with its directory's name and is the same everywhere. */
-static bool dossier_id(const xmlNode *group, struct sidecar_scope *s)
+static bool dossier_id(const struct xml_node *group, struct sidecar_scope *s)
 {
     const char *id = text(child(group, "identificatieKenmerk"));
     if (strlen(id) != FORM_DOSSIER_ID - 1 || strncmp(id, s->dossier_dir, FORM_DOSSIER_DIR - 1) != 0) { return false; }
@@ -145,7 +131,7 @@ static bool dossier_id(const xmlNode *group, struct sidecar_scope *s)
     return identified(group, s->dossier, s);
 }
 
-static const char *judge_common(const xmlNode *o, struct sidecar_scope *s)
+static const char *judge_common(const struct xml_node *o, struct sidecar_scope *s)
 {
     const char *creator = text(child(child(o, "archiefvormer"), "verwijzingNaam"));
     if (s->creator[0] == '\0') { (void)snprintf(s->creator, sizeof s->creator, "%s", creator); }
@@ -156,13 +142,13 @@ static const char *judge_common(const xmlNode *o, struct sidecar_scope *s)
     return NULL;
 }
 
-static const char *judge_archiefstuk(const xmlNode *o, const char *const *files, size_t n, struct sidecar_scope *s)
+static const char *judge_archiefstuk(const struct xml_node *o, const char *const *files, size_t n, struct sidecar_scope *s)
 {
     size_t i = 0;
     if (!identified(child(o, "identificatie"), s->part, s)) { return "another identificatie"; }
     if (!labelled(child(o, "aggregatieniveau"), "Archiefstuk")) { return "another aggregatieniveau"; }
     if (!dossier_id(child(child(o, "isOnderdeelVan"), "verwijzingIdentificatie"), s)) { return "another isOnderdeelVan"; }
-    for (const xmlNode *c = o->children; c != NULL; c = c->next) {
+    for (const struct xml_node *c = o->children; c != NULL; c = c->next) {
         if (!is(c, "heeftRepresentatie")) { continue; }
         char id[KLUIS_PACKAGE_NAME_MAX + 32];
         if (i == n) { return "a heeftRepresentatie too many"; }
@@ -172,7 +158,7 @@ static const char *judge_archiefstuk(const xmlNode *o, const char *const *files,
     return i == n ? judge_common(o, s) : "a heeftRepresentatie too few";
 }
 
-static const char *judge_dossier(const xmlNode *o, struct sidecar_scope *s)
+static const char *judge_dossier(const struct xml_node *o, struct sidecar_scope *s)
 {
     if (!dossier_id(child(o, "identificatie"), s)) { return "another identificatie"; }
     if (!labelled(child(o, "aggregatieniveau"), "Dossier")) { return "another aggregatieniveau"; }
@@ -180,56 +166,61 @@ static const char *judge_dossier(const xmlNode *o, struct sidecar_scope *s)
     return judge_common(o, s);
 }
 
-/* A parser without memory has not judged anything. */
-static kluis_status verdict(const char *what, const char *why, struct kluis_err *err)
-{
-    const xmlError *e = xmlGetLastError();
-    if (e != NULL && e->code == XML_ERR_NO_MEMORY) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for the sidecar of %s", what); }
-    return why == NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "the sidecar of %s: %s", what, why);
-}
-
-static xmlDoc *parse(struct kluis_bytes xml)
-{
-    xmlResetLastError();
-    if (!allowed(xml)) { return NULL; }
-    const int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_COMPACT | XML_PARSE_NODICT;
-    return xmlReadMemory((const char *)xml.ptr, (int)xml.len, NULL, NULL, options);
-}
-
 static const char not_mdto[] = "not an MDTO object in the form of FORMAT.md 5.5";
 
-kluis_status sidecar_bestand(struct kluis_bytes xml, const char *file, uint64_t size, const uint8_t sha256[32], struct sidecar_scope *s,
+/* One sidecar, and what the judges of the three kinds need. */
+struct sidecar {
+    const char *what, *kind;
+    const struct rule *rules;
+    struct sidecar_scope *scope;
+    const char *const *files; /* names: of the one beside a Bestand, of all of an Archiefstuk */
+    size_t n;
+    uint64_t size;
+    const uint8_t *sha256;
+};
+
+static const char *judge_one_file(const struct xml_node *o, const struct sidecar *s)
+{
+    return judge_bestand(o, s->files[0], s->size, s->sha256, s->scope);
+}
+static const char *judge_part(const struct xml_node *o, const struct sidecar *s) { return judge_archiefstuk(o, s->files, s->n, s->scope); }
+static const char *judge_whole(const struct xml_node *o, const struct sidecar *s) { return judge_dossier(o, s->scope); }
+
+static kluis_status judge(struct kluis_bytes xml, const struct sidecar *s,
+                          const char *(*judge_object)(const struct xml_node *, const struct sidecar *), struct kluis_err *err)
+{
+    const struct xml_node *root = NULL;
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(SIDECAR_ARENA);
+    kluis_status rc = arena == NULL ? KLUIS_E_NOMEM : xml_read(xml, arena, &root, NULL);
+    /* A parser without memory has not judged anything. */
+    if (rc == KLUIS_E_NOMEM) { return KLUIS_FAIL(err, rc, "out of memory for the sidecar of %s", s->what); }
+    const struct xml_node *o = rc == KLUIS_OK ? object_of(root, s->kind, s->rules) : NULL;
+    const char *why = o == NULL ? not_mdto : judge_object(o, s);
+    return why == NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "the sidecar of %s: %s", s->what, why);
+}
+
+kluis_status sidecar_bestand(struct kluis_bytes xml, const char *file, uint64_t size, const uint8_t sha256[32], struct sidecar_scope *scope,
                              struct kluis_err *err)
 {
-    xmlDoc *doc = parse(xml);
-    const xmlNode *o = object_of(doc, "bestand", file_rules);
-    const char *why = o == NULL ? not_mdto : judge_bestand(o, file, size, sha256, s);
-    xmlFreeDoc(doc);
-    return verdict("a file", why, err);
+    const struct sidecar s = { "a file", "bestand", file_rules, scope, &file, 1, size, sha256 };
+    return judge(xml, &s, judge_one_file, err);
 }
 
-kluis_status sidecar_archiefstuk(struct kluis_bytes xml, const char *const *files, size_t n, struct sidecar_scope *s, struct kluis_err *err)
+kluis_status sidecar_archiefstuk(struct kluis_bytes xml, const char *const *files, size_t n, struct sidecar_scope *scope, struct kluis_err *err)
 {
-    xmlDoc *doc = parse(xml);
-    const xmlNode *o = object_of(doc, "informatieobject", object_rules);
-    const char *why = o == NULL ? not_mdto : judge_archiefstuk(o, files, n, s);
-    xmlFreeDoc(doc);
-    return verdict("the Archiefstuk", why, err);
+    const struct sidecar s = { "the Archiefstuk", "informatieobject", object_rules, scope, files, n, 0, NULL };
+    return judge(xml, &s, judge_part, err);
 }
 
-kluis_status sidecar_dossier(struct kluis_bytes xml, struct sidecar_scope *s, struct kluis_err *err)
+kluis_status sidecar_dossier(struct kluis_bytes xml, struct sidecar_scope *scope, struct kluis_err *err)
 {
-    xmlDoc *doc = parse(xml);
-    const xmlNode *o = object_of(doc, "informatieobject", object_rules);
-    const char *why = o == NULL ? not_mdto : judge_dossier(o, s);
-    xmlFreeDoc(doc);
-    return verdict("the Dossier", why, err);
+    const struct sidecar s = { "the Dossier", "informatieobject", object_rules, scope, NULL, 0, 0, NULL };
+    return judge(xml, &s, judge_whole, err);
 }
 
 void kluis_package_warm(void)
 {
-    static const char warm[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MDTO xmlns=\"https://www.nationaalarchief.nl/mdto\"/>\n";
-    xmlInitParser();
-    xmlFreeDoc(parse((struct kluis_bytes){ (const uint8_t *)warm, sizeof warm - 1 }));
+    static const char warm[] = "warm";
+    xml_warm();
     (void)form_crc32(0, warm, sizeof warm);
 }

@@ -5,6 +5,8 @@
 #include "zip_in.h"
 
 #include <libdeflate.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void *z_alloc(void *opaque, unsigned items, unsigned size)
 {
@@ -18,18 +20,27 @@ static void z_free(void *opaque, void *p)
     kluis_free(p);
 }
 
-kluis_status zip_in_init(struct zip_in *z, const struct kluis_input *in, struct kluis_err *err)
+/* A digest that is being made, for the entry with this index: entries move when their list grows. */
+struct zip_digest {
+    struct zip_digest *before;
+    size_t entry;
+    struct kluis_sha256 *of;
+    uint8_t sha256[32];
+};
+
+kluis_status zip_in_init(struct zip_in *z, const struct kluis_input *in, struct kluis_lane *lane, struct kluis_err *err)
 {
-    *z = (struct zip_in){ .in = in, .entries_max = KLUIS_PACKAGE_ENTRIES_MAX, .ceiling = KLUIS_PACKAGE_BYTES_MAX };
-    z->block = kluis_malloc(ZIP_BLOCK);
+    *z = (struct zip_in){ .in = in, .lane = lane, .entries_max = KLUIS_PACKAGE_ENTRIES_MAX, .ceiling = KLUIS_PACKAGE_BYTES_MAX };
+    z->block = z->blocks = kluis_malloc((size_t)ZIP_BLOCK * (lane == NULL ? 1 : ZIP_BLOCKS));
     z->out = kluis_malloc(ZIP_BLOCK);
     z->whole = kluis_sha256_new();
     z->content = kluis_sha256_new();
+    z->behind = kluis_sha256_new();
     z->arena = kluis_arena_new((size_t)16 << 20);
     z->fast = libdeflate_alloc_decompressor();
     z->z.zalloc = z_alloc;
     z->z.zfree = z_free;
-    if (z->block == NULL || z->out == NULL || z->whole == NULL || z->content == NULL || z->arena == NULL || z->fast == NULL ||
+    if (z->block == NULL || z->out == NULL || z->whole == NULL || z->content == NULL || z->behind == NULL || z->arena == NULL || z->fast == NULL ||
         inflateInit2(&z->z, -15) != Z_OK) {
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for reading a package");
     }
@@ -42,12 +53,14 @@ void zip_in_free(struct zip_in *z)
     if (z->z_ready) { (void)inflateEnd(&z->z); }
     libdeflate_free_decompressor(z->fast);
     kluis_free(z->whole_in);
-    kluis_free(z->whole_out);
+    kluis_free(z->whole_out[0].p);
+    kluis_free(z->whole_out[1].p);
     kluis_sha256_free(z->whole);
     kluis_sha256_free(z->inner);
     kluis_sha256_free(z->content);
+    kluis_sha256_free(z->behind);
     kluis_arena_free(z->arena);
-    kluis_free(z->block);
+    kluis_free(z->blocks);
     kluis_free(z->out);
     kluis_free(z->entries.list);
     *z = (struct zip_in){ .in = NULL };
@@ -71,6 +84,12 @@ static kluis_status fill(struct zip_in *z, struct kluis_err *err)
     if (z->at < z->n) { return KLUIS_OK; }
     hash_to(z, z->n);
     z->at = z->n = z->hashed = 0;
+    if (z->lane != NULL) {
+        size_t this = (size_t)(z->block - z->blocks) / ZIP_BLOCK, next = (this + 1) % ZIP_BLOCKS;
+        z->block_until[this] = kluis_lane_given(z->lane);
+        kluis_lane_until(z->lane, z->block_until[next]);
+        z->block = z->blocks + next * ZIP_BLOCK;
+    }
     ssize_t got = z->in->read(z->in->ctx, z->block, ZIP_BLOCK, err);
     if (got < 0) { return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_FAIL(err, KLUIS_E_IO, "cannot read the package"); }
     z->n = (size_t)got;
@@ -151,14 +170,28 @@ struct measure {
     void *ctx;
     uint32_t crc;
     uint64_t size;
+    bool lane; /* the lane makes its digest */
 };
+
+static void add_content(void *ctx, const uint8_t *p, size_t n) { kluis_sha256_add(ctx, p, n); }
+
+static void end_content(void *ctx, const uint8_t *p, size_t n)
+{
+    struct zip_digest *d = ctx;
+    (void)p, (void)n;
+    kluis_sha256_end(d->of, d->sha256);
+}
 
 static kluis_status give(struct zip_in *z, struct measure *m, const uint8_t *p, size_t n, struct kluis_err *err)
 {
     if (n == 0) { return KLUIS_OK; }
     m->crc = form_crc32(m->crc, p, n);
     m->size += n;
-    kluis_sha256_add(z->content, p, n);
+    if (m->lane) {
+        kluis_lane_give(z->lane, add_content, z->behind, p, n);
+    } else {
+        kluis_sha256_add(z->content, p, n);
+    }
     return m->fn(m->ctx, p, n, err);
 }
 
@@ -212,12 +245,20 @@ static kluis_status deflated(struct zip_in *z, const struct form_entry *e, struc
     return KLUIS_OK;
 }
 
-static bool room(uint8_t **p, size_t *cap, size_t n)
+/* Gets all pages at once, which costs a third of as many faults.  Best effort; not in a sandbox, which may not allow the call. */
+static void populate(uint8_t *p, size_t n)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (page - (uintptr_t)p % page) % page;
+    if (n > skip + page) { (void)madvise(p + skip, (n - skip) / page * page, MADV_POPULATE_WRITE); }
+}
+
+static bool room(const struct zip_in *z, uint8_t **p, size_t *cap, size_t n)
 {
     if (n <= *cap) { return true; }
     kluis_free(*p);
     *p = kluis_malloc(n);
     *cap = *p == NULL ? 0 : n;
+    if (*p != NULL && z->lane != NULL) { populate(*p, n); }
     return *p != NULL;
 }
 
@@ -225,14 +266,16 @@ static bool room(uint8_t **p, size_t *cap, size_t n)
 static kluis_status inflated_whole(struct zip_in *z, const struct form_entry *e, struct measure *m, struct kluis_err *err)
 {
     size_t consumed = 0, made = 0;
+    uint8_t *out = z->out_now->p;
     KLUIS_TRY(take(z, z->whole_in, e->packed, err));
-    enum libdeflate_result rc = libdeflate_deflate_decompress_ex(z->fast, z->whole_in, e->packed, z->whole_out, e->size, &consumed, &made);
+    enum libdeflate_result rc = libdeflate_deflate_decompress_ex(z->fast, z->whole_in, e->packed, out, e->size, &consumed, &made);
     if (rc == LIBDEFLATE_INSUFFICIENT_SPACE) { return refuse(z, err, "a file that unpacks to more than it states"); }
     if (rc != LIBDEFLATE_SUCCESS) { return refuse(z, err, "deflated data that is damaged or ends too early"); }
     if (consumed != e->packed) { return refuse(z, err, "bytes after the end of deflated data"); }
-    for (size_t at = 0; at < made;) { /* in pieces, so that digest, CRC and callback find them in the cache */
-        size_t n = made - at < ZIP_WHOLE_MIN ? made - at : ZIP_WHOLE_MIN;
-        KLUIS_TRY(give(z, m, z->whole_out + at, n, err));
+    const size_t piece = z->lane != NULL ? made : ZIP_WHOLE_MIN; /* alone: so that digest, CRC and callback find them in the cache */
+    for (size_t at = 0; at < made;) {
+        size_t n = made - at < piece ? made - at : piece;
+        KLUIS_TRY(give(z, m, out + at, n, err));
         at += n;
     }
     return KLUIS_OK;
@@ -240,19 +283,51 @@ static kluis_status inflated_whole(struct zip_in *z, const struct form_entry *e,
 
 static bool fits_whole(struct zip_in *z, const struct form_entry *e)
 {
-    return e->size > ZIP_WHOLE_MIN && e->size <= ZIP_WHOLE_MAX && e->packed > 0 && e->packed <= ZIP_WHOLE_MAX &&
-           room(&z->whole_in, &z->whole_in_cap, e->packed) && room(&z->whole_out, &z->whole_out_cap, e->size);
+    if (e->size <= ZIP_WHOLE_MIN || e->size > ZIP_WHOLE_MAX || e->packed == 0 || e->packed > ZIP_WHOLE_MAX) { return false; }
+    struct zip_whole *w = &z->whole_out[z->lane != NULL && z->out_last == 0 ? 1 : 0];
+    kluis_lane_until(z->lane, w->until);
+    if (!room(z, &z->whole_in, &z->whole_in_cap, e->packed) || !room(z, &w->p, &w->cap, e->size)) { return false; }
+    z->out_last = w == &z->whole_out[1];
+    z->out_now = w;
+    return true;
 }
 
-kluis_status zip_in_body(struct zip_in *z, zip_in_fn *fn, void *ctx, struct kluis_err *err)
+/* Only what stays where it is goes to the lane: blocks of the file, and entries that are inflated whole. */
+static kluis_status body(struct zip_in *z, const struct form_entry *e, bool later, struct measure *m, struct kluis_err *err)
+{
+    m->lane = later && z->lane != NULL && e->size > ZIP_LANE_FROM && kluis_lane_behind(z->lane) <= ZIP_BEHIND_MAX;
+    if (e->method == FORM_STORED) { return stored(z, e, m, err); }
+    if (fits_whole(z, e)) { return inflated_whole(z, e, m, err); }
+    m->lane = false;
+    return deflated(z, e, m, err);
+}
+
+kluis_status zip_in_body(struct zip_in *z, bool later, zip_in_fn *fn, void *ctx, struct kluis_err *err)
 {
     struct form_entry *e = &z->entries.list[z->entries.n - 1];
-    struct measure m = { fn, ctx, 0, 0 };
-    KLUIS_TRY(e->method == FORM_STORED ? stored(z, e, &m, err) : fits_whole(z, e) ? inflated_whole(z, e, &m, err) : deflated(z, e, &m, err));
-    kluis_sha256_end(z->content, e->sha256);
+    struct measure m = { .fn = fn, .ctx = ctx };
+    z->out_now = NULL;
+    KLUIS_TRY(body(z, e, later, &m, err));
+    if (m.lane) {
+        struct zip_digest *d = kluis_arena_alloc(z->arena, sizeof *d);
+        if (d == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a package's list of files"); }
+        *d = (struct zip_digest){ .before = z->waiting, .entry = z->entries.n - 1, .of = z->behind };
+        z->waiting = d;
+        kluis_lane_give(z->lane, end_content, d, NULL, 0);
+    } else {
+        kluis_sha256_end(z->content, e->sha256);
+    }
+    if (z->out_now != NULL) { z->out_now->until = kluis_lane_given(z->lane); } /* with what the callback gave */
     if (m.size != e->size) { return refuse(z, err, "a file that unpacks to less than it states"); }
     if (m.crc != e->crc) { return refuse(z, err, "a file with a wrong CRC-32"); }
     return KLUIS_OK;
+}
+
+void zip_in_settle(struct zip_in *z)
+{
+    if (z->waiting == NULL) { return; }
+    kluis_lane_wait(z->lane);
+    for (; z->waiting != NULL; z->waiting = z->waiting->before) { memcpy(z->entries.list[z->waiting->entry].sha256, z->waiting->sha256, 32); }
 }
 
 kluis_status zip_in_fork(struct zip_in *z, struct kluis_err *err)

@@ -8,39 +8,57 @@
 
 enum {
     ZIP_BLOCK = 128 << 10,
+    ZIP_BLOCKS = 4,           /* with a lane: blocks that it may still be at while the next is read */
+    ZIP_BEHIND_MAX = 8,       /* a lane that is further behind gets no more contents */
+    ZIP_LANE_FROM = 16 << 10, /* smaller contents are not worth waking it */
     ZIP_WHOLE_MIN = 64 << 10,
     ZIP_WHOLE_MAX = 16 << 20 /* deflated entries of this size are inflated in one go */
 };
 
 struct zip_in {
     const struct kluis_input *in;
-    uint8_t *block; /* ZIP_BLOCK bytes of input, [at, n) not yet used */
+    uint8_t *blocks; /* ZIP_BLOCKS of ZIP_BLOCK bytes, one without a lane */
+    uint8_t *block;  /* one of them: input, [at, n) not yet used */
     size_t at, n;
     uint64_t position; /* of block[at] in the file */
     size_t hashed;     /* [hashed, n) of the block is not yet in `whole` */
-    struct kluis_sha256 *whole, *content;
-    struct kluis_sha256 *inner; /* after zip_in_fork: of the bytes before it */
+    struct kluis_sha256 *whole;
+    struct kluis_lane *lane;          /* borrowed, may be NULL: hashes contents that are asked for later */
+    struct kluis_sha256 *content;     /* of a body, in this thread */
+    struct kluis_sha256 *behind;      /* the same, in the lane */
+    struct zip_digest *waiting;       /* digests that the lane was asked for, newest first */
+    uint64_t block_until[ZIP_BLOCKS]; /* jobs that read this block: kluis_lane_until */
+    struct kluis_sha256 *inner;       /* after zip_in_fork: of the bytes before it */
     size_t inner_entries, entries_max;
     uint64_t inner_at, ceiling; /* ceiling: bytes of the file, and of all contents */
     z_stream z;
     bool z_ready;
     uint8_t *out; /* ZIP_BLOCK bytes of inflated output */
     struct libdeflate_decompressor *fast;
-    uint8_t *whole_in, *whole_out; /* of one entry, grown as needed */
-    size_t whole_in_cap, whole_out_cap;
-    struct form_clock clock; /* of the first entry; every other must say the same */
+    uint8_t *whole_in; /* of one entry, grown as needed */
+    size_t whole_in_cap;
+    struct zip_whole {
+        uint8_t *p;
+        size_t cap;
+        uint64_t until;       /* as block_until */
+    } whole_out[2], *out_now; /* with a lane in turn; out_now: of the entry that is given away, or NULL */
+    bool out_last;            /* which was used last */
+    struct form_clock clock;  /* of the first entry; every other must say the same */
     struct form_entries entries;
     struct kluis_arena *arena; /* entry names */
     uint64_t total;            /* unpacked bytes promised so far */
 };
 
-KLUIS_MUSTUSE kluis_status zip_in_init(struct zip_in *z, const struct kluis_input *in, struct kluis_err *err);
-void zip_in_free(struct zip_in *z);
+KLUIS_MUSTUSE kluis_status zip_in_init(struct zip_in *z, const struct kluis_input *in, struct kluis_lane *lane, struct kluis_err *err);
+void zip_in_free(struct zip_in *z); /* the lane has done all that it was given */
 /* Reads the next local header into a new entry; KLUIS_END when the central directory begins. */
 KLUIS_MUSTUSE kluis_status zip_in_next(struct zip_in *z, struct kluis_err *err);
-/* Reads the body of the last entry and gives it away piece by piece; fills in its sha256. */
+/* Reads the body of the last entry and gives it away piece by piece; fills in its sha256.  later: that may wait until zip_in_settle. */
 typedef kluis_status zip_in_fn(void *ctx, const uint8_t *p, size_t n, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status zip_in_body(struct zip_in *z, zip_in_fn *fn, void *ctx, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status zip_in_body(struct zip_in *z, bool later, zip_in_fn *fn, void *ctx, struct kluis_err *err);
+void zip_in_settle(struct zip_in *z);
+/* Inside the callback of a body: do its bytes stay while the lane is at them?  If so all of them come in one piece. */
+static inline bool zip_in_stays(const struct zip_in *z) { return z->lane != NULL && z->out_now != NULL; }
 /* Called between two entries: what came so far is a container of its own, which ends here, once a directory of its entries is put behind
  * it.  A little more room is given for what follows. */
 KLUIS_MUSTUSE kluis_status zip_in_fork(struct zip_in *z, struct kluis_err *err);

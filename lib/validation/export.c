@@ -73,7 +73,7 @@ static kluis_status read_again(struct second_pass *p, const struct kluis_package
     struct kluis_err e = { 0 };
     const struct kluis_package_sink sink = { .ctx = p, .entry_begin = begin_file, .entry_data = more_of_file, .entry_end = end_file };
     kluis_package_facts_init(&now);
-    kluis_status rc = kluis_export_read(again, &sink, &now, &e);
+    kluis_status rc = kluis_export_read(again, NULL, &sink, &now, &e);
     bool same = rc == KLUIS_OK && now.group.len == facts->group.len && memcmp(now.group.data, facts->group.data, now.group.len) == 0;
     kluis_package_facts_clear(&now);
     if (rc == KLUIS_E_NOMEM) { return KLUIS_FAIL(err, rc, "%s", e.msg); }

@@ -128,9 +128,8 @@ static kluis_status judge_proofs(const struct kluis_input *again, struct kluis_s
     return KLUIS_OK;
 }
 
-kluis_status kluis_validate_twice(const struct kluis_input *in, const struct kluis_input *again, struct kluis_str receipt,
-                                  const struct kluis_trust *trust, const struct kluis_package_sink *sink, int64_t now_us, struct kluis_verdict *out,
-                                  struct kluis_err *err)
+kluis_status kluis_validate_content(const struct kluis_input *in, struct kluis_lane *lane, const struct kluis_package_sink *sink, int64_t now_us,
+                                    struct kluis_verdict *out, struct kluis_err *err)
 {
     memset(out, 0, sizeof *out);
     out->overall = KLUIS_INVALID;
@@ -140,7 +139,7 @@ kluis_status kluis_validate_twice(const struct kluis_input *in, const struct klu
     kluis_package_facts_init(&out->facts);
 
     struct kluis_err e = { 0 };
-    kluis_status st = kluis_export_read(in, sink, &out->facts, &e);
+    kluis_status st = kluis_export_read(in, lane, sink, &out->facts, &e);
     if (st == KLUIS_E_REJECT || st == KLUIS_E_LIMIT) {
         enum kluis_layer broken = layer_of(out->facts.failed);
         for (int l = 0; l < KLUIS_V_LAYERS; l++) { set(out, (enum kluis_layer)l, KLUIS_L_ABSENT, "not judged: the package is refused"); }
@@ -152,7 +151,24 @@ kluis_status kluis_validate_twice(const struct kluis_input *in, const struct klu
         return st;
     }
     for (int l = KLUIS_V_CONTAINER; l <= KLUIS_V_METADATA; l++) { out->layer[l].state = KLUIS_L_VALID; }
-    return judge_proofs(again, receipt, trust, now_us, out, err);
+    return KLUIS_OK;
+}
+
+kluis_status kluis_validate_proofs(const struct kluis_input *again, struct kluis_str receipt, const struct kluis_trust *trust,
+                                   struct kluis_verdict *v, struct kluis_err *err)
+{
+    for (int l = KLUIS_V_CONTAINER; l <= KLUIS_V_METADATA; l++) {
+        if (v->layer[l].state != KLUIS_L_VALID) { return KLUIS_OK; } /* refused: there is nothing to prove anything about */
+    }
+    return judge_proofs(again, receipt, trust, v->judged_us, v, err);
+}
+
+kluis_status kluis_validate_twice(const struct kluis_input *in, const struct kluis_input *again, struct kluis_str receipt,
+                                  const struct kluis_trust *trust, const struct kluis_package_sink *sink, int64_t now_us, struct kluis_verdict *out,
+                                  struct kluis_err *err)
+{
+    KLUIS_TRY(kluis_validate_content(in, NULL, sink, now_us, out, err));
+    return kluis_validate_proofs(again, receipt, trust, out, err);
 }
 
 kluis_status kluis_validate(const struct kluis_input *in, struct kluis_str receipt, const struct kluis_trust *trust,

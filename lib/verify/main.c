@@ -1,6 +1,7 @@
 /* lib/verify/main.c - chatkluis-verify: judges packages for someone who trusts nobody.  Reads, computes, prints.
  *
- * Of large packages a helper thread reads ahead, so that the disk and the hashing do not wait for each other. */
+ * Where there are two processors, a helper (kluis_lane) gets OpenSSL and the trust file ready and then hashes, while this thread reads,
+ * inflates and parses.  Of large packages another thread reads ahead, so that the disk and the hashing do not wait for each other. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -80,8 +81,18 @@ static void print_text(const char *path, const struct kluis_verdict *v, const st
     print_time(word_at(lang), o->at_us);
 }
 
-static int judge(const char *path, struct kluis_str receipt, const struct kluis_trust *trust, const struct options *o)
+/* What a verdict is measured by, made ready by `load`: in the lane, while the first package is read. */
+struct belief {
+    const struct options *o;
+    struct kluis_trust trust;
+    struct kluis_arena *arena;
+    struct kluis_buf text;
+    int code; /* EXIT_VALID, or what the program ends with: load has complained */
+};
+
+static int judge(const char *path, struct kluis_str receipt, const struct belief *b, struct kluis_lane *lane)
 {
+    const struct options *o = b->o;
     struct kluis_err err = { 0 };
     struct kluis_verdict v;
     struct stat st;
@@ -90,24 +101,29 @@ static int judge(const char *path, struct kluis_str receipt, const struct kluis_
         (void)(fd < 0 ? KLUIS_FAIL_SYS(&err, KLUIS_E_IO, "cannot read %s", path)
                       : KLUIS_FAIL(&err, KLUIS_E_IO, "cannot read %s: not a regular file", path));
         kluis_close_quiet(&fd);
-        return complain(&err);
+        kluis_lane_wait(lane);
+        return b->code != EXIT_VALID ? b->code : complain(&err);
     }
     /* A thread that reads ahead costs a small package more than it saves. */
     bool ahead = st.st_size > READ_AHEAD_FROM;
     struct readahead *ra = ahead ? readahead_start(fd, path) : NULL;
     kluis_status rc = KLUIS_E_NOMEM;
     memset(&v, 0, sizeof v);
+    struct kluis_input_fd first = { fd, 0, path }, second = { fd, 0, path };
+    struct kluis_input in = ra ? readahead_input(ra) : kluis_input_from_fd(&first), again = kluis_input_from_fd(&second);
     if (ra || !ahead) {
-        struct kluis_input_fd first = { fd, 0, path }, second = { fd, 0, path };
-        struct kluis_input in = ra ? readahead_input(ra) : kluis_input_from_fd(&first), again = kluis_input_from_fd(&second);
-        rc = kluis_validate_twice(&in, &again, receipt, trust, NULL, o->at_us == KLUIS_TIME_ABSENT ? kluis_now_us() : o->at_us, &v, &err);
+        rc = kluis_validate_content(&in, lane, NULL, o->at_us == KLUIS_TIME_ABSENT ? kluis_now_us() : o->at_us, &v, &err);
     } else {
         (void)KLUIS_FAIL(&err, KLUIS_E_NOMEM, "out of memory");
     }
+    kluis_lane_wait(lane);
+    if (rc == KLUIS_OK && b->code == EXIT_VALID) { rc = kluis_validate_proofs(&again, receipt, o->trust ? &b->trust : NULL, &v, &err); }
     readahead_stop(ra);
     kluis_close_quiet(&fd);
-    int code = EXIT_VALID;
-    if (rc != KLUIS_OK) {
+    int code = b->code;
+    if (code != EXIT_VALID) {
+        /* Without knowing whom to believe nothing is said about any package. */
+    } else if (rc != KLUIS_OK) {
         kluis_err_prefix(&err, "%s", path);
         code = complain(&err);
     } else {
@@ -151,6 +167,36 @@ static int add_list(const char *path, struct kluis_arena *arena, struct kluis_tr
     return EXIT_VALID;
 }
 
+/* Of the option's file.  Exit codes: what is no trust file is not the package's fault. */
+static int load_trust(struct belief *b, struct kluis_err *err)
+{
+    const char *path = b->o->trust;
+    b->arena = kluis_arena_new(4 * (size_t)TRUST_MAX + (KLUIS_CRLS_MAX + 1) * (size_t)KLUIS_CRL_MAX);
+    if (!b->arena) { return kluis_exit_code(KLUIS_E_NOMEM); }
+    if (kluis_read_file(path, TRUST_MAX, &b->text, err) != KLUIS_OK) {
+        (void)complain(err);
+        return kluis_exit_code(KLUIS_E_IO);
+    }
+    if (kluis_trust_read((struct kluis_str){ (const char *)b->text.data, b->text.len }, b->arena, &b->trust, err) != KLUIS_OK) {
+        (void)complain(err);
+        return kluis_exit_code(KLUIS_E_USAGE);
+    }
+    return EXIT_VALID;
+}
+
+static void load(void *ctx, const uint8_t *p, size_t n)
+{
+    struct belief *b = ctx;
+    struct kluis_err err = { 0 };
+    (void)p, (void)n;
+    if (kluis_seal_start(&err) != KLUIS_OK) {
+        b->code = complain(&err);
+        return;
+    }
+    if (b->o->trust) { b->code = load_trust(b, &err); }
+    for (size_t i = 0; i < b->o->n_lists && b->code == EXIT_VALID; i++) { b->code = add_list(b->o->list[i], b->arena, &b->trust, &err); }
+}
+
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
@@ -192,34 +238,30 @@ int main(int argc, char **argv)
     if (o.receipt && argc - optind > 1) { return usage("a receipt belongs to one package: name only that one", NULL); }
 
     struct kluis_err err = { 0 };
-    struct kluis_trust trust;
-    KLUIS_AUTO(kluis_arena) arena = NULL;
-    KLUIS_AUTO_BUF(trust_text, TRUST_MAX);
     KLUIS_AUTO_BUF(receipt, KLUIS_RECEIPT_MAX);
-    if (kluis_base_init(&err) != KLUIS_OK || kluis_seal_start(&err) != KLUIS_OK) { return complain(&err); }
-    if (o.trust) {
-        arena = kluis_arena_new(4 * (size_t)TRUST_MAX + (KLUIS_CRLS_MAX + 1) * (size_t)KLUIS_CRL_MAX);
-        if (!arena) { return kluis_exit_code(KLUIS_E_NOMEM); }
-        if (kluis_read_file(o.trust, TRUST_MAX, &trust_text, &err) != KLUIS_OK) {
-            (void)complain(&err);
-            return kluis_exit_code(KLUIS_E_IO);
-        }
-        if (kluis_trust_read((struct kluis_str){ (const char *)trust_text.data, trust_text.len }, arena, &trust, &err) != KLUIS_OK) {
-            (void)complain(&err);
-            return kluis_exit_code(KLUIS_E_USAGE); /* not the package's fault */
-        }
-    }
-    for (size_t i = 0; i < o.n_lists; i++) {
-        int code = add_list(o.list[i], arena, &trust, &err);
-        if (code != EXIT_VALID) { return code; }
-    }
+    if (kluis_base_init(&err) != KLUIS_OK) { return complain(&err); }
+    struct belief b = { .o = &o };
+    kluis_buf_init(&b.text, TRUST_MAX);
+    struct kluis_lane *lane = kluis_lane_new();
+    kluis_lane_give(lane, load, &b, NULL, 0);
+    int code = EXIT_VALID;
     if (o.receipt && kluis_read_file(o.receipt, KLUIS_RECEIPT_MAX, &receipt, &err) != KLUIS_OK) {
-        (void)complain(&err);
-        return kluis_exit_code(KLUIS_E_IO);
+        kluis_lane_wait(lane);
+        if (b.code == EXIT_VALID) {
+            (void)complain(&err);
+            b.code = kluis_exit_code(KLUIS_E_IO);
+        }
+        argc = optind; /* nothing is judged without it */
     }
     struct kluis_str text = { o.receipt ? (receipt.data ? (const char *)receipt.data : "") : NULL, receipt.len };
-    int code = EXIT_VALID;
-    for (int i = optind; i < argc; i++) { code = worse(code, judge(argv[i], text, o.trust ? &trust : NULL, &o)); }
+    for (int i = optind; i < argc; i++) {
+        code = worse(code, judge(argv[i], text, &b, lane));
+        if (b.code != EXIT_VALID) { break; } /* known since the lane was waited for */
+    }
+    kluis_lane_free(lane);
+    kluis_arena_free(b.arena);
+    kluis_buf_free(&b.text);
+    if (b.code != EXIT_VALID) { return b.code; }
     if (fflush(stdout) != 0 || ferror(stdout)) {
         (void)KLUIS_FAIL_SYS(&err, KLUIS_E_IO, "cannot write the verdict");
         return complain(&err);

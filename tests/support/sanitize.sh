@@ -2,7 +2,7 @@
 # sanitize.sh [asan|tsan] - builds the presets of these names and runs what can run in them: a sanitizer's build has no walls (it maps terabytes and
 # calls what it likes), so tests of walls skip themselves there, and such a gate stays on loopback.
 #   asan  AddressSanitizer and UndefinedBehaviorSanitizer: every unit test and fuzz replay, gate and vault whole
-#   tsan  ThreadSanitizer: what has threads: index, opener, gate, vault
+#   tsan  ThreadSanitizer: what has threads: index, lane, opener, gate, vault
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 launcher=()
@@ -19,7 +19,7 @@ export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1}
 for p in "$@"; do
   case "$p" in
     asan) one asan '^(unit|fuzz)\.|^integration\.(gate|vault)$' ;;
-    tsan) one tsan '^unit\.(index|opener|gate|custody|register|storage)|^integration\.(gate|vault)$' ;;
+    tsan) one tsan '^unit\.(index|lane|opener|gate|custody|register|storage)|^integration\.(gate|vault)$' ;;
     *) echo "sanitize: asan or tsan, not '$p'" >&2; exit 64 ;;
   esac
 done

@@ -67,7 +67,7 @@ static kluis_status read_as(struct kluis_bytes b, bool export, struct kluis_pack
 {
     struct kluis_input_mem mem = { b, 0 };
     struct kluis_input in = kluis_input_from_mem(&mem);
-    return export ? kluis_export_read(&in, NULL, facts, err) : kluis_package_read(&in, NULL, facts, err);
+    return export ? kluis_export_read(&in, NULL, NULL, facts, err) : kluis_package_read(&in, NULL, facts, err);
 }
 
 static void refused_by(struct kluis_bytes b, enum kluis_package_layer layer, const char *what)

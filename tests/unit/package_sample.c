@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+enum { SAMPLE_ATTACHMENT = 4 << 20, SAMPLE_TEXT = 4096 };
+
 #define S(text) KLUIS_STR_LIT(text)
 
 int sample_file(void)
@@ -67,19 +69,22 @@ int sample_package(const struct sample_options *o, uint8_t id[32], uint8_t root[
     struct kluis_attachment files[3] = { { .name = S("../foto dijk.jpg"), .type = S("image/jpeg"), .size = -1 },
                                          { .name = S("verslag.txt"), .type = S("text/plain"), .size = -1 },
                                          { .size = -1, .loss = S("omitted") } };
-    static uint8_t photo[3000];
-    static char report[5000];
+    static uint8_t photo[SAMPLE_ATTACHMENT];
+    static char report[SAMPLE_ATTACHMENT], text[SAMPLE_TEXT], raw[SAMPLE_TEXT + 128];
+    size_t photo_len = o->attachment_bytes != 0 ? o->attachment_bytes : 3000, report_len = o->attachment_bytes != 0 ? o->attachment_bytes : 5000;
+    assert_in_range(photo_len, 13, sizeof photo);
+    assert_in_range(o->text_bytes, 0, sizeof text - 1);
     uint64_t seed = 88172645463325252u;
-    for (size_t i = 0; i < sizeof photo; i++) {
+    for (size_t i = 0; i < photo_len; i++) {
         seed ^= seed << 13;
         seed ^= seed >> 7;
         seed ^= seed << 17;
         photo[i] = (uint8_t)seed;
     }
     memcpy(photo, "\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01", 13);
-    for (size_t i = 0; i < sizeof report; i++) { report[i] = "verslag van het overleg\n"[i % 24]; }
+    for (size_t i = 0; i < report_len; i++) { report[i] = "verslag van het overleg\n"[i % 24]; }
     if (o->attachments) {
-        struct kluis_input_mem one = { { photo, sizeof photo }, 0 }, two = { { (const uint8_t *)report, sizeof report }, 0 };
+        struct kluis_input_mem one = { { photo, photo_len }, 0 }, two = { { (const uint8_t *)report, report_len }, 0 };
         struct kluis_input in = kluis_input_from_mem(&one), in2 = kluis_input_from_mem(&two);
         uint64_t size = 0;
         ok(kluis_package_attachment(w, files[0].name, files[0].type, &in, files[0].sha256, &size, &err), &err);
@@ -88,7 +93,7 @@ int sample_package(const struct sample_options *o, uint8_t id[32], uint8_t root[
         files[1].size = (int64_t)size;
         files[0].has_sha256 = files[1].has_sha256 = true;
         if (o->attachment_twice) {
-            struct kluis_input_mem again = { { photo, sizeof photo }, 0 };
+            struct kluis_input_mem again = { { photo, photo_len }, 0 };
             struct kluis_input in3 = kluis_input_from_mem(&again);
             uint8_t same[32];
             ok(kluis_package_attachment(w, S("kopie.jpg"), files[0].type, &in3, same, &size, &err), &err);
@@ -98,8 +103,12 @@ int sample_package(const struct sample_options *o, uint8_t id[32], uint8_t root[
     ok(kluis_package_records_begin(w, &err), &err);
     unsigned n = o->records != 0 ? o->records : 5;
     for (unsigned i = 0; i < n; i++) {
-        char text[80], raw[128];
         int len = snprintf(text, sizeof text, "Bericht nummer %u over de dijk \xf0\x9f\x91\x8d", i * 7919 % 1000);
+        if ((size_t)len < o->text_bytes) {
+            memset(text + len, 'w', o->text_bytes - (size_t)len);
+            len = (int)o->text_bytes;
+            text[len] = '\0';
+        }
         int raw_len = snprintf(raw, sizeof raw, "01-03-2025 13:%02u - Samira: %s\n", i % 60, text);
         struct kluis_record r = { .author = i % 2,
                                   .sent = { 1740830700000000 + (int64_t)i * 60000000, 60 },

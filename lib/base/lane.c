@@ -1,0 +1,125 @@
+/* lib/base/lane.c - one giver, one helper, a ring of jobs between them. */
+#include "kluis/base.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <sched.h>
+
+struct job {
+    kluis_lane_fn *fn;
+    void *ctx;
+    const uint8_t *p;
+    size_t n;
+};
+
+struct kluis_lane {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t given_more, done_more;
+    struct job ring[KLUIS_LANE_JOBS];
+    uint64_t given, done;
+    uint64_t wanted; /* the giver sleeps until so many are done; 0: it does not */
+    bool idle, stop; /* the helper sleeps; nothing comes any more */
+};
+
+static void *help(void *arg)
+{
+    struct kluis_lane *l = arg;
+    pthread_mutex_lock(&l->lock);
+    for (;;) {
+        while (l->given == l->done && !l->stop) {
+            l->idle = true;
+            pthread_cond_wait(&l->given_more, &l->lock);
+            l->idle = false;
+        }
+        if (l->given == l->done) { break; }
+        const struct job j = l->ring[l->done % KLUIS_LANE_JOBS];
+        pthread_mutex_unlock(&l->lock);
+        j.fn(j.ctx, j.p, j.n);
+        pthread_mutex_lock(&l->lock);
+        l->done++;
+        if (l->wanted > 0 && l->done >= l->wanted) { pthread_cond_signal(&l->done_more); }
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+static bool several_processors(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    return sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) > 1; /* too many to be counted is more than one */
+}
+
+struct kluis_lane *kluis_lane_new(void)
+{
+    struct kluis_lane *l = several_processors() ? kluis_calloc(1, sizeof *l) : NULL;
+    if (l == NULL) { return NULL; }
+    int lock = pthread_mutex_init(&l->lock, NULL);
+    int given = pthread_cond_init(&l->given_more, NULL), done = pthread_cond_init(&l->done_more, NULL);
+    assert(lock == 0 && given == 0 && done == 0); /* they cannot fail on Linux */
+    (void)lock, (void)given, (void)done;
+    if (pthread_create(&l->thread, NULL, help, l) == 0) { return l; }
+    (void)pthread_cond_destroy(&l->given_more);
+    (void)pthread_cond_destroy(&l->done_more);
+    (void)pthread_mutex_destroy(&l->lock);
+    kluis_free(l);
+    return NULL;
+}
+
+static void until(struct kluis_lane *l, uint64_t done) /* locked */
+{
+    while (l->done < done) {
+        l->wanted = done;
+        pthread_cond_wait(&l->done_more, &l->lock);
+    }
+    l->wanted = 0;
+}
+
+void kluis_lane_give(struct kluis_lane *l, kluis_lane_fn *fn, void *ctx, const void *p, size_t n)
+{
+    if (l == NULL) {
+        fn(ctx, p, n);
+        return;
+    }
+    pthread_mutex_lock(&l->lock);
+    if (l->given >= KLUIS_LANE_JOBS) { until(l, l->given - KLUIS_LANE_JOBS + 1); }
+    l->ring[l->given++ % KLUIS_LANE_JOBS] = (struct job){ fn, ctx, p, n };
+    if (l->idle) { pthread_cond_signal(&l->given_more); }
+    pthread_mutex_unlock(&l->lock);
+}
+
+uint64_t kluis_lane_given(const struct kluis_lane *l) { return l == NULL ? 0 : l->given; } /* this thread alone changes it */
+
+size_t kluis_lane_behind(struct kluis_lane *l)
+{
+    if (l == NULL) { return 0; }
+    pthread_mutex_lock(&l->lock);
+    size_t n = (size_t)(l->given - l->done);
+    pthread_mutex_unlock(&l->lock);
+    return n;
+}
+
+void kluis_lane_until(struct kluis_lane *l, uint64_t given)
+{
+    if (l == NULL) { return; }
+    pthread_mutex_lock(&l->lock);
+    until(l, given);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void kluis_lane_wait(struct kluis_lane *l) { kluis_lane_until(l, kluis_lane_given(l)); }
+
+void kluis_lane_free(struct kluis_lane *l)
+{
+    if (l == NULL) { return; }
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_signal(&l->given_more);
+    pthread_mutex_unlock(&l->lock);
+    (void)pthread_join(l->thread, NULL); /* fails only for threads that do not exist */
+    (void)pthread_cond_destroy(&l->given_more);
+    (void)pthread_cond_destroy(&l->done_more);
+    (void)pthread_mutex_destroy(&l->lock);
+    kluis_free(l);
+}

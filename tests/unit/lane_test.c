@@ -1,0 +1,145 @@
+/* lane_test.c - a helper thread does jobs in their order, and a package read with one is judged exactly as without. */
+#include "package_sample.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+enum { JOBS = 20 * KLUIS_LANE_JOBS };
+
+struct log {
+    uint64_t seen[JOBS];
+    size_t n;
+};
+
+static void note(void *ctx, const uint8_t *p, size_t n)
+{
+    struct log *l = ctx;
+    if (n == sizeof l->seen[0] && l->n < JOBS) { memcpy(&l->seen[l->n++], p, n); }
+}
+
+static void jobs_are_done_in_order_however_many_there_are(void **state)
+{
+    (void)state;
+    static struct log log;
+    static uint64_t numbers[JOBS];
+    KLUIS_AUTO(kluis_lane) lane = kluis_lane_new();
+    for (int with = 0; with < 2; with++) { /* without a lane the same */
+        struct kluis_lane *l = with == 1 ? lane : NULL;
+        memset(&log, 0, sizeof log);
+        for (size_t i = 0; i < JOBS; i++) {
+            numbers[i] = i * 2654435761u;
+            kluis_lane_give(l, note, &log, &numbers[i], sizeof numbers[i]);
+            assert_true(kluis_lane_behind(l) <= KLUIS_LANE_JOBS);
+            if (i % 1000 != 999) { continue; }
+            kluis_lane_until(l, kluis_lane_given(l));
+            assert_int_equal(log.n, i + 1);
+        }
+        kluis_lane_wait(l);
+        assert_int_equal(log.n, JOBS);
+        assert_int_equal(kluis_lane_behind(l), 0);
+        assert_memory_equal(log.seen, numbers, sizeof numbers);
+    }
+}
+
+static void a_lane_that_ends_has_done_everything(void **state)
+{
+    (void)state;
+    static struct log log;
+    uint64_t number = 7;
+    memset(&log, 0, sizeof log);
+    struct kluis_lane *lane = kluis_lane_new();
+    for (size_t i = 0; i < 100; i++) { kluis_lane_give(lane, note, &log, &number, sizeof number); }
+    kluis_lane_free(lane);
+    assert_int_equal(log.n, 100);
+}
+
+struct reading {
+    kluis_status rc;
+    struct kluis_err err;
+    struct kluis_package_facts facts;
+};
+
+static void read_with(struct kluis_lane *lane, const uint8_t *p, size_t n, struct reading *r)
+{
+    struct kluis_input_mem mem = { { p, n }, 0 };
+    struct kluis_input in = kluis_input_from_mem(&mem);
+    memset(r, 0, sizeof *r);
+    kluis_package_facts_init(&r->facts);
+    r->rc = kluis_export_read(&in, lane, NULL, &r->facts, &r->err);
+}
+
+static kluis_status same_with_and_without(struct kluis_lane *lane, const uint8_t *p, size_t n)
+{
+    static struct reading a, b;
+    read_with(NULL, p, n, &a);
+    read_with(lane, p, n, &b);
+    assert_int_equal(a.rc, b.rc);
+    assert_string_equal(a.err.msg, b.err.msg);
+    if (a.rc == KLUIS_OK) {
+        assert_memory_equal(a.facts.id, b.facts.id, 32);
+        assert_memory_equal(a.facts.records_root, b.facts.records_root, 32);
+        assert_int_equal(a.facts.n_records, b.facts.n_records);
+        assert_int_equal(a.facts.n_attachments, b.facts.n_attachments);
+    } else {
+        assert_int_equal(a.facts.failed, b.facts.failed);
+    }
+    kluis_package_facts_clear(&a.facts);
+    kluis_package_facts_clear(&b.facts);
+    return a.rc;
+}
+
+/* Attachments that are stored and larger than all blocks, and inflated whole; records and evidence inflated whole. */
+static void a_package_is_judged_the_same_with_a_lane(void **state)
+{
+    (void)state;
+    enum { FLIPS = 300, CUTS = 40 };
+    uint8_t id[32], root[32];
+    KLUIS_AUTO_BUF(b, 32 << 20);
+    KLUIS_AUTO(kluis_lane) lane = kluis_lane_new();
+    const struct sample_options o = { .records = 4000, .evidence = true, .attachments = true, .attachment_bytes = 900000 };
+    int fd = sample_package(&o, id, root, &b);
+    kluis_close_quiet(&fd);
+    assert_int_equal(same_with_and_without(lane, b.data, b.len), KLUIS_OK);
+    size_t refused = 0;
+    for (size_t i = 0; i < FLIPS; i++) {
+        size_t bit = (i * 2654435761u + 4711) % (b.len * 8);
+        b.data[bit / 8] = (uint8_t)(b.data[bit / 8] ^ (1 << bit % 8));
+        refused += same_with_and_without(lane, b.data, b.len) == KLUIS_E_REJECT;
+        b.data[bit / 8] = (uint8_t)(b.data[bit / 8] ^ (1 << bit % 8));
+    }
+    assert_in_range(refused, FLIPS - 2, FLIPS); /* one in the padding of deflated data changes no content */
+    for (size_t i = 1; i < CUTS; i++) { assert_int_equal(same_with_and_without(lane, b.data, b.len / CUTS * i), KLUIS_E_REJECT); }
+}
+
+/* Records too large to be inflated whole: lines are cut by blocks. */
+static void records_that_come_in_blocks_have_the_same_root(void **state)
+{
+    (void)state;
+    uint8_t id[32], root[32];
+    KLUIS_AUTO_BUF(b, 32 << 20);
+    KLUIS_AUTO(kluis_lane) lane = kluis_lane_new();
+    int fd = sample_package(&(struct sample_options){ .records = KLUIS_PACKAGE_RECORDS_MAX, .text_bytes = 1900 }, id, root, &b);
+    kluis_close_quiet(&fd);
+    static struct reading r;
+    read_with(lane, b.data, b.len, &r);
+    assert_int_equal(r.rc, KLUIS_OK);
+    assert_true(r.facts.content_bytes > 17u << 20);
+    assert_memory_equal(r.facts.id, id, 32);
+    assert_memory_equal(r.facts.records_root, root, 32);
+    kluis_package_facts_clear(&r.facts);
+}
+
+int main(void)
+{
+    struct kluis_err err = { 0 };
+    if (kluis_base_init(&err) != KLUIS_OK) { return 1; }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jobs_are_done_in_order_however_many_there_are),
+        cmocka_unit_test(a_lane_that_ends_has_done_everything),
+        cmocka_unit_test(a_package_is_judged_the_same_with_a_lane),
+        cmocka_unit_test(records_that_come_in_blocks_have_the_same_root),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
