@@ -225,6 +225,32 @@ const char *build_type_of_name(struct kluis_str name)
     return NULL;
 }
 
+bool build_iso(struct kluis_str s, struct kluis_when *out)
+{
+    char t[KLUIS_TIME_TEXT];
+    size_t n = 19, fraction = 0, digits = 0;
+    int offset = 0, ignored = 0;
+    if (s.ptr == NULL || s.len < 20) { return false; }
+    memcpy(t, s.ptr, n);
+    if (s.ptr[n] == '.') { /* what is beyond a microsecond is cut */
+        size_t i = n + 1;
+        for (; i < s.len && s.ptr[i] >= '0' && s.ptr[i] <= '9'; i++, digits++) {
+            if (digits < 6) { fraction = fraction * 10 + (size_t)(s.ptr[i] - '0'); }
+        }
+        if (digits == 0) { return false; }
+        for (size_t k = digits; k < 6; k++) { fraction *= 10; }
+        s = (struct kluis_str){ s.ptr + i, s.len - i };
+    } else {
+        s = (struct kluis_str){ s.ptr + n, s.len - n };
+    }
+    if (s.len == 0 || s.len > 6) { return false; }
+    memcpy(t + n, s.ptr, s.len);
+    if (!kluis_time_parse((struct kluis_str){ t, n + s.len }, &out->us, &offset, &ignored)) { return false; }
+    out->us += (int64_t)fraction;
+    out->offset_min = (int16_t)offset;
+    return true;
+}
+
 const char *build_type_of(const uint8_t *h, size_t n)
 {
     static const struct {

@@ -40,6 +40,8 @@ void build_rest(struct build *b, const char *path, struct json *v);
 struct kluis_str build_fmt(struct kluis_arena *a, const char *fmt, ...) KLUIS_PRINTF(2, 3); /* absent: no room */
 /* Instants: milliseconds or seconds since 1970 to microseconds; KLUIS_TIME_ABSENT outside the years 1 to 9999. */
 int64_t build_ms(int64_t ms);
+/* An instant as ISO 8601 writes it: "2026-03-12T10:00:00", any fraction of a second, then Z or an offset.  false: not one. */
+bool build_iso(struct kluis_str s, struct kluis_when *out);
 
 /* "2018-12-05 10:39:10 UTC": microseconds; KLUIS_TIME_ABSENT: it is no such time. */
 int64_t build_utc(struct kluis_str s);
