@@ -53,7 +53,9 @@ static void add(struct build *b, struct kluis_field f)
 void build_text(struct build *b, const char *name, struct kluis_str value)
 {
     if (value.ptr == NULL) { return; }
-    if (value.len > KLUIS_TEXT_MAX) {
+    if (name == NULL) { /* there was no room to make it */
+        build_loss(b, "fields-beyond-256");
+    } else if (value.len > KLUIS_TEXT_MAX) {
         build_loss(b, "field-too-long");
     } else {
         add(b, (struct kluis_field){ .name = kluis_str_of(name), .value = value });

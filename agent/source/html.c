@@ -1,7 +1,7 @@
 /* html.c - see html.h. */
 #include "agent/source/html.h"
 
-enum { LISTS_MAX = 16, HREF_MAX = 4096, ASIDE_DEPTH_MAX = 1 << 30, WASTE_MAX = 16 << 20, LOOK_SHORT = 256 };
+enum { LISTS_MAX = 16, HREF_MAX = 4096, WASTE_MAX = 16 << 20, LOOK_SHORT = 256 };
 
 static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
 static bool space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }
@@ -84,7 +84,7 @@ void html_decode(struct kluis_str s, struct kluis_buf *out)
 static size_t tag_at(const char *p, const char *end, struct html_tag *t)
 {
     size_t n = (size_t)(end - p), i = 1;
-    *t = (struct html_tag){ { NULL, 0 }, { NULL, 0 }, false, false };
+    *t = (struct html_tag){ { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, false, false };
     if (n >= 4 && memcmp(p, "<!--", 4) == 0) {
         const char *q = memmem(p + 4, n - 4, "-->", 3);
         return q == NULL ? 0 : (size_t)(q + 3 - p);
@@ -146,6 +146,36 @@ struct kluis_str html_attr(const struct html_tag *t, const char *name, struct kl
     return (struct kluis_str){ NULL, 0 };
 }
 
+bool html_next(struct kluis_str *rest, struct html_tag *t, struct kluis_str *words)
+{
+    *words = (struct kluis_str){ NULL, 0 };
+    if (rest->len == 0) { return false; }
+    const char *p = rest->ptr, *end = p + rest->len, *q = memchr(p, '<', rest->len);
+    size_t n = q == p ? tag_at(p, end, t) : 0;
+    if (n == 0) {
+        const char *next = memchr(p + 1, '<', rest->len - 1);
+        n = next == NULL ? rest->len : (size_t)(next - p);
+        *words = (struct kluis_str){ p, n };
+    }
+    *rest = (struct kluis_str){ p + n, rest->len - n };
+    if (words->ptr == NULL) { t->after = *rest; }
+    return true;
+}
+
+struct kluis_str html_inside(struct kluis_str xml, const char *name, struct kluis_arena *a)
+{
+    struct html_tag t;
+    struct kluis_str words;
+    while (html_next(&xml, &t, &words)) {
+        if (words.ptr != NULL || t.name.ptr == NULL || t.close || !html_is(&t, name)) { continue; }
+        KLUIS_AUTO_BUF(b, 1 << 20);
+        if (!t.alone && html_next(&xml, &t, &words) && words.ptr != NULL) { html_decode(words, &b); }
+        return b.status == KLUIS_OK ? kluis_arena_str(a, (struct kluis_str){ b.len == 0 ? "" : (const char *)b.data, b.len })
+                                    : (struct kluis_str){ NULL, 0 };
+    }
+    return (struct kluis_str){ NULL, 0 };
+}
+
 /* ---- text --------------------------------------------------------------------------------------------------------------- */
 
 struct state {
@@ -157,9 +187,10 @@ struct state {
     unsigned pre, depth;
     int lists[LISTS_MAX]; /* -1: dots; else the last number */
     unsigned n_lists;
-    /* an element whose inside goes elsewhere: until its name was closed as often as opened */
-    struct kluis_str away;
-    unsigned away_depth;
+    struct off { /* an element whose inside goes elsewhere: until its name was closed as often as opened */
+        struct kluis_str name;
+        unsigned depth;
+    } away, skipped;
     bool skip;
     char href[HREF_MAX];
     size_t n_href, href_from;
@@ -280,52 +311,58 @@ static void usual(struct state *s, const struct html_tag *t, struct kluis_arena 
     }
 }
 
-static void go_away(struct state *s, const struct html_tag *t, bool skip)
+static void begin_off(struct state *s, const struct html_tag *t, bool skip)
 {
-    if (t->alone || s->away.ptr != NULL) { return; }
-    s->away = t->name;
-    s->away_depth = 1;
-    s->skip = skip;
+    struct off *o = skip ? &s->skipped : &s->away;
+    if (t->alone || o->name.ptr != NULL) { return; }
+    *o = (struct off){ t->name, 1 };
     s->gap = false;
-    if (!skip && s->aside != NULL) { s->to = s->aside; }
-    if (!skip && s->aside == NULL) { s->skip = true; }
+    s->skip = skip;
+    if (!skip) { s->to = s->aside; }
 }
 
-/* true: the tag is dealt with. */
-static bool away(struct state *s, const struct html_tag *t)
+/* true: the tag ends it. */
+static bool ends_off(struct off *o, const struct html_tag *t)
 {
-    char name[24];
-    if (s->away.ptr == NULL || t->name.len != s->away.len || t->name.len >= sizeof name) { return false; }
-    for (size_t i = 0; i < t->name.len; i++) { name[i] = lower(t->name.ptr[i]); }
-    name[t->name.len] = '\0';
-    if (!same(s->away, name)) { return false; }
-    if (!t->close && !t->alone && s->away_depth < ASIDE_DEPTH_MAX) { s->away_depth++; }
-    if (t->close && --s->away_depth == 0) {
-        s->away = (struct kluis_str){ NULL, 0 };
-        s->skip = false;
-        s->to = s->out;
-        s->gap = false;
-        return true;
+    if (o->name.ptr == NULL || t->name.len != o->name.len) { return false; }
+    for (size_t i = 0; i < t->name.len; i++) {
+        if (lower(t->name.ptr[i]) != lower(o->name.ptr[i])) { return false; }
     }
-    return false;
+    if (!t->close) {
+        o->depth += !t->alone;
+        return false;
+    }
+    if (--o->depth > 0) { return false; }
+    o->name = (struct kluis_str){ NULL, 0 };
+    return true;
 }
 
 static void tag(struct state *s, const struct html_tag *t, const struct html_hook *hook, struct kluis_arena *a)
 {
     enum html_do what = HTML_USUAL;
-    if (t->name.ptr == NULL || away(s, t)) { return; }
-    if (!t->close && hook != NULL && !s->skip) {
+    if (t->name.ptr == NULL) { return; }
+    if (s->skip) {
+        s->skip = !ends_off(&s->skipped, t);
+        return;
+    }
+    if (ends_off(&s->away, t)) {
+        s->to = s->out;
+        s->gap = false;
+        return;
+    }
+    if (!t->close && hook != NULL) {
         if (s->gap && !s->keep_space && !at_line_start(s)) { kluis_buf_byte(s->to, ' '); }
         s->gap = false;
         what = hook->tag(hook->ctx, t, s->to);
     }
     if (!t->close && (html_is(t, "script") || html_is(t, "style") || html_is(t, "title"))) { what = HTML_SKIP; }
-    if (what >= HTML_ASIDE && s->away.ptr != NULL) { what = HTML_USUAL; } /* inside one that goes there already */
+    if (what == HTML_ASIDE && s->away.name.ptr != NULL) { what = HTML_USUAL; } /* inside one that goes there already */
+    if (what == HTML_ASIDE && s->aside == NULL) { what = HTML_SKIP; }
     switch (what) {
     case HTML_USUAL: usual(s, t, a); return;
     case HTML_DONE: return;
-    case HTML_ASIDE: go_away(s, t, false); return;
-    case HTML_SKIP: go_away(s, t, true); return;
+    case HTML_ASIDE: begin_off(s, t, false); return;
+    case HTML_SKIP: begin_off(s, t, true); return;
     }
 }
 
@@ -356,6 +393,7 @@ void html_text(struct kluis_str html, bool keep_space, const struct html_hook *h
             if (look > 1 && (letter(q[1]) || q[1] == '/' || q[1] == '!' || q[1] == '?')) { wasted += look; }
             words(&s, (struct kluis_str){ q, 1 });
         } else {
+            t.after = (struct kluis_str){ q + n, (size_t)(end - q) - n };
             tag(&s, &t, hook, a);
             kluis_arena_clear(a);
         }

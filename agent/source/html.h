@@ -11,11 +11,17 @@
 struct html_tag {
     struct kluis_str name;  /* as written: compare with html_is */
     struct kluis_str attrs; /* as written */
+    struct kluis_str after; /* what follows the tag */
     bool close, alone;      /* </a>; <a/> */
 };
 bool html_is(const struct html_tag *t, const char *name); /* lower case */
 /* The decoded value of an attribute; absent: not there, or no room in the arena.  Without a value: empty. */
 struct kluis_str html_attr(const struct html_tag *t, const char *name, struct kluis_arena *a);
+
+/* Goes through text and tags: true: *words (as written) or, where that is absent, *t; *rest is what remains. */
+bool html_next(struct kluis_str *rest, struct html_tag *t, struct kluis_str *words);
+/* The decoded text directly inside the first element of this name; absent: there is none. */
+struct kluis_str html_inside(struct kluis_str xml, const char *name, struct kluis_arena *a);
 
 /* What to do with a tag before html_text does what is usual for it. */
 enum html_do {

@@ -349,6 +349,13 @@ struct kluis_str json_string(struct json *object, const char *name)
     return m == NULL || m->text.len == 0 ? (struct kluis_str){ NULL, 0 } : m->text;
 }
 
+struct kluis_str json_text(struct json *object, const char *name)
+{
+    struct json *m = json_get(object, name);
+    if (m != NULL && (m->type == JSON_STRING || m->type == JSON_NUMBER) && m->text.len > 0) { return m->text; }
+    return (struct kluis_str){ NULL, 0 };
+}
+
 bool json_value_u64(const struct json *v, uint64_t *out)
 {
     if (v == NULL || (v->type != JSON_NUMBER && v->type != JSON_STRING) || v->text.len == 0 || v->text.len > 20) { return false; }

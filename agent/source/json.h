@@ -40,6 +40,7 @@ struct json *json_get(struct json *object, const char *name);        /* a member
 struct json *json_object(struct json *object, const char *name);     /* only an object */
 struct json *json_array(struct json *object, const char *name);      /* only an array */
 struct kluis_str json_string(struct json *object, const char *name); /* only a string, not empty */
+struct kluis_str json_text(struct json *object, const char *name);   /* a string that is not empty, or a number as written */
 bool json_u64(struct json *object, const char *name, uint64_t *out); /* number or decimal string; false: absent or not one */
 bool json_value_u64(const struct json *v, uint64_t *out);
 bool json_i64(struct json *object, const char *name, int64_t *out); /* the same with a sign */

@@ -11,6 +11,7 @@ static const struct source_kind *const kinds[] = {
     &source_signal_archive,
     &source_signal_desktop,
     &source_telegram,
+    &source_teams,
     &source_sms,
     &source_meta,
     &source_x,

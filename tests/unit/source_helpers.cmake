@@ -1,2 +1,2 @@
 kluis_test(source_html SOURCES ${CMAKE_CURRENT_LIST_DIR}/source_html_test.c LINK source_html kluis_base)
-kluis_test(source_files SOURCES ${CMAKE_CURRENT_LIST_DIR}/source_files_test.c ${CMAKE_CURRENT_LIST_DIR}/source_support.c LINK source_files test_dir kluis_record kluis_base PkgConfig::ARCHIVE)
+kluis_test(source_fileset SOURCES ${CMAKE_CURRENT_LIST_DIR}/source_fileset_test.c ${CMAKE_CURRENT_LIST_DIR}/source_support.c LINK source_fileset test_dir kluis_record kluis_base PkgConfig::ARCHIVE)

@@ -6,13 +6,6 @@
 
 static struct kluis_str absent(void) { return (struct kluis_str){ NULL, 0 }; }
 
-/* A string, or a number as written. */
-static struct kluis_str text_of(struct json *m, const char *name)
-{
-    struct json *v = json_get(m, name);
-    return v == NULL || (v->type != JSON_STRING && v->type != JSON_NUMBER) ? absent() : v->text;
-}
-
 static struct kluis_str id_of(struct telegram *t, struct kluis_str number)
 {
     return number.ptr == NULL || number.len > 40 ? absent() : build_fmt(t->scratch, "%s:%.*s", t->chat.id, (int)number.len, number.ptr);
@@ -194,7 +187,7 @@ static kluis_status send_vote(struct telegram *t, struct json *poll, struct klui
 
 static struct kluis_str emoji_of(struct telegram *t, struct json *r)
 {
-    struct kluis_str e = json_string(r, "emoji"), doc = text_of(r, "document_id"), type = json_string(r, "type");
+    struct kluis_str e = json_string(r, "emoji"), doc = json_text(r, "document_id"), type = json_string(r, "type");
     if (e.ptr != NULL) { return e; }
     if (doc.ptr != NULL) { return build_fmt(t->scratch, "custom:%.*s", doc.len > 200 ? 200 : (int)doc.len, doc.ptr); }
     return type.ptr != NULL ? type : KLUIS_STR_LIT("unknown");
@@ -228,12 +221,12 @@ static kluis_status send_reactions(struct telegram *t, struct json *m, struct kl
         for (struct json *v = recent == NULL ? NULL : recent->child; v != NULL; v = v->next) {
             struct build *b = &t->build;
             build_new(b, t->scratch, KLUIS_REACTION);
-            b->r.author = roster_find(&t->chat.people, text_of(v, "from_id"), text_of(v, "from"));
+            b->r.author = roster_find(&t->chat.people, json_text(v, "from_id"), json_text(v, "from"));
             b->r.value = e;
             b->r.target = id;
             b->r.target_author = author;
             b->r.target_sent = sent;
-            set_when(t, b, text_of(v, "date"), absent());
+            set_when(t, b, json_text(v, "date"), absent());
             build_rest(b, "telegram", v);
             KLUIS_TRY(build_send(b, t->sink, (struct kluis_bytes){ (const uint8_t *)v->raw.ptr, v->raw.len }, err));
         }
@@ -283,7 +276,7 @@ static void service(struct telegram *t, struct build *b, struct json *m)
                   { "topic_edited", "topic-changed" },
                   { "joined_telegram", "profile-learned" },
                   { "take_screenshot", "screenshot-taken" } };
-    struct kluis_str action = json_string(m, "action"), target = text_of(m, "message_id");
+    struct kluis_str action = json_string(m, "action"), target = json_text(m, "message_id");
     uint64_t n = 0;
     b->r.kind = KLUIS_EVENT;
     b->r.event = KLUIS_STR_LIT("unknown");
@@ -320,7 +313,7 @@ static void service(struct telegram *t, struct build *b, struct json *m)
 
 static void plain(struct telegram *t, struct build *b, struct json *m)
 {
-    struct kluis_str reply = text_of(m, "reply_to_message_id"), peer = text_of(m, "reply_to_peer_id");
+    struct kluis_str reply = json_text(m, "reply_to_message_id"), peer = json_text(m, "reply_to_peer_id");
     struct json *poll = json_object(m, "poll");
     if (reply.ptr != NULL) {
         b->r.target = peer.ptr == NULL ? id_of(t, reply)
@@ -355,11 +348,11 @@ kluis_status message_send(struct telegram *t, struct json *m, struct kluis_str r
     struct build *b = &t->build;
     kluis_arena_clear(t->scratch);
     build_new(b, t->scratch, KLUIS_MESSAGE);
-    struct kluis_str type = json_string(m, "type"), id = id_of(t, text_of(m, "id"));
+    struct kluis_str type = json_string(m, "type"), id = id_of(t, json_text(m, "id"));
     b->r.id = id;
-    set_when(t, b, json_string(m, "date"), text_of(m, "date_unixtime"));
+    set_when(t, b, json_string(m, "date"), json_text(m, "date_unixtime"));
     bool is_service = kluis_str_is(type, "service"), is_plain = kluis_str_is(type, "message");
-    b->r.author = roster_find(&t->chat.people, text_of(m, is_service ? "actor_id" : "from_id"), text_of(m, is_service ? "actor" : "from"));
+    b->r.author = roster_find(&t->chat.people, json_text(m, is_service ? "actor_id" : "from_id"), json_text(m, is_service ? "actor" : "from"));
     if (b->r.author == KLUIS_NO_PARTY && is_plain) { build_loss(b, "author-unknown"); }
     set_text(t, b, m);
     if (is_plain) {

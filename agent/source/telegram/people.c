@@ -30,21 +30,15 @@ static uint32_t people_note(struct telegram *t, struct kluis_str id, struct klui
     return known != KLUIS_NO_PARTY ? known : roster_note(&t->chat.people, id, name, telegram_number(t, id));
 }
 
-static struct kluis_str text_of(struct json *m, const char *name)
-{
-    struct json *v = json_get(m, name);
-    return v == NULL || (v->type != JSON_STRING && v->type != JSON_NUMBER) ? absent() : v->text;
-}
-
 void people_of_message(struct telegram *t, struct json *m)
 {
     struct json *reactions = json_array(m, "reactions");
-    (void)people_note(t, text_of(m, "from_id"), text_of(m, "from"));
-    (void)people_note(t, text_of(m, "actor_id"), text_of(m, "actor"));
+    (void)people_note(t, json_text(m, "from_id"), json_text(m, "from"));
+    (void)people_note(t, json_text(m, "actor_id"), json_text(m, "actor"));
     for (struct json *r = reactions == NULL ? NULL : reactions->child; r != NULL; r = r->next) {
         struct json *recent = json_array(r, "recent");
         for (struct json *v = recent == NULL ? NULL : recent->child; v != NULL; v = v->next) {
-            (void)people_note(t, text_of(v, "from_id"), text_of(v, "from"));
+            (void)people_note(t, json_text(v, "from_id"), json_text(v, "from"));
         }
     }
 }

@@ -11,7 +11,7 @@
 #include <archive_entry.h>
 #include <sys/stat.h>
 
-#include "agent/source/files.h"
+#include "agent/source/fileset.h"
 #include "source_support.h"
 #include "tests/support/test_dir.h"
 
@@ -47,25 +47,25 @@ static bool is_json(const char *name) { return strstr(name, ".json") != NULL; }
 
 static void expect(const char *path, const char *passphrase)
 {
-    struct files f;
+    struct fileset f;
     struct kluis_err err = { 0 };
-    const struct files_how how = { "test", passphrase, is_json };
+    const struct fileset_how how = { "test", passphrase, is_json };
     uint8_t got[64];
     size_t n = 0;
     bool several;
-    if (files_open(&f, path, &how, &err) != KLUIS_OK) { fail_msg("%s", err.msg); }
-    uint32_t i = files_find(&f, KLUIS_STR_LIT("b/messages.json"));
-    assert_int_not_equal(i, FILES_NONE);
-    assert_int_equal(files_read_at(&f, i, got, sizeof got, 1, &n, &err), KLUIS_OK);
+    if (fileset_open(&f, path, &how, &err) != KLUIS_OK) { fail_msg("%s", err.msg); }
+    uint32_t i = fileset_find(&f, KLUIS_STR_LIT("b/messages.json"));
+    assert_int_not_equal(i, FILESET_NONE);
+    assert_int_equal(fileset_read_at(&f, i, got, sizeof got, 1, &n, &err), KLUIS_OK);
     assert_int_equal(n, 4);
     assert_memory_equal(got, "\"a\":", 4);
-    assert_int_equal(files_named(&f, KLUIS_STR_LIT("foto.jpg"), &several), FILES_NONE);
+    assert_int_equal(fileset_named(&f, KLUIS_STR_LIT("foto.jpg"), &several), FILESET_NONE);
     assert_true(several);
-    assert_int_not_equal(files_named(&f, KLUIS_STR_LIT("een.jpg"), &several), FILES_NONE);
-    assert_int_equal(files_find(&f, KLUIS_STR_LIT("b")), FILES_NONE);
-    i = files_from(&f, KLUIS_STR_LIT("b/"));
+    assert_int_not_equal(fileset_named(&f, KLUIS_STR_LIT("een.jpg"), &several), FILESET_NONE);
+    assert_int_equal(fileset_find(&f, KLUIS_STR_LIT("b")), FILESET_NONE);
+    i = fileset_from(&f, KLUIS_STR_LIT("b/"));
     assert_string_equal(f.list[i].name, "b/een.jpg");
-    files_close(&f);
+    fileset_close(&f);
 }
 
 struct taken {
@@ -84,11 +84,11 @@ static kluis_status on_given(void *ctx, size_t index, const struct kluis_input *
 static void gives(const char *path, const char *passphrase)
 {
     const struct kluis_str wanted[] = { KLUIS_STR_LIT("b/foto.jpg"), KLUIS_STR_LIT("../x"), KLUIS_STR_LIT("b/foto.jpg"), KLUIS_STR_LIT("weg") };
-    const struct files_how how = { "test", passphrase, NULL };
+    const struct fileset_how how = { "test", passphrase, NULL };
     struct taken t = { { 0 } };
     struct source_attachment_sink sink = { &t, on_given };
     struct kluis_err err = { 0 };
-    if (files_give(path, &how, wanted, 4, &sink, &err) != KLUIS_OK) { fail_msg("%s", err.msg); }
+    if (fileset_give(path, &how, wanted, 4, &sink, &err) != KLUIS_OK) { fail_msg("%s", err.msg); }
     assert_true(t.given[0] == 1 && t.given[1] == 0 && t.given[2] == 1 && t.given[3] == 0);
 }
 
@@ -122,12 +122,12 @@ static void the_same_whatever_it_lies_in(void **state)
         expect(path, pass);
         gives(path, pass);
     }
-    struct files f;
+    struct fileset f;
     for (int with = 0; with < 2; with++) {
         struct kluis_err err = { 0 };
-        const struct files_how how = { "test", with ? "ander woord" : NULL, is_json };
+        const struct fileset_how how = { "test", with ? "ander woord" : NULL, is_json };
         assert_int_equal(kluis_path(path, sizeof path, dir, "locked.zip", NULL), KLUIS_OK);
-        assert_int_equal(files_open(&f, path, &how, &err), KLUIS_E_REJECT);
+        assert_int_equal(fileset_open(&f, path, &how, &err), KLUIS_E_REJECT);
         assert_non_null(strstr(err.msg, with ? "this password" : "password=@FILE"));
     }
 }
@@ -137,34 +137,34 @@ static void many_and_cut(void **state)
     (void)state;
     enum { MANY = 70000 };
     char path[KLUIS_PATH_MAX], name[64], cut[KLUIS_PATH_MAX];
-    struct files f;
+    struct fileset f;
     struct kluis_err err = { 0 };
-    const struct files_how how = { "test", NULL, is_json };
+    const struct fileset_how how = { "test", NULL, is_json };
     struct archive *a = begin("many.zip", true, NULL, path);
     for (int i = 0; i < MANY; i++) {
         snprintf(name, sizeof name, "k/%06d.json", i);
         add(a, name, name, strlen(name));
     }
     assert_int_equal(archive_write_free(a), ARCHIVE_OK);
-    if (files_open(&f, path, &how, &err) != KLUIS_OK) { fail_msg("%s", err.msg); }
+    if (fileset_open(&f, path, &how, &err) != KLUIS_OK) { fail_msg("%s", err.msg); }
     assert_int_equal(f.n, MANY);
     uint8_t got[64];
     size_t n = 0;
-    assert_int_equal(files_read_at(&f, files_find(&f, KLUIS_STR_LIT("k/069999.json")), got, sizeof got, 0, &n, &err), KLUIS_OK);
+    assert_int_equal(fileset_read_at(&f, fileset_find(&f, KLUIS_STR_LIT("k/069999.json")), got, sizeof got, 0, &n, &err), KLUIS_OK);
     assert_int_equal(n, 13);
-    files_close(&f);
+    fileset_close(&f);
     KLUIS_AUTO_BUF(b, 64 << 20);
     assert_int_equal(kluis_read_file(path, 64 << 20, &b, &err), KLUIS_OK);
     source_put(dir, "cut.zip", b.data, b.len / 2, cut);
-    if (files_open(&f, cut, &how, &err) != KLUIS_OK) { fail_msg("%s", err.msg); }
+    if (fileset_open(&f, cut, &how, &err) != KLUIS_OK) { fail_msg("%s", err.msg); }
     assert_true(f.ended_early && f.n > MANY / 4 && f.n < MANY);
-    files_close(&f);
+    fileset_close(&f);
     for (size_t k = 0; k < 4096; k += 97) { /* whatever its bytes are */
         source_put(dir, "cut.zip", b.data, k, cut);
         struct kluis_err e = { 0 };
-        kluis_status rc = files_open(&f, cut, &how, &e);
+        kluis_status rc = fileset_open(&f, cut, &how, &e);
         assert_true(rc == KLUIS_OK || rc == KLUIS_E_REJECT);
-        files_close(&f);
+        fileset_close(&f);
     }
 }
 
@@ -173,14 +173,14 @@ static void hostile_archives_are_refused(void **state)
     (void)state;
     static const char *const bad[] = { "/etc/x.json", "../x.json", "a/../../x.json", "C:\\x.json", "..\\x.json" };
     char path[KLUIS_PATH_MAX];
-    struct files f;
-    const struct files_how how = { "test", NULL, is_json };
+    struct fileset f;
+    const struct fileset_how how = { "test", NULL, is_json };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct kluis_err err = { 0 };
         struct archive *a = begin("bad.zip", true, NULL, path);
         add(a, bad[i], "{}", 2);
         assert_int_equal(archive_write_free(a), ARCHIVE_OK);
-        assert_int_equal(files_open(&f, path, &how, &err), KLUIS_E_REJECT);
+        assert_int_equal(fileset_open(&f, path, &how, &err), KLUIS_E_REJECT);
         assert_true(strchr(err.msg, '\n') == NULL && strlen(err.msg) > 20);
     }
     struct kluis_err err = { 0 };
@@ -191,15 +191,15 @@ static void hostile_archives_are_refused(void **state)
     add(a, "bomb.json", zeros, BOMB);
     kluis_free(zeros);
     assert_int_equal(archive_write_free(a), ARCHIVE_OK);
-    assert_int_equal(files_open(&f, path, &how, &err), KLUIS_E_LIMIT);
+    assert_int_equal(fileset_open(&f, path, &how, &err), KLUIS_E_LIMIT);
     kluis_err_clear(&err);
-    assert_int_equal(files_open(&f, "/nergens/iets", &how, &err), KLUIS_E_NOTFOUND);
+    assert_int_equal(fileset_open(&f, "/nergens/iets", &how, &err), KLUIS_E_NOTFOUND);
 }
 
 int main(void)
 {
     struct kluis_err err = { 0 };
-    if (kluis_base_init(&err) != KLUIS_OK || !test_dir("source_files", dir, sizeof dir)) { return 1; }
+    if (kluis_base_init(&err) != KLUIS_OK || !test_dir("source_fileset", dir, sizeof dir)) { return 1; }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_whatever_it_lies_in),
         cmocka_unit_test(many_and_cut),

@@ -1,9 +1,9 @@
-/* files_archive.c - see files_archive.h.  libarchive does zip, zip64, WinZip's AES, tar and gzip.
+/* fileset_archive.c - see fileset_archive.h.  libarchive does zip, zip64, WinZip's AES, tar and gzip.
  *
  * A zip is read by its directory, which knows sizes; one that is cut off, or has more entries than a directory in memory should, is read as it
  * comes.  An entry that cannot be read whole is kept as far as it goes, and says so.
  */
-#include "agent/source/files_archive.h"
+#include "agent/source/fileset_archive.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -14,7 +14,7 @@ enum { RATIO_MAX = 200, PIECE = 128 << 10, END_MAX = 65557, DIRECTORY_MAX = 6553
 static const uint64_t RATIO_FROM = 64u << 20;         /* bytes before a ratio says anything */
 static const uint64_t KEPT_MAX = (uint64_t)256 << 30; /* bytes kept of one archive */
 
-static kluis_status broken(const struct files *f, struct kluis_err *err)
+static kluis_status broken(const struct fileset *f, struct kluis_err *err)
 {
     return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is a damaged archive: make the %s again", f->path, f->what);
 }
@@ -33,7 +33,7 @@ static unsigned directory_of(int fd, uint64_t size)
     return count;
 }
 
-static kluis_status open_archive(const struct files *f, bool by_directory, int *fd, struct archive **out, struct kluis_err *err)
+static kluis_status open_archive(const struct fileset *f, bool by_directory, int *fd, struct archive **out, struct kluis_err *err)
 {
     *fd = kluis_io_open(f->path, O_RDONLY | O_NOCTTY, 0);
     if (*fd < 0) { return KLUIS_FAIL_SYS(err, errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_E_IO, "cannot open %s", f->path); }
@@ -66,14 +66,14 @@ static const char *name_of(struct archive_entry *e)
     return n != NULL ? n : archive_entry_pathname(e);
 }
 
-static kluis_status locked(const struct files *f, struct kluis_err *err)
+static kluis_status locked(const struct fileset *f, struct kluis_err *err)
 {
     return f->passphrase == NULL
                ? KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is encrypted: put its password in a file and use --option password=@FILE", f->path)
                : KLUIS_FAIL(err, KLUIS_E_REJECT, "%s does not open with this password: it is another one, or the file is damaged", f->path);
 }
 
-static kluis_status keep_entry(struct files *f, struct archive *a, struct archive_entry *e, struct files_entry *to, uint8_t *piece,
+static kluis_status keep_entry(struct fileset *f, struct archive *a, struct archive_entry *e, struct fileset_entry *to, uint8_t *piece,
                                struct kluis_err *err)
 {
     to->at = kluis_scratch_size(f->kept);
@@ -98,7 +98,7 @@ static kluis_status keep_entry(struct files *f, struct archive *a, struct archiv
     }
 }
 
-static kluis_status list_all(struct files *f, struct archive *a, bool (*keep)(const char *name), uint8_t *piece, struct kluis_err *err)
+static kluis_status list_all(struct fileset *f, struct archive *a, bool (*keep)(const char *name), uint8_t *piece, struct kluis_err *err)
 {
     for (;;) {
         struct archive_entry *e = NULL;
@@ -109,15 +109,15 @@ static kluis_status list_all(struct files *f, struct archive *a, bool (*keep)(co
             return f->n == 0 ? broken(f, err) : KLUIS_OK;
         }
         const char *name = name_of(e);
-        if (name == NULL || !files_safe(name)) {
+        if (name == NULL || !fileset_safe(name)) {
             return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: a file in it has no readable name, an absolute path or '..' in it; no %s has: refused",
                               f->path, f->what);
         }
         while (name[0] == '.' && name[1] == '/') { name += 2; }
         if (archive_entry_filetype(e) != AE_IFREG || name[0] == '\0' || strncmp(name, "__MACOSX/", 9) == 0) { continue; }
-        struct files_entry *to = NULL;
+        struct fileset_entry *to = NULL;
         int64_t size = archive_entry_size_is_set(e) ? archive_entry_size(e) : -1;
-        KLUIS_TRY(files_add(f, name, size < 0 ? FILES_SIZE_UNKNOWN : (uint64_t)size, &to, err));
+        KLUIS_TRY(fileset_add(f, name, size < 0 ? FILESET_SIZE_UNKNOWN : (uint64_t)size, &to, err));
         if (keep == NULL || !keep(name)) { continue; }
         kluis_status rc2 = keep_entry(f, a, e, to, piece, err);
         if (rc2 == KLUIS_END) {
@@ -128,7 +128,7 @@ static kluis_status list_all(struct files *f, struct archive *a, bool (*keep)(co
     }
 }
 
-kluis_status files_archive_open(struct files *f, bool (*keep)(const char *name), struct kluis_err *err)
+kluis_status fileset_archive_open(struct fileset *f, bool (*keep)(const char *name), struct kluis_err *err)
 {
     struct archive *a = NULL;
     int fd = -1;
@@ -160,7 +160,7 @@ static int by_text(const void *x, const void *y)
 }
 
 struct entry_stream {
-    const struct files *files;
+    const struct fileset *files;
     struct archive *archive;
     uint64_t given;
 };
@@ -198,7 +198,7 @@ static struct wanted *who_wants(struct wanted *w, size_t n, const char *name)
 }
 
 /* *left: somebody wants what was given to another: an entry is read once only. */
-static kluis_status one_round(struct files *f, struct wanted *w, size_t n, const struct source_attachment_sink *sink, bool *left,
+static kluis_status one_round(struct fileset *f, struct wanted *w, size_t n, const struct source_attachment_sink *sink, bool *left,
                               struct kluis_err *err)
 {
     struct archive *a = NULL;
@@ -223,8 +223,8 @@ static kluis_status one_round(struct files *f, struct wanted *w, size_t n, const
     return rc;
 }
 
-kluis_status files_archive_give(struct files *f, const struct kluis_str *wanted, size_t n, const struct source_attachment_sink *sink,
-                                struct kluis_err *err)
+kluis_status fileset_archive_give(struct fileset *f, const struct kluis_str *wanted, size_t n, const struct source_attachment_sink *sink,
+                                  struct kluis_err *err)
 {
     struct wanted *w = kluis_calloc(n + 1, sizeof *w);
     bool left = n > 0;
