@@ -21,10 +21,15 @@ void build_new(struct build *b, struct kluis_arena *arena, enum kluis_kind kind)
 
 struct kluis_str build_fmt(struct kluis_arena *a, const char *fmt, ...)
 {
+    char small[256]; /* most are short, and are made once only */
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(small, sizeof small, fmt, ap);
     va_end(ap);
+    if (n >= 0 && (size_t)n < sizeof small) {
+        char *p = kluis_arena_strndup(a, small, (size_t)n);
+        return (struct kluis_str){ p, p == NULL ? 0 : (size_t)n };
+    }
     char *p = n < 0 ? NULL : kluis_arena_alloc(a, (size_t)n + 1);
     if (p == NULL) { return (struct kluis_str){ NULL, 0 }; }
     va_start(ap, fmt);
@@ -120,14 +125,24 @@ static bool looked_at(const struct json *list, const struct json *m)
     return false;
 }
 
+static struct kluis_str below(struct build *b, const char *path, struct kluis_str key)
+{
+    size_t n = strlen(path), k = key.len > 200 ? 200 : key.len;
+    char *p = kluis_arena_alloc(b->arena, n + k + 2);
+    if (p == NULL) { return (struct kluis_str){ NULL, 0 }; }
+    memcpy(p, path, n);
+    p[n] = '.';
+    memcpy(p + n + 1, key.ptr, k);
+    return (struct kluis_str){ p, n + 1 + k };
+}
+
 void build_rest(struct build *b, const char *path, struct json *v)
 {
     unsigned i = 0;
     for (struct json *m = v->child; m != NULL; m = m->next, i++) {
         const bool holder = m->type == JSON_OBJECT || m->type == JSON_ARRAY, looked = looked_at(v, m);
         if (m->used == 2 || m->type == JSON_NULL || (holder && m->child == NULL) || (looked && !holder)) { continue; }
-        struct kluis_str name = v->type == JSON_ARRAY ? build_fmt(b->arena, "%s.%u", path, i)
-                                                      : build_fmt(b->arena, "%s.%.*s", path, m->key.len > 200 ? 200 : (int)m->key.len, m->key.ptr);
+        struct kluis_str name = v->type == JSON_ARRAY ? build_fmt(b->arena, "%s.%u", path, i) : below(b, path, m->key);
         if (name.ptr == NULL || name.len > 240 || kluis_utf8_valid(name.ptr, name.len) != name.len) {
             build_loss(b, "fields-too-deep");
         } else if (looked) {

@@ -157,7 +157,10 @@ static kluis_status bytes_of(struct teams *t, uint32_t file, uint64_t at, size_t
 {
     struct kluis_buf *w = &t->window;
     if (file != t->window_file || at < t->window_at || at + n > t->window_at + w->len) {
-        size_t want = n < WINDOW ? WINDOW : n, got = 0;
+        uint64_t end = t->window_at + w->len; /* much is read at once only where messages of a chat follow each other */
+        bool near = file == t->window_file && at >= t->window_at && at < end + WINDOW_STEP;
+        t->window_step = !near ? WINDOW_STEP : t->window_step < WINDOW ? t->window_step * 2 : WINDOW;
+        size_t want = n < t->window_step ? t->window_step : n, got = 0;
         kluis_buf_clear(w);
         uint8_t *p = kluis_buf_reserve(w, want);
         if (p == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }

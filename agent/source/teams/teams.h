@@ -21,7 +21,8 @@ enum {
     CHATS_BYTES = 8 << 20,
     CHATS_MAX = 65536,
     NOTED_SLOTS = 8192,
-    WINDOW = 256 << 10
+    WINDOW = 256 << 10,
+    WINDOW_STEP = 4 << 10
 };
 enum form { FORM_NONE, FORM_GRAPH, FORM_PERSONAL };
 
@@ -55,6 +56,7 @@ struct teams {
     struct kluis_buf text, quote, window;
     uint32_t window_file;
     uint64_t window_at;
+    size_t window_step;
     struct kluis_err *err;
 };
 
