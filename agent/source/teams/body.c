@@ -36,17 +36,6 @@ void teams_body_when(struct build *b, const char *field, struct kluis_str stated
     build_text(b, field, stated);
 }
 
-kluis_status teams_body_gap(struct teams *t, uint64_t at, uint64_t bytes, struct kluis_err *err)
-{
-    struct build *b = &t->build;
-    kluis_arena_clear(t->scratch);
-    build_new(b, t->scratch, KLUIS_GAP);
-    b->r.event = KLUIS_STR_LIT("damaged");
-    build_body(b, build_fmt(t->scratch, "Messages in the source cannot be read: %llu bytes are damaged or missing.", (unsigned long long)bytes));
-    build_number(b, "at-byte", (int64_t)at);
-    return build_send(b, t->sink, (struct kluis_bytes){ NULL, 0 }, err);
-}
-
 struct kluis_str teams_body_reaction(struct kluis_str word)
 {
     static const char *const known[][2] = { { "like", "👍" },      { "heart", "❤️" }, { "laugh", "😆" },

@@ -202,7 +202,7 @@ kluis_status teams_chat_give(struct teams *t, const uint8_t *forms, struct kluis
             now = chat;
         }
         if (rc == KLUIS_OK) {
-            rc = kluis_db_int(st, 4) != 0 ? teams_body_gap(t, (uint64_t)at, (uint64_t)n, err)
+            rc = kluis_db_int(st, 4) != 0 ? build_gap(&t->build, t->scratch, t->sink, (uint64_t)at, (uint64_t)n, KLUIS_ZONE_STATED, err)
                                           : one(t, (enum form)forms[file], (uint32_t)chat, (uint32_t)file, (uint64_t)at, (size_t)n, err);
         }
         if (rc != KLUIS_OK) {

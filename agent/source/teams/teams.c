@@ -3,12 +3,6 @@
 
 static bool refusal(kluis_status rc) { return rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT; }
 
-static kluis_status note_skip(struct teams *t, const char *what, const char *where, const char *why, bool refused, struct kluis_err *err)
-{
-    struct source_skip k = { what, where, why, refused };
-    return t->sink->skipped == NULL ? KLUIS_OK : t->sink->skipped(t->sink->ctx, &k, err);
-}
-
 /* ---- what a file is ------------------------------------------------------------------------------------------------------------- */
 
 static bool holds(struct kluis_bytes b, const char *part) { return memmem(b.ptr, b.len, part, strlen(part)) != NULL; }
@@ -48,7 +42,7 @@ static kluis_status on_damage(void *ctx, uint64_t at, uint64_t bytes, KLUIS_UNUS
 {
     struct teams *t = ctx;
     if (t->chat == UINT32_MAX) {
-        return note_skip(t, "messages", t->files.list[t->file].name, "they are damaged and nothing tells of which chat they are", true, err);
+        return build_skip(t->sink, "messages", t->files.list[t->file].name, "they are damaged and nothing tells of which chat they are", true, err);
     }
     return teams_chat_put(t, t->chat, at, bytes, true, err);
 }
@@ -181,8 +175,8 @@ static kluis_status read_one(struct teams *t, uint32_t i, struct kluis_err *err)
     kluis_status rc = walk(t, &s, &why);
     json_stream_close(&s);
     if (refusal(rc) || rc == KLUIS_END) { /* what came before stands */
-        return note_skip(t, t->n_messages > before ? "the rest of a file" : "a file", t->files.list[i].name,
-                         why.code == KLUIS_OK ? "there is nothing in it" : why.msg, true, err);
+        return build_skip(t->sink, t->n_messages > before ? "the rest of a file" : "a file", t->files.list[i].name,
+                          why.code == KLUIS_OK ? "there is nothing in it" : why.msg, true, err);
     }
     if (rc != KLUIS_OK && err != NULL) { *err = why; }
     return rc;
@@ -203,7 +197,7 @@ static kluis_status pass_one(struct teams *t, uint8_t *forms, struct kluis_err *
         if (t->form != FORM_NONE) {
             rc = read_one(t, i, err);
         } else if (t->files.one == FILESET_NONE) {
-            rc = note_skip(t, "a file", e->name, "it holds no messages of Teams", false, err);
+            rc = build_skip(t->sink, "a file", e->name, "it holds no messages of Teams", false, err);
         }
     }
     kluis_free(head);
@@ -247,7 +241,7 @@ static kluis_status read_all(struct teams *t, const char *path, struct kluis_err
                         "%s holds no messages of Teams: give pages of Microsoft Graph, or the personal export's messages.json or tar", path);
     }
     if (rc == KLUIS_OK) { rc = kluis_db_commit(t->work, "teams-noted", err); }
-    if (rc == KLUIS_OK && t->files.ended_early) { rc = note_skip(t, "the rest of the archive", "", "it is cut off or damaged", true, err); }
+    if (rc == KLUIS_OK && t->files.ended_early) { rc = build_skip(t->sink, "the rest of the archive", "", "it is cut off or damaged", true, err); }
     if (rc == KLUIS_OK) { rc = teams_chat_give(t, forms, err); }
     kluis_free(forms);
     return rc;

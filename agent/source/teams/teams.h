@@ -83,7 +83,6 @@ void teams_body_file(struct teams *t, struct build *b, struct kluis_str name, st
 /* The emoji of a reaction; its own word where it is none of the six that have one. */
 struct kluis_str teams_body_reaction(struct kluis_str word);
 void teams_body_when(struct build *b, const char *field, struct kluis_str stated); /* sent, or its text and a loss */
-KLUIS_MUSTUSE kluis_status teams_body_gap(struct teams *t, uint64_t at, uint64_t bytes, struct kluis_err *err);
 
 /* ---- graph.c, personal.c ---- */
 bool teams_graph_is_one(struct json *m);
