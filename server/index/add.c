@@ -69,29 +69,41 @@ static void conversation_keys(const struct index_package *p, struct kluis_buf *c
 
 struct place {
     int64_t conv, link, official, device, platform;
-    bool several;
+    bool several, mixed;
 };
 
-static kluis_status find_link(struct index *ix, const struct kluis_buf *key, struct place *at, struct kluis_err *err)
+/* With an id: 1; messages without: 2. */
+static int64_t kinds_of(const struct index_package *p)
+{
+    int64_t kinds = 0;
+    for (size_t i = 0; i < p->n_rows; i++) { kinds |= p->rows[i].id.len > 0 ? 1 : p->rows[i].kind == KLUIS_MESSAGE ? 2 : 0; }
+    return kinds;
+}
+
+static kluis_status find_link(struct index *ix, const struct kluis_buf *key, int64_t kinds, struct place *at, struct kluis_err *err)
 {
     struct kluis_db *db = ix->w.hot;
     sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(db, &q, err, "SELECT no, device, several FROM link WHERE key=?1", "b", kluis_buf_bytes(key)));
+    KLUIS_TRY(kluis_db_query(db, &q, err, "SELECT no, device, several, kinds FROM link WHERE key=?1", "b", kluis_buf_bytes(key)));
     kluis_status st = kluis_db_step(db, q, err);
     if (st == KLUIS_OK) {
         at->link = kluis_db_int(q, 0);
-        bool same = kluis_db_int(q, 1) == at->device;
-        at->several = kluis_db_int(q, 2) != 0;
+        int64_t several = kluis_db_int(q, 2) != 0 || kluis_db_int(q, 1) != at->device, known = kluis_db_int(q, 3);
+        bool same = several == kluis_db_int(q, 2) && (known | kinds) == known;
         kluis_db_done(q);
-        if (same || at->several) { return KLUIS_OK; }
-        at->several = true;
-        return kluis_db_run(db, NULL, err, "UPDATE link SET several=1 WHERE no=?1", "i", at->link);
+        at->several = several != 0;
+        kinds |= known;
+        if (!same) { KLUIS_TRY(kluis_db_run(db, NULL, err, "UPDATE link SET several=?2, kinds=?3 WHERE no=?1", "iii", at->link, several, kinds)); }
+    } else if (st == KLUIS_END) {
+        at->several = false;
+        KLUIS_TRY(kluis_db_run(db, NULL, err, "INSERT INTO link(key, device, several, kinds) VALUES(?1, ?2, 0, ?3)", "bii", kluis_buf_bytes(key),
+                               at->device, kinds));
+        at->link = sqlite3_last_insert_rowid(kluis_db_handle(db));
+    } else {
+        return st;
     }
-    if (st != KLUIS_END) { return st; }
-    at->several = false;
-    KLUIS_TRY(kluis_db_run(db, NULL, err, "INSERT INTO link(key, device, several) VALUES(?1, ?2, 0)", "bi", kluis_buf_bytes(key), at->device));
-    at->link = sqlite3_last_insert_rowid(kluis_db_handle(db));
-    return KLUIS_OK;
+    at->mixed = kinds == 3;
+    return at->mixed ? imap_put(&ix->b.mixed, at->link, 0, err) : KLUIS_OK;
 }
 
 static kluis_status find_place(struct index *ix, const struct index_package *p, struct place *at, struct kluis_err *err)
@@ -105,7 +117,7 @@ static kluis_status find_place(struct index *ix, const struct index_package *p, 
     conversation_keys(p, &conv, &link);
     KLUIS_TRY(kluis_buf_ok(&conv, err));
     KLUIS_TRY(kluis_buf_ok(&link, err));
-    KLUIS_TRY(find_link(ix, &link, at, err));
+    KLUIS_TRY(find_link(ix, &link, kinds_of(p), at, err));
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(db, &q, err, "SELECT no FROM conv WHERE key=?1", "b", kluis_buf_bytes(&conv)));
     kluis_status st = kluis_db_step(db, q, err);
@@ -174,7 +186,12 @@ static kluis_status add_row(struct index *ix, const struct index_package *p, con
         return kluis_buf_ok(work, err);
     }
     same.author.ptr = (const char *)work->data;
-    isame_write(work, &same, has_id);
+    /* Of a message the words alone: what has an id and what has none must meet, and they need not name its author alike. */
+    if (r->kind == KLUIS_MESSAGE && r->text.len > 0) {
+        inormal_write(work, r->text);
+    } else {
+        isame_write(work, &same, has_id);
+    }
     /* With the link in it, equal words of other chats are not in the way; with the link in front, what arrives together stands together in the
      * index of hashes, and a batch touches few of its pages.  What meets here is compared word by word, so twenty bits of the words are enough. */
     uint32_t hash = ihash((const char *)work->data + author, work->len - author, (uint32_t)at->link) & 0xfffff;
@@ -247,14 +264,18 @@ static kluis_status add(struct index *ix, const struct index_package *p, int64_t
     KLUIS_AUTO_BUF(work, 64 << 20);
     for (size_t i = 0; i < p->n_rows; i++) { KLUIS_TRY(add_row(ix, p, &p->rows[i], pkg, &place, at[i], &work, &rows[i], err)); }
     ix->b.package_row = p->n_rows > 0 ? rows[0].row : 0;
-    /* Records without an id can only meet those of another device. */
-    for (size_t i = 0; i < p->n_rows; i++) {
-        const struct ipending *known = ipending_of(ix, rows[i].row);
-        if (known != NULL && known->settled) { continue; } /* in a run with an earlier one */
-        if (p->rows[i].kind != KLUIS_GAP && (rows[i].has_id || place.several)) { KLUIS_TRY(igroup_settle(ix, &rows[i], false, err)); }
+    /* Those with an id first, since the others may join them.  Records without one can only meet those of another device, or such. */
+    for (int with_id = 1; with_id >= 0; with_id--) {
+        for (size_t i = 0; i < p->n_rows; i++) {
+            if (rows[i].has_id != (with_id != 0)) { continue; }
+            const struct ipending *known = ipending_of(ix, rows[i].row);
+            if (known != NULL && known->settled) { continue; } /* in a run with an earlier one */
+            bool may = rows[i].has_id || place.several || place.mixed;
+            if (p->rows[i].kind != KLUIS_GAP && may) { KLUIS_TRY(igroup_settle(ix, &rows[i], false, err)); }
+        }
     }
     ix->b.package_row = 0;
-    return KLUIS_OK;
+    return igroup_near(ix, err);
 }
 
 static kluis_status begin_at(struct index *ix, uint64_t sequence, struct kluis_err *err)

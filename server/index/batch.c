@@ -5,6 +5,16 @@
 
 static const char DAMAGED[] = "a record of the index is damaged: delete the index and rebuild it";
 
+static kluis_status mixed_links(struct index *ix, struct kluis_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    imap_clear(&ix->b.mixed);
+    KLUIS_TRY(kluis_db_query(ix->w.hot, &q, err, "SELECT no FROM link WHERE kinds=3", ""));
+    kluis_status st = KLUIS_OK;
+    while ((st = kluis_db_step(ix->w.hot, q, err)) == KLUIS_OK) { KLUIS_TRY(imap_put(&ix->b.mixed, kluis_db_int(q, 0), 0, err)); }
+    return st == KLUIS_END ? KLUIS_OK : st;
+}
+
 kluis_status ibatch_begin(struct index *ix, struct kluis_err *err)
 {
     struct ibatch *b = &ix->b;
@@ -17,6 +27,7 @@ kluis_status ibatch_begin(struct index *ix, struct kluis_err *err)
     if (st == KLUIS_OK) { st = istore_meta(ix->w.hot, "groups", &b->groups, err); }
     if (st == KLUIS_OK) { st = istore_meta(ix->w.hot, "conflicts", &b->conflicts, err); }
     if (st == KLUIS_OK) { st = istore_catalog(&ix->w, err); }
+    if (st == KLUIS_OK) { st = mixed_links(ix, err); }
     b->first = b->next_row;
     if (st != KLUIS_OK) { ibatch_rollback(ix); }
     return st;
@@ -30,11 +41,20 @@ static void clear(struct ibatch *b)
     kluis_buf_clear(&b->text);
 }
 
+static void forget_near(struct ibatch *b)
+{
+    b->n_near = 0;
+    b->nearing = false;
+    imap_clear(&b->near_done);
+    imap_clear(&b->pulled);
+}
+
 void ibatch_rollback(struct index *ix)
 {
     kluis_db_rollback(ix->w.hot);
     ix->b.open = false;
     clear(&ix->b);
+    forget_near(&ix->b);
     ix->w.catalog.version = -1;
     int64_t next = 0;
     struct kluis_err ignored = { 0 };

@@ -28,7 +28,7 @@ static kluis_status push(struct rows *r, const struct irow *row, struct kluis_er
 
 struct target {
     int64_t pkg, conv, link, first, last;
-    bool several;
+    bool several, mixed; /* a record without an id may have company; also of one with */
 };
 
 /* p: the period that `unit` is; NULL: the hot file. */
@@ -124,7 +124,7 @@ static kluis_status take(struct index *ix, const struct target *t, struct rows *
         bool hidden = false;
         if (r->file != 0) { KLUIS_TRY(ihidden(&ix->w, r->file, r->row, &hidden, err)); } /* pulled along with an earlier one */
         if (hidden || (r->file == 0 && imap_get(&ix->b.settled, r->row, NULL))) { continue; }
-        if (r->has_id || t->several) {
+        if (r->has_id || t->several || t->mixed) {
             KLUIS_TRY(igroup_settle(ix, r, true, err));
         } else if (r->file != 0) {
             KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "INSERT INTO shadow(file, row) VALUES(?1, ?2)", "ii", r->file, r->row));
@@ -133,6 +133,7 @@ static kluis_status take(struct index *ix, const struct target *t, struct rows *
             ix->b.groups--;
         }
     }
+    KLUIS_TRY(igroup_near(ix, err));
     KLUIS_TRY(rows_of(ix, ix->w.hot, NULL, t, hot, err));
     for (size_t i = 0; i < hot->n; i++) { KLUIS_TRY(drop_hot(ix, &hot->list[i], err)); }
     imap_clear(&ix->b.settled);
@@ -140,8 +141,10 @@ static kluis_status take(struct index *ix, const struct target *t, struct rows *
     for (size_t i = 0; i < hot->n; i++) {
         const struct irow *r = &hot->list[i], *before = i == 0 ? r : &hot->list[i - 1];
         bool done = i > 0 && r->has_id == before->has_id && (r->has_id ? r->idkey == before->idkey : r->hash == before->hash && r->at == before->at);
-        if (!done && (r->has_id || t->several)) { KLUIS_TRY(settle_rest(ix, r, err)); }
+        if (!done && (r->has_id || t->several || t->mixed)) { KLUIS_TRY(settle_rest(ix, r, err)); }
+        if (r->has_id && t->mixed) { KLUIS_TRY(igroup_note(ix, r->hash, r->at, err)); }
     }
+    KLUIS_TRY(igroup_near(ix, err));
     struct kluis_db *db = ix->w.hot;
     KLUIS_TRY(kluis_db_run(db, NULL, err, "DELETE FROM pkg WHERE no=?1", "i", t->pkg));
     KLUIS_TRY(
@@ -163,14 +166,14 @@ kluis_status index_remove(struct index *ix, const uint8_t package[32], struct kl
     struct rows all = { 0 }, hot = { 0 };
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(ibatch_begin(ix, err));
-    kluis_status st = kluis_db_query(
-        ix->w.hot, &q, err,
-        "SELECT p.no, s.conv, s.link, p.first, p.last, l.several FROM pkg p JOIN source s ON s.no=p.source JOIN link l ON l.no=s.link WHERE p.id=?1",
-        "h", package);
+    kluis_status st = kluis_db_query(ix->w.hot, &q, err,
+                                     "SELECT p.no, s.conv, s.link, p.first, p.last, l.several, l.kinds FROM pkg p JOIN source s ON s.no=p.source "
+                                     "JOIN link l ON l.no=s.link WHERE p.id=?1",
+                                     "h", package);
     if (st == KLUIS_OK) { st = kluis_db_step(ix->w.hot, q, err); }
     if (st == KLUIS_OK) {
-        t = (struct target){ kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2),
-                             kluis_db_int(q, 3), kluis_db_int(q, 4), kluis_db_int(q, 5) != 0 };
+        t = (struct target){ kluis_db_int(q, 0), kluis_db_int(q, 1),      kluis_db_int(q, 2),     kluis_db_int(q, 3),
+                             kluis_db_int(q, 4), kluis_db_int(q, 5) != 0, kluis_db_int(q, 6) == 3 };
     }
     kluis_db_done(q);
     ix->b.erasing = true;

@@ -9,35 +9,46 @@
  * brought into the hot file first (the old rows are shadowed until the period is rebuilt): a group never spans two files.
  * Gaps are each official's own and never grouped.
  *
+ * A message without an id (a text export's) may also be a sighting of one that has one (a database's), within the same link: normalised text alike,
+ * authors that agree (ids, else numbers, else names; or both the official's own), and the same tolerance.  Of the groups with an id that are
+ * so near and have no message without an id of its device yet, the one in its own minute, else the earliest, takes it.  Ids are settled without
+ * regard to that; so here their groups are given things, anchors, whose place only igroup_settle of an id changes: whoever settles ids settles what
+ * is near them after it (igroup_near).
+ *
  * More than RUN_MAX equal records in one run, or sightings of one id, are not told apart: each stands alone (under one id: as a conflict).  No
  * chat of people is like that, and neither a machine's nor a hostile one may stop the index or make its work grow with the square.  Whether
  * a run is that long depends on the set too.  One that becomes long was short before on either side of what is new, so looking
  * 2 * RUN_MAX records to both sides finds everything that may still be grouped by the rule for short ones.
  */
-#include "server/index/internal.h"
+#include "server/index/group.h"
 
 #include <sqlite3.h>
 
 #define TOLERANCE INT64_C(60000000)
 enum { RUN_MAX = 2000, SIDE_MAX = 2 * RUN_MAX, CANDIDATES = 64, CLOSE = RUN_MAX };
 
-struct member {
-    int64_t file, row, pkg, at, tie, lead, bits, device, link, conv;
-    uint64_t ordinal;
-    uint8_t package[32], content[32];
-    int precision;
-    int64_t group, new_row; /* index of the leader in the run */
-    int64_t next, last;     /* of a leader: chain of its group's members */
-    bool conflict, several; /* several: in a group with others now */
-    bool inner;             /* all that its group can depend on was looked at */
-};
-struct run {
-    struct member *list;
-    size_t n, cap;
-    bool lengthy;
-};
+static const char SELECT_ROW[] = "SELECT id, pkg, tie, at, bits, lead, conv, idkey, text, extra, hash FROM rec WHERE id=?1";
 
-static const char SELECT_ROW[] = "SELECT id, pkg, tie, at, bits, lead, conv, idkey, text, extra FROM rec WHERE id=?1";
+static uint64_t hash_of(const char *p, size_t n) { return n == 0 ? 0 : ((uint64_t)ihash(p, n, 11) << 32 | ihash(p, n, 13)) | 1; }
+
+static void who_of(const struct kluis_party *p, struct kluis_buf *work, struct who *out)
+{
+    const struct kluis_party by[2] = { { .id = p->id, .number = p->number }, { .name = p->name } };
+    size_t n = work->len;
+    iidentity(work, &by[0]); /* a number in an id is a number */
+    bool number = work->len > n && work->data[n] == '+';
+    uint64_t h = hash_of((const char *)work->data + n, work->len - n);
+    *out = (struct who){ .id = number ? 0 : h, .number = number ? h : 0 };
+    if (!number && p->number.len > 0) {
+        work->len = n;
+        iidentity(work, &(struct kluis_party){ .number = p->number });
+        out->number = hash_of((const char *)work->data + n, work->len - n);
+    }
+    work->len = n;
+    inormal_write(work, by[1].name);
+    out->name = hash_of((const char *)work->data + n, work->len - n);
+    work->len = n;
+}
 
 /* Reads one record with what decides its group.  E_NOTFOUND: no such row. */
 static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, int64_t row, struct member *m, struct kluis_buf *work, bool *has_id,
@@ -45,7 +56,7 @@ static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, 
 {
     sqlite3_stmt *q = NULL;
     const struct ipackage *p = NULL;
-    *m = (struct member){ .file = file, .row = row };
+    *m = (struct member){ .file = file, .row = row, .anchor = -1 };
     KLUIS_TRY(kluis_db_query(unit, &q, err, SELECT_ROW, "i", row));
     kluis_status st = kluis_db_step(unit, q, err);
     if (st == KLUIS_END) { return KLUIS_E_NOTFOUND; }
@@ -56,6 +67,7 @@ static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, 
     m->bits = kluis_db_int(q, 4);
     m->lead = sqlite3_column_type(q, 5) == SQLITE_NULL ? 0 : kluis_db_int(q, 5);
     m->conv = kluis_db_int(q, 6);
+    m->hash = (uint32_t)kluis_db_int(q, 10);
     m->ordinal = (uint64_t)m->tie & INDEX_ORDINAL_MAX;
     *has_id = sqlite3_column_type(q, 7) != SQLITE_NULL;
     *idkey = kluis_db_int(q, 7);
@@ -72,9 +84,11 @@ static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, 
     }
     memcpy(m->package, p->id, 32);
     m->device = p->device;
+    m->official = p->official_no;
     m->precision = (int)p->precision;
     m->link = p->link;
     kluis_buf_clear(work);
+    who_of(&author, work, &m->author);
     iidentity(work, &author);
     size_t n = work->len;
     struct isame same = { (enum kluis_kind)(m->bits & 15),
@@ -89,6 +103,12 @@ static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, 
         isame_write(work, &same, *has_id);
         /* Where to look, and what: the id's own bytes, since idkey is only a hash.  The conversation or link is compared beside this. */
         kluis_sha256_of(work->data + n, work->len - n, m->content);
+        memcpy(m->words, m->content, 32);
+        if (same.kind == KLUIS_MESSAGE && same.text.len > 0) {
+            kluis_buf_clear(work);
+            inormal_write(work, same.text);
+            kluis_sha256_of(work->data, work->len, m->words);
+        }
     }
     kluis_db_done(q);
     return kluis_buf_ok(work, err);
@@ -106,17 +126,27 @@ static kluis_status same_id(struct kluis_db *unit, int64_t row, struct kluis_str
     return KLUIS_OK;
 }
 
-static kluis_status put_member(struct run *r, const struct member *m, struct kluis_err *err)
+static kluis_status put(struct member **list, size_t *n, size_t *room, const struct member *m, struct kluis_err *err)
 {
-    if (r->n == r->cap) {
-        size_t cap = r->cap == 0 ? 8 : r->cap * 2;
-        struct member *grown = kluis_realloc(r->list, cap * sizeof *grown);
+    if (*n == *room) {
+        size_t cap = *room == 0 ? 8 : *room * 2;
+        struct member *grown = kluis_realloc(*list, cap * sizeof *grown);
         if (grown == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-        r->list = grown;
-        r->cap = cap;
+        *list = grown;
+        *room = cap;
     }
-    r->list[r->n++] = *m;
+    (*list)[(*n)++] = *m;
     return KLUIS_OK;
+}
+
+static kluis_status put_member(struct run *r, const struct member *m, struct kluis_err *err) { return put(&r->list, &r->n, &r->cap, m, err); }
+
+static kluis_status put_anchor(struct run *r, const struct member *m, struct kluis_err *err)
+{
+    for (size_t i = 0; i < r->n_anchors; i++) {
+        if (r->anchors[i].file == m->file && r->anchors[i].row == m->row) { return KLUIS_OK; }
+    }
+    return put(&r->anchors, &r->n_anchors, &r->cap_anchors, m, err);
 }
 
 struct look {
@@ -142,13 +172,17 @@ static kluis_status consider(struct look *l, struct kluis_db *unit, int64_t file
     bool has_id = false;
     int64_t idkey = 0;
     KLUIS_TRY(load(l->ix, unit, file, row, &m, l->work, &has_id, &idkey, l->err));
+    if (has_id && !l->has_id) {
+        bool anchor = m.lead == 0 && m.link == l->seed.link && memcmp(m.words, l->seed.words, 32) == 0;
+        return anchor && l->run->n_anchors <= RUN_MAX ? put_anchor(l->run, &m, l->err) : KLUIS_OK;
+    }
     if (has_id != l->has_id) { return KLUIS_OK; }
     if (has_id) {
         bool same = false;
         if (m.conv != l->seed.conv) { return KLUIS_OK; }
         KLUIS_TRY(same_id(unit, row, l->id, (enum kluis_kind)(l->seed.bits & 15), &same, l->err));
         if (!same) { return KLUIS_OK; }
-    } else if (m.link != l->seed.link || memcmp(m.content, l->seed.content, 32) != 0) {
+    } else if (m.link != l->seed.link || memcmp(m.words, l->seed.words, 32) != 0) {
         return KLUIS_OK;
     }
     return put_member(l->run, &m, l->err);
@@ -200,7 +234,7 @@ struct near {
 struct nears {
     struct near *list;
     size_t n, cap;
-    bool older;
+    bool older, ids; /* ids: also the first ones of groups with one */
 };
 
 static int by_nearness(const void *a, const void *b, void *ctx)
@@ -209,20 +243,25 @@ static int by_nearness(const void *a, const void *b, void *ctx)
     return *(const bool *)ctx ? -order : order;
 }
 
-/* Asks for rows of one file on one side of `edge`, up to the time `end`, nearest first.  END: there are none. */
-static kluis_status ask_close(struct look *l, bool older, struct kluis_db *unit, const struct iperiod *p, struct ikey edge, int64_t end,
+/* Asks for rows of one file on one side of `edge`, up to the time `end`, nearest first.  END: there are none.  ids: the first ones of groups with an
+ * id, else records without. */
+#define WITHOUT "hash=?1 AND idkey IS NULL"
+#define WITH "hash=?1 AND idkey IS NOT NULL AND lead IS NULL"
+#define OLDER(which) "SELECT id, at, tie FROM rec WHERE " which " AND (at, tie)<(?2, ?3) AND at>=?4 ORDER BY at DESC, tie DESC LIMIT 2000"
+#define NEWER(which) "SELECT id, at, tie FROM rec WHERE " which " AND (at, tie)>(?2, ?3) AND at<=?4 ORDER BY at, tie LIMIT 2000"
+#define OLDER_ROWS(which) "SELECT id, at, tie FROM rec WHERE " which " AND id>=?2 AND id<?3 ORDER BY id DESC LIMIT 2000"
+#define NEWER_ROWS(which) "SELECT id, at, tie FROM rec WHERE " which " AND id>=?2 AND id<?3 ORDER BY id LIMIT 2000"
+#define ANY(which) "SELECT 1 FROM rec WHERE " which " LIMIT 1"
+static kluis_status ask_close(struct look *l, bool older, bool ids, struct kluis_db *unit, const struct iperiod *p, struct ikey edge, int64_t end,
                               sqlite3_stmt **q)
 {
-    static const char OLDER[] =
-        "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND (at, tie)<(?2, ?3) AND at>=?4 ORDER BY at DESC, tie DESC LIMIT 2000";
-    static const char NEWER[] =
-        "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND (at, tie)>(?2, ?3) AND at<=?4 ORDER BY at, tie LIMIT 2000";
-    static const char OLDER_ROWS[] = "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND id>=?2 AND id<?3 ORDER BY id DESC LIMIT 2000";
-    static const char NEWER_ROWS[] = "SELECT id, at, tie FROM rec WHERE hash=?1 AND idkey IS NULL AND id>=?2 AND id<?3 ORDER BY id LIMIT 2000";
+    static const char *const hot[2][2] = { { NEWER(WITHOUT), OLDER(WITHOUT) }, { NEWER(WITH), OLDER(WITH) } };
+    static const char *const period[2][2] = { { NEWER_ROWS(WITHOUT), OLDER_ROWS(WITHOUT) }, { NEWER_ROWS(WITH), OLDER_ROWS(WITH) } };
+    static const char *const any[2] = { ANY(WITHOUT), ANY(WITH) };
     int64_t hash = (int64_t)(int32_t)l->hash, from = 0, to = 0;
-    if (p == NULL) { return kluis_db_query(unit, q, l->err, older ? OLDER : NEWER, "iiii", hash, edge.at, edge.tie, end); }
+    if (p == NULL) { return kluis_db_query(unit, q, l->err, hot[ids][older], "iiii", hash, edge.at, edge.tie, end); }
     /* Most words stand nowhere else: that is seen at once. */
-    KLUIS_TRY(kluis_db_query(unit, q, l->err, "SELECT 1 FROM rec WHERE hash=?1 AND idkey IS NULL LIMIT 1", "i", hash));
+    KLUIS_TRY(kluis_db_query(unit, q, l->err, any[ids], "i", hash));
     kluis_status st = kluis_db_step(unit, *q, l->err);
     kluis_db_done(*q);
     if (st != KLUIS_OK) { return st; }
@@ -232,17 +271,17 @@ static kluis_status ask_close(struct look *l, bool older, struct kluis_db *unit,
     const struct ikey high = older ? edge : (struct ikey){ end, INT64_MAX };
     KLUIS_TRY(iperiod_bound(unit, p, low, &from, l->err));
     KLUIS_TRY(iperiod_bound(unit, p, high, &to, l->err));
-    return kluis_db_query(unit, q, l->err, older ? OLDER_ROWS : NEWER_ROWS, "iii", hash, from, to);
+    return kluis_db_query(unit, q, l->err, period[ids][older], "iii", hash, from, to);
 }
 
 /* Up to CLOSE rows of one file, nearest first; *bound: how far all of them are known, when that is nearer. */
-static kluis_status close_rows(struct look *l, struct nears *s, struct kluis_db *unit, const struct iperiod *p, struct ikey edge, int64_t end,
-                               struct ikey *bound)
+static kluis_status close_rows(struct look *l, struct nears *s, bool ids, struct kluis_db *unit, const struct iperiod *p, struct ikey edge,
+                               int64_t end, struct ikey *bound)
 {
     sqlite3_stmt *q = NULL;
     size_t n = 0;
     int64_t file = p == NULL ? 0 : p->file;
-    kluis_status asked = ask_close(l, s->older, unit, p, edge, end, &q);
+    kluis_status asked = ask_close(l, s->older, ids, unit, p, edge, end, &q);
     if (asked != KLUIS_OK) { return asked == KLUIS_END ? KLUIS_OK : asked; }
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(unit, q, l->err)) == KLUIS_OK) {
@@ -273,13 +312,15 @@ static kluis_status close_by(struct look *l, struct nears *s, struct ikey edge, 
     struct index *ix = l->ix;
     int64_t from = s->older ? end : edge.at, to = s->older ? edge.at : end;
     s->n = 0;
-    KLUIS_TRY(close_rows(l, s, ix->w.hot, NULL, edge, end, bound));
+    KLUIS_TRY(close_rows(l, s, false, ix->w.hot, NULL, edge, end, bound));
+    if (s->ids) { KLUIS_TRY(close_rows(l, s, true, ix->w.hot, NULL, edge, end, bound)); }
     for (size_t k = 0; k < ix->w.catalog.n; k++) {
         const struct iperiod *p = &ix->w.catalog.list[k];
         if (p->low > to || p->high < from) { continue; }
         struct kluis_db *unit = NULL;
         KLUIS_TRY(istore_period(ix, &ix->w, p, &unit, l->err));
-        KLUIS_TRY(close_rows(l, s, unit, p, edge, end, bound));
+        KLUIS_TRY(close_rows(l, s, false, unit, p, edge, end, bound));
+        if (s->ids) { KLUIS_TRY(close_rows(l, s, true, unit, p, edge, end, bound)); }
     }
     if (s->n > 1) { qsort_r(s->list, s->n, sizeof *s->list, by_nearness, &s->older); }
     return KLUIS_OK;
@@ -288,7 +329,7 @@ static kluis_status close_by(struct look *l, struct nears *s, struct ikey edge, 
 /* One side of the seed: on and on while no gap of TOLERANCE comes and fewer than SIDE_MAX are found. */
 static kluis_status gather_side(struct look *l, bool older)
 {
-    struct nears s = { .older = older };
+    struct nears s = { .older = older, .ids = imap_get(&l->ix->b.mixed, l->seed.link, NULL) };
     struct ikey edge = { l->seed.at, l->seed.tie };
     int64_t last = l->seed.at;
     size_t found = 0;
@@ -302,10 +343,10 @@ static kluis_status gather_side(struct look *l, bool older)
         for (size_t i = 0; i < s.n && st == KLUIS_OK && found < SIDE_MAX; i++) {
             int past = ikey_cmp(s.list[i].key, bound);
             if (older ? past < 0 : past > 0) { break; }
-            size_t before = l->run->n;
+            size_t before = l->run->n, anchors = l->run->n_anchors;
             st = consider(l, s.list[i].unit, s.list[i].file, s.list[i].row);
-            if (st != KLUIS_OK || l->run->n == before) { continue; }
-            l->run->list[before].inner = ++found <= RUN_MAX;
+            if (st != KLUIS_OK || (l->run->n == before && l->run->n_anchors == anchors)) { continue; }
+            if (l->run->n > before) { l->run->list[before].inner = ++found <= RUN_MAX; }
             last = s.list[i].key.at;
             more = true;
         }
@@ -336,7 +377,7 @@ static kluis_status gather_groups_of(struct look *l, struct imap *seen)
         for (size_t k = 0; file != 0 && k < l->ix->w.catalog.n; k++) {
             if (l->ix->w.catalog.list[k].file == file) { KLUIS_TRY(istore_period(l->ix, &l->ix->w, &l->ix->w.catalog.list[k], &unit, l->err)); }
         }
-        const int64_t key_of = (int64_t)((uint64_t)file << 40 ^ (uint64_t)lead);
+        const int64_t key_of = igroup_place(file, lead);
         if (imap_get(seen, key_of, &members)) {
             r->list[i].several = members > 1;
             continue;
@@ -391,7 +432,7 @@ static kluis_status gather(struct look *l)
         KLUIS_TRY(gather_side(l, true));
         KLUIS_TRY(gather_side(l, false));
     }
-    r->lengthy = r->n > RUN_MAX;
+    r->lengthy = r->n > RUN_MAX || r->n_anchors > RUN_MAX;
     for (size_t i = 0; !r->lengthy && i < r->n; i++) { r->list[i].inner = true; }
     if (r->lengthy && l->has_id && l->ix->b.erasing) { KLUIS_TRY(imap_put(&l->ix->b.lengthy, l->idkey, 0, l->err)); }
     return r->lengthy ? gather_groups(l) : KLUIS_OK;
@@ -412,21 +453,63 @@ static int64_t tolerance(const struct member *a, const struct member *b)
     return coarser == KLUIS_PRECISION_MINUTE ? TOLERANCE : INT64_C(1000000);
 }
 
-/* The rule.  Gives every member the index of its group's first. */
+/* What both know of each other decides, the surest first. */
+static bool agree(const struct member *a, const struct member *b)
+{
+    bool own = (a->bits & b->bits & IBITS_OWN) != 0 && a->official == b->official;
+    const struct who *x = &a->author, *y = &b->author;
+    if (own) { return true; }
+    if (x->id != 0 && y->id != 0) { return x->id == y->id; }
+    if (x->number != 0 && y->number != 0) { return x->number == y->number; }
+    return x->name != 0 && x->name == y->name;
+}
+
+static bool of_one_minute(const struct member *m, const struct member *anchor)
+{
+    return m->precision == KLUIS_PRECISION_MINUTE && anchor->at >= m->at && anchor->at - m->at < TOLERANCE;
+}
+
+/* Which of the anchors a message without an id joins; -1: none. */
+static int64_t anchor_for(const struct run *r, const struct member *m)
+{
+    int64_t found = -1;
+    for (size_t k = 0; k < r->n_anchors && !r->lengthy; k++) {
+        const struct member *a = &r->anchors[k];
+        int64_t apart = a->at < m->at ? m->at - a->at : a->at - m->at;
+        if (apart > tolerance(m, a) || !agree(m, a)) { continue; }
+        bool taken = false;
+        for (int64_t i = a->next; !taken && i >= 0; i = r->list[i].next) { taken = r->list[i].device == m->device; }
+        if (taken) { continue; }
+        if (of_one_minute(m, a)) { return (int64_t)k; }
+        found = found < 0 ? (int64_t)k : found;
+    }
+    return found;
+}
+
+/* The rule.  Gives every member the index of its group's first, or of its anchor. */
 static void assign(struct run *r, bool has_id)
 {
     size_t oldest = 0; /* groups before this one are too old for anybody */
     bool several = r->lengthy;
+    for (size_t k = 0; k < r->n_anchors; k++) { r->anchors[k].next = r->anchors[k].last = -1; }
     for (size_t i = 0; i < r->n; i++) {
         struct member *m = &r->list[i];
         m->group = m->last = (int64_t)i;
         m->next = -1;
         if (!has_id) {
             while (oldest < i && m->at - r->list[oldest].at > TOLERANCE) { oldest++; }
+            m->anchor = anchor_for(r, m);
+            if (m->anchor >= 0) {
+                struct member *a = &r->anchors[m->anchor];
+                m->group = -1;
+                *(a->last < 0 ? &a->next : &r->list[a->last].next) = (int64_t)i;
+                a->last = (int64_t)i;
+                continue;
+            }
         }
         for (size_t g = oldest; g < i && !r->lengthy; g++) {
             struct member *first = &r->list[g];
-            if (first->group != (int64_t)g) { continue; }
+            if (first->group != (int64_t)g || (!has_id && memcmp(first->content, m->content, 32) != 0)) { continue; }
             bool joins = has_id ? memcmp(first->content, m->content, 32) == 0 : m->at - first->at <= tolerance(m, first);
             for (int64_t k = (int64_t)g; joins && !has_id && k >= 0; k = r->list[k].next) { joins = r->list[k].device != m->device; }
             if (!joins) { continue; }
@@ -440,113 +523,92 @@ static void assign(struct run *r, bool has_id)
     for (size_t i = 0; i < r->n; i++) { r->list[i].conflict = has_id && several; }
 }
 
-/* ---- into the file ---- */
+/* ---- messages without an id that are near one with an id ---- */
 
-/* Remembers what FTS5 has of a hot row, before its group changes. */
-static kluis_status remember(struct index *ix, const struct member *m, struct kluis_err *err)
+static kluis_status note_near(struct index *ix, const struct member *m, struct kluis_err *err)
 {
     struct ibatch *b = &ix->b;
-    if (idirty_of(b, m->row) != NULL) { return KLUIS_OK; }
-    struct idirty d = { m->row, m->lead == 0, NULL };
-    if (d.had) {
-        KLUIS_AUTO_BUF(meta, 1 << 16);
-        KLUIS_TRY(imeta_of(&ix->w, ix->w.hot, m->row, &meta, err));
-        kluis_buf_byte(&meta, 0);
-        KLUIS_TRY(kluis_buf_ok(&meta, err));
-        d.meta = kluis_strdup((const char *)meta.data);
-        if (d.meta == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    if (!imap_get(&b->mixed, m->link, NULL)) { return KLUIS_OK; }
+    return igroup_note(ix, m->hash, m->at, err);
+}
+
+kluis_status igroup_note(struct index *ix, uint32_t hash, int64_t at, struct kluis_err *err)
+{
+    struct ibatch *b = &ix->b;
+    if (b->n_near > 0 && b->near[b->n_near - 1].hash == hash && b->near[b->n_near - 1].at == at) { return KLUIS_OK; }
+    if (b->n_near == b->cap_near) {
+        size_t cap = b->cap_near == 0 ? 64 : b->cap_near * 2;
+        struct irow *grown = kluis_realloc(b->near, cap * sizeof *grown);
+        if (grown == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+        b->near = grown;
+        b->cap_near = cap;
     }
-    kluis_status st = idirty_add(b, &d, err);
-    if (st != KLUIS_OK) { kluis_free(d.meta); }
+    b->near[b->n_near++] = (struct irow){ .at = at, .hash = hash };
+    return KLUIS_OK;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct irow *x = a, *y = b;
+    if (x->hash != y->hash) { return x->hash < y->hash ? -1 : 1; }
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static kluis_status settle_near(struct index *ix, const struct near *found, size_t n, uint32_t hash, struct kluis_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool hidden = false;
+        if (imap_get(&ix->b.near_done, igroup_place(found[i].file, found[i].row), NULL)) { continue; }
+        KLUIS_TRY(ihidden(&ix->w, found[i].file, found[i].row, &hidden, err)); /* pulled along with an earlier one */
+        if (hidden) { continue; }
+        const struct irow row = { .file = found[i].file, .row = found[i].row, .hash = hash };
+        KLUIS_TRY(igroup_settle(ix, &row, false, err));
+    }
+    return KLUIS_OK;
+}
+
+static kluis_status near_of(struct index *ix, const struct irow *at, struct kluis_err *err)
+{
+    struct run none = { 0 };
+    struct look l = { .ix = ix, .run = &none, .hash = at->hash, .err = err };
+    kluis_status st = KLUIS_OK;
+    for (int older = 0; older < 2 && st == KLUIS_OK; older++) {
+        struct nears s = { .older = older != 0 };
+        int64_t end = older != 0 ? at->at - TOLERANCE : at->at + TOLERANCE;
+        struct ikey bound = { end, older != 0 ? INT64_MIN : INT64_MAX };
+        struct ikey edge = older != 0 ? (struct ikey){ at->at + 1, INT64_MIN } : (struct ikey){ at->at, INT64_MAX };
+        st = close_by(&l, &s, edge, end, &bound);
+        if (st == KLUIS_OK) { st = settle_near(ix, s.list, s.n, at->hash, err); }
+        kluis_free(s.list);
+    }
     return st;
 }
 
-/* Copies a record of a closed period into the hot file and shadows it where it was. */
-static kluis_status pull(struct index *ix, struct member *m, struct kluis_err *err)
+kluis_status igroup_near(struct index *ix, struct kluis_err *err)
 {
     struct ibatch *b = &ix->b;
-    struct kluis_db *unit = NULL;
-    const struct iperiod *p = NULL;
-    for (size_t i = 0; i < ix->w.catalog.n; i++) {
-        if (ix->w.catalog.list[i].file == m->file) { p = &ix->w.catalog.list[i]; }
+    kluis_status st = KLUIS_OK;
+    imap_clear(&b->near_done);
+    b->nearing = true;
+    /* Settling them may bring groups with an id to the hot file, rivals under the same id too, and what is near those must follow: the list may grow.
+     */
+    const size_t sorted = b->n_near;
+    if (sorted > 1) { qsort(b->near, sorted, sizeof *b->near, by_hash); }
+    for (size_t i = 0; i < b->n_near && st == KLUIS_OK; i++) {
+        const struct irow at = b->near[i];
+        if (i == 0 || i >= sorted || by_hash(&at, &b->near[i - 1]) != 0) { st = near_of(ix, &at, err); }
     }
-    if (p == NULL) { return KLUIS_FAIL(err, KLUIS_E_BUG, "a period file that the catalogue lacks"); }
-    KLUIS_TRY(istore_period(ix, &ix->w, p, &unit, err));
-    sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT pkg, tie, conv, at, hash, bits, idkey, text, extra FROM rec WHERE id=?1", "i", m->row));
-    KLUIS_TRY(kluis_db_step(unit, q, err));
-    int64_t row = b->next_row++;
-    struct ikey key = { kluis_db_int(q, 3), kluis_db_int(q, 1) };
-    struct kluis_str text = kluis_db_text(q, 7), extra[IEXTRAS];
-    struct kluis_bytes blob = kluis_db_blob(q, 8);
-    sqlite3_stmt *in = NULL;
-    KLUIS_TRY(kluis_db_query(
-        ix->w.hot, &in, err,
-        "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", "iiiiiiitb", row,
-        kluis_db_int(q, 0), key.tie, kluis_db_int(q, 2), key.at, kluis_db_int(q, 4), kluis_db_int(q, 5), text, blob));
-    if (sqlite3_column_type(q, 6) != SQLITE_NULL && sqlite3_bind_int64(in, 10, kluis_db_int(q, 6)) != SQLITE_OK) {
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
-    }
-    kluis_status st = kluis_db_step(ix->w.hot, in, err);
-    if (st != KLUIS_END) { return st; }
-    if (!iextra_read(blob, extra)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete it and rebuild"); }
-    KLUIS_AUTO_BUF(side, 8 << 20);
-    iside_write(&side, extra);
-    KLUIS_TRY(kluis_buf_ok(&side, err));
-    const struct ipending pending = { .row = row, .leader = true, .several = true };
-    KLUIS_TRY(ibatch_pend(ix, &pending, text, (struct kluis_str){ (const char *)side.data, side.len }, key, err));
-    kluis_db_done(q);
-    KLUIS_TRY(imove_changed(ix, m->file, m->row, err));
-    KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "INSERT INTO shadow(file, row) VALUES(?1, ?2)", "ii", m->file, m->row));
-    KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE period SET shadows=shadows+1 WHERE file=?1", "i", m->file));
-    KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE meta SET v=v+1 WHERE k='catalog'", ""));
-    m->new_row = row;
-    return KLUIS_OK;
+    b->nearing = false;
+    b->n_near = 0;
+    imap_clear(&b->near_done);
+    imap_clear(&b->pulled);
+    return st;
 }
 
-static bool changes(const struct run *r, size_t i)
+static kluis_status done_near(struct index *ix, const struct member *m, int64_t now, struct kluis_err *err)
 {
-    const struct member *m = &r->list[i], *first = &r->list[m->group];
-    bool leader = m->group == (int64_t)i;
-    return leader != (m->lead == 0) || (!leader && (first->file != m->file || m->lead != first->row)) ||
-           m->conflict != ((m->bits & IBITS_CONFLICT) != 0);
-}
-
-static kluis_status apply(struct index *ix, struct run *r, bool force, struct kluis_err *err)
-{
-    bool any = force;
-    for (size_t i = 0; i < r->n && !any; i++) { any = changes(r, i); }
-    if (!any) { return KLUIS_OK; }
-    /* Members of a lengthy run have nothing to do with each other: each is touched for its own sake only, or its group's that ends. */
-    for (size_t i = 0; i < r->n; i++) {
-        struct member *m = &r->list[i];
-        bool was = m->lead == 0, is = m->group == (int64_t)i;
-        m->new_row = r->lengthy && !force && !changes(r, i) && !m->several ? 0 : m->row;
-        if (m->new_row == 0) { continue; }
-        ix->b.groups += (is ? 1 : 0) - (was ? 1 : 0);
-        ix->b.conflicts += (is && m->conflict ? 1 : 0) - (was && (m->bits & IBITS_CONFLICT) != 0 ? 1 : 0);
-        if (m->file != 0) {
-            KLUIS_TRY(pull(ix, m, err));
-        } else {
-            KLUIS_TRY(imove_changed(ix, 0, m->row, err));
-            if (m->row < ix->b.first) { KLUIS_TRY(remember(ix, m, err)); }
-        }
-    }
-    for (size_t i = 0; i < r->n; i++) {
-        const struct member *m = &r->list[i];
-        bool leader = m->group == (int64_t)i;
-        if (m->new_row == 0) { continue; }
-        int64_t bits = (m->bits & ~(int64_t)IBITS_CONFLICT) | (m->conflict ? IBITS_CONFLICT : 0);
-        /* NULLIF: a leader has no lead. */
-        KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE rec SET lead=NULLIF(?2, 0), bits=?3 WHERE id=?1", "iii", m->new_row,
-                               leader ? (int64_t)0 : r->list[m->group].new_row, bits));
-        struct ipending *p = ipending_of(ix, m->new_row);
-        if (p != NULL) {
-            p->leader = leader;
-            p->several = true;
-        }
-    }
-    return KLUIS_OK;
+    KLUIS_TRY(imap_put(&ix->b.near_done, igroup_place(m->file, m->row), 0, err));
+    return now == 0 ? KLUIS_OK : imap_put(&ix->b.near_done, igroup_place(0, now), 0, err);
 }
 
 kluis_status igroup_settle(struct index *ix, const struct irow *row, bool pull_all, struct kluis_err *err)
@@ -574,15 +636,19 @@ kluis_status igroup_settle(struct index *ix, const struct irow *row, bool pull_a
     if (st == KLUIS_OK) { st = gather(&l); }
     if (st == KLUIS_OK) {
         qsort(run.list, run.n, sizeof *run.list, by_order);
+        if (run.n_anchors > 1) { qsort(run.anchors, run.n_anchors, sizeof *run.anchors, by_order); }
         assign(&run, l.has_id);
-        st = apply(ix, &run, pull_all, err);
+        st = igroup_apply(ix, &run, pull_all, err);
         for (size_t i = 0; i < run.n; i++) {
             struct ipending *p = run.list[i].file == 0 ? ipending_of(ix, run.list[i].row) : NULL;
             if (p != NULL && run.list[i].inner) { p->settled = true; }
             int64_t now = run.list[i].new_row != 0 ? run.list[i].new_row : run.list[i].file == 0 ? run.list[i].row : 0;
             if (ix->b.erasing && st == KLUIS_OK && run.list[i].inner && now != 0) { st = imap_put(&ix->b.settled, now, 0, err); }
+            if (l.has_id && st == KLUIS_OK) { st = note_near(ix, &run.list[i], err); }
+            if (ix->b.nearing && !l.has_id && st == KLUIS_OK && run.list[i].inner) { st = done_near(ix, &run.list[i], now, err); }
         }
     }
     kluis_free(run.list);
+    kluis_free(run.anchors);
     return st;
 }

@@ -97,6 +97,10 @@ void index_close(struct index *ix)
     kluis_free(ix->b.dirty);
     imap_clear(&ix->b.dirty_at);
     imap_clear(&ix->b.settled);
+    imap_clear(&ix->b.mixed);
+    imap_clear(&ix->b.near_done);
+    imap_clear(&ix->b.pulled);
+    kluis_free(ix->b.near);
     imap_clear(&ix->b.lengthy);
     kluis_free(ix->hot.keys);
     kluis_free(ix->hot.newest);

@@ -1,6 +1,6 @@
 /* server/index/internal.h - what the files of this stage share.  Never leaves the folder.
  *
- * wire | keys -> store (files, connections) -> group (who is one message) -> add, period (moving, erasing)
+ * wire | keys -> store (files, connections) -> group, regroup (who is one message) -> add, period (moving, erasing)
  * token -> query -> search, hit; map: for add, group and erase
  */
 #ifndef SERVER_INDEX_INTERNAL_H
@@ -56,7 +56,7 @@ KLUIS_MUSTUSE kluis_status iquery_parse(struct kluis_str text, const char *every
 size_t iquery_marks(const struct iquery *q, struct kluis_str text, struct kluis_arena *arena, const uint32_t **out);
 
 /* ---- store.c: files, connections, what is in memory ------------------------------------------------- */
-enum { IREADERS_MAX = 16, IPERIODS_MAX = 900, ICOLD = 1, IBITS_CONFLICT = 1 << 6 };
+enum { IREADERS_MAX = 16, IPERIODS_MAX = 900, ICOLD = 1, IBITS_OWN = 1 << 5, IBITS_CONFLICT = 1 << 6 };
 /* rec.bits: kind 0-3, zone assumed 4, by the official 5, conflict 6, time absent 7, offset + 1440 from 12, author + 1 from 24 */
 
 /* The order of records everywhere: time, then package id and ordinal (39 bits of the one, 24 of the other). */
@@ -153,6 +153,12 @@ struct imap {
 bool imap_get(const struct imap *m, int64_t key, size_t *value); /* value may be NULL */
 KLUIS_MUSTUSE kluis_status imap_put(struct imap *m, int64_t key, size_t value, struct kluis_err *err);
 void imap_clear(struct imap *m);
+/* Where to look for a record's likes. */
+struct irow {
+    int64_t file, row, conv, at, idkey;
+    uint32_t hash;
+    bool has_id;
+};
 struct ibatch { /* what the open transaction has not given to FTS5 yet */
     bool open;
     int64_t first; /* row of pending[0]; rows before it are in FTS5 as `dirty` says */
@@ -164,6 +170,12 @@ struct ibatch { /* what the open transaction has not given to FTS5 yet */
     int64_t package_row;          /* first row of the package that is being added; 0: none */
     bool erasing;                 /* then: */
     struct imap settled, lengthy; /* hot rows whose group is right already; ids of more sightings than are told apart */
+    struct imap mixed;            /* links within which there are records with an id and messages without */
+    struct irow *near;            /* where such messages must be looked at again: hash and time */
+    size_t n_near, cap_near;
+    bool nearing;          /* then: */
+    struct imap near_done; /* rows whose group is right already */
+    struct imap pulled;    /* rows of periods that came to the hot file, to where */
     struct kluis_buf text;
     int64_t next_row, sequence, sightings, groups, conflicts;
 };
@@ -246,14 +258,11 @@ KLUIS_MUSTUSE kluis_status ibatch_pend(struct index *ix, const struct ipending *
 struct idirty *idirty_of(struct ibatch *b, int64_t row);
 KLUIS_MUSTUSE kluis_status idirty_add(struct ibatch *b, const struct idirty *d, struct kluis_err *err);
 struct ipending *ipending_of(struct index *ix, int64_t row); /* NULL: FTS5 has it already */
-/* Where to look for a record's likes. */
-struct irow {
-    int64_t file, row, conv, at, idkey;
-    uint32_t hash;
-    bool has_id;
-};
 /* Makes the groups around a record what the rule says; `row` gone meanwhile is fine.  `pull`: brings them all into the hot file. */
 KLUIS_MUSTUSE kluis_status igroup_settle(struct index *ix, const struct irow *row, bool pull, struct kluis_err *err);
+/* Settling records with an id notes where messages without one may have to join or leave them, as does _note; _near settles those. */
+KLUIS_MUSTUSE kluis_status igroup_note(struct index *ix, uint32_t hash, int64_t at, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status igroup_near(struct index *ix, struct kluis_err *err);
 uint32_t ihash(const char *p, size_t n, uint32_t seed);
 /* The bytes by which two records are the same message; author: identity, or empty. */
 struct isame {

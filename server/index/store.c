@@ -6,7 +6,7 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
-enum { SCHEMA = 4, HASH_BYTES = 64 << 20 };
+enum { SCHEMA = 5, HASH_BYTES = 64 << 20 };
 
 /* rec.lead: row of the group's first sighting, NULL when it is this one.  source: what packages have in common, so that small ones stay small.
  * fts has no content of its own: text, side and meta can be made again from rec, and only the leader of a group is in it.  gone: hot rows that a
@@ -16,10 +16,12 @@ static const char RECORDS[] = "CREATE TABLE rec(id INTEGER PRIMARY KEY, pkg INTE
                               "CREATE VIRTUAL TABLE fts USING fts5(text, side, meta, content='', columnsize=0, tokenize='kluis');";
 static const char HOT_INDICES[] = "CREATE INDEX rec_conv ON rec(conv, at, tie);"
                                   "CREATE INDEX rec_hash ON rec(hash, at, tie) WHERE idkey IS NULL;"
+                                  "CREATE INDEX rec_said ON rec(hash, at, tie) WHERE idkey IS NOT NULL AND lead IS NULL;"
                                   "CREATE INDEX rec_id ON rec(idkey) WHERE idkey IS NOT NULL;"
                                   "CREATE INDEX rec_lead ON rec(lead) WHERE lead IS NOT NULL;";
 static const char PERIOD_INDICES[] = "CREATE INDEX rec_conv ON rec(conv);"
                                      "CREATE INDEX rec_hash ON rec(hash) WHERE idkey IS NULL;"
+                                     "CREATE INDEX rec_said ON rec(hash) WHERE idkey IS NOT NULL AND lead IS NULL;"
                                      "CREATE INDEX rec_id ON rec(idkey) WHERE idkey IS NOT NULL;"
                                      "CREATE INDEX rec_lead ON rec(lead) WHERE lead IS NOT NULL;";
 static const char HOT[] =
@@ -27,7 +29,8 @@ static const char HOT[] =
     "CREATE TABLE platform(no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
     "CREATE TABLE official(no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
     "CREATE TABLE device(no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
-    "CREATE TABLE link(no INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, device INTEGER NOT NULL, several INTEGER NOT NULL);"
+    "CREATE TABLE link(no INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, device INTEGER NOT NULL, several INTEGER NOT NULL, kinds INTEGER NOT NULL);"
+    "CREATE INDEX link_mixed ON link(no) WHERE kinds=3;" /* 1: records with an id, 2: messages without */
     "CREATE TABLE conv(no INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE);"
     "CREATE TABLE conv_link(link INTEGER NOT NULL, conv INTEGER NOT NULL, PRIMARY KEY(link, conv)) WITHOUT ROWID;"
     "CREATE TABLE alias(id TEXT NOT NULL, platform INTEGER NOT NULL, conv INTEGER NOT NULL, PRIMARY KEY(id, platform, conv)) WITHOUT ROWID;"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# sightings.sh - one conversation by two ways (Signal's backup and its plaintext export): the vault shows it once, seen twice.
+# sightings.sh - one conversation by two ways (Signal's backup and its plaintext export; an iPhone's database and a text export of WhatsApp): the vault
+# shows it once, seen twice.
 . "$(dirname "$0")/lib.sh"
 export CHATKLUIS_KEYSTORE=file
 command -v python3 >/dev/null || { echo "skipped: python3 is not installed"; exit 77; }
@@ -40,5 +41,41 @@ before=$(find "$work/phone" -type f -exec sha256sum {} + | sort; find "$work/pho
 agent "$work/a" archive >/dev/null
 equal "a second pass adds nothing" "$(records)" $((2 * n))
 equal "the backup is as it was" "$(find "$work/phone" -type f -exec sha256sum {} + | sort; find "$work/phone" | sort)" "$before"
+
+# WhatsApp, the group of our own iPhone, and what an export of that chat as text says of it: no ids, minutes, names.  In both orders of arrival.
+mkdir "$work/ios"
+python3 "$root/tests/support/eigen/whatsapp_ios.py" "$work/ios"
+txt="$work/WhatsApp Chat with Projectgroep Dijken.txt"
+cat >"$txt" <<'T'
+01-01-2025 01:10 - Anna de Vries created group "Projectgroep Dijken"
+01-01-2025 01:14 - Anna de Vries: Allen, let op
+01-01-2025 01:15 - Bram: van een verborgen deelnemer
+01-01-2025 01:15 - Anna de Vries: van een verborgen deelnemer
+01-01-2025 01:20 - Carla: alleen in de export
+T
+ways() { # WORDS: each hit's conversation, author and sightings
+  hits "$1" | jq -c '[.conversation.name // .conversation, .author.name // .author, (.sightings | if type == "array" then length else . end)]' | sort
+}
+await_ways() { # WORDS LINES
+  for _ in $(seq 100); do [ "$(ways "$1")" = "$2" ] && break; sleep 0.05; done
+  equal "$1" "$(ways "$1")" "$2"
+}
+agent_enrol "$work/b"
+source_add "$work/b" whatsapp-ios "$work/ios/group.net.whatsapp.WhatsApp.shared"
+agent "$work/b" archive >/dev/null 2>&1
+source_add "$work/b" whatsapp-text "$txt"
+agent "$work/b" archive >/dev/null 2>&1
+await_ways '"alleen in de export"' '["Projectgroep Dijken","Carla",1]'
+await_ways '"allen let op"' '["Projectgroep Dijken","Anna de Vries",2]'
+await_ways '"verborgen deelnemer"' '["Projectgroep Dijken","Anna de Vries",1]
+["Projectgroep Dijken","Bram",2]'
+agent_enrol "$work/c"
+source_add "$work/c" whatsapp-text "$txt"
+agent "$work/c" archive >/dev/null 2>&1
+await_ways '"allen let op"' '["Projectgroep Dijken","Anna de Vries",3]'
 check "check is content" "$bin/chatkluis-server" check --home "$work/server"
-end 9
+server_stop
+"$bin/chatkluis-server" rebuild-index --home "$work/server" >/dev/null 2>&1
+server_start
+await_ways '"allen let op"' '["Projectgroep Dijken","Anna de Vries",3]'
+end 14

@@ -36,6 +36,13 @@ static void digest_of(struct index *ix, uint8_t out[32])
     ok(index_groups_digest(ix, out, &err), &err);
 }
 
+static void all_moved(struct index *ix)
+{
+    struct kluis_err err = { 0 };
+    bool more = true;
+    while (more) { ok(index_maintain(ix, &more, &err), &err); }
+}
+
 static void every_order_of_arrival_gives_the_same_groups(KLUIS_UNUSED void **state)
 {
     overlapping();
@@ -178,6 +185,151 @@ static void gaps_are_each_officials_own(KLUIS_UNUSED void **state)
     index_close(ix);
 }
 
+/* A text export of the group and databases of it, from the same phone and others. */
+static struct index_row text_rows[6], id_rows[6], other_rows[6], again_rows[6];
+static const struct kluis_party NAMES[] = { { .name = { "Carla", 5 } }, { .name = { "Anna", 4 } }, { .name = { "Bram", 4 } } };
+static struct index_package mixed[4];
+static void text_and_databases(void)
+{
+    static const char *const words[] = { "goedemorgen", "ok", "ok", "ok", "de nota ligt er", "tot morgen" };
+    static const uint32_t by[] = { 0, 1, 1, 2, 0, 1 };           /* in PEOPLE */
+    static const int64_t at[] = { 10, 200, 215, 230, 300, 400 }; /* seconds */
+    static char ids[6][8];
+    for (uint64_t i = 0; i < 6; i++) {
+        (void)snprintf(ids[i], sizeof ids[i], "m-%u", (unsigned)i);
+        int64_t us = (at[i] + 6000) * 1000000;
+        id_rows[i] = line(i + 1, by[i], us + 123000, words[i]);
+        id_rows[i].id = kluis_str_of(ids[i]);
+        other_rows[i] = id_rows[i];
+        other_rows[i].sent_us += 90000000; /* another phone's clock is a minute and a half late: no matter, they have ids */
+        text_rows[i] = line(i + 1, (by[i] + 1) % 3, us / MIN * MIN, i == 4 ? "de nota  ligt er\xe2\x80\x8e" : words[i]);
+        again_rows[i] = text_rows[i];
+    }
+    other_rows[4].text = KLUIS_STR_LIT("de nota ligt er niet"); /* a conflict */
+    mixed[0] = pack(1, "anna", text_rows, 6);
+    mixed[1] = pack(2, "anna", id_rows, 6);
+    mixed[2] = pack(3, "bram", other_rows, 6);
+    mixed[3] = pack(4, "dirk", again_rows, 5);
+    mixed[0].parties = mixed[3].parties = NAMES;
+    mixed[0].precision = mixed[3].precision = KLUIS_PRECISION_MINUTE;
+    mixed[0].conversation_id = mixed[3].conversation_id = KLUIS_STR_LIT("Overleg");
+}
+
+static void check_mixed(struct index *ix)
+{
+    struct kluis_err err = { 0 };
+    struct index_stats stats;
+    ok(index_statistics(ix, &stats, &err), &err);
+    assert_int_equal(stats.sightings, 23);
+    assert_int_equal(stats.records, 7); /* six, and the conflict's other side */
+    assert_int_equal(stats.conflicts, 2);
+    assert_int_equal(find(ix, "goedemorgen"), 1);
+    assert_int_equal(hits[0].sightings, 4);
+    assert_string_equal(hits[0].id, "m-0");
+    assert_int_equal(find(ix, "ok"), 3);
+    for (int i = 0; i < 3; i++) { assert_int_equal(hits[i].sightings, 4); }
+    assert_int_equal(find(ix, "tot"), 1);
+    assert_int_equal(hits[0].sightings, 3);
+    assert_int_equal(find(ix, "nota"), 2);
+    struct index_query q = query("morgen");
+    q.conversation = KLUIS_STR_LIT("Overleg"); /* found by the export's conversation too */
+    assert_int_equal(find_q(ix, &q, NULL), 1);
+    q.official = KLUIS_STR_LIT("bram");
+    assert_int_equal(find_q(ix, &q, NULL), 1);
+}
+
+static void a_text_export_and_databases_of_one_chat_are_one_in_any_order(KLUIS_UNUSED void **state)
+{
+    text_and_databases();
+    uint8_t first[32] = { 0 }, d[32];
+    size_t periods = 0;
+    for (int code = 0; code < 24 * 6; code++) {
+        int left[4] = { 0, 1, 2, 3 }, rest = code / 6, order[4], how = code % 6;
+        for (int i = 4; i > 0; i--) {
+            int pick = rest % i;
+            rest /= i;
+            order[4 - i] = left[pick];
+            for (int j = pick; j < i - 1; j++) { left[j] = left[j + 1]; }
+        }
+        struct index *ix = fresh();
+        struct kluis_err err = { 0 };
+        bool more = false;
+        index_tune(ix, 1, 4);
+        for (int i = 0; i < 4; i++) {
+            add(ix, mixed[order[i]]);
+            if (how % 2 != 0) { commit(ix); }
+            if (how / 2 == 1) { all_moved(ix); }                             /* each meets what is in closed periods */
+            if (how / 2 == 2) { ok(index_maintain(ix, &more, &err), &err); } /* or on its way there */
+        }
+        commit(ix);
+        periods += ix->w.catalog.n;
+        check_mixed(ix);
+        digest_of(ix, d);
+        if (code == 0) { memcpy(first, d, 32); }
+        assert_memory_equal(d, first, 32);
+        /* Erased, in the other order: what is left is as if it had never been. */
+        struct index_stats stats;
+        ok(index_remove(ix, mixed[order[3]].id, &err), &err);
+        ok(index_remove(ix, mixed[order[1]].id, &err), &err);
+        digest_of(ix, d);
+        ok(index_statistics(ix, &stats, &err), &err);
+        size_t found = find(ix, "");
+        assert_int_equal(found, stats.records);
+        index_close(ix);
+        ix = fresh();
+        uint8_t anew[32];
+        add(ix, mixed[order[2]]);
+        add(ix, mixed[order[0]]);
+        commit(ix);
+        digest_of(ix, anew);
+        assert_memory_equal(d, anew, 32);
+        assert_int_equal(find(ix, ""), found);
+        index_close(ix);
+    }
+    assert_true(periods > 24);
+}
+
+static void who_only_shares_a_name_or_says_something_else_is_not_joined(KLUIS_UNUSED void **state)
+{
+    struct index *ix = fresh();
+    struct index_row text[] = { line(1, 1, 100 * (int64_t)MIN, "ja"), line(2, 1, 200 * (int64_t)MIN, "nee"),
+                                line(3, 0, 300 * (int64_t)MIN, "misschien") };
+    struct index_row ids[] = { line(1, 1, 100 * (int64_t)MIN + 5000000, "ja"), line(2, 0, 204 * (int64_t)MIN, "nee"),
+                               line(3, 0, 300 * (int64_t)MIN + 1000000, "misschien wel") };
+    static const struct kluis_party numbers[] = { { .name = { "Carla", 5 } }, { .name = { "Anna", 4 }, .number = { "+31699999999", 12 } } };
+    ids[0].id = KLUIS_STR_LIT("a");
+    ids[0].author = 0; /* Anna of PEOPLE, whose number is another's */
+    ids[1].id = KLUIS_STR_LIT("b");
+    ids[2].id = KLUIS_STR_LIT("c");
+    struct index_package p = pack(1, "anna", text, 3);
+    p.parties = numbers;
+    p.n_parties = 2;
+    p.precision = KLUIS_PRECISION_MINUTE;
+    add(ix, p);
+    add(ix, pack(2, "bram", ids, 3));
+    commit(ix);
+    assert_int_equal(find(ix, ""), 6);
+    for (int i = 0; i < 6; i++) { assert_int_equal(hits[i].sightings, 1); }
+    index_close(ix);
+    /* Of two that are near enough, the one in its own minute. */
+    ix = fresh();
+    struct index_row late[] = { line(1, 1, 100 * (int64_t)MIN, "ja") };
+    struct index_row both[] = { line(1, 0, 100 * (int64_t)MIN - 50000000, "ja"), line(2, 0, 100 * (int64_t)MIN + 20000000, "ja") };
+    both[0].id = KLUIS_STR_LIT("a");
+    both[1].id = KLUIS_STR_LIT("b");
+    p = pack(1, "anna", late, 1);
+    p.parties = NAMES;
+    p.precision = KLUIS_PRECISION_MINUTE;
+    add(ix, p);
+    add(ix, pack(2, "anna", both, 2));
+    commit(ix);
+    assert_int_equal(find(ix, "ja"), 2);
+    assert_string_equal(hits[0].id, "b");
+    assert_int_equal(hits[0].sightings, 2);
+    assert_int_equal(hits[1].sightings, 1);
+    index_close(ix);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +337,8 @@ int main(void)
         cmocka_unit_test(the_same_id_with_other_content_is_a_conflict_and_both_are_shown),
         cmocka_unit_test(direct_chats_meet_only_where_both_ends_are_known),
         cmocka_unit_test(gaps_are_each_officials_own),
+        cmocka_unit_test(a_text_export_and_databases_of_one_chat_are_one_in_any_order),
+        cmocka_unit_test(who_only_shares_a_name_or_says_something_else_is_not_joined),
         cmocka_unit_test(every_order_of_arrival_gives_the_same_groups),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
