@@ -11,7 +11,44 @@ struct committer {
     int64_t stamp_after, gate_after;
     uint64_t mirrored;
     bool mirror_known;
+    /* Receipts wait for the index, but not for ever. */
+    uint64_t told;    /* packages up to here may be told of               */
+    uint64_t seen;    /* the index's watermark when it was last looked at */
+    int64_t moved_us; /* it moved then, or a receipt began to wait        */
+    uint64_t mark;    /* what was committed at mark_us                    */
+    int64_t mark_us;
+    bool held; /* some receipt waits */
 };
+
+/* ---- what may be told ---- */
+
+/* Whose receipts may go out now: packages that the index has; all, when it stands still; those of long ago, when it is far behind.  What
+ * a receipt promises is the package; the index is derived. */
+static void let_go(struct committer *m)
+{
+    struct ingest *in = m->in;
+    const int64_t now = kluis_monotonic_us();
+    const uint64_t indexed = index_watermark(in->c.index);
+    pthread_mutex_lock(&in->lock);
+    const uint64_t committed = in->handed;
+    pthread_mutex_unlock(&in->lock);
+    if (indexed != m->seen || !m->held) { m->moved_us = now; }
+    m->seen = indexed;
+    if (indexed > m->told) { m->told = indexed; }
+    if (now - m->moved_us >= RECEIPT_STILL_US && committed > m->told) { m->told = committed; }
+    if (now - m->mark_us >= RECEIPT_LONG_US) {
+        if (m->mark > m->told) { m->told = m->mark; }
+        m->mark = committed;
+        m->mark_us = now;
+    }
+}
+
+/* A receipt waits that may not have to wait any longer. */
+static bool more_to_tell(const struct committer *m)
+{
+    const int64_t now = kluis_monotonic_us();
+    return m->held && (index_watermark(m->in->c.index) > m->told || now - m->moved_us >= RECEIPT_STILL_US || now - m->mark_us >= RECEIPT_LONG_US);
+}
 
 /* ---- T2 ---- */
 
@@ -169,6 +206,10 @@ static kluis_status make_answers(struct committer *m, uint64_t size, bool stampe
         KLUIS_AUTO_BUF(body, KLUIS_ANSWER_BODY_MAX);
         rc = custody_outbox_next(in->c.custody, *after, CUSTODY_TO_MAKE, &k->a, &body, err);
         if (rc != KLUIS_OK) { break; }
+        if (k->a.package_sequence > m->told) { /* it and what follows it wait for the index */
+            m->held = true;
+            break;
+        }
         *after = k->a.number;
         kluis_buf_init(&k->body, KLUIS_SESSION_PLAIN_MAX + 4096);
         ++*n;
@@ -259,6 +300,8 @@ static kluis_status checkpoint_and_answers(struct committer *m, bool *pending, s
     }
     if (stamped) { KLUIS_TRY(follow_up(m, size, err)); }
     *pending = size > 0 && !stamped;
+    let_go(m);
+    m->held = false;
     do {
         KLUIS_TRY(make_answers(m, size, stamped, &after, &n, err));
     } while (n == ANSWERS);
@@ -384,7 +427,7 @@ static struct decided *next_group(struct committer *m, bool pending)
             break;
         }
         bool gate = now >= m->gate_after;
-        if (in->ready == NULL && gate && (in->answers || (pending && now >= m->stamp_after))) { break; }
+        if (in->ready == NULL && gate && (in->answers || more_to_tell(m) || (pending && now >= m->stamp_after))) { break; }
         int64_t wait = in->ready != NULL ? T2_WAIT_US - (now - in->ready_since) : 1000000;
         ingest_wait(in, wait < 1000 ? 1000 : wait);
     }
@@ -396,7 +439,7 @@ static struct decided *next_group(struct committer *m, bool pending)
 void *committer_main(void *arg)
 {
     struct ingest *in = arg;
-    struct committer m = { .in = in };
+    struct committer m = { .in = in, .mark_us = kluis_monotonic_us() };
     struct kluis_err err = { 0 };
     bool pending = true;
     if (ingest_link(in, &m.l, &err) != KLUIS_OK) {

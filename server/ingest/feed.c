@@ -157,6 +157,7 @@ static kluis_status commit_index(struct feeding *f, struct kluis_err *err)
     if (f->records == 0) { return KLUIS_OK; }
     KLUIS_TRY(index_commit(f->in->c.index, err));
     kluis_durable_step("vault.index.commit");
+    ingest_wake(f->in); /* receipts wait for it */
     f->records = 0;
     return KLUIS_OK;
 }

@@ -4,12 +4,14 @@
 #   pack     the agent: read, pack, seal, time-stamp, encrypt; against zip -6.  With it the size of what it makes (size)
 #   ingest   the vault: from packages at the gate to an index that answers; against bare SQLite+FTS5 and notmuch
 #   search   the page's requests over HTTP
+#   fresh    from a receipt to the first search that finds the record; steady (BENCH_SECONDS, 60) and at full speed
 #   verify   chatkluis-verify; against openssl dgst -sha256
 #
 # BENCH_MESSAGES (1000000), BENCH_ROUNDS (5).  Figures are medians of alternating runs.  Exit 1: a goal was missed.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 . tests/bench/lib.sh
+. tests/bench/fresh.sh
 mkdir -p "${data%/*}"
 exec 9>"$data.lock"
 flock -n 9 || die "another bench runs in this checkout: two would take each other's files and time"
@@ -308,9 +310,9 @@ workload
 rm -rf "$work"; mkdir -p "$work"
 template
 case "${1:-all}" in
-  all) bench_pack; bench_ingest; bench_search; bench_verify ;;
+  all) bench_pack; bench_ingest; bench_search; bench_fresh; bench_verify ;;
   pack|size) bench_pack ;;
-  ingest|search|verify) "bench_$1" ;;
-  *) die "unknown name '$1': pack, size, ingest, search or verify" ;;
+  ingest|search|fresh|verify) "bench_$1" ;;
+  *) die "unknown name '$1': pack, size, ingest, search, fresh or verify" ;;
 esac
 exit "$failed"

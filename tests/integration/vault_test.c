@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "tests/integration/vault_world.h"
@@ -317,6 +318,75 @@ static void a_rebuilt_index_says_the_same(void **state)
     world_check(&w, false);
 }
 
+static atomic_bool stuck; /* the index stops after its next commit */
+
+static void stand_still(const char *step)
+{
+    for (int i = 0; i < 3000 && strcmp(step, "vault.index.commit") == 0 && atomic_load(&stuck); i++) { kluis_sleep_us(10000); }
+}
+
+static uint64_t watermark(void)
+{
+    uint64_t mark = index_watermark(vault_index_hold(w.vault));
+    vault_index_release(w.vault);
+    return mark;
+}
+
+/* Receipts wait for the index, which follows in batches: at any speed a record can be found when its receipt is there. */
+static void a_receipt_says_that_the_package_can_be_found(void **state)
+{
+    (void)state;
+    enum { BURST = 24 };
+    struct device d;
+    static struct sending s[BURST];
+    char refusal[16];
+    KLUIS_AUTO_BUF(body, 1 << 20);
+    device_enrol(&d, &w, "jansen", refusal);
+    device_session(&d);
+    uint64_t before = world_number(&w, "\"packages\":");
+    for (int i = 0; i < BURST; i++) {
+        device_pack(&d, &s[i], &(struct sealed_options){ .records = 200 });
+        assert_int_equal(device_send(&d, &s[i]), 202);
+    }
+    for (uint64_t receipts = 1; receipts <= BURST; receipts++) { /* two workers: not always in the order sent */
+        struct kluis_answer a;
+        assert_true(device_any_answer(&d, 20, &a, &body));
+        assert_int_equal(a.kind, KLUIS_ANSWER_RECEIPT);
+        assert_true(watermark() >= before + receipts);
+    }
+    for (int i = 0; i < BURST; i++) { sending_close(&s[i]); }
+    device_close(&d);
+}
+
+/* An index that stands still holds receipts back for a while, never for good: what a receipt promises is the package. */
+static void an_index_that_stands_still_delays_receipts_and_no_more(void **state)
+{
+    (void)state;
+    struct device d;
+    struct sending first, second;
+    struct kluis_answer a;
+    char refusal[16];
+    KLUIS_AUTO_BUF(body, 1 << 20);
+    device_enrol(&d, &w, "jansen", refusal);
+    device_session(&d);
+    uint64_t before = world_number(&w, "\"packages\":");
+    atomic_store(&stuck, true);
+    device_pack(&d, &first, &(struct sealed_options){ .records = 3 }); /* its commit is where the index stops */
+    assert_int_equal(device_send(&d, &first), 202);
+    assert_int_equal(device_answer(&d, first.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    device_pack(&d, &second, &(struct sealed_options){ .records = 3 });
+    assert_int_equal(device_send(&d, &second), 202);
+    assert_false(device_any_answer(&d, 2, &a, &body)); /* it is held back … */
+    assert_int_equal(device_answer(&d, second.s.id, 15, &body), KLUIS_ANSWER_RECEIPT);
+    assert_int_equal(watermark(), before + 1); /* … and comes though the index has not moved */
+    receipt_holds(&d, &second.s, &body, true);
+    atomic_store(&stuck, false);
+    world_until_indexed(&w, before + 2);
+    sending_close(&first);
+    sending_close(&second);
+    device_close(&d);
+}
+
 /* One stored byte changed: check must say so (and say nothing before). */
 static void check_names_a_changed_ciphertext(void **state)
 {
@@ -337,6 +407,8 @@ static void check_names_a_changed_ciphertext(void **state)
 
 int main(void)
 {
+    static const struct kluis_hooks hooks = { .durable_step = stand_still };
+    kluis_hooks_set(&hooks);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_package_is_delivered_receipted_found_and_checked),
         cmocka_unit_test(unknown_codes_are_refused),
@@ -345,6 +417,8 @@ int main(void)
         cmocka_unit_test(other_content_under_a_used_number_suspends_the_device),
         cmocka_unit_test(what_was_sent_while_the_vault_was_down_is_taken_when_it_is_back),
         cmocka_unit_test(without_a_time_authority_receipts_are_pending_and_a_stamped_one_follows),
+        cmocka_unit_test(a_receipt_says_that_the_package_can_be_found),
+        cmocka_unit_test(an_index_that_stands_still_delays_receipts_and_no_more),
         cmocka_unit_test(a_rebuilt_index_says_the_same),
         cmocka_unit_test(check_names_a_changed_ciphertext),
     };

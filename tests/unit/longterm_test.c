@@ -44,7 +44,8 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct kluis_verdict judged(const struct kluis_buf *b, const struct kluis_trust *trust, int64_t at)
+/* content: SHA-256 of what was read, when it is not NULL. */
+static struct kluis_verdict judged_with_content(const struct kluis_buf *b, const struct kluis_trust *trust, int64_t at, uint8_t content[32])
 {
     struct kluis_verdict v;
     struct kluis_input_mem once = { kluis_buf_bytes(b), 0 }, twice = once;
@@ -52,8 +53,24 @@ static struct kluis_verdict judged(const struct kluis_buf *b, const struct kluis
     OK(kluis_validate_twice(&in, &again, no_receipt, trust, NULL, at, &v, NULL));
     struct kluis_package_facts facts = v.facts;
     kluis_package_facts_init(&v.facts);
+    if (content) {
+        const struct kluis_buf *all[] = { &facts.manifest, &facts.signature, &facts.seal_manifest, &facts.seal, &facts.evidence, &facts.group };
+        KLUIS_AUTO(kluis_sha256) sha = kluis_sha256_new();
+        assert_non_null(sha);
+        kluis_sha256_add(sha, facts.id, sizeof facts.id);
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+            kluis_sha256_add(sha, &all[i]->len, sizeof all[i]->len);
+            if (all[i]->len) { kluis_sha256_add(sha, all[i]->data, all[i]->len); }
+        }
+        kluis_sha256_end(sha, content);
+    }
     kluis_package_facts_clear(&facts);
     return v;
+}
+
+static struct kluis_verdict judged(const struct kluis_buf *b, const struct kluis_trust *trust, int64_t at)
+{
+    return judged_with_content(b, trust, at, NULL);
 }
 
 static void assert_layer(const struct kluis_verdict *v, enum kluis_layer l, enum kluis_layer_state state, const char *reason)
@@ -356,7 +373,8 @@ static void a_record_renewed_with_sha512_needs_a_second_reading(void **state)
     kluis_verdict_clear(&v);
 }
 
-/* Sampled: what an export adds is as closed as the package. */
+/* Sampled: what an export adds is as closed as the package.  Now and then (one flip in some 40,000) deflated data says the same with a bit
+ * changed, for example by copying equal bytes from elsewhere: then the content must be the same to the byte. */
 static void no_bit_behind_the_package_can_be_changed(void **state)
 {
     (void)state;
@@ -367,15 +385,19 @@ static void no_bit_behind_the_package_can_be_changed(void **state)
     exported_package(pki, &stamped, &(struct export_options){ .crls = &list, .n_crls = 1, .evidence = true }, &out, NULL);
     const uint8_t *from = memmem(out.data, out.len, "META-INF/ASiCManifest002.xml", 28);
     assert_non_null(from);
+    uint8_t whole[32], content[32];
+    struct kluis_verdict good = judged_with_content(&out, &pki->trust, now + DAY, whole);
+    assert_overall(&good, KLUIS_VALID);
     size_t first = 8 * (size_t)(from - out.data), bits = 8 * out.len - first, passed = 0, n = 0;
     for (size_t i = 0; i < bits; i += 31, n++) {
         size_t bit = first + i;
         out.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        struct kluis_verdict v = judged(&out, &pki->trust, now + DAY);
-        if (v.overall == KLUIS_VALID && v.layer[KLUIS_V_REVOCATION].state == KLUIS_L_VALID) { passed++; }
+        struct kluis_verdict v = judged_with_content(&out, &pki->trust, now + DAY, content);
+        bool valid = v.overall == KLUIS_VALID && v.layer[KLUIS_V_REVOCATION].state == KLUIS_L_VALID;
+        if (valid && memcmp(content, whole, sizeof whole) != 0) { passed++; }
         out.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
-    print_message("%zu of %zu sampled flips leave it valid\n", passed, n);
+    print_message("%zu of %zu sampled flips leave it valid with another content\n", passed, n);
     assert_true(n > 300);
     assert_int_equal(passed, 0);
 }
