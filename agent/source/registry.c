@@ -12,6 +12,8 @@ static const struct source_kind *const kinds[] = {
     &source_signal_desktop,
     &source_telegram,
     &source_teams,
+    &source_matrix_export,
+    &source_slack,
     &source_sms,
     &source_meta,
     &source_x,
