@@ -231,7 +231,7 @@ uint8_t *kluis_buf_reserve(struct kluis_buf *b, size_t n)
 void kluis_buf_add(struct kluis_buf *b, const void *p, size_t n)
 {
     if (n == 0) { return; }
-    uint8_t *to = kluis_buf_reserve(b, n);
+    uint8_t *to = b->status == KLUIS_OK && n <= b->cap - b->len ? b->data + b->len : kluis_buf_reserve(b, n);
     if (to == NULL) { return; }
     memcpy(to, p, n);
     b->len += n;

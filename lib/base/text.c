@@ -1,4 +1,5 @@
 /* lib/base/text.c - hex, base64, base32, UTF-8, JSON strings, wire frames.  Strict decoders: one text per value. */
+#include "kluis/json.h"
 #include "lib/base/internal.h"
 
 void kluis_hex(const void *p, size_t n, char *out)
@@ -164,35 +165,47 @@ size_t kluis_utf8_valid(const char *text, size_t n)
     return n;
 }
 
+typedef uint8_t lane __attribute__((vector_size(16)));
+
+size_t kluis_json_plain(const char *p, size_t n)
+{
+    size_t i = 0;
+    for (; n - i >= sizeof(lane); i += sizeof(lane)) {
+        lane v;
+        uint64_t half[2];
+        memcpy(&v, p + i, sizeof v);
+        lane stop = (lane)(v < 0x20) | (lane)(v == '"') | (lane)(v == '\\');
+        memcpy(half, &stop, sizeof half);
+        if ((half[0] | half[1]) != 0) { break; }
+    }
+    while (i < n && (unsigned char)p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') { i++; }
+    return i;
+}
+
 void kluis_buf_json(struct kluis_buf *b, struct kluis_str s)
 {
-    static const char d[] = "0123456789abcdef";
+    static const char hex[] = "0123456789abcdef";
     kluis_buf_byte(b, '"');
-    size_t from = 0;
     for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = (uint8_t)s.ptr[i];
-        if (c >= 0x20 && c != '"' && c != '\\') { continue; }
-        kluis_buf_add(b, s.ptr + from, i - from);
-        from = i + 1;
-        char e[7] = { '\\', 0 };
+        size_t run = kluis_json_plain(s.ptr + i, s.len - i);
+        kluis_buf_add(b, s.ptr + i, run);
+        i += run;
+        if (i == s.len) { break; }
+        unsigned char c = (unsigned char)s.ptr[i];
+        char e[6] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] };
+        size_t n = 2;
         switch (c) {
-        case '"': e[1] = '"'; break;
-        case '\\': e[1] = '\\'; break;
+        case '"':
+        case '\\': e[1] = (char)c; break;
         case '\b': e[1] = 'b'; break;
         case '\f': e[1] = 'f'; break;
         case '\n': e[1] = 'n'; break;
         case '\r': e[1] = 'r'; break;
         case '\t': e[1] = 't'; break;
-        default:
-            e[1] = 'u';
-            e[2] = e[3] = '0';
-            e[4] = d[c >> 4];
-            e[5] = d[c & 15];
-            break;
+        default: n = 6; break;
         }
-        kluis_buf_cstr(b, e);
+        kluis_buf_add(b, e, n);
     }
-    if (s.len > from) { kluis_buf_add(b, s.ptr + from, s.len - from); }
     kluis_buf_byte(b, '"');
 }
 

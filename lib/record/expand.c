@@ -37,7 +37,7 @@ static void string(struct out *o, const char *name, struct kluis_str s)
 {
     if (s.ptr == NULL) { return; }
     key(o, name);
-    record_json(o->b, s);
+    kluis_buf_json(o->b, s);
 }
 
 static void party(struct out *o, const char *name, const struct kluis_header *h, uint32_t index)
@@ -68,7 +68,7 @@ static void tokens(struct out *o, const struct kluis_str *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         comma(o);
-        record_json(o->b, list[i]);
+        kluis_buf_json(o->b, list[i]);
     }
 }
 
@@ -137,9 +137,9 @@ static void the_rest(struct out *o, const struct kluis_record *r, const struct k
             struct kluis_when w = r->times[i].when;
             size_t n = record_time_text(text, w.us, w.offset_min, record_shortest_fraction(w.us));
             comma(o);
-            record_json(o->b, r->times[i].name);
+            kluis_buf_json(o->b, r->times[i].name);
             kluis_buf_byte(o->b, ':');
-            record_json(o->b, (struct kluis_str){ text, n });
+            kluis_buf_json(o->b, (struct kluis_str){ text, n });
         }
         end(o, '}');
     }
@@ -170,12 +170,12 @@ static void the_rest(struct out *o, const struct kluis_record *r, const struct k
         begin(o, '{');
         for (size_t i = 0; i < r->n_fields; i++) {
             comma(o);
-            record_json(o->b, r->fields[i].name);
+            kluis_buf_json(o->b, r->fields[i].name);
             kluis_buf_byte(o->b, ':');
             if (r->fields[i].is_int) {
                 kluis_buf_fmt(o->b, "%lld", (long long)r->fields[i].number);
             } else {
-                record_json(o->b, r->fields[i].value);
+                kluis_buf_json(o->b, r->fields[i].value);
             }
         }
         end(o, '}');

@@ -126,7 +126,7 @@ static struct kluis_str string(struct in *c)
     struct kluis_str out = { NULL, 0 };
     expect(c, '"');
     if (c->status != KLUIS_OK) { return out; }
-    char *from = c->p, *p = from + record_plain(from, (size_t)(c->end - from));
+    char *from = c->p, *p = from + kluis_json_plain(from, (size_t)(c->end - from));
     char *to = p;
     while (*p != '"') {
         size_t n = 0;
@@ -141,7 +141,7 @@ static struct kluis_str string(struct in *c)
             return out;
         }
         char *run = p;
-        p += record_plain(p, (size_t)(c->end - p));
+        p += kluis_json_plain(p, (size_t)(c->end - p));
         memmove(to, run, (size_t)(p - run));
         to += p - run;
     }

@@ -2,6 +2,7 @@
 #ifndef RECORD_INTERNAL_H
 #define RECORD_INTERNAL_H
 
+#include "kluis/json.h"
 #include "kluis/record.h"
 
 enum { RECORD_TOKEN_MAX = 64, RECORD_NAME_MAX = 256 };
@@ -23,10 +24,5 @@ int record_precision_fraction(enum kluis_precision p);
 int64_t record_precision_step(enum kluis_precision p);
 /* The fewest digits (0, 3, 6) that hold us exactly. */
 int record_shortest_fraction(int64_t us);
-
-/* How many of the n bytes at p stand for themselves in a JSON string: no quote, backslash or control character. */
-size_t record_plain(const char *p, size_t n);
-/* Appends s as a canonical JSON string (FORMAT.md §3.2). */
-void record_json(struct kluis_buf *b, struct kluis_str s);
 
 #endif

@@ -41,7 +41,7 @@ static void put_string(struct out *o, struct kluis_str s, const char *what)
 {
     if (s.len > KLUIS_TEXT_MAX) { refuse(o, "a string longer than 1 MiB"); }
     if (s.ptr == NULL || kluis_utf8_valid(s.ptr, s.len) != s.len) { refuse(o, what); }
-    if (o->bad == NULL) { record_json(o->b, s); }
+    if (o->bad == NULL) { kluis_buf_json(o->b, s); }
 }
 
 static void string(struct out *o, const char *name, struct kluis_str s)

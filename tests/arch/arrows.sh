@@ -8,10 +8,10 @@ cd "$root"
 # For each folder: the folders (and kluis/ headers) it may include.  "lib" = any header of include/kluis.
 allowed() {
   case "$1" in
-    lib/base) echo "kluis/base kluis/options" ;;
+    lib/base) echo "kluis/base kluis/json kluis/options" ;;
     lib/db) echo "kluis/base kluis/db kluis/vfs kluis/scratch" ;;
     lib/ledger) echo "kluis/base kluis/ledger" ;;
-    lib/record) echo "kluis/base kluis/ledger kluis/record" ;;
+    lib/record) echo "kluis/base kluis/json kluis/ledger kluis/record" ;;
     lib/package) echo "kluis/base kluis/ledger kluis/record kluis/package" ;;
     lib/seal) echo "kluis/base kluis/seal" ;;
     lib/evidence) echo "kluis/base kluis/seal kluis/evidence" ;;

@@ -1,6 +1,7 @@
 /* tests/unit/base_test.c - promises of kluis/base.h: errors stay one line, ceilings hold, decoders are strict, a durable write is
  * before-or-after at every failing call. */
 #include "kluis/base.h"
+#include "kluis/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,6 +167,29 @@ static void utf8_follows_unicode_table_3_7(KLUIS_UNUSED void **state)
     assert_string_equal((char *)b.data, "\"a\\\"b\\\\\\n\\u0001/é\"");
 }
 
+/* Sixteen bytes are looked at together: what needs an escape is seen wherever it stands, and nothing else is taken for it. */
+static void a_json_string_escapes_what_it_must_at_any_place(KLUIS_UNUSED void **state)
+{
+    KLUIS_AUTO_BUF(b, 1000);
+    for (unsigned c = 0; c < 256; c++) {
+        bool escaped = c < 0x20 || c == '"' || c == '\\';
+        for (size_t at = 0; at < 39; at++) {
+            char text[40];
+            memset(text, at % 2 == 0 ? 'a' : '\x7f', sizeof text);
+            text[at] = (char)c;
+            assert_int_equal(kluis_json_plain(text, sizeof text), escaped ? at : sizeof text);
+            kluis_buf_clear(&b);
+            kluis_buf_json(&b, (struct kluis_str){ text, sizeof text });
+            assert_int_equal(kluis_buf_ok(&b, NULL), KLUIS_OK);
+            assert_memory_equal(b.data + 1, text, at);
+            assert_int_equal(b.data[at + 1], escaped ? '\\' : c);
+            size_t after = b.len - 1 - (sizeof text - 1 - at); /* the rest and the quote stand at the end */
+            assert_memory_equal(b.data + after, text + at + 1, sizeof text - 1 - at);
+            assert_int_equal(after, at + 1 + (!escaped ? 1 : c == '"' || c == '\\' || (c >= '\b' && c <= '\r' && c != '\v') ? 2 : 6));
+        }
+    }
+}
+
 static void wire_refuses_every_truncation_and_every_extra_byte(KLUIS_UNUSED void **state)
 {
     KLUIS_AUTO_BUF(b, 1000);
@@ -272,6 +296,7 @@ int main(void)
         cmocka_unit_test(digests_give_the_published_answers),
         cmocka_unit_test(codings_round_trip_and_refuse_every_second_form),
         cmocka_unit_test(utf8_follows_unicode_table_3_7),
+        cmocka_unit_test(a_json_string_escapes_what_it_must_at_any_place),
         cmocka_unit_test(wire_refuses_every_truncation_and_every_extra_byte),
         cmocka_unit_test(durable_write_is_before_or_after_at_every_failing_call),
         cmocka_unit_test(reading_a_file_respects_its_limit),
