@@ -109,6 +109,7 @@ static kluis_status swap(struct index *ix, struct kluis_err *err)
         return st;
     }
     mv->in_use = true;
+    ix->taken = 0; /* among what is hidden now may be rows before the place that was reached */
     st = settle(ix, mv, err);
     imove_free(ix);
     KLUIS_TRY(st);

@@ -324,11 +324,66 @@ static void erasing_takes_rows_files_and_keys(KLUIS_UNUSED void **state)
     }
 }
 
+/* Months apart, so that each has a file; numbers are dense. */
+static unsigned numbered;
+static void add_at(struct index *ix, unsigned month, size_t n)
+{
+    static struct index_row some[900];
+    static char words[900][32];
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(words[i], sizeof words[i], "teller nummer%u", numbered++);
+        some[i] = line(i + 1, (uint32_t)(i % 3), 1500000000000000 + (int64_t)month * 40 * DAY + (int64_t)i * 1000000, words[i]);
+    }
+    struct index_package p = pack((uint8_t)numbered, "anna", some, n);
+    p.id[1] = (uint8_t)(numbered >> 8);
+    add(ix, p);
+    commit(ix);
+}
+
+static void what_is_hidden_while_others_are_taken_out_is_taken_out_too(KLUIS_UNUSED void **state)
+{
+    struct kluis_err err = { 0 };
+    struct index *ix = fresh();
+    bool more = true;
+    numbered = 0;
+    add_at(ix, 0, 500);
+    add_at(ix, 9, 500);
+    move_all(ix, 500);
+    assert_int_equal(ix->w.catalog.n, 2);
+    index_tune(ix, 300, 500);
+    /* Of the first month too few to be moved, with lower numbers than those of the other, which are. */
+    add_at(ix, 0, 200);
+    const int64_t low = ix->b.next_row - 1;
+    add_at(ix, 9, 900);
+    for (int i = 0; ix->taken <= low; i++) {
+        assert_true(i < 1000);
+        ok(index_maintain(ix, &more, &err), &err);
+        assert_true(more);
+    }
+    assert_true(ix->w.gone.n > 0); /* and not all of them yet */
+    add_at(ix, 0, 150);
+    more = true;
+    while (more) { ok(index_maintain(ix, &more, &err), &err); }
+    assert_int_equal(ix->w.gone.n, 0);
+    for (int again = 0; again < 2; again++) {
+        struct index_query q = query("teller");
+        struct index_result r;
+        q.count = true;
+        (void)find_q(ix, &q, &r);
+        assert_int_equal(r.count, numbered);
+        assert_int_equal(collect(ix, "teller", INDEX_OLDEST, 150), numbered);
+        index_close(ix);
+        ix = open_index();
+    }
+    index_close(ix);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(newest_first_is_a_full_sort_however_it_arrived_and_wherever_it_lies),
         cmocka_unit_test(a_move_in_the_middle_of_arrivals_loses_and_doubles_nothing),
+        cmocka_unit_test(what_is_hidden_while_others_are_taken_out_is_taken_out_too),
         cmocka_unit_test(a_stop_between_any_two_calls_changes_nothing),
         cmocka_unit_test(a_second_phone_meets_records_of_closed_periods),
         cmocka_unit_test(around_a_record_stands_its_conversation_in_order),
