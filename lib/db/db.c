@@ -165,13 +165,6 @@ kluis_status kluis_db_commit(struct kluis_db *db, const char *step, struct kluis
     return KLUIS_OK;
 }
 
-void kluis_db_rollback(struct kluis_db *db)
-{
-    for (size_t i = 0; i < db->cached; i++) { (void)sqlite3_reset(db->cache[i].st); }                  /* a running statement would keep it open */
-    if (!sqlite3_get_autocommit(db->db)) { (void)sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL); } /* the error is told already */
-    db->open_tx = false;
-}
-
 static kluis_status bind(struct kluis_db *db, sqlite3_stmt *st, const char *types, va_list ap, struct kluis_err *err)
 {
     int rc = SQLITE_OK;
@@ -234,6 +227,18 @@ kluis_status kluis_db_step(struct kluis_db *db, struct sqlite3_stmt *st, struct 
     kluis_status status = rc == SQLITE_DONE ? KLUIS_END : kluis_db_fail(db, rc, "run a statement", err);
     (void)sqlite3_reset(st); /* repeats the error above */
     return status;
+}
+
+void kluis_db_rollback(struct kluis_db *db)
+{
+    for (size_t i = 0; i < db->cached; i++) { (void)sqlite3_reset(db->cache[i].st); } /* a running statement would keep it open */
+    sqlite3_stmt *st = NULL;
+    if (!sqlite3_get_autocommit(db->db)) { /* the error is told already */
+        if (kluis_db_query(db, &st, NULL, "ROLLBACK", "") != KLUIS_OK || kluis_db_step(db, st, NULL) != KLUIS_END) {
+            (void)sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL);
+        }
+    }
+    db->open_tx = false;
 }
 
 void kluis_db_done(struct sqlite3_stmt *st)

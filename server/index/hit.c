@@ -3,41 +3,64 @@
 
 #include <sqlite3.h>
 
-enum { HIT_BYTES = 64 << 20, SIGHTINGS_MAX = 1000 };
+enum { HIT_BYTES = 64 << 20, SIGHTINGS_MAX = 1000, KEEP_BYTES = 16384 };
 
 static const char DAMAGED[] = "a record of the index is damaged: delete the index and rebuild it";
 
-struct shown {
-    int64_t pkg, tie, at, bits, lead, conv, idkey;
-    bool has_id;
-    struct kluis_str extra[IEXTRAS], text;
-};
+static kluis_status damaged(struct kluis_err *err) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
 
-/* The record, read in place: *q stays on it, and what is shown borrows from it. */
-static kluis_status row_of(struct kluis_db *unit, int64_t row, sqlite3_stmt **q, struct shown *r, struct kluis_err *err)
+static void numbers_of(sqlite3_stmt *q, int at, struct irecord *r)
 {
-    KLUIS_TRY(kluis_db_query(unit, q, err, "SELECT pkg, tie, at, bits, lead, conv, idkey, text, extra FROM rec WHERE id=?1", "i", row));
+    r->at = kluis_db_int(q, at);
+    r->tie = kluis_db_int(q, at + 1);
+    r->pkg = kluis_db_int(q, at + 2);
+    r->bits = kluis_db_int(q, at + 3);
+    r->lead = kluis_db_int(q, at + 4); /* no row is 0 */
+    r->conv = kluis_db_int(q, at + 5);
+    r->has_id = sqlite3_column_type(q, at + 6) != SQLITE_NULL;
+    r->idkey = kluis_db_int(q, at + 6);
+}
+
+kluis_status irecord_read(sqlite3_stmt *q, int at, struct irecord *r, struct kluis_err *err)
+{
+    numbers_of(q, at, r);
+    r->text = kluis_db_text(q, at + 7);
+    return iextra_read(kluis_db_blob(q, at + 8), r->extra) ? KLUIS_OK : damaged(err);
+}
+
+kluis_status irecord_keep(sqlite3_stmt *q, int at, struct kluis_arena *a, const struct irecord **out, struct kluis_err *err)
+{
+    *out = NULL;
+    struct kluis_str text = kluis_db_text(q, at + 7);
+    struct kluis_bytes extra = kluis_db_blob(q, at + 8);
+    if (text.len + extra.len > KEEP_BYTES) { return KLUIS_OK; }
+    struct irecord *r = kluis_arena_alloc(a, sizeof *r + text.len + extra.len);
+    if (r == NULL) { return KLUIS_OK; }
+    uint8_t *to = (uint8_t *)(r + 1);
+    numbers_of(q, at, r);
+    if (text.ptr != NULL) { r->text = (struct kluis_str){ memcpy(to, text.ptr, text.len), text.len }; }
+    if (extra.len > 0) { memcpy(to + text.len, extra.ptr, extra.len); }
+    if (!iextra_read((struct kluis_bytes){ to + text.len, extra.len }, r->extra)) { return damaged(err); }
+    *out = r;
+    return KLUIS_OK;
+}
+
+/* The record, read in place: *q stays on it. */
+static kluis_status row_of(struct kluis_db *unit, int64_t row, sqlite3_stmt **q, struct irecord *r, struct kluis_err *err)
+{
+    KLUIS_TRY(kluis_db_query(unit, q, err, "SELECT " IRECORD_COLUMNS " FROM rec r WHERE r.id=?1", "i", row));
     kluis_status st = kluis_db_step(unit, *q, err);
-    if (st == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
+    if (st == KLUIS_END) { return damaged(err); }
     KLUIS_TRY(st);
-    r->pkg = kluis_db_int(*q, 0);
-    r->tie = kluis_db_int(*q, 1);
-    r->at = kluis_db_int(*q, 2);
-    r->bits = kluis_db_int(*q, 3);
-    r->lead = sqlite3_column_type(*q, 4) == SQLITE_NULL ? 0 : kluis_db_int(*q, 4);
-    r->conv = kluis_db_int(*q, 5);
-    r->has_id = sqlite3_column_type(*q, 6) != SQLITE_NULL;
-    r->idkey = kluis_db_int(*q, 6);
-    r->text = kluis_db_text(*q, 7);
-    return iextra_read(kluis_db_blob(*q, 8), r->extra) ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED);
+    return irecord_read(*q, 0, r, err);
 }
 
 /* The package's part of a hit; borrowed from the connection until it is asked for another. */
-static kluis_status package_of(struct iconn *c, const struct shown *r, struct index_hit *h, struct kluis_err *err)
+static kluis_status package_of(struct iconn *c, const struct irecord *r, struct index_hit *h, const struct ipackage **out, struct kluis_err *err)
 {
-    const struct ipackage *p = NULL;
     int64_t author = r->bits >> 24;
-    KLUIS_TRY(ipackage_of(c, r->pkg, &p, err));
+    KLUIS_TRY(ipackage_of(c, r->pkg, out, err));
+    const struct ipackage *p = *out;
     memcpy(h->package, p->id, 32);
     h->platform = p->platform;
     h->conversation_id = p->conv_id;
@@ -47,8 +70,7 @@ static kluis_status package_of(struct iconn *c, const struct shown *r, struct in
     h->provenance = p->provenance;
     h->verdict = p->verdict;
     h->has_author = author > 0;
-    if (author > 0 && !iparty_read(p->parties, (uint32_t)(author - 1), &h->author)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
-    return KLUIS_OK;
+    return author == 0 || iparty_read(p->parties, (uint32_t)(author - 1), &h->author) ? KLUIS_OK : damaged(err);
 }
 
 struct sightings {
@@ -125,13 +147,13 @@ static kluis_status seen_of(struct kluis_db *unit, int64_t row, struct seen *out
     KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT pkg, tie, at, bits FROM rec WHERE id=?1", "i", row));
     kluis_status st = kluis_db_step(unit, q, err);
     if (st == KLUIS_OK) { *out = (struct seen){ kluis_db_int(q, 0), kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 3) }; }
-    if (st == KLUIS_END) { st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", DAMAGED); }
+    if (st == KLUIS_END) { st = damaged(err); }
     kluis_db_done(q);
     return st;
 }
 
 /* The other groups under the same platform id, wherever they are. */
-static kluis_status rivals(struct index *ix, struct iconn *c, struct kluis_db *own, int64_t leader, const struct shown *r, struct kluis_arena *a,
+static kluis_status rivals(struct index *ix, struct iconn *c, struct kluis_db *own, int64_t leader, const struct irecord *r, struct kluis_arena *a,
                            struct sightings *s, struct kluis_err *err)
 {
     static const char HOT[] = "SELECT id, extra, bits FROM rec WHERE idkey=?1 AND lead IS NULL AND conv=?2 ORDER BY at, tie";
@@ -167,55 +189,71 @@ static kluis_status rivals(struct index *ix, struct iconn *c, struct kluis_db *o
     return KLUIS_OK;
 }
 
-static kluis_status emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct iquery *query, sqlite3_stmt **q,
-                         const struct index_sink *sink, struct kluis_err *err)
+/* All sightings of a record's group, and under a conflict those of its rivals. */
+static kluis_status sightings_of(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct irecord *r, struct sightings *s,
+                                 uint64_t *group, struct kluis_err *err)
 {
     struct kluis_arena *a = c->scratch;
-    struct shown r = { 0 };
-    struct index_hit h = { 0 };
+    int64_t leader = r->lead == 0 ? row : r->lead;
+    struct seen first = { r->pkg, r->tie, r->at, r->bits };
+    if (r->lead != 0) { KLUIS_TRY(seen_of(unit, leader, &first, err)); }
+    *group = (uint64_t)first.tie;
+    KLUIS_TRY(members(c, unit, leader, &first, a, s, false, err));
+    return (r->bits & IBITS_CONFLICT) != 0 ? rivals(ix, c, unit, leader, r, a, s, err) : KLUIS_OK;
+}
+
+static kluis_status emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct irecord *r, const struct iquery *query,
+                         const struct index_sink *sink, struct kluis_err *err)
+{
+    struct index_hit h = { .group = (uint64_t)r->tie, .conflict = (r->bits & IBITS_CONFLICT) != 0 };
     struct sightings s = { 0 };
+    struct index_sighting itself;
     char derived[KLUIS_DERIVED_ID];
-    KLUIS_TRY(row_of(unit, row, q, &r, err));
-    int64_t leader = r.lead == 0 ? row : r.lead;
-    struct seen first = { r.pkg, r.tie, r.at, r.bits };
-    if (r.lead != 0) { KLUIS_TRY(seen_of(unit, leader, &first, err)); }
-    KLUIS_TRY(members(c, unit, leader, &first, a, &s, false, err));
-    h.conflict = (r.bits & IBITS_CONFLICT) != 0;
-    if (h.conflict) { KLUIS_TRY(rivals(ix, c, unit, leader, &r, a, &s, err)); }
-    KLUIS_TRY(package_of(c, &r, &h, err)); /* last: nothing asks for another package after it */
-    h.group = (uint64_t)first.tie;
-    h.kind = (enum kluis_kind)(r.bits & 15);
-    h.zone_assumed = (r.bits >> 4 & 1) != 0;
-    h.by_official = (r.bits >> 5 & 1) != 0;
-    h.sent_us = (r.bits >> 7 & 1) != 0 ? KLUIS_TIME_ABSENT : r.at;
-    h.offset_min = (int16_t)((r.bits >> 12 & 0xfff) - 1440);
-    h.ordinal = (uint64_t)r.tie & INDEX_ORDINAL_MAX;
-    h.id = r.extra[IEXTRA_ID];
-    if (!r.has_id) {
+    const struct ipackage *p = NULL;
+    bool alone = r->lead == 0 && (r->bits & (IBITS_SEVERAL | IBITS_CONFLICT)) == 0;
+    if (!alone) { KLUIS_TRY(sightings_of(ix, c, unit, row, r, &s, &h.group, err)); }
+    KLUIS_TRY(package_of(c, r, &h, &p, err)); /* last: nothing asks for another package after it */
+    h.kind = (enum kluis_kind)(r->bits & 15);
+    h.zone_assumed = (r->bits >> 4 & 1) != 0;
+    h.by_official = (r->bits >> 5 & 1) != 0;
+    h.sent_us = (r->bits >> 7 & 1) != 0 ? KLUIS_TIME_ABSENT : r->at;
+    h.offset_min = (int16_t)((r->bits >> 12 & 0xfff) - 1440);
+    h.ordinal = (uint64_t)r->tie & INDEX_ORDINAL_MAX;
+    h.id = r->extra[IEXTRA_ID];
+    if (!r->has_id) {
         kluis_derived_id(h.package, h.ordinal, derived);
-        h.id = kluis_str_of(derived);
+        h.id = (struct kluis_str){ derived, sizeof derived - 1 };
     }
-    h.text = r.text;
-    h.target = r.extra[IEXTRA_TARGET];
-    h.value = r.extra[IEXTRA_VALUE];
-    h.event = r.extra[IEXTRA_EVENT];
-    h.quote = r.extra[IEXTRA_QUOTE];
-    h.attachments = r.extra[IEXTRA_ATTACHMENTS];
-    h.loss = r.extra[IEXTRA_LOSS];
-    h.options = r.extra[IEXTRA_OPTIONS];
-    if (query != NULL) { h.n_marks = iquery_marks(query, h.text, a, &h.marks); }
+    h.text = r->text;
+    h.target = r->extra[IEXTRA_TARGET];
+    h.value = r->extra[IEXTRA_VALUE];
+    h.event = r->extra[IEXTRA_EVENT];
+    h.quote = r->extra[IEXTRA_QUOTE];
+    h.attachments = r->extra[IEXTRA_ATTACHMENTS];
+    h.loss = r->extra[IEXTRA_LOSS];
+    h.options = r->extra[IEXTRA_OPTIONS];
+    h.marks = c->marks;
+    if (query != NULL) { h.n_marks = iquery_marks(query, h.text, c->marks); }
+    if (alone) {
+        itself = (struct index_sighting){ .ordinal = h.ordinal, .official = p->official, .sent_us = h.sent_us };
+        memcpy(itself.package, p->id, 32);
+        s = (struct sightings){ &itself, 1, 1 };
+    }
     h.sightings = s.list;
     h.n_sightings = s.n;
     return sink->hit(sink->ctx, &h, err);
 }
 
-kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct iquery *query,
+kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct irecord *r, const struct iquery *query,
                        const struct index_sink *sink, struct kluis_err *err)
 {
-    sqlite3_stmt *q = NULL;
     if (c->scratch == NULL && (c->scratch = kluis_arena_new(HIT_BYTES)) == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     kluis_arena_clear(c->scratch);
-    kluis_status st = emit(ix, c, unit, row, query, &q, sink, err);
+    if (r != NULL) { return emit(ix, c, unit, row, r, query, sink, err); }
+    sqlite3_stmt *q = NULL;
+    struct irecord read;
+    kluis_status st = row_of(unit, row, &q, &read, err);
+    if (st == KLUIS_OK) { st = emit(ix, c, unit, row, &read, query, sink, err); }
     kluis_db_done(q);
     return st;
 }
@@ -379,14 +417,14 @@ static kluis_status around(struct index *ix, struct iconn *c, const uint8_t pack
     struct spot anchor = { 0 }, list[INDEX_PAGE_MAX];
     int64_t conv = 0;
     size_t n = 0;
-    KLUIS_TRY(kluis_db_exec(c->hot, "BEGIN", err));
+    KLUIS_TRY(kluis_db_run(c->hot, NULL, err, "BEGIN", ""));
     KLUIS_TRY(istore_catalog(c, err));
     KLUIS_TRY(locate(ix, c, package, ordinal, &conv, &anchor, err));
     KLUIS_TRY(walk(ix, c, conv, anchor.key, true, before, list, &n, err));
-    while (n-- > 0) { KLUIS_TRY(ihit_emit(ix, c, list[n].unit, list[n].row, NULL, sink, err)); }
-    KLUIS_TRY(ihit_emit(ix, c, anchor.unit, anchor.row, NULL, sink, err));
+    while (n-- > 0) { KLUIS_TRY(ihit_emit(ix, c, list[n].unit, list[n].row, NULL, NULL, sink, err)); }
+    KLUIS_TRY(ihit_emit(ix, c, anchor.unit, anchor.row, NULL, NULL, sink, err));
     KLUIS_TRY(walk(ix, c, conv, anchor.key, false, after, list, &n, err));
-    for (size_t i = 0; i < n; i++) { KLUIS_TRY(ihit_emit(ix, c, list[i].unit, list[i].row, NULL, sink, err)); }
+    for (size_t i = 0; i < n; i++) { KLUIS_TRY(ihit_emit(ix, c, list[i].unit, list[i].row, NULL, NULL, sink, err)); }
     return KLUIS_OK;
 }
 

@@ -53,11 +53,12 @@ struct iquery {
 KLUIS_MUSTUSE kluis_status iquery_parse(struct kluis_str text, const char *everything, struct kluis_arena *arena, struct kluis_buf *fts,
                                         struct iquery *out, struct kluis_err *err);
 /* Pairs of byte offsets into text; returns how many pairs. */
-size_t iquery_marks(const struct iquery *q, struct kluis_str text, struct kluis_arena *arena, const uint32_t **out);
+size_t iquery_marks(const struct iquery *q, struct kluis_str text, uint32_t out[2 * IMARKS_MAX]);
 
 /* ---- store.c: files, connections, what is in memory ------------------------------------------------- */
-enum { IREADERS_MAX = 16, IPERIODS_MAX = 900, ICOLD = 1, IBITS_OWN = 1 << 5, IBITS_CONFLICT = 1 << 6 };
-/* rec.bits: kind 0-3, zone assumed 4, by the official 5, conflict 6, time absent 7, offset + 1440 from 12, author + 1 from 24 */
+enum { IREADERS_MAX = 16, IPERIODS_MAX = 900, ICOLD = 1, IBITS_OWN = 1 << 5, IBITS_CONFLICT = 1 << 6, IBITS_SEVERAL = 1 << 8 };
+/* rec.bits: kind 0-3, zone assumed 4, by the official 5, conflict 6, time absent 7, has company 8, offset + 1440 from 12, author + 1 from 24.
+ * Company: of a group's first; where it is not set the record is alone.  Once set it stays, also when the others went. */
 
 /* The order of records everywhere: time, then package id and ordinal (39 bits of the one, 24 of the other). */
 struct ikey {
@@ -96,7 +97,9 @@ struct iconn {
     struct kluis_db *hot;
     struct ipackages *packages;  /* made when needed */
     struct kluis_arena *scratch; /* for one hit at a time; made when needed */
-    uint64_t epoch;              /* of the hot file it has open */
+    struct kluis_arena *page;    /* for one search */
+    uint32_t marks[2 * IMARKS_MAX];
+    uint64_t epoch; /* of the hot file it has open */
     struct icatalog catalog;
     struct igone gone; /* as of the catalogue's version */
     struct {
@@ -324,8 +327,19 @@ KLUIS_MUSTUSE kluis_status imove_clean(struct index *ix, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status irebuild_hot(struct index *ix, bool erased, struct kluis_err *err);
 
 /* ---- hit.c ------------------------------------------------------------------------------------------- */
-/* Reads one record of a file and everything shown with it, and hands it on. */
-KLUIS_MUSTUSE kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct iquery *query,
-                                     const struct index_sink *sink, struct kluis_err *err);
+/* A record as it is shown. */
+struct irecord {
+    int64_t pkg, tie, at, bits, lead, conv, idkey;
+    bool has_id;
+    struct kluis_str extra[IEXTRAS], text;
+};
+#define IRECORD_COLUMNS "r.at, r.tie, r.pkg, r.bits, r.lead, r.conv, r.idkey, r.text, r.extra"
+/* Reads these columns, the first of which is number `at`, in place: borrowed from the statement until its next step. */
+KLUIS_MUSTUSE kluis_status irecord_read(struct sqlite3_stmt *q, int at, struct irecord *r, struct kluis_err *err);
+/* The same with what it points at copied into the arena.  *out NULL: too large to be kept, or no room. */
+KLUIS_MUSTUSE kluis_status irecord_keep(struct sqlite3_stmt *q, int at, struct kluis_arena *a, const struct irecord **out, struct kluis_err *err);
+/* One record of a file and everything shown with it, handed on.  r: as read before, or NULL. */
+KLUIS_MUSTUSE kluis_status ihit_emit(struct index *ix, struct iconn *c, struct kluis_db *unit, int64_t row, const struct irecord *r,
+                                     const struct iquery *query, const struct index_sink *sink, struct kluis_err *err);
 
 #endif

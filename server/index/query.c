@@ -284,69 +284,58 @@ kluis_status iquery_parse(struct kluis_str text, const char *everything, struct 
 
 /* ---- marks ---- */
 
-struct spot {
-    struct kluis_str word;
-    uint32_t start, end;
-};
-struct spots {
-    struct kluis_arena *arena;
-    struct spot *list;
-    size_t n, cap;
+struct marking {
+    const struct iquery *q;
+    uint32_t *out;
+    size_t n, seen;
+    uint32_t starts[IPHRASE_WORDS]; /* of the last words */
+    uint32_t open[IPHRASES];        /* bit i: the last i + 1 words are the first ones of that phrase */
 };
 
-static int add_spot(void *ctx, const char *word, int n, int start, int end)
+/* Of the phrase's words in `may`, those that this one is. */
+static uint32_t matches(const struct iphrase *f, uint32_t may, const char *word, size_t n)
 {
-    struct spots *s = ctx;
-    if (s->n == s->cap) {
-        size_t cap = s->cap == 0 ? 64 : s->cap * 4;
-        struct spot *list = kluis_arena_alloc(s->arena, cap * sizeof *list);
-        if (list == NULL) { return 1; }
-        if (s->n > 0) { memcpy(list, s->list, s->n * sizeof *list); }
-        s->list = list;
-        s->cap = cap;
+    uint32_t now = 0;
+    for (; may != 0; may &= may - 1) {
+        size_t i = (size_t)__builtin_ctz(may);
+        if (i >= f->n) { break; }
+        struct kluis_str want = f->words[i];
+        if (want.len == 0 || want.len > n || want.ptr[0] != word[0]) { continue; }
+        bool whole = want.len == n || (f->prefix && i + 1 == f->n);
+        if (whole && memcmp(want.ptr, word, want.len) == 0) { now |= UINT32_C(1) << i; }
     }
-    const char *copy = kluis_arena_strndup(s->arena, word, (size_t)n);
-    if (copy == NULL) { return 1; }
-    s->list[s->n++] = (struct spot){ { copy, (size_t)n }, (uint32_t)start, (uint32_t)end };
+    return now;
+}
+
+/* Phrases as they end; one that began earlier takes in what lies within it, or touches it. */
+static int mark_word(void *ctx, const char *word, int n, int start, int end)
+{
+    struct marking *m = ctx;
+    size_t words = 0;
+    m->starts[m->seen++ % IPHRASE_WORDS] = (uint32_t)start;
+    for (size_t f = 0; f < m->q->n_phrases; f++) {
+        const struct iphrase *p = &m->q->phrases[f];
+        uint32_t now = matches(p, m->open[f] << 1 | 1, word, (size_t)n);
+        m->open[f] = now;
+        if (p->n > words && (now >> (p->n - 1) & 1) != 0) { words = p->n; }
+    }
+    if (words == 0) { return 0; }
+    uint32_t from = m->starts[(m->seen - words) % IPHRASE_WORDS];
+    while (m->n > 0 && from <= m->out[2 * m->n - 1]) {
+        m->n--;
+        if (m->out[2 * m->n] < from) { from = m->out[2 * m->n]; }
+    }
+    if (m->n == IMARKS_MAX) { return 1; }
+    m->out[2 * m->n] = from;
+    m->out[2 * m->n + 1] = (uint32_t)end;
+    m->n++;
     return 0;
 }
 
-static bool phrase_at(const struct iphrase *f, const struct spots *s, size_t at)
+size_t iquery_marks(const struct iquery *q, struct kluis_str text, uint32_t out[2 * IMARKS_MAX])
 {
-    if (f->n == 0 || at + f->n > s->n) { return false; }
-    for (size_t i = 0; i < f->n; i++) {
-        struct kluis_str want = f->words[i], have = s->list[at + i].word;
-        bool prefix = f->prefix && i + 1 == f->n;
-        if (prefix ? have.len < want.len : have.len != want.len) { return false; }
-        if (want.len == 0 || memcmp(want.ptr, have.ptr, want.len) != 0) { return false; }
-    }
-    return true;
-}
-
-size_t iquery_marks(const struct iquery *q, struct kluis_str text, struct kluis_arena *arena, const uint32_t **out)
-{
-    *out = NULL;
     if (q->n_phrases == 0 || text.len == 0) { return 0; }
-    struct spots s = { .arena = arena };
-    (void)itoken_each(text.ptr, text.len, &s, add_spot); /* out of memory: fewer marks, nothing worse */
-    uint32_t *marks = kluis_arena_alloc(arena, (size_t)IMARKS_MAX * 2 * sizeof *marks);
-    if (marks == NULL) { return 0; }
-    size_t n = 0;
-    for (size_t i = 0; i < s.n && n < IMARKS_MAX; i++) {
-        size_t words = 0;
-        for (size_t f = 0; f < q->n_phrases; f++) {
-            if (q->phrases[f].n > words && phrase_at(&q->phrases[f], &s, i)) { words = q->phrases[f].n; }
-        }
-        if (words == 0) { continue; }
-        uint32_t start = s.list[i].start, end = s.list[i + words - 1].end;
-        if (n > 0 && start <= marks[2 * n - 1]) {
-            if (end > marks[2 * n - 1]) { marks[2 * n - 1] = end; }
-        } else {
-            marks[2 * n] = start;
-            marks[2 * n + 1] = end;
-            n++;
-        }
-    }
-    *out = marks;
-    return n;
+    struct marking m = { .q = q, .out = out };
+    (void)itoken_each(text.ptr, text.len, &m, mark_word); /* stopped early: marks enough */
+    return m.n;
 }

@@ -146,7 +146,12 @@ kluis_status igroup_apply(struct index *ix, struct run *r, bool force, struct kl
         int64_t bits = (m->bits & ~(int64_t)IBITS_CONFLICT) | (m->conflict ? IBITS_CONFLICT : 0);
         int64_t lead = leader ? 0 : m->anchor >= 0 ? r->anchors[m->anchor].row : r->list[m->group].new_row;
         /* NULLIF: a leader has no lead. */
-        KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE rec SET lead=NULLIF(?2, 0), bits=?3 WHERE id=?1", "iii", m->new_row, lead, bits));
+        KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE rec SET lead=NULLIF(?2, 0), bits=?3|(bits&?4) WHERE id=?1", "iiii", m->new_row, lead,
+                               bits, (int64_t)IBITS_SEVERAL));
+        if (lead != 0) {
+            KLUIS_TRY(
+                kluis_db_run(ix->w.hot, NULL, err, "UPDATE rec SET bits=bits|?2 WHERE id=?1 AND bits&?2=0", "ii", lead, (int64_t)IBITS_SEVERAL));
+        }
         struct ipending *p = ipending_of(ix, m->new_row);
         if (p != NULL) {
             p->leader = leader;

@@ -8,9 +8,13 @@
 
 #include <sqlite3.h>
 
+enum { PAGE_BYTES = 1 << 20 }; /* of one search: the question and what is kept of records */
+
 struct found {
     struct ikey key;
     int64_t score, file, row;
+    struct kluis_db *unit;
+    const struct irecord *record; /* as the row came by; NULL: to be read */
 };
 struct search {
     struct index *ix;
@@ -25,8 +29,12 @@ struct search {
     struct kluis_err *err;
 };
 
+/* What is found comes with its record: in a period hits come in order, and few of them are not shown. */
+#define WITH_RECORDS                                                                                                                                 \
+    "SELECT f.rowid, " IRECORD_COLUMNS " FROM fts f CROSS JOIN rec r ON r.id=f.rowid WHERE f.fts MATCH ?1 AND f.rowid>=?2 AND f.rowid<=?3 "
+static const char DESC_RECORDS[] = WITH_RECORDS "ORDER BY f.rowid DESC";
+static const char ASC_RECORDS[] = WITH_RECORDS "ORDER BY f.rowid ASC";
 static const char DESC[] = "SELECT rowid FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 ORDER BY rowid DESC";
-static const char ASC[] = "SELECT rowid FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 ORDER BY rowid ASC";
 static const char RANK[] = "SELECT rowid, kluis_rank(fts) FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 ORDER BY rowid DESC";
 static const char COUNT[] = "SELECT count(*) FROM (SELECT 1 FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 LIMIT ?4)";
 
@@ -54,16 +62,20 @@ static void sift(struct search *s, size_t i)
     }
 }
 
-/* false: does not belong on this page. */
-static bool offer(struct search *s, const struct found *f)
+/* Does it belong on this page, as far as is known? */
+static bool wanted(const struct search *s, const struct found *f)
 {
     if (f->key.at < s->from || f->key.at >= s->to) { return false; }
     if (s->has_cursor && order(s->q->order, f, &s->cursor) <= 0) { return false; }
+    return !full(s) || order(s->q->order, f, &s->heap[0]) < 0;
+}
+
+static void put(struct search *s, const struct found *f)
+{
     if (full(s)) {
-        if (order(s->q->order, f, &s->heap[0]) >= 0) { return false; }
         s->heap[0] = *f;
         sift(s, 0);
-        return true;
+        return;
     }
     size_t i = s->n++;
     s->heap[i] = *f;
@@ -73,7 +85,6 @@ static bool offer(struct search *s, const struct found *f)
         s->heap[(i - 1) / 2] = t;
         i = (i - 1) / 2;
     }
-    return true;
 }
 
 /* ---- hot ---- */
@@ -90,13 +101,13 @@ static kluis_status hot_rows(struct search *s, uint64_t *count, struct kluis_err
         int64_t row = kluis_db_int(q, 0);
         if (row < h->base || row >= h->base + (int64_t)h->n || igone(s->c, row)) { continue; }
         size_t i = (size_t)(row - h->base);
-        struct found f = { .key = h->keys[i], .row = row, .score = o == INDEX_RELEVANCE ? kluis_db_int(q, 1) : 0 };
+        const struct found f = { .key = h->keys[i], .row = row, .unit = s->c->hot, .score = o == INDEX_RELEVANCE ? kluis_db_int(q, 1) : 0 };
         if (count != NULL) {
             if (f.key.at >= s->from && f.key.at < s->to && ++*count >= INDEX_COUNT_CAP) { break; }
             continue;
         }
         if (o == INDEX_NEWEST && full(s) && h->newest[i / IBLOCK] < s->heap[0].key.at) { break; }
-        (void)offer(s, &f);
+        if (wanted(s, &f)) { put(s, &f); }
     }
     kluis_db_done(q);
     return st == KLUIS_END ? KLUIS_OK : st;
@@ -125,23 +136,30 @@ static kluis_status period_rows(struct search *s, const struct iperiod *p, struc
 {
     int64_t lo = 0, hi = 0;
     enum index_order o = s->q->order;
+    bool ranked = o == INDEX_RELEVANCE;
     KLUIS_TRY(range(s, p, unit, true, &lo, &hi, err));
     if (lo > hi) { return KLUIS_OK; }
     sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, o == INDEX_RELEVANCE ? RANK : o == INDEX_OLDEST ? ASC : DESC, "sii", s->match, lo, hi));
+    KLUIS_TRY(kluis_db_query(unit, &q, err, ranked ? RANK : o == INDEX_OLDEST ? ASC_RECORDS : DESC_RECORDS, "sii", s->match, lo, hi));
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
-        struct found f = { .file = p->file, .row = kluis_db_int(q, 0), .score = o == INDEX_RELEVANCE ? kluis_db_int(q, 1) : 0 };
-        if (o == INDEX_RELEVANCE) {
-            /* Worse, or as good but later in the stream than one of a period: no need to look its key up. */
-            if (s->has_cursor && f.score > s->cursor.score) { continue; }
-            if (full(s) && (f.score < s->heap[0].score || (f.score == s->heap[0].score && s->heap[0].file != 0))) { continue; }
-        }
+        struct found f = { .file = p->file, .row = kluis_db_int(q, 0), .unit = unit, .score = ranked ? kluis_db_int(q, 1) : 0 };
+        /* Worse, or as good but later in the stream than one of a period: no need to look its key up. */
+        if (ranked && s->has_cursor && f.score > s->cursor.score) { continue; }
+        if (ranked && full(s) && (f.score < s->heap[0].score || (f.score == s->heap[0].score && s->heap[0].file != 0))) { continue; }
         bool hidden = false;
         if (p->shadows > 0) { KLUIS_TRY(ihidden(s->c, p->file, f.row, &hidden, err)); }
         if (hidden) { continue; }
-        KLUIS_TRY(iperiod_key(unit, f.row, &f.key, err));
-        if (!offer(s, &f) && o != INDEX_RELEVANCE && full(s) && order(o, &f, &s->heap[0]) > 0) { break; } /* what follows is worse */
+        if (ranked) {
+            KLUIS_TRY(iperiod_key(unit, f.row, &f.key, err));
+        } else {
+            f.key = (struct ikey){ kluis_db_int(q, 1), kluis_db_int(q, 2) };
+        }
+        if (wanted(s, &f)) {
+            if (!ranked) { KLUIS_TRY(irecord_keep(q, 1, s->c->page, &f.record, err)); }
+            put(s, &f);
+        }
+        if (!ranked && full(s) && order(o, &f, &s->heap[0]) >= 0) { break; } /* what follows is worse */
     }
     kluis_db_done(q);
     return st == KLUIS_END ? KLUIS_OK : st;
@@ -338,11 +356,8 @@ static kluis_status show(struct search *s, const struct iquery *parsed, const st
     }
     size_t n = total > s->q->limit ? s->q->limit : total;
     for (size_t i = 0; i < n; i++) {
-        struct kluis_db *unit = s->c->hot;
-        for (size_t k = 0; s->heap[i].file != 0 && k < s->c->catalog.n; k++) {
-            if (s->c->catalog.list[k].file == s->heap[i].file) { KLUIS_TRY(istore_period(s->ix, s->c, &s->c->catalog.list[k], &unit, err)); }
-        }
-        KLUIS_TRY(ihit_emit(s->ix, s->c, unit, s->heap[i].row, parsed, sink, err));
+        const struct found *f = &s->heap[i];
+        KLUIS_TRY(ihit_emit(s->ix, s->c, f->unit, f->row, f->record, parsed, sink, err));
     }
     if (total > n && n > 0) {
         const struct found *f = &s->heap[n - 1];
@@ -354,14 +369,15 @@ static kluis_status show(struct search *s, const struct iquery *parsed, const st
 
 static kluis_status search(struct search *s, const struct index_sink *sink, struct index_result *out, struct kluis_err *err)
 {
-    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
     KLUIS_AUTO_BUF(match, 1 << 18);
-    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    if (s->c->page == NULL && (s->c->page = kluis_arena_new(PAGE_BYTES)) == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    struct kluis_arena *arena = s->c->page;
+    kluis_arena_clear(arena);
     struct iquery *parsed = kluis_arena_alloc(arena, sizeof *parsed);
     s->cap = s->q->limit + 1;
     s->heap = kluis_arena_alloc(arena, s->cap * sizeof *s->heap);
     if (parsed == NULL || s->heap == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-    KLUIS_TRY(kluis_db_exec(s->c->hot, "BEGIN", err)); /* one snapshot for everything below */
+    KLUIS_TRY(kluis_db_run(s->c->hot, NULL, err, "BEGIN", "")); /* one snapshot for everything below */
     KLUIS_TRY(istore_catalog(s->c, err));
     bool none = false;
     KLUIS_TRY(question(s, arena, &match, parsed, &none, err));

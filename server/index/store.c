@@ -6,7 +6,9 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
-enum { SCHEMA = 5, HASH_BYTES = 64 << 20 };
+/* FTS_PAGE: of FTS5's own pages, four to one of SQLite's.  Newest first, FTS5 reads a page's numbers from its beginning before it gives the last of
+ * them, so small pages are less work; and its own choice of 4050 does not fit a page of which the cipher has some bytes. */
+enum { SCHEMA = 6, HASH_BYTES = 64 << 20, FTS_PAGE = 990 };
 
 /* rec.lead: row of the group's first sighting, NULL when it is this one.  source: what packages have in common, so that small ones stay small.
  * fts has no content of its own: text, side and meta can be made again from rec, and only the leader of a group is in it.  gone: hot rows that a
@@ -121,8 +123,9 @@ kluis_status istore_create(struct index *ix, const char *name, bool hot, struct 
     if (st == KLUIS_OK) { st = kluis_db_exec(*out, RECORDS, err); }
     if (st == KLUIS_OK && hot) { st = kluis_db_exec(*out, HOT_INDICES, err); }
     if (st == KLUIS_OK && hot) { st = kluis_db_exec(*out, HOT, err); }
-    char sql[128];
-    (void)snprintf(sql, sizeof sql, "INSERT INTO fts(fts, rank) VALUES('hashsize', %d); PRAGMA user_version=%d;", HASH_BYTES, SCHEMA);
+    char sql[160];
+    (void)snprintf(sql, sizeof sql, "INSERT INTO fts(fts, rank) VALUES('hashsize', %d), ('pgsz', %d); PRAGMA user_version=%d;", HASH_BYTES, FTS_PAGE,
+                   SCHEMA);
     if (st == KLUIS_OK) { st = kluis_db_exec(*out, sql, err); }
     if (st == KLUIS_OK && hot) { st = kluis_db_commit(*out, "index.create", err); }
     if (st == KLUIS_OK && hot) { st = kluis_db_exec(*out, "PRAGMA journal_mode=WAL", err); }
@@ -341,6 +344,7 @@ void istore_close(struct iconn *c)
     kluis_free(c->gone.bits);
     ipackage_forget(c);
     kluis_arena_free(c->scratch);
+    kluis_arena_free(c->page);
     kluis_db_free(c->hot);
     *c = (struct iconn){ 0 };
 }

@@ -15,7 +15,7 @@ enum { FAST = 0x2100, WORD_MAX = 128, ROOM = WORD_MAX + 40 };
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static uint8_t fast_class[FAST];
 static uint16_t fast_fold[FAST]; /* 0: to several, or beyond 16 bits */
-static uint8_t ascii[128];       /* folded letter or digit, or 0 */
+static uint8_t ascii[256];       /* folded letter or digit, or 0; what is not ASCII, too */
 
 static uint8_t slow_class(uint32_t c)
 {
@@ -177,16 +177,21 @@ int itoken_each(const char *text, size_t n, void *ctx, itoken_fn *fn)
     w.fn = fn;
     size_t i = 0;
     while (i < n) {
+        uint8_t letter = ascii[p[i]];
+        if (letter != 0) {
+            size_t k = w.n;
+            if (k == 0) { w.start = i; }
+            do {
+                if (k < WORD_MAX) { w.text[k++] = (char)letter; }
+                i++;
+            } while (i < n && (letter = ascii[p[i]]) != 0);
+            w.n = k;
+            w.end = i;
+            continue;
+        }
         if (p[i] < 0x80) {
-            uint8_t c = ascii[p[i]];
-            if (c == 0) {
-                int rc = flush(&w);
-                if (rc != 0) { return rc; }
-            } else {
-                if (w.n == 0) { w.start = i; }
-                if (w.n < WORD_MAX) { w.text[w.n++] = (char)c; }
-                w.end = i + 1;
-            }
+            int rc = flush(&w);
+            if (rc != 0) { return rc; }
             i++;
             continue;
         }

@@ -39,8 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         abort();
     }
     (void)sqlite3_reset(match);
-    const uint32_t *marks = NULL;
-    size_t pairs = iquery_marks(&parsed, text, arena, &marks);
+    static uint32_t marks[2 * IMARKS_MAX];
+    size_t pairs = iquery_marks(&parsed, text, marks);
     uint32_t last = 0;
     for (size_t i = 0; i < pairs; i++) {
         MUST(marks[2 * i] >= last && marks[2 * i] < marks[2 * i + 1] && marks[2 * i + 1] <= text.len);
