@@ -484,9 +484,19 @@ kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reaso
 
 /* ---- audit ---- */
 
-kluis_status reg_audit(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail, struct kluis_err *err)
+void reg_audit_begin(struct reg *r, struct reg_note *note, const char *actor, const char *action, const char *purpose, const char *detail)
 {
     /* Not held: those who wait for the disk at the same time share it. */
+    note->entry = (struct trail_entry){
+        .actor = kluis_str_of(actor), .action = kluis_str_of(action), .purpose = kluis_str_of(purpose), .detail = kluis_str_of(detail)
+    };
+    trail_begin(r->trail, &note->ticket, &note->entry);
+}
+
+kluis_status reg_audit_end(struct reg *r, struct reg_note *note, struct kluis_err *err) { return trail_end(r->trail, &note->ticket, err); }
+
+kluis_status reg_audit(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail, struct kluis_err *err)
+{
     struct trail_entry e = {
         .actor = kluis_str_of(actor), .action = kluis_str_of(action), .purpose = kluis_str_of(purpose), .detail = kluis_str_of(detail)
     };

@@ -8,6 +8,7 @@
 #define SERVER_REGISTER_H
 
 #include "kluis/base.h"
+#include "server/register/trail.h"
 
 struct reg;
 KLUIS_MUSTUSE kluis_status reg_open(struct reg **out, const char *vault_dir, struct kluis_err *err);
@@ -63,6 +64,14 @@ KLUIS_MUSTUSE kluis_status reg_device_suspend(struct reg *r, const char *id, con
  * What the functions above decide they record themselves, in the same transaction. */
 KLUIS_MUSTUSE kluis_status reg_audit(struct reg *r, const char *actor, const char *action, const char *purpose, const char *detail,
                                      struct kluis_err *err);
+/* The same in two steps, for an action that costs time and whose outcome stays in the caller's memory until end has returned OK.  Each begin must be
+ * followed by its end; until then note and strings stay where they are. */
+struct reg_note {
+    struct trail_entry entry;
+    struct trail_ticket ticket;
+};
+void reg_audit_begin(struct reg *r, struct reg_note *note, const char *actor, const char *action, const char *purpose, const char *detail);
+KLUIS_MUSTUSE kluis_status reg_audit_end(struct reg *r, struct reg_note *note, struct kluis_err *err);
 struct reg_audit_entry {
     uint64_t seq; /* from 1 */
     int64_t time_us;

@@ -14,23 +14,17 @@ enum {
     TRAIL_WRITE_MAX = TRAIL_BATCH + TRAIL_ENTRY_MAX + 64 /* bytes of one write */
 };
 
-/* Somebody who waits until an entry is on disk. */
-struct waiter {
-    struct trail_entry *entry;
-    struct waiter *next;
-    kluis_status rc;
-    bool done;
-    struct kluis_err err;
-};
-
 struct trail {
     char dir[KLUIS_PATH_MAX];
     void (*noting)(void *ctx, const struct trail_mark *mark);
     void *ctx;
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t changed;
-    struct waiter *first, **last;
-    bool writing; /* one of the waiting is at it: file, out and where belong to it */
+    pthread_cond_t begun; /* for the writer: somebody waits and nobody is at it */
+    pthread_t writer;
+    bool writer_made, ending;
+    struct trail_ticket *first, **last; /* who waits */
+    bool writing;                       /* one of the waiting is at it: file, out and where belong to it */
     struct trail_mark head;
     uint64_t due, number; /* number: of the segment that fd is */
     int fd;
@@ -115,6 +109,17 @@ static kluis_status rotate(struct trail *t, uint64_t first, const uint8_t before
 
 /* ---- in the background: the next segment, and a mark ---- */
 
+/* Signals are for others. */
+static bool in_background(pthread_t *thread, void *(*run)(void *), struct trail *t)
+{
+    sigset_t all, old;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+    bool made = pthread_create(thread, NULL, run, t) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return made;
+}
+
 static void *helper_main(void *arg)
 {
     struct trail *t = arg;
@@ -136,12 +141,8 @@ static void help(struct trail *t)
     bool room = t->spare || t->at < TRAIL_SEGMENT / 2;
     if (t->helping || (room && t->at - t->noted_at < NOTE_BYTES)) { return; }
     if (t->helper_made) { (void)pthread_join(t->helper, NULL); } /* it is through: helping is its last write */
-    sigset_t all, old;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &old);
     t->noted_at = t->at;
-    t->helper_made = t->helping = pthread_create(&t->helper, NULL, helper_main, t) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    t->helper_made = t->helping = in_background(&t->helper, helper_main, t);
 }
 
 /* ---- adding ---- */
@@ -153,7 +154,7 @@ static size_t encode(struct trail *t, struct trail_mark *head, uint64_t *due, bo
     size_t n = 0;
     *full = false;
     kluis_buf_clear(&t->out);
-    for (struct waiter *w = t->first; w != NULL && t->out.len < TRAIL_BATCH; w = w->next) {
+    for (struct trail_ticket *w = t->first; w != NULL && t->out.len < TRAIL_BATCH; w = w->next) {
         size_t had = t->out.len;
         if (!w->entry->moved) { w->entry->seq = head->seq + 1; }
         if (w->entry->time_us == 0) { w->entry->time_us = kluis_now_us(); }
@@ -219,7 +220,7 @@ static void lead(struct trail *t)
         t->dirty = t->at;
     }
     for (; n > 0; n--) {
-        struct waiter *w = t->first;
+        struct trail_ticket *w = t->first;
         t->first = w->next;
         if (w->rc == KLUIS_OK && rc != KLUIS_OK) {
             w->rc = rc;
@@ -230,28 +231,73 @@ static void lead(struct trail *t)
     if (t->first == NULL) { t->last = &t->first; }
     help(t);
     (void)pthread_cond_broadcast(&t->changed);
+    if (t->first != NULL && t->writer_made) { (void)pthread_cond_signal(&t->begun); }
+}
+
+/* Takes up what was begun.  Who comes to its end first does not wait for this thread. */
+static void *writer_main(void *arg)
+{
+    struct trail *t = arg;
+    (void)pthread_mutex_lock(&t->lock);
+    while (!t->ending) {
+        if (t->first != NULL && !t->writing) {
+            lead(t);
+        } else {
+            (void)pthread_cond_wait(&t->begun, &t->lock);
+        }
+    }
+    (void)pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
+
+/* Under the lock. */
+static void enqueue(struct trail *t, struct trail_ticket *w, struct trail_entry *entry)
+{
+    *w = (struct trail_ticket){ .entry = entry };
+    *t->last = w;
+    t->last = &w->next;
+}
+
+/* Under the lock. */
+static void wait_for(struct trail *t, const struct trail_ticket *w)
+{
+    while (!w->done) {
+        if (t->writing) {
+            (void)pthread_cond_wait(&t->changed, &t->lock);
+        } else {
+            lead(t);
+        }
+    }
+}
+
+void trail_begin(struct trail *t, struct trail_ticket *w, struct trail_entry *entry)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    enqueue(t, w, entry);
+    if (!t->writer_made) { t->writer_made = in_background(&t->writer, writer_main, t); } /* else: written when its end is waited for */
+    (void)pthread_mutex_unlock(&t->lock);
+    (void)pthread_cond_signal(&t->begun); /* afterwards: who wakes finds the lock free */
+}
+
+kluis_status trail_end(struct trail *t, struct trail_ticket *w, struct kluis_err *err)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    wait_for(t, w);
+    (void)pthread_mutex_unlock(&t->lock);
+    if (w->rc != KLUIS_OK && err != NULL) { *err = w->err; }
+    return w->rc;
 }
 
 kluis_status trail_add(struct trail *t, struct trail_entry *entries, size_t n, struct kluis_err *err)
 {
-    struct waiter one = { 0 }, *list = &one;
+    struct trail_ticket one = { 0 }, *list = &one;
     if (n == 0) { return KLUIS_OK; }
     if (n > 1 && (list = kluis_calloc(n, sizeof *list)) == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     (void)pthread_mutex_lock(&t->lock);
-    for (size_t i = 0; i < n; i++) {
-        list[i].entry = &entries[i];
-        *t->last = &list[i];
-        t->last = &list[i].next;
-    }
+    for (size_t i = 0; i < n; i++) { enqueue(t, &list[i], &entries[i]); }
     kluis_status rc = KLUIS_OK;
     for (size_t i = 0; i < n; i++) {
-        while (!list[i].done) {
-            if (t->writing) {
-                (void)pthread_cond_wait(&t->changed, &t->lock);
-            } else {
-                lead(t);
-            }
-        }
+        wait_for(t, &list[i]);
         if (rc == KLUIS_OK && list[i].rc != KLUIS_OK) {
             rc = list[i].rc;
             if (err != NULL) { *err = list[i].err; }
@@ -398,6 +444,7 @@ kluis_status trail_open(struct trail **out, const char *vault_dir, const struct 
     kluis_buf_init(&t->out, (size_t)2 * TRAIL_WRITE_MAX);
     (void)pthread_mutex_init(&t->lock, NULL);
     (void)pthread_cond_init(&t->changed, NULL);
+    (void)pthread_cond_init(&t->begun, NULL);
     kluis_status rc = kluis_path(t->dir, sizeof t->dir, vault_dir, "audit", err);
     if (rc == KLUIS_OK) { rc = open_last(t, known, err); }
     if (rc != KLUIS_OK) {
@@ -413,11 +460,19 @@ kluis_status trail_open(struct trail **out, const char *vault_dir, const struct 
 void trail_free(struct trail *t)
 {
     if (t == NULL) { return; }
+    if (t->writer_made) {
+        (void)pthread_mutex_lock(&t->lock);
+        t->ending = true;
+        (void)pthread_cond_signal(&t->begun);
+        (void)pthread_mutex_unlock(&t->lock);
+        (void)pthread_join(t->writer, NULL);
+    }
     if (t->helper_made) { (void)pthread_join(t->helper, NULL); }
     kluis_close_quiet(&t->fd); /* every entry was synced */
     kluis_buf_free(&t->out);
     (void)pthread_mutex_destroy(&t->lock);
     (void)pthread_cond_destroy(&t->changed);
+    (void)pthread_cond_destroy(&t->begun);
     kluis_free(t);
 }
 

@@ -43,6 +43,18 @@ KLUIS_DEFINE_CLEANUP(trail)
 /* Appends n entries, in order.  Thread-safe; OK: all on disk.  E_LIMIT: one is longer than TRAIL_ENTRY_MAX.  E_IO: none or some first ones are in,
  * none may be acted upon; the trail stands as before those that failed and may be tried again (after space was made). */
 KLUIS_MUSTUSE kluis_status trail_add(struct trail *t, struct trail_entry *entries, size_t n, struct kluis_err *err);
+/* The same for one entry, in two steps: begin sets it on its way, by a thread of the trail's own, while the caller does what must not be seen
+ * before the entry is on disk; end waits until it is, and gives what trail_add would.  Each begin must be followed by its end; until then
+ * ticket, entry and what it points at stay where they are. */
+struct trail_ticket {
+    struct trail_entry *entry;
+    struct trail_ticket *next;
+    kluis_status rc;
+    bool done;
+    struct kluis_err err;
+};
+void trail_begin(struct trail *t, struct trail_ticket *w, struct trail_entry *entry);
+KLUIS_MUSTUSE kluis_status trail_end(struct trail *t, struct trail_ticket *w, struct kluis_err *err);
 void trail_head(struct trail *t, struct trail_mark *last); /* the last entry on disk */
 uint64_t trail_due(struct trail *t);                       /* greatest due on disk   */
 /* Reads from the files every entry that was on disk when the call began, verifies form, chain, segments and `known`, and gives those that are

@@ -9,7 +9,7 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 
-enum { KEY = 43, HOST_MAX = 64, URL_MAX = 4096 };
+enum { KEY = 43, HOST_MAX = 64, URL_MAX = 4096, ANSWER_ROOM = 60 << 10 }; /* ANSWER_ROOM: for a page of 50 hits */
 
 struct web {
     struct MHD_Daemon *d;
@@ -24,7 +24,10 @@ static enum MHD_Result answer(struct MHD_Connection *c, unsigned code, const cha
                               const char *name, const char *value)
 {
     struct MHD_Response *r = MHD_create_response_from_buffer(n, (void *)(uintptr_t)p, mode);
-    if (r == NULL) { return MHD_NO; }
+    if (r == NULL) {
+        if (mode == MHD_RESPMEM_MUST_FREE) { kluis_free((void *)(uintptr_t)p); }
+        return MHD_NO;
+    }
     enum MHD_Result ok = MHD_add_response_header(r, "Content-Type", type);
     const char *const headers[][2] = {
         { "Content-Security-Policy", CSP }, { "X-Content-Type-Options", "nosniff" },           { "Referrer-Policy", "no-referrer" },
@@ -70,18 +73,6 @@ static kluis_status arg_number(struct MHD_Connection *c, const char *name, uint6
 
 /* ---- /api ---- */
 
-struct hits {
-    struct kluis_buf *b;
-    size_t n;
-};
-
-static kluis_status add_hit(void *ctx, const struct index_hit *h, struct kluis_err *err)
-{
-    struct hits *s = ctx;
-    if (s->n++ > 0) { kluis_buf_byte(s->b, ','); }
-    return api_hit_json(h, s->b, err);
-}
-
 static kluis_status search(const struct web *w, struct MHD_Connection *c, const struct api_actor *who, struct kluis_buf *b, struct kluis_err *err)
 {
     struct index_query q = { .text = arg_str(c, "q"),
@@ -105,11 +96,9 @@ static kluis_status search(const struct web *w, struct MHD_Connection *c, const 
     }
     KLUIS_TRY(arg_number(c, "limit", 50, INDEX_PAGE_MAX, &limit, err));
     q.limit = (unsigned)limit;
-    struct hits hits = { b, 0 };
-    struct index_result r = { 0 };
-    struct index_sink sink = { &hits, add_hit };
+    struct index_result r;
     kluis_buf_cstr(b, "{\"hits\":[");
-    KLUIS_TRY(api_search(w->api, who, &q, &sink, &r, err));
+    KLUIS_TRY(api_search_page(w->api, who, &q, b, &r, err));
     kluis_buf_cstr(b, "],\"next\":");
     kluis_buf_json(b, kluis_str_of(r.next));
     if (r.counted) { kluis_buf_fmt(b, ",\"count\":%llu,\"capped\":%s", (unsigned long long)r.count, r.capped ? "true" : "false"); }
@@ -125,10 +114,8 @@ static kluis_status around(const struct web *w, struct MHD_Connection *c, const 
     KLUIS_TRY(arg_number(c, "ordinal", 1, UINT32_MAX, &ordinal, err));
     KLUIS_TRY(arg_number(c, "before", 20, API_AROUND_MAX, &before, err));
     KLUIS_TRY(arg_number(c, "after", 20, API_AROUND_MAX, &after, err));
-    struct hits hits = { b, 0 };
-    struct index_sink sink = { &hits, add_hit };
     kluis_buf_cstr(b, "{\"messages\":[");
-    KLUIS_TRY(api_around(w->api, who, package, ordinal, (unsigned)before, (unsigned)after, &sink, err));
+    KLUIS_TRY(api_around_page(w->api, who, package, ordinal, (unsigned)before, (unsigned)after, b, err));
     kluis_buf_cstr(b, "]}");
     return kluis_buf_ok(b, err);
 }
@@ -156,6 +143,7 @@ static unsigned http_code(kluis_status rc)
 static enum MHD_Result api_route(const struct web *w, struct MHD_Connection *c, const char *url)
 {
     KLUIS_AUTO_BUF(b, API_ANSWER_MAX);
+    (void)kluis_buf_reserve(&b, ANSWER_ROOM); /* without room it fails where it is filled */
     struct kluis_err err = { 0 };
     const struct api_actor who = { "page", arg(c, "purpose") };
     kluis_status rc = KLUIS_E_NOTFOUND;
@@ -166,7 +154,11 @@ static enum MHD_Result api_route(const struct web *w, struct MHD_Connection *c, 
     } else if (strcmp(url, "/api/status") == 0) {
         rc = status(w, &b, &err);
     }
-    if (rc == KLUIS_OK) { return answer(c, 200, "application/json", b.data, b.len, MHD_RESPMEM_MUST_COPY, NULL, NULL); }
+    if (rc == KLUIS_OK) {
+        const struct kluis_bytes whole = { b.data, b.len };
+        kluis_buf_init(&b, API_ANSWER_MAX); /* the response's from here on */
+        return answer(c, 200, "application/json", whole.ptr, whole.len, MHD_RESPMEM_MUST_FREE, NULL, NULL);
+    }
     if (rc != KLUIS_E_REJECT && rc != KLUIS_E_USAGE && rc != KLUIS_E_NOTFOUND) { kluis_log_err(KLUIS_LOG_ERROR, "page.failed", &err); }
     KLUIS_AUTO_BUF(e, 4096);
     kluis_buf_cstr(&e, "{\"error\":");

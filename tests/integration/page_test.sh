@@ -5,8 +5,10 @@ cd "$(dirname "$(readlink -f "$0")")/../.."
 bin=${KLUIS_BIN:-$PWD/build/bin}
 home=$(mktemp -d "${TMPDIR:-/tmp}/chatkluis-page.XXXXXX")
 server=
-trap '[ -z "$server" ] || { kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; } || true; rm -rf "$home"' EXIT
-KLUIS_BIN=$bin tests/support/sample_server.sh "$home" >"$home/ready" 2>"$home/err" &
+# Under strace: what is on disk when an answer leaves is seen from outside.
+trap '[ -z "$server" ] || { kill "$(pgrep -P "$server")" 2>/dev/null; wait "$server" 2>/dev/null; } || true; rm -rf "$home"' EXIT
+KLUIS_BIN=$bin strace -f -qq --seccomp-bpf -y -s 200 -e trace=recvfrom,fdatasync,sendmsg,sendto -o "$home/calls" \
+  tests/support/sample_server.sh "$home" >"$home/ready" 2>"$home/err" &
 server=$!
 for _ in $(seq 1200); do
   grep -q '^ready ' "$home/ready" && break
@@ -66,6 +68,21 @@ is "its hits" true "$(jq '.hits | length >= 10' "$home/body")"
 p=$(jq -r '.hits[0] | "package=\(.package)&ordinal=\(.ordinal)"' "$home/body")
 is "reading on" 200 "$(code "${me[@]}" "$base/api/around?$p&purpose=proef-lezen")"
 is "both stand in the trail" 2 "$(($(trail) - before))"
+for i in $(seq 20); do
+  code "${me[@]}" "$base/api/search?q=vergunning&limit=$i&purpose=proef-volgorde" >/dev/null
+  code "${me[@]}" "$base/api/around?$p&purpose=proef-volgorde" >/dev/null
+done
+# Each answer with hits or messages: its request came in, then a sync of the trail came back with success, then it left.  One without an entry is
+# seen by the same eyes: it left without a sync.
+order() { awk '
+  /recvfrom\(.*"GET \/api\/(search|around)/ { state = 1 }
+  /fdatasync\(.*\/audit\/[0-9]+\.log>\) += 0$/ { if (state == 1) state = 2 }
+  /fdatasync\(.*\/audit\/[0-9]+\.log> <unfinished/ { begun[$1] = 1 }
+  /<\.\.\. fdatasync resumed>\) += 0$/ { if (begun[$1] && state == 1) state = 2; begun[$1] = 0 }
+  /send(msg|to)\(.*\{\\"(hits|messages)\\":\[/ { if (state == 2) good++; else bad++; state = 0 }
+  /send(msg|to)\(.*\{\\"error\\":/ { if (state == 1) without++; state = 0 }
+  END { print good + 0, bad + 0, (without + 0 > 0) }' "$home/calls"; }
+is "answers that left after a sync of the trail, before one, and refusals without" "42 0 1" "$(order)"
 is "a refused one gives no hit" 0 "$(code "${me[@]}" "$base/api/search?q=vergunning" >/dev/null; jq '.hits // [] | length' "$home/body")"
 
 # The built page: complete in itself, small.
