@@ -14,6 +14,7 @@ static const struct source_kind *const kinds[] = {
     &source_teams,
     &source_matrix_export,
     &source_slack,
+    &source_threema,
     &source_sms,
     &source_meta,
     &source_x,

@@ -90,6 +90,7 @@ extern const struct source_kind source_signal_desktop;   /* agent/source/signal_
 extern const struct source_kind source_sms;              /* agent/source/sms/            */
 extern const struct source_kind source_teams;            /* agent/source/teams/    */
 extern const struct source_kind source_matrix_export;    /* agent/source/matrix_export/ */
+extern const struct source_kind source_threema;          /* agent/source/threema/  */
 extern const struct source_kind source_slack;            /* agent/source/slack/    */
 extern const struct source_kind source_telegram;         /* agent/source/telegram/ */
 extern const struct source_kind source_whatsapp_android; /* agent/source/whatsapp_android/ */
