@@ -203,20 +203,27 @@ kluis_status home_tidy_keys(struct home *h, struct kluis_err *err)
     }
 }
 
-kluis_status home_tidy(struct home *h, struct kluis_err *err)
+/* What kluis_write_file and keystore_put write before a file has its name. */
+static kluis_status is_unfinished(KLUIS_UNUSED struct home *h, const char *name, bool *unfinished, KLUIS_UNUSED struct kluis_err *err)
 {
-    KLUIS_TRY(home_tidy_keys(h, err));
+    *unfinished = strstr(name, ".tmp-") != NULL;
+    return KLUIS_OK;
+}
+
+static kluis_status tidy_folder(struct home *h, const char *folder, kluis_status (*is_left)(struct home *, const char *, bool *, struct kluis_err *),
+                                struct kluis_err *err)
+{
     char dir[KLUIS_PATH_MAX], path[KLUIS_PATH_MAX];
-    KLUIS_TRY(home_path(h, "packages", dir, err));
+    KLUIS_TRY(home_path(h, folder, dir, err));
     DIR *d = opendir(dir);
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", dir); }
     kluis_status rc = KLUIS_OK;
     bool removed = false;
     // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
     for (struct dirent *e = NULL; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
-        bool orphan = false;
-        rc = is_orphan(h, e->d_name, &orphan, err);
-        if (rc != KLUIS_OK || !orphan) { continue; }
+        bool left = false;
+        rc = is_left(h, e->d_name, &left, err);
+        if (rc != KLUIS_OK || !left) { continue; }
         rc = kluis_path(path, sizeof path, dir, e->d_name, err);
         if (rc == KLUIS_OK && kluis_io_unlink(path) != 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove the unfinished '%s'", path); }
         removed = true;
@@ -226,6 +233,13 @@ kluis_status home_tidy(struct home *h, struct kluis_err *err)
     KLUIS_TRY(kluis_fsync_dir(dir, err));
     kluis_durable_step("agent.stock.tidied");
     return KLUIS_OK;
+}
+
+kluis_status home_tidy(struct home *h, struct kluis_err *err)
+{
+    KLUIS_TRY(home_tidy_keys(h, err));
+    KLUIS_TRY(tidy_folder(h, "keys", is_unfinished, err));
+    return tidy_folder(h, "packages", is_orphan, err);
 }
 
 /* ---- configuration ---- */

@@ -114,6 +114,31 @@ kluis_status keystore_get(const char *dir, const char *name, struct kluis_buf *o
     return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "no %s key in '%s': unlock your keyring, or enrol this device", name, dir);
 }
 
+/* A home key is never replaced, and never half there: written whole under another name, then given its own, which fails when it is taken. A
+ * power cut may leave the other name, which home_tidy removes. */
+static kluis_status put_home_key(const char *dir, const char *path, struct kluis_bytes value, struct kluis_err *err)
+{
+    char fresh[KLUIS_PATH_MAX], folder[KLUIS_PATH_MAX];
+    uint8_t salt[6];
+    char hex[13];
+    kluis_random(salt, sizeof salt); /* another process may be making one */
+    kluis_hex(salt, sizeof salt, hex);
+    int n = snprintf(fresh, sizeof fresh, "%s.tmp-%s", path, hex);
+    if (n < 0 || (size_t)n >= sizeof fresh) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "path too long: '%s'", path); }
+    KLUIS_TRY(kluis_path(folder, sizeof folder, dir, "keys", err));
+    KLUIS_TRY(kluis_write_file(fresh, value.ptr, value.len, 0600, err));
+    kluis_status rc = KLUIS_OK;
+    if (kluis_io_link(fresh, path) != 0) {
+        rc = errno == EEXIST ? KLUIS_FAIL(err, KLUIS_E_EXISTS, "'%s' is there already", path)
+                             : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make '%s'", path);
+    }
+    if (kluis_io_unlink(fresh) != 0 && rc == KLUIS_OK) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", fresh); }
+    KLUIS_TRY(rc);
+    KLUIS_TRY(kluis_fsync_dir(folder, err));
+    kluis_durable_step("agent.key.home");
+    return KLUIS_OK;
+}
+
 kluis_status keystore_put(const char *dir, const char *name, struct kluis_bytes value, struct kluis_err *err)
 {
     char path[KLUIS_PATH_MAX];
@@ -122,22 +147,7 @@ kluis_status keystore_put(const char *dir, const char *name, struct kluis_bytes 
     bool there;
     KLUIS_TRY(kluis_exists(path, &there, err));
     if (!there && service_put(dir, name, value)) { return KLUIS_OK; }
-    if (strcmp(name, "home") != 0) { return kluis_write_file(path, value.ptr, value.len, 0600, err); }
-    int fd = kluis_io_open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600); /* a home key is never replaced */
-    if (fd < 0 && errno == EEXIST) { return KLUIS_FAIL(err, KLUIS_E_EXISTS, "'%s' is there already", path); }
-    if (fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make '%s'", path); }
-    kluis_status rc = kluis_write_all(fd, value.ptr, value.len, path, err);
-    if (rc != KLUIS_OK) {
-        kluis_close_quiet(&fd);
-        if (kluis_io_unlink(path) != 0) { kluis_err_prefix(err, "remove it by hand"); } /* nothing was encrypted under it yet */
-        return rc;
-    }
-    KLUIS_TRY(kluis_close_durable(&fd, path, err));
-    char folder[KLUIS_PATH_MAX];
-    KLUIS_TRY(kluis_path(folder, sizeof folder, dir, "keys", err));
-    KLUIS_TRY(kluis_fsync_dir(folder, err));
-    kluis_durable_step("agent.key.home");
-    return KLUIS_OK;
+    return strcmp(name, "home") != 0 ? kluis_write_file(path, value.ptr, value.len, 0600, err) : put_home_key(dir, path, value, err);
 }
 
 kluis_status keystore_remove(const char *dir, const char *name, struct kluis_err *err)

@@ -163,6 +163,7 @@ KLUIS_MUSTUSE int kluis_io_fsync(int fd);
 KLUIS_MUSTUSE int kluis_io_fdatasync(int fd); /* enough where neither length nor blocks of the file change */
 KLUIS_MUSTUSE int kluis_io_close(int fd);
 KLUIS_MUSTUSE int kluis_io_rename(const char *from, const char *to);
+KLUIS_MUSTUSE int kluis_io_link(const char *from, const char *to); /* EEXIST: never replaces */
 KLUIS_MUSTUSE int kluis_io_unlink(const char *path);
 KLUIS_MUSTUSE int kluis_io_mkdir(const char *path, unsigned mode);
 KLUIS_MUSTUSE int kluis_io_ftruncate(int fd, uint64_t size);

@@ -75,6 +75,7 @@ int kluis_io_close(int fd)
 }
 
 int kluis_io_rename(const char *from, const char *to) { return fault("rename", to, -1) ? -1 : rename(from, to); }
+int kluis_io_link(const char *from, const char *to) { return fault("link", to, -1) ? -1 : link(from, to); }
 int kluis_io_unlink(const char *path) { return fault("unlink", path, -1) ? -1 : unlink(path); }
 int kluis_io_mkdir(const char *path, unsigned mode) { return fault("mkdir", path, -1) ? -1 : mkdir(path, (mode_t)mode); }
 

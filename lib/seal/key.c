@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -13,6 +14,26 @@ struct kluis_key {
 };
 
 enum { PEM_MAX = 64 << 10 };
+
+/* OpenSSL 3's decoders give back the bytes of a private key that they decoded without wiping them, so all that it gives back is wiped.  Set
+ * before main: OpenSSL takes it only before its first allocation. */
+static void *take(size_t n, KLUIS_UNUSED const char *file, KLUIS_UNUSED int line) { return kluis_malloc(n); }
+static void give_back(void *p, KLUIS_UNUSED const char *file, KLUIS_UNUSED int line)
+{
+    if (p != NULL) { kluis_wipe(p, malloc_usable_size(p)); }
+    kluis_free(p);
+}
+static void *take_more(void *p, size_t n, const char *file, int line)
+{
+    size_t had = p == NULL ? 0 : malloc_usable_size(p);
+    if (n != 0 && had >= n) { return p; }
+    void *q = n == 0 ? NULL : take(n, file, line);
+    if (n != 0 && q == NULL) { return NULL; }
+    if (had > 0 && q != NULL) { memcpy(q, p, had); }
+    give_back(p, file, line);
+    return q;
+}
+__attribute__((constructor)) static void wipe_what_openssl_gives_back(void) { (void)CRYPTO_set_mem_functions(take, take_more, give_back); }
 
 EVP_PKEY *key_pkey(const struct kluis_key *k) { return k->pkey; }
 

@@ -1,7 +1,7 @@
 /* tests/fault/fault.h - fault sweeps: the nth allocation fails, the nth I/O call fails, the machine dies at the nth durable step.
  *
  * HOW A SWEEP IS WRITTEN.  A program of its own (kluis_fault_sweep in CMakeLists.txt): a struct fault_subject, and a main that calls
- * fault_sweep once per class.  The subject is real code over real files:
+ * fault_main.  The subject is real code over real files:
  *
  *   prepare(dir)   makes the state before, once, in a process of its own (it may start threads, servers, other programs).
  *   act(dir)       does the work that is swept, on a copy of that state; gives an exit code.  In a fresh fork per trial, armed.
@@ -60,17 +60,17 @@ struct fault_subject {
     void (*before)(void *ctx, const char *dir);
     void (*after)(void *ctx);
     /* Writes up to `room` secrets of FAULT_SECRET bytes to out, gives their number: after act none of them may be in memory.  NULL: none. */
-    size_t (*secrets)(void *ctx, uint8_t *out, size_t room);
+    size_t (*secrets)(void *ctx, const char *dir, uint8_t *out, size_t room);
     int clean_code;                  /* act's without a fault                                                     */
-    unsigned minimum[FAULT_CLASSES]; /* faults that must have been put in; 0: fault_sweep_all leaves the class out */
+    unsigned minimum[FAULT_CLASSES]; /* faults that must have been put in; 0: fault_main leaves the class out */
     unsigned budget[FAULT_CLASSES];  /* trials in CI; 0: no ceiling                                                */
     bool (*code_ok)(int code);       /* with a fault; NULL: 0, 74, 75 and clean_code                              */
     unsigned warm; /* runs in the sweep's own process before it forks, so that libraries' caches are full; 0: trials start cold, as programs do */
-    bool planted;  /* a defect was put in: stop at the first failure                                            */
 };
 /* Prints one line: points, trials, crashes, failures.  Gives the number of failures, a minimum that was missed included. */
-unsigned fault_sweep(const struct fault_subject *s, enum fault_class c);
-/* All three classes; an exit code for main. */
-int fault_sweep_all(const struct fault_subject *s);
+unsigned fault_sweep(const struct fault_subject *s, enum fault_class c, bool planted);
+/* The whole main of a sweep: every class of every subject.  With the words "planted CLASS": that class of the first subject alone, until the
+ * first failure; then 0 means that the planted defect was found. */
+int fault_main(int argc, char **argv, const struct fault_subject *s, size_t n);
 
 #endif

@@ -31,6 +31,7 @@ static void copy_file(const char *from, const char *to, mode_t mode)
         n = read(in, block, sizeof block);
         if (n < 0 || (n > 0 && write(out, block, (size_t)n) != n)) { give_up("copy", from); }
     }
+    kluis_wipe(block, sizeof block); /* a key may have been copied, and trials look for keys in memory */
     if (fchmod(out, mode) != 0 || close(in) != 0 || close(out) != 0) { give_up("copy", from); }
 }
 

@@ -10,13 +10,11 @@
 
 #include <cmocka.h>
 
-#define DEVICE "0123456789abcdef0123456789abcdef"
-
 static void put_key(const char *dir, const char *what, const struct kluis_key *k)
 {
     struct kluis_err err = { 0 };
     char name[HOME_KEY_NAME];
-    home_key_name(what, DEVICE, name);
+    home_key_name(what, AGENT_DEVICE, name);
     KLUIS_AUTO_BUF(pem, 8192);
     assert_int_equal(kluis_key_to_pem(k, &pem, &err), KLUIS_OK);
     assert_int_equal(keystore_put(dir, name, kluis_buf_bytes(&pem), &err), KLUIS_OK);
@@ -45,7 +43,7 @@ void agent_home_enrol(const char *dir, const char *server, struct pki *p)
     assert_int_equal(home_set_bytes(h, "trust.json", kluis_buf_bytes(&trust), &err), KLUIS_OK);
     assert_int_equal(home_box(h, "identity", (struct kluis_bytes){ (const uint8_t *)&me, sizeof me }, &box, &err), KLUIS_OK);
     assert_int_equal(home_set_bytes(h, "identity", kluis_buf_bytes(&box), &err), KLUIS_OK);
-    assert_int_equal(home_set_text(h, "device", DEVICE, &err), KLUIS_OK);
+    assert_int_equal(home_set_text(h, "device", AGENT_DEVICE, &err), KLUIS_OK);
     assert_int_equal(home_set_text(h, "server", server, &err), KLUIS_OK);
     assert_int_equal(home_set_bytes(h, "vault-identity", (struct kluis_bytes){ vault, sizeof vault }, &err), KLUIS_OK);
 }

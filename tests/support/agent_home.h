@@ -5,6 +5,8 @@
 #include "agent/journal/home.h"
 #include "tests/support/pki.h"
 
+#define AGENT_DEVICE "0123456789abcdef0123456789abcdef"
+
 /* Makes dir a home enrolled at `server` under p; every step is asserted. */
 void agent_home_enrol(const char *dir, const char *server, struct pki *p);
 
