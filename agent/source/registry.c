@@ -9,6 +9,7 @@ static const struct source_kind *const kinds[] = {
     &source_whatsapp_ios,
     &source_signal_export,
     &source_signal_archive,
+    &source_signal_android,
     &source_signal_desktop,
     &source_telegram,
     &source_teams,

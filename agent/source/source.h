@@ -86,6 +86,7 @@ struct source_kind {
 extern const struct source_kind source_whatsapp_text;    /* agent/source/whatsapp_text/  */
 extern const struct source_kind source_signal_export;    /* agent/source/signal_export/  */
 extern const struct source_kind source_signal_archive;   /* agent/source/signal_archive/ */
+extern const struct source_kind source_signal_android;   /* agent/source/signal_android/ */
 extern const struct source_kind source_signal_desktop;   /* agent/source/signal_desktop/ */
 extern const struct source_kind source_sms;              /* agent/source/sms/            */
 extern const struct source_kind source_teams;            /* agent/source/teams/    */

@@ -18,5 +18,9 @@ if(Python3_FOUND)
     COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/eigen_signal_desktop.py $<TARGET_FILE:source_dump> ${CMAKE_SOURCE_DIR}/tests/support/eigen
       ${CMAKE_SOURCE_DIR}/tests/fixtures/eigen-signal ${CMAKE_SOURCE_DIR}/../shared/fixtures)
   set_tests_properties(conformance.eigen_signal_desktop PROPERTIES LABELS conformance TIMEOUT 900)
+  add_test(NAME conformance.eigen_signal_android
+    COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/eigen_signal_android.py $<TARGET_FILE:source_dump> ${CMAKE_SOURCE_DIR}/tests/support/eigen
+      ${CMAKE_SOURCE_DIR}/tests/fixtures/eigen-signal)
+  set_tests_properties(conformance.eigen_signal_android PROPERTIES LABELS conformance TIMEOUT 900)
   set_tests_properties(conformance.signal_archive PROPERTIES LABELS conformance SKIP_RETURN_CODE 77 TIMEOUT 300)
 endif()

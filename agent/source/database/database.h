@@ -58,6 +58,14 @@ KLUIS_MUSTUSE kluis_status database_walk(struct kluis_db *db, const struct datab
  * as {"base64":"…"}), blobs as {"base64":"…"}, reals as {"real":"%.17g"}, integers in decimal, columns that are NULL left out. */
 void database_row_json(struct kluis_buf *out, const char *table, struct sqlite3_stmt *st, int first_column, int n_columns);
 
+/* ---- row.c: columns by name, for tables differ between versions --------------------------------------------- */
+int row_column(struct sqlite3_stmt *st, const char *name); /* -1: no such column */
+int64_t row_int(struct sqlite3_stmt *st, const char *name, int64_t otherwise);
+double row_real(struct sqlite3_stmt *st, const char *name);
+bool row_has(struct sqlite3_stmt *st, const char *name); /* there and not NULL */
+struct kluis_str row_text(struct sqlite3_stmt *st, const char *name);
+struct kluis_bytes row_blob(struct sqlite3_stmt *st, const char *name);
+
 /* ---- Apple and WebKit times -------------------------------------------------------------------------------- */
 /* Seconds since 2001-01-01 UTC, as a real.  KLUIS_TIME_ABSENT: not a number, or in no year 1…9999. */
 int64_t apple_seconds_us(double seconds);

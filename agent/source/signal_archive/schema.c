@@ -241,4 +241,5 @@ MESSAGE(frame_message, M(1, "account", account_data), M(2, "recipient", recipien
         M(5, "stickerPack", nothing), M(6, "adHocCall", ad_hoc_call), M(7, "notificationProfile", nothing), M(8, "chatFolder", nothing));
 /* clang-format on */
 
-const struct wire_message *const wire_backup_info = &backup_info, *const wire_frame = &frame_message;
+const struct wire_message *const wire_backup_info = &backup_info, *const wire_frame = &frame_message,
+                                *const wire_group_change = &group_change_chat_update;

@@ -25,7 +25,7 @@ struct wire_message {
     const struct wire_field *fields; /* ascending */
     unsigned n;
 };
-extern const struct wire_message *const wire_backup_info, *const wire_frame;
+extern const struct wire_message *const wire_backup_info, *const wire_frame, *const wire_group_change;
 
 /* NULL in *damage: *out is the message's tree.  Else what is wrong with it (static text) and *out is NULL. */
 void wire_tree(struct kluis_bytes message, const struct wire_message *type, struct kluis_arena *arena, struct json **out, const char **damage);

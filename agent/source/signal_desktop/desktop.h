@@ -4,7 +4,7 @@
 #define SIGNAL_DESKTOP_H
 
 #include "agent/source/database/database.h"
-#include "agent/source/signal_model/model.h"
+#include "agent/source/signal_model/make.h"
 #include "agent/source/signal_model/sealed.h"
 
 /* Schemas (PRAGMA user_version) whose tables and JSON this reader knows; another one is refused by its number. */
@@ -24,23 +24,6 @@ struct sqlcipher {
 /* For struct database_form: ctx is a struct sqlcipher.  The first page proves the key (E_REJECT: another one); a page further on whose MAC is wrong
  * becomes one that SQLite finds damaged.  Nothing in the clear reaches the disk. */
 KLUIS_MUSTUSE kluis_status sqlcipher_fill(void *ctx, struct kluis_scratch *file, struct kluis_scratch *log, struct kluis_err *err);
-
-/* ---- build of trees: make.c ------------------------------------------------------------------------------------ */
-struct make {
-    struct kluis_arena *arena;
-    bool full; /* no memory: the tree is not whole */
-};
-struct json *make_object(struct make *k);
-struct json *make_array(struct make *k);
-struct json *make_put(struct make *k, struct json *object, const char *key, struct json *v); /* gives v; NULL adds nothing */
-struct json *make_push(struct json *array, struct json *v);                                  /* gives v */
-struct json *make_in(struct make *k, struct json *object, const char *key);                  /* a new object as member */
-struct json *make_list(struct make *k, struct json *object, const char *key);
-void make_text(struct make *k, struct json *object, const char *key, struct kluis_str text); /* absent or empty: nothing */
-void make_u64(struct make *k, struct json *object, const char *key, uint64_t n);
-void make_true(struct make *k, struct json *object, const char *key, bool said);             /* false: nothing */
-void make_uuid(struct make *k, struct json *object, const char *key, struct kluis_str uuid); /* as base64 of its 16 bytes; "PNI:" may stand before */
-void make_base64(struct make *k, struct json *object, const char *key, struct kluis_bytes bytes);
 
 /* ---- rows.c, item.c: rows as frames ----------------------------------------------------------------------------- */
 struct desktop {

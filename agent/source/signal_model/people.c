@@ -129,6 +129,10 @@ static kluis_status take_group(struct model *m, struct json *g, struct who *w, s
         w->party.id = arena_fmt(m->people, "%s", text);
         if (w->party.id.ptr == NULL) { return no_memory(err); }
         w->key = w->party.id;
+    } else if (json_string(g, "legacyId").ptr != NULL) { /* a group of before 2020, or of MMS */
+        w->party.id = kluis_arena_str(m->people, json_string(g, "legacyId"));
+        if (w->party.id.ptr == NULL) { return no_memory(err); }
+        w->key = w->party.id;
     } else if (w->party.name.ptr == NULL) {
         w->party.name = w->key;
     }

@@ -198,15 +198,23 @@ static kluis_status one_chat(struct reading *r, uint32_t index, struct kluis_err
 /* What the file holds besides conversations, one line a kind. */
 static kluis_status tell_other_frames(struct reading *r, struct kluis_err *err)
 {
-    static const char *const known[] = { "stickerPack", "notificationProfile", "chatFolder" };
+    static const char setting[] = "a setting of the app, no part of a conversation";
+    static const struct {
+        const char *name, *why;
+    } known[] = { { "stickerPack", setting },
+                  { "notificationProfile", setting },
+                  { "chatFolder", setting },
+                  { "draft", "not sent when the source was made" },
+                  { "story", "stories are shown for a day and are no conversation" } };
     for (unsigned i = 0; i < r->m->n_others; i++) {
         const struct frame_count *f = &r->m->others[i];
         char where[96];
-        bool setting = false;
-        for (size_t k = 0; k < sizeof known / sizeof *known; k++) { setting = setting || strcmp(f->name, known[k]) == 0; }
+        const char *why = "unknown to this reader and in no conversation";
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
+            if (strcmp(f->name, known[k].name) == 0) { why = known[k].why; }
+        }
         (void)snprintf(where, sizeof where, "%s %llu%s", r->m->frames.unit, (unsigned long long)f->first, f->n > 1 ? " and further" : "");
-        KLUIS_TRY(skip(r, f->name, where,
-                       setting ? "a setting of the app, no part of a conversation" : "unknown to this reader and in no conversation", err));
+        KLUIS_TRY(skip(r, f->name, where, why, err));
     }
     for (uint32_t i = 0; i < r->m->n_who; i++) {
         char where[64];

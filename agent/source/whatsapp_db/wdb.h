@@ -74,13 +74,7 @@ struct kluis_attachment *wdb_attach(struct wdb_draft *d); /* NULL: KLUIS_ATTACHM
 KLUIS_MUSTUSE kluis_status wdb_send(struct wdb_draft *d, struct kluis_err *err);
 int64_t wdb_ms(int64_t ms); /* milliseconds since 1970 as an instant; KLUIS_TIME_ABSENT: 0, negative -1 or out of range */
 
-/* ---- row.c: columns by name, for tables differ between versions --------------------------------------------- */
-int row_column(struct sqlite3_stmt *st, const char *name); /* -1: no such column */
-int64_t row_int(struct sqlite3_stmt *st, const char *name, int64_t otherwise);
-double row_real(struct sqlite3_stmt *st, const char *name);
-bool row_has(struct sqlite3_stmt *st, const char *name); /* there and not NULL */
-struct kluis_str row_text(struct sqlite3_stmt *st, const char *name);
-struct kluis_bytes row_blob(struct sqlite3_stmt *st, const char *name);
+/* ---- row.c --------------------------------------------------------------------------------------------------- */
 void wdb_evidence(struct wdb_draft *d, const char *table, struct sqlite3_stmt *st); /* the whole row */
 /* The row of a table that belongs to the record under way, added to its evidence: KLUIS_OK, KLUIS_END (none, no such table, or unreadable: then
  * the draft says so). */

@@ -1,6 +1,6 @@
-/* make.c - trees made by hand: what a row says, in the form that the model reads.
+/* make.c - see make.h.
  */
-#include "agent/source/signal_desktop/desktop.h"
+#include "agent/source/signal_model/make.h"
 
 static struct json *new_value(struct make *k, enum json_type type)
 {
