@@ -5,6 +5,7 @@ static const struct {
     const char *token, *nl, *en;
 } words[] = {
     { "account-ids", "accountnummers", "account ids" },
+    { "app-content", "wat apps in een bericht zetten", "what apps put into a message" },
     { "attachments", "bijlagen", "attachments" },
     { "authors", "afzenders", "authors" },
     { "before-linking", "wat er was voordat deze computer werd gekoppeld", "what there was before this computer was linked" },

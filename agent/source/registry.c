@@ -17,6 +17,7 @@ static const struct source_kind *const kinds[] = {
     &source_slack,
     &source_threema,
     &source_sms,
+    &source_imessage,
     &source_meta,
     &source_x,
 };

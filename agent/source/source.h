@@ -93,6 +93,7 @@ extern const struct source_kind source_teams;            /* agent/source/teams/ 
 extern const struct source_kind source_matrix_export;    /* agent/source/matrix_export/ */
 extern const struct source_kind source_threema;          /* agent/source/threema/  */
 extern const struct source_kind source_slack;            /* agent/source/slack/    */
+extern const struct source_kind source_imessage;         /* agent/source/imessage/ */
 extern const struct source_kind source_telegram;         /* agent/source/telegram/ */
 extern const struct source_kind source_whatsapp_android; /* agent/source/whatsapp_android/ */
 extern const struct source_kind source_whatsapp_ios;     /* agent/source/whatsapp_ios/ */

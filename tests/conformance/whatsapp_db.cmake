@@ -5,6 +5,9 @@ if(Python3_FOUND)
     add_test(NAME conformance.${t} COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/${t}.py $<TARGET_FILE:chatkluis-agent>)
     set_tests_properties(conformance.${t} PROPERTIES LABELS conformance TIMEOUT 600)
   endforeach()
+  add_test(NAME conformance.eigen_imessage COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/eigen_imessage.py $<TARGET_FILE:source_dump>
+    ${CMAKE_SOURCE_DIR}/tests/support/eigen ${CMAKE_SOURCE_DIR}/../shared/fixtures)
+  set_tests_properties(conformance.eigen_imessage PROPERTIES LABELS conformance TIMEOUT 600)
   add_test(NAME conformance.whatsapp_ios COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/whatsapp_ios.py $<TARGET_FILE:chatkluis-agent>
     ${CMAKE_SOURCE_DIR}/../shared/fixtures/whatsapp-ios)
   set_tests_properties(conformance.whatsapp_ios PROPERTIES LABELS conformance SKIP_RETURN_CODE 77 TIMEOUT 120)

@@ -1,4 +1,5 @@
-/* A backup file of Signal on Android: its head and SQL as bytes; statements behind the right MAC; cells of every type of row; damage at any place of a file. */
+/* A backup file of Signal on Android: its head and SQL as bytes; statements behind the right MAC; cells of every type of row; damage at any place of
+ * a file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <gcrypt.h>
@@ -12,11 +13,14 @@ static struct sa_header head;
 static int fd = -1;
 
 static const char *const tables[] = {
-    "CREATE TABLE message (_id INTEGER PRIMARY KEY AUTOINCREMENT, date_sent INTEGER, date_received INTEGER, thread_id INTEGER, from_recipient_id INTEGER, "
-    "to_recipient_id INTEGER, type INTEGER, body TEXT, message_ranges BLOB, link_previews TEXT, shared_contacts TEXT, message_extras BLOB, quote_id INTEGER, "
+    "CREATE TABLE message (_id INTEGER PRIMARY KEY AUTOINCREMENT, date_sent INTEGER, date_received INTEGER, thread_id INTEGER, from_recipient_id "
+    "INTEGER, "
+    "to_recipient_id INTEGER, type INTEGER, body TEXT, message_ranges BLOB, link_previews TEXT, shared_contacts TEXT, message_extras BLOB, quote_id "
+    "INTEGER, "
     "quote_author INTEGER, quote_body TEXT, quote_mentions BLOB, original_message_id INTEGER, latest_revision_id INTEGER, revision_number INTEGER)",
     "CREATE TABLE recipient (_id INTEGER PRIMARY KEY, aci TEXT UNIQUE, e164 TEXT, group_id TEXT, profile_given_name TEXT)",
-    "CREATE TABLE thread (_id INTEGER PRIMARY KEY, recipient_id INTEGER)", "CREATE TABLE groups (_id INTEGER PRIMARY KEY, group_id TEXT, title TEXT, master_key BLOB, members TEXT)",
+    "CREATE TABLE thread (_id INTEGER PRIMARY KEY, recipient_id INTEGER)",
+    "CREATE TABLE groups (_id INTEGER PRIMARY KEY, group_id TEXT, title TEXT, master_key BLOB, members TEXT)",
 };
 
 /* ---- a file with right MACs, made here ---- */
@@ -120,9 +124,9 @@ void fuzz_setup(void)
 
 static void cells(const uint8_t *p, size_t n)
 {
-    static const int64_t types[] = { 0xa00014, 0xa00017, 0xa90014, 0xa90017, 0xae0017, 0xa40014, 0xa10014, 0x214, 0x4014, 1,
-                                     2,        8,        12,       7,        14,       16,       18,       9,        13,     0x100a00014,
-                                     0x200a00014, 0x300a00014, 0xc00a00017, 0xd00a00017, 0xa00a00014, 0xe00a00014 };
+    static const int64_t types[] = { 0xa00014, 0xa00017,    0xa90014,    0xa90017,    0xae0017,    0xa40014,    0xa10014,    0x214,      0x4014,
+                                     1,        2,           8,           12,          7,           14,          16,          18,         9,
+                                     13,       0x100a00014, 0x200a00014, 0x300a00014, 0xc00a00017, 0xd00a00017, 0xa00a00014, 0xe00a00014 };
     struct kluis_db *db;
     struct sqlite3_stmt *st;
     MUST(kluis_scratch_work(&db, NULL) == KLUIS_OK);
@@ -133,11 +137,13 @@ static void cells(const uint8_t *p, size_t n)
                        "(3,'e1e1e1e1-0000-4000-8000-000000000003',NULL,NULL,'J'),(5,NULL,NULL,'g','G');"
                        "INSERT INTO groups VALUES(1,'g','G',NULL,'1,3'); INSERT INTO thread VALUES(7,3),(8,5)",
                        NULL) == KLUIS_OK);
-    MUST(sqlite3_prepare_v2(kluis_db_handle(db),
-                            "INSERT INTO message(date_sent, date_received, thread_id, from_recipient_id, to_recipient_id, type, body, message_ranges, link_previews, "
-                            "shared_contacts, message_extras, quote_id, quote_author, quote_body, quote_mentions) "
-                            "VALUES(1760000000000, 1760000000001, ?1, 3, 1, ?2, ?3, ?3, ?3, CASE WHEN ?4 % 3 = 0 THEN ?3 END, ?5, ?4, 3, ?3, ?5)",
-                            -1, &st, NULL) == SQLITE_OK);
+    MUST(
+        sqlite3_prepare_v2(
+            kluis_db_handle(db),
+            "INSERT INTO message(date_sent, date_received, thread_id, from_recipient_id, to_recipient_id, type, body, message_ranges, link_previews, "
+            "shared_contacts, message_extras, quote_id, quote_author, quote_body, quote_mentions) "
+            "VALUES(1760000000000, 1760000000001, ?1, 3, 1, ?2, ?3, ?3, ?3, CASE WHEN ?4 % 3 = 0 THEN ?3 END, ?5, ?4, 3, ?3, ?5)",
+            -1, &st, NULL) == SQLITE_OK);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         MUST(sqlite3_bind_int(st, 1, i % 2 == 0 ? 7 : 8) == SQLITE_OK && sqlite3_bind_int64(st, 2, types[i]) == SQLITE_OK);
         MUST(sqlite3_bind_text(st, 3, (const char *)p, (int)n, SQLITE_STATIC) == SQLITE_OK && sqlite3_bind_int(st, 4, (int)i) == SQLITE_OK);
@@ -173,7 +179,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         put_statement(&m, "INSERT INTO recipient VALUES (?,?,?,?,?)",
                       (const uint8_t *)"\x12\x02\x10\x03\x12\x02\x28\x01\x12\x02\x28\x01\x12\x02\x28\x01\x12\x03\x0a\x01J", 21);
         put_frame(&m, end, sizeof end);
-        for (size_t i = 0; n > 2 && p[0] % 2 == 1 && i < n && i < m.out.len; i++) { m.out.data[(i * 7 + p[1]) % m.out.len] ^= p[i] % 64 == 0 ? p[i] : 0; }
+        for (size_t i = 0; n > 2 && p[0] % 2 == 1 && i < n && i < m.out.len; i++) {
+            m.out.data[(i * 7 + p[1]) % m.out.len] ^= p[i] % 64 == 0 ? p[i] : 0;
+        }
         read_file(m.out.data, m.out.len);
         kluis_buf_free(&m.out);
         break;

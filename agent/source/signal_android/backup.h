@@ -1,6 +1,7 @@
 /* backup.h - the parts of signal-android: keys, frames one after the other, their statements as a private database, its rows as frames of the model.
  *
- * key -> stream (frames and what lies between them) -> sql, replay (a database in a scratch file) -> rows -> item, update (trees); files (attachments)
+ * key -> stream (frames and what lies between them) -> sql, replay (a database in a scratch file) -> rows -> item, update (trees); files
+ * (attachments)
  */
 #ifndef SIGNAL_ANDROID_BACKUP_H
 #define SIGNAL_ANDROID_BACKUP_H
@@ -43,7 +44,7 @@ struct sa_stream {
 };
 KLUIS_MUSTUSE kluis_status sa_stream_open(struct sa_stream *s, int fd, const char *path, const struct sa_header *h, const struct sa_keys *keys,
                                           struct kluis_err *err);
-void sa_stream_close(struct sa_stream *s); /* not fd */
+void sa_stream_close(struct sa_stream *s);    /* not fd */
 enum sa_got { SA_FRAME, SA_DAMAGED, SA_END }; /* SA_DAMAGED: frames were passed over; *lost says from where */
 /* The next frame in the clear, borrowed until the next call. */
 KLUIS_MUSTUSE kluis_status sa_stream_next(struct sa_stream *s, enum sa_got *got, struct kluis_bytes *frame, uint64_t *lost, struct kluis_err *err);
@@ -107,15 +108,17 @@ void sa_rows_end(struct sa_rows *r);
 struct frames sa_rows_frames(struct sa_rows *r);
 /* The account id of a recipient's row as 16 bytes; false: none. */
 bool sa_account(struct sa_rows *r, int64_t recipient, uint8_t out[16]);
-void sa_number(struct sa_rows *r, int64_t recipient, char *out, size_t cap); /* "+31…", or nothing */
+void sa_number(struct sa_rows *r, int64_t recipient, char *out, size_t cap);     /* "+31…", or nothing */
 void sa_evidence(struct sa_rows *r, const char *table, struct sqlite3_stmt *st); /* one row more */
 
-/* ---- item.c, update.c ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- item.c, update.c ----------------------------------------------------------------------------------------------------------------------------
+ */
 KLUIS_MUSTUSE kluis_status sa_item(struct sa_rows *r, bool sms, struct sqlite3_stmt *st, struct json *frame, struct kluis_err *err);
 /* What a row tells that is no message: false: it is one. */
 bool sa_update(struct sa_rows *r, struct sqlite3_stmt *st, int64_t type, struct json *item);
 
-/* ---- files.c ---------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- files.c
+ * ---------------------------------------------------------------------------------------------------------------------------------------- */
 struct sa_files {
     struct sa_stream *stream;
     struct kluis_db *db;

@@ -40,7 +40,9 @@ static bool blob_of(const struct sa_files *f, struct json *locator, struct sa_bl
         return false;
     }
     if (kluis_db_step(f->db, st, NULL) == KLUIS_OK) {
-        *out = (struct sa_blob){ .at = (uint64_t)kluis_db_int(st, 0), .length = (uint64_t)kluis_db_int(st, 1), .counter = (uint32_t)kluis_db_int(st, 2) };
+        *out = (struct sa_blob){ .at = (uint64_t)kluis_db_int(st, 0),
+                                 .length = (uint64_t)kluis_db_int(st, 1),
+                                 .counter = (uint32_t)kluis_db_int(st, 2) };
         found = true;
         kluis_db_done(st);
     }

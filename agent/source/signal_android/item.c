@@ -502,7 +502,7 @@ static void put_outgoing(struct item *i, struct json *item)
     const int64_t base = i->type & TYPE_BASE;
     put_positive(i->k, out, "dateReceived", i->received);
     if (receipts(i, list)) { return; }
-    const char *state = int_of(i->st, "viewed", "viewed_receipt_count", 0) > 0                  ? "viewed"
+    const char *state = int_of(i->st, "viewed", "viewed_receipt_count", 0) > 0                   ? "viewed"
                         : int_of(i->st, "has_read_receipt", "read_receipt_count", 0) > 0         ? "read"
                         : int_of(i->st, "has_delivery_receipt", "delivery_receipt_count", 0) > 0 ? "delivered"
                         : base == 24                                                             ? "failed"

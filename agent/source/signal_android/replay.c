@@ -6,9 +6,25 @@
 
 #include <sqlite3.h>
 
-static const char *const wanted[] = { "message",   "mms",      "sms",         "part",             "attachment",     "recipient", "thread",
-                                      "groups",    "mention",  "reaction",    "group_membership", "group_receipts", "poll",      "poll_option",
-                                      "poll_vote", "call",     "identities",  "call_link",        "distribution_list" };
+static const char *const wanted[] = { "message",
+                                      "mms",
+                                      "sms",
+                                      "part",
+                                      "attachment",
+                                      "recipient",
+                                      "thread",
+                                      "groups",
+                                      "mention",
+                                      "reaction",
+                                      "group_membership",
+                                      "group_receipts",
+                                      "poll",
+                                      "poll_option",
+                                      "poll_vote",
+                                      "call",
+                                      "identities",
+                                      "call_link",
+                                      "distribution_list" };
 
 struct table {
     unsigned n;
@@ -38,7 +54,8 @@ static kluis_status damage(struct replaying *p, uint64_t at, enum sa_lost why, s
 
 static kluis_status refused(const struct replaying *p, const char *what, struct kluis_err *err)
 {
-    return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: frame %llu: %s; let Signal make the backup again", p->s->path, (unsigned long long)p->s->number, what);
+    return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: frame %llu: %s; let Signal make the backup again", p->s->path, (unsigned long long)p->s->number,
+                      what);
 }
 
 static kluis_status make_table(struct replaying *p, int t, struct kluis_err *err)

@@ -88,7 +88,8 @@ static kluis_status open_stream(struct reading *r, const struct source_request *
     const ssize_t n = kluis_io_pread(r->fd, head, sizeof head, 0);
     if (n < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "%s: cannot read", r->path); }
     if (!sa_header_read((struct kluis_bytes){ head, (size_t)n }, &h)) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: no backup of Signal on Android: it does not begin as one; give the file signal-….backup", r->path);
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: no backup of Signal on Android: it does not begin as one; give the file signal-….backup",
+                          r->path);
     }
     if (h.version > 1) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: version %llu of such a file is not known to this reader; update Chatkluis", r->path,

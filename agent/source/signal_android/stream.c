@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 
 enum {
-    SCAN_FRAME = 4096,     /* of frames that are looked for; larger ones are passed over with the damage */
-    SCAN_COUNTERS = 4096,  /* as many frames may have gone with it */
+    SCAN_FRAME = 4096,    /* of frames that are looked for; larger ones are passed over with the damage */
+    SCAN_COUNTERS = 4096, /* as many frames may have gone with it */
     PIECE = 64 << 10,
     WINDOW = SA_FRAME_MAX + 4 + SA_MAC + 64
 };

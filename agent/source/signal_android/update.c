@@ -70,7 +70,7 @@ static void put_id(struct update *u, struct json *o, const char *key, struct klu
 static const struct {
     uint32_t number;
     const char *name, *by, *who; /* who: a member that field 1 of the entry (or the entry itself) names */
-    bool bare;                    /* the entry is an account id, not a message */
+    bool bare;                   /* the entry is an account id, not a message */
 } entries[] = {
     { 3, "groupMemberAddedUpdate", "updaterAci", "newMemberAci", false },
     { 4, "groupMemberRemovedUpdate", "removerAci", "removedAci", true },
@@ -213,8 +213,8 @@ static void put_call(struct update *u, struct json *update, int64_t base)
     struct json *c = make_in(u->k, update, group ? "groupCall" : "individualCall");
     const int64_t sent = row_column(u->st, "date_sent") >= 0 ? row_int(u->st, "date_sent", 0) : row_int(u->st, "date", 0);
     bool found = false;
-    if (u->r->call &&
-        kluis_db_query(u->r->db, &st, NULL, "SELECT * FROM call WHERE message_id=?1 ORDER BY _id LIMIT 1", "i", row_int(u->st, "_id", 0)) == KLUIS_OK) {
+    if (u->r->call && kluis_db_query(u->r->db, &st, NULL, "SELECT * FROM call WHERE message_id=?1 ORDER BY _id LIMIT 1", "i",
+                                     row_int(u->st, "_id", 0)) == KLUIS_OK) {
         found = kluis_db_step(u->r->db, st, NULL) == KLUIS_OK;
         if (found) {
             sa_evidence(u->r, "call", st);
@@ -312,8 +312,11 @@ static const char *bit_type(int64_t type)
     static const struct {
         int64_t bit;
         const char *type;
-    } bits[] = { { 0x400000, "END_SESSION" },       { 0x4000, "IDENTITY_VERIFIED" },      { 0x2000, "IDENTITY_DEFAULT" },
-                 { 0x200, "IDENTITY_UPDATE" },      { 0x10000000, "CHAT_SESSION_REFRESH" } };
+    } bits[] = { { 0x400000, "END_SESSION" },
+                 { 0x4000, "IDENTITY_VERIFIED" },
+                 { 0x2000, "IDENTITY_DEFAULT" },
+                 { 0x200, "IDENTITY_UPDATE" },
+                 { 0x10000000, "CHAT_SESSION_REFRESH" } };
     for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
         if ((type & bits[i].bit) != 0) { return bits[i].type; }
     }
@@ -333,9 +336,7 @@ static bool base_update(struct update *u, int64_t base, struct json *update)
     case 4: return simple(u, update, "JOINED_SIGNAL");
     case 5: return simple(u, update, "UNSUPPORTED_PROTOCOL_MESSAGE");
     case 7: put_profile(u, update); return true;
-    case 9:
-        (void)change(u, make_list(u->k, make_in(u->k, update, "groupChange"), "updates"), "groupV2MigrationUpdate");
-        return true;
+    case 9: (void)change(u, make_list(u->k, make_in(u->k, update, "groupChange"), "updates"), "groupV2MigrationUpdate"); return true;
     case 13: return simple(u, update, "BAD_DECRYPT");
     case 14: return simple(u, update, "CHANGE_NUMBER");
     case 15: return simple(u, update, "RELEASE_CHANNEL_DONATION_REQUEST");

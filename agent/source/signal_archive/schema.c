@@ -242,4 +242,4 @@ MESSAGE(frame_message, M(1, "account", account_data), M(2, "recipient", recipien
 /* clang-format on */
 
 const struct wire_message *const wire_backup_info = &backup_info, *const wire_frame = &frame_message,
-                                *const wire_group_change = &group_change_chat_update;
+                                 *const wire_group_change = &group_change_chat_update;

@@ -157,8 +157,8 @@ def about(size, encrypted, class_number):
     return plistlib.dumps({"$version": 100000, "$archiver": "NSKeyedArchiver", "$top": {"root": plistlib.UID(1)}, "$objects": objects}, fmt=plistlib.FMT_BINARY)
 
 
-def backup(source, root, password=None, xml=False):
-    """A backup that holds the folder `source` of the app."""
+def backup(source, root, password=None, xml=False, domains=False):
+    """A backup that holds the folder `source` of the app; domains: its first folders are the domains of what is in them."""
     os.makedirs(root)
     manifest = os.path.join(root, "Manifest.db")
     db = sqlite3.connect(manifest)
@@ -168,10 +168,11 @@ def backup(source, root, password=None, xml=False):
         for name in files:
             path = os.path.join(folder_, name)
             rel = os.path.relpath(path, source)
+            domain, rel = rel.split("/", 1) if domains else (DOMAIN, rel)
             data = open(path, "rb").read()
-            ident = hashlib.sha1((DOMAIN + "-" + rel).encode()).hexdigest()
-            cls = 3 if rel.endswith(".sqlite") else 4
-            db.execute("INSERT INTO Files VALUES(?,?,?,1,?)", (ident, DOMAIN, rel, about(len(data), password is not None, cls)))
+            ident = hashlib.sha1((domain + "-" + rel).encode()).hexdigest()
+            cls = 3 if rel.endswith((".sqlite", ".db")) else 4
+            db.execute("INSERT INTO Files VALUES(?,?,?,1,?)", (ident, domain, rel, about(len(data), password is not None, cls)))
             os.makedirs(os.path.join(root, ident[:2]), exist_ok=True)
             with open(os.path.join(root, ident[:2], ident), "wb") as f:
                 f.write(aes.cbc(FILE_KEY, pad(data)) if password is not None else data)
