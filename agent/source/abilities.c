@@ -6,6 +6,7 @@ static const struct {
 } words[] = {
     { "account-ids", "accountnummers", "account ids" },
     { "app-content", "wat apps in een bericht zetten", "what apps put into a message" },
+    { "answered-calls", "beantwoorde oproepen", "answered calls" },
     { "attachments", "bijlagen", "attachments" },
     { "authors", "afzenders", "authors" },
     { "before-linking", "wat er was voordat deze computer werd gekoppeld", "what there was before this computer was linked" },
@@ -53,6 +54,7 @@ static const struct {
     { "time-of-vote", "het tijdstip van een stem", "the time of a vote" },
     { "timers", "vervaltermijnen", "timers" },
     { "times", "tijden", "times" },
+    { "unsaved-content", "wat niemand bewaarde", "what nobody saved" },
     { "view-once-content", "eenmalig te bekijken inhoud", "content to be seen once" },
     { "votes", "stemmen", "votes" },
 };

@@ -67,6 +67,12 @@ void build_text(struct build *b, const char *name, struct kluis_str value)
     }
 }
 
+void build_nth(struct build *b, const char *name, unsigned i, struct kluis_str value)
+{
+    struct kluis_str own = i <= 1 ? kluis_str_of(name) : build_fmt(b->arena, "%s-%02u", name, i);
+    if (own.ptr != NULL) { build_text(b, own.ptr, value); }
+}
+
 void build_number(struct build *b, const char *name, int64_t n)
 {
     if (n >= -KLUIS_INT_MAX_JSON && n <= KLUIS_INT_MAX_JSON) {

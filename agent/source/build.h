@@ -24,6 +24,8 @@ struct build {
 void build_new(struct build *b, struct kluis_arena *arena, enum kluis_kind kind);
 /* Fields: an absent value adds nothing; past the ceiling, or longer than a text may be, it is a loss. */
 void build_text(struct build *b, const char *name, struct kluis_str value);
+/* One of several of a name, the i-th from 1 on: "link", "link-02" … */
+void build_nth(struct build *b, const char *name, unsigned i, struct kluis_str value);
 void build_number(struct build *b, const char *name, int64_t n); /* beyond 2^53: as text */
 void build_time(struct build *b, const char *name, int64_t us);  /* KLUIS_TIME_ABSENT: nothing */
 void build_loss(struct build *b, const char *token);             /* once */

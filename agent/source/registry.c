@@ -20,6 +20,8 @@ static const struct source_kind *const kinds[] = {
     &source_imessage,
     &source_meta,
     &source_x,
+    &source_linkedin,
+    &source_snapchat,
 };
 /* clang-format on */
 

@@ -99,6 +99,8 @@ extern const struct source_kind source_whatsapp_android; /* agent/source/whatsap
 extern const struct source_kind source_whatsapp_ios;     /* agent/source/whatsapp_ios/ */
 extern const struct source_kind source_meta;             /* agent/source/meta/ */
 extern const struct source_kind source_x;                /* agent/source/x/ */
+extern const struct source_kind source_linkedin;         /* agent/source/linkedin/ */
+extern const struct source_kind source_snapchat;         /* agent/source/snapchat/ */
 /* A token of tells or loss in words; NULL: it has none yet. */
 const char *source_ability(const char *token, bool dutch);
 const struct source_kind *const *source_kinds(size_t *n);

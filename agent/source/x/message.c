@@ -130,6 +130,7 @@ static void set_files(struct x *t, struct build *b, const struct part *p, struct
     struct json *urls = json_array(m, "mediaUrls");
     size_t n = 0, start = id.len + 1;
     const struct download_file *f = media(t, p, id, &n);
+    unsigned i_url = 0;
     bool given[BUILD_ATTACHMENTS] = { false };
     for (struct json *u = urls == NULL ? NULL : urls->child; u != NULL; u = u->next) {
         if (u->type != JSON_STRING || u->text.len == 0) { continue; }
@@ -142,7 +143,7 @@ static void set_files(struct x *t, struct build *b, const struct part *p, struct
             own = &f[i];
         }
         attach(b, &t->d, own, name);
-        build_text(b, "media-url", u->text);
+        build_nth(b, "media-url", ++i_url, u->text);
     }
     (void)json_whole(urls);
     for (size_t i = 0; i < n && i < BUILD_ATTACHMENTS; i++) { /* what lies there under the message's number, whatever the list says */
@@ -154,8 +155,9 @@ static void set_files(struct x *t, struct build *b, const struct part *p, struct
 static void set_links(struct build *b, struct json *m)
 {
     struct json *urls = json_array(m, "urls");
+    unsigned i = 0;
     for (struct json *u = urls == NULL ? NULL : urls->child; u != NULL; u = u->next) {
-        build_text(b, "link", json_string(u, "expanded"));
+        build_nth(b, "link", ++i, json_string(u, "expanded"));
         json_ignore(u, "url");
         json_ignore(u, "display");
     }

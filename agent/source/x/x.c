@@ -259,14 +259,15 @@ static kluis_status find_name(struct x *t, uint32_t conversation, struct kluis_e
         struct kluis_str name = json_string(json_object(m, "conversationNameUpdate"), "name");
         if (name.ptr != NULL && name.len <= 4096) { t->name = kluis_arena_str(t->people.arena, name); }
     }
-    order_back(t->order);
     return rc == KLUIS_END ? KLUIS_OK : rc;
 }
 
-static kluis_status begin(struct x *t, uint32_t conversation, struct kluis_err *err)
+static kluis_status begin(void *ctx, uint32_t conversation, struct kluis_err *err)
 {
+    struct x *t = ctx;
     static const char *const never[] = { "names", "edit-history", "deletions", "quotes", "encrypted-messages" };
     size_t n = 0;
+    KLUIS_TRY(find_name(t, conversation, err));
     for (size_t i = 0; i < sizeof never / sizeof *never; i++) { t->loss[n++] = kluis_str_of(never[i]); }
     if (cast_full(t->cast) || t->people.overflow) { t->loss[n++] = KLUIS_STR_LIT("people-beyond-4096"); }
     if (t->d.full) { t->loss[n++] = KLUIS_STR_LIT("file-names-beyond-131072"); }
@@ -291,8 +292,9 @@ static kluis_status begin(struct x *t, uint32_t conversation, struct kluis_err *
     return t->sink->begin(t->sink->ctx, &t->header, err);
 }
 
-static kluis_status give_one(struct x *t, const struct order_item *it, struct kluis_err *err)
+static kluis_status one_turn(void *ctx, const struct order_item *it, struct kluis_err *err)
 {
+    struct x *t = ctx;
     struct json *m = NULL;
     struct kluis_str raw;
     if (it->len == 0) {
@@ -301,37 +303,6 @@ static kluis_status give_one(struct x *t, const struct order_item *it, struct kl
     }
     KLUIS_TRY(bytes_of(t, it, &m, &raw, err));
     return x_message(t, &t->parts[it->file], m, raw, err);
-}
-
-static kluis_status give(struct x *t, struct kluis_err *err)
-{
-    struct order_item it;
-    bool open = false, more = true;
-    uint32_t current = 0;
-    for (;;) {
-        order_mark(t->order);
-        kluis_status rc = order_next(t->order, &it, err);
-        more = rc == KLUIS_OK;
-        if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
-        if (open && (!more || it.conversation != current)) {
-            KLUIS_TRY(t->sink->end(t->sink->ctx, err));
-            open = false;
-        }
-        if (!more) { return KLUIS_OK; }
-        if (!open) {
-            current = it.conversation;
-            roster_clear(&t->people);
-            cast_fill(t->cast, current, &t->people);
-            order_back(t->order);
-            KLUIS_TRY(find_name(t, current, err));
-            order_back(t->order);
-            KLUIS_TRY(order_next(t->order, &it, err));
-            KLUIS_TRY(begin(t, current, err));
-            open = true;
-            t->conversations++;
-        }
-        KLUIS_TRY(give_one(t, &it, err));
-    }
 }
 
 /* ---- reading ---- */
@@ -347,8 +318,9 @@ static kluis_status read_all(struct x *t, const struct source_request *q, struct
     cast_done(t->cast);
     struct kluis_str id, name;
     if (t->self_id.ptr == NULL && cast_everywhere(t->cast, &id, &name)) { t->self_id = id; }
-    KLUIS_TRY(give(t, err));
-    if (t->conversations > 0) { return KLUIS_OK; }
+    struct turns turns = { .order = t->order, .cast = t->cast, .people = &t->people, .sink = t->sink, .ctx = t, .begin = begin, .one = one_turn };
+    KLUIS_TRY(turns_give(&turns, err));
+    if (turns.conversations > 0) { return KLUIS_OK; }
     return KLUIS_FAIL(err, KLUIS_E_REJECT,
                       "%s holds no direct messages of X that can be read: give the archive's folder or zip, or a direct-messages.js", q->path);
 }

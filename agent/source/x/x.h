@@ -8,10 +8,9 @@
 #define SOURCE_X_H
 
 #include "agent/source/build.h"
-#include "agent/source/cast.h"
 #include "agent/source/download.h"
 #include "agent/source/json_items.h"
-#include "agent/source/order.h"
+#include "agent/source/turns.h"
 
 enum { MESSAGE_MAX = 2 << 20, TREE_MAX = 16 << 20, WORDS_MAX = 4 << 20, PEOPLE_BYTES = 2 << 20 };
 
@@ -37,7 +36,6 @@ struct x {
     struct kluis_header header;
     struct kluis_str loss[8];
     struct build build;
-    uint64_t conversations;
 };
 
 /* ---- message.c ---- */

@@ -169,7 +169,81 @@ def x(out):
     zipped(os.path.join(out, "x"), os.path.join(out, "x.zip"))
 
 
-MAKERS = [meta, x]
+# ---- LinkedIn -------------------------------------------------------------------------------------------------------------
+
+COLUMNS = ["CONVERSATION ID", "CONVERSATION TITLE", "FROM", "SENDER PROFILE URL", "TO", "RECIPIENT PROFILE URLS", "DATE", "SUBJECT", "CONTENT", "FOLDER",
+           "ATTACHMENTS", "IS MESSAGE DRAFT", "IS CONVERSATION DRAFT"]
+
+
+def utc(minute):
+    return iso(minute)[:19].replace("T", " ") + " UTC"
+
+
+def linkedin_rows():
+    url = "https://www.linkedin.com/in/"
+    me, anne, bob = ("Jörgen Vos", url + "jorgenvos"), ("Anne-Fleur Müller, PhD", url + "annefleur"), ("Bob ’t Hart", url + "bobthart")
+
+    def row(talk, who, to, minute, content, title="", subject="", folder="INBOX", attachments="", draft="No"):
+        return [talk, title, who[0], who[1], ",".join(t[0] for t in to), ",".join(t[1] for t in to), "" if draft == "Yes" else utc(minute), subject, content,
+                folder, attachments, draft, "No"]
+
+    one, group = "2-YTQ0ZmUyNWEtYjg=", "2-ZZZ0ZmUyNWEtYjg="
+    return [row(one, me, [anne], 0, "Dit is nooit verstuurd", draft="Yes"),
+            row(one, anne, [me], 9, "", attachments="https://www.linkedin.com/dms/prv/image/abc nota.pdf"),
+            row(group, bob, [me, ("Cees", url + "cees")], 8, "Allen, zie \"bijlage 2\";\nen tot morgen", title="Overleg, waterkering"),
+            row(one, me, [anne], 7, "<p class=\"spinmail\">Dag Anne,</p><p>Zie <a href=\"https://voorbeeld.nl\">de nota</a> &amp; bel me.</p>", subject="Over de nota", folder="SENT"),
+            row(group, me, [bob, ("Cees", url + "cees")], 6, "Prima 👍", title="Overleg, waterkering"),
+            row(one, anne, [me], 5, "Eerste regel,\ntweede regel")]
+
+
+def as_csv(rows, eol):
+    quote = lambda v: '"' + v.replace('"', '""') + '"' if any(c in v for c in ',"\n\r') else v
+    return eol.join([",".join('"%s"' % c for c in COLUMNS)] + [",".join(quote(v) for v in r) for r in rows]) + eol
+
+
+def linkedin(out):
+    rows = linkedin_rows()
+    put(out, "linkedin/messages.csv", as_csv(rows, "\n"))
+    put(out, "linkedin/nota.pdf", b"%PDF-1.4 eigen")
+    put(out, "linkedin/learning_role_play_messages.csv", "SESSION,CONTENT\n1,geen gesprek\n")
+    put(out, "linkedin/Connections.csv", "Notes:\n\nFirst Name,Last Name\n")
+    put(out, "linkedin-eerder/messages.csv", as_csv(rows[4:], "\r\n"))
+    zipped(os.path.join(out, "linkedin"), os.path.join(out, "linkedin.zip"))
+
+
+# ---- Snapchat -------------------------------------------------------------------------------------------------------------
+
+def snapchat(out):
+    me, friend, group = "jorgenvos", "anne_fleur", "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+
+    def entry(who, minute, kind, content="", title=None, saved=True, media="", **more):
+        e = {"From": who, "Media Type": kind, "Created": utc(minute), "Content": content, "Conversation Title": title, "IsSender": who == me,
+             "Created(microseconds)": T0 + minute * 60000 + 123, "IsSaved": saved, "Media IDs": media}
+        e.update(more)
+        return e
+
+    chats = {friend: [entry(me, 9, "STATUSCALLMISSEDVIDEO"), entry(friend, 8, "STATUSERASEDMESSAGE"), entry(friend, 7, "TEXT", saved=False),
+                      entry(me, 6, "MEDIA", media="b~EiQSFTM0AAA | b~EiQSFTM0BBB | b~EiQSFTM0CCC"), entry(friend, 5, "MAPREACTION", "hart", waarde=3),
+                      entry(friend, 4, "TEXT", "Tom &amp; Jerry &lt;3 &#39;ja&#39; 😀"), entry(me, 3, "TEXT", "Hoi")],
+             group: [entry(friend, 12, "STATUSPARTICIPANTREMOVED", title="Überleg"), entry("cees", 11, "STATUSCONVERSATIONCAPTURESCREENSHOT", title="Überleg"),
+                     entry("cees", 10, "TEXT", "Welkom", title="Überleg")]}
+    for folder, skip in (("snapchat", 0), ("snapchat-eerder", 4)):
+        some = {k: v[skip if k == friend else 2:] if skip else v for k, v in chats.items()}
+        put(out, folder + "/json/chat_history.json", json.dumps(some, ensure_ascii=False, indent=2))
+    put(out, "snapchat/json/snap_history.json", json.dumps({friend: [{"From": friend, "Media Type": "IMAGE", "Created": utc(20), "Conversation Title": None, "IsSender": False,
+                                                                     "Created(microseconds)": T0 + 20 * 60000}]}, indent=2))
+    put(out, "snapchat/json/account.json", json.dumps({"Basic Information": {"Username": me, "Name": "Jörgen Vos"}}))
+    put(out, "snapchat/chat_media/2026-01-01_b~EiQSFTM0AAA.png", PNG)
+    put(out, "snapchat/chat_media/2026-01-01_b~EiQSFTM0BBB.ogg", OGG)
+    put(out, "snapchat/chat_media/2026-01-01_media~zip-1.png", PNG)
+    old = {"Received Saved Chat History": [{"From": friend, "Media Type": "TEXT", "Created": utc(2), "Text": "Zie &quot;oud&quot;"}],
+           "Sent Saved Chat History": [{"To": friend, "Media Type": "TEXT", "Created": utc(1), "Text": "Ouder"}, {"To": "cees", "Media Type": "MEDIA", "Created": utc(0), "Text": ""}],
+           "Received Unsaved Chat History": []}
+    put(out, "snapchat-oud/json/chat_history.json", json.dumps(old, ensure_ascii=False, indent=2))
+    zipped(os.path.join(out, "snapchat"), os.path.join(out, "snapchat.zip"))
+
+
+MAKERS = [meta, x, linkedin, snapchat]
 
 if __name__ == "__main__":
     for make in MAKERS:
