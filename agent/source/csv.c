@@ -58,13 +58,21 @@ static kluis_status measure(struct going *g, size_t *n, size_t *whole, struct kl
                 quoted = q == NULL;
                 continue;
             }
-            if (p[i] == '\n') {
+            const char *eol = memchr(p + i, '\n', have - i);
+            size_t line = eol == NULL ? have : (size_t)(eol - p);
+            const char *q = memchr(p + i, '"', line - i);
+            if (q != NULL) {
+                quoted = true;
+                i = (size_t)(q - p) + 1;
+                continue;
+            }
+            i = line;
+            if (eol != NULL) {
                 *n = i > 0 && p[i - 1] == '\r' ? i - 1 : i;
                 *whole = i + 1;
                 g->work += i;
                 return KLUIS_OK;
             }
-            quoted = p[i++] == '"';
         }
         if (i > g->c->row_max) {
             g->work += i;

@@ -19,6 +19,9 @@ static kluis_status full(struct in *in) { return KLUIS_FAIL(in->err, KLUIS_E_LIM
 
 static void space(struct in *in)
 {
+    if (in->p != in->end && *in->p > ' ') { return; }
+    if (in->p < in->end && *in->p == '\n') { in->p++; } /* an indented line: what most exporters write */
+    while (in->end - in->p >= 8 && memcmp(in->p, "        ", 8) == 0) { in->p += 8; }
     while (in->p < in->end && (*in->p == ' ' || *in->p == '\t' || *in->p == '\r' || *in->p == '\n')) { in->p++; }
 }
 
@@ -123,6 +126,20 @@ static kluis_status repair(struct in *in, struct kluis_str *s, bool *damaged)
     return KLUIS_OK;
 }
 
+static uint64_t has_below(uint64_t w, unsigned n) { return (w - UINT64_C(0x0101010101010101) * n) & ~w & UINT64_C(0x8080808080808080); }
+
+/* The first quote, backslash or control character, or end: eight bytes at a time where there is none. */
+static const char *plain_run(const char *p, const char *end)
+{
+    for (; end - p >= 8; p += 8) {
+        uint64_t w;
+        memcpy(&w, p, 8);
+        if ((has_below(w, 0x20) | has_below(w ^ UINT64_C(0x2222222222222222), 1) | has_below(w ^ UINT64_C(0x5c5c5c5c5c5c5c5c), 1)) != 0) { break; }
+    }
+    while (p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\') { p++; }
+    return p;
+}
+
 static kluis_status string(struct in *in, struct kluis_str *out, bool *damaged)
 {
     const char *start = ++in->p;
@@ -133,14 +150,10 @@ static kluis_status string(struct in *in, struct kluis_str *out, bool *damaged)
         in->p = q == NULL ? in->end : q;
         escapes = memchr(start, '\\', (size_t)(in->p - start)) != NULL;
     }
-    while (!in->loose && in->p < in->end && *in->p != '"') {
-        if ((unsigned char)*in->p < 0x20) { return bad(in, "a control character in a string"); }
-        if (*in->p == '\\') {
-            escapes = true;
-            in->p++;
-            if (in->p == in->end) { break; }
-        }
-        in->p++;
+    while (!in->loose && (in->p = plain_run(in->p, in->end)) < in->end && *in->p != '"') {
+        if (*in->p != '\\') { return bad(in, "a control character in a string"); }
+        escapes = true;
+        in->p += in->end - in->p > 1 ? 2 : 1;
     }
     if (in->p >= in->end) { return bad(in, "a string without end"); }
     const char *end = in->p++;
@@ -156,7 +169,11 @@ static kluis_status string(struct in *in, struct kluis_str *out, bool *damaged)
     if (text == NULL) { return full(in); }
     for (const char *p = start; p < end;) {
         if (*p != '\\') {
-            *w++ = *p++;
+            const char *q = memchr(p, '\\', (size_t)(end - p));
+            size_t run = q == NULL ? (size_t)(end - p) : (size_t)(q - p);
+            memcpy(w, p, run);
+            w += run;
+            p += run;
             continue;
         }
         static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";

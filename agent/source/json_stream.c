@@ -158,6 +158,7 @@ static kluis_status measure(struct json_stream *s, size_t limit, size_t *n, size
                     *n = i;
                     return scalar ? KLUIS_OK : KLUIS_END;
                 }
+                while (have - i > 8 && memcmp(p + i + 1, "        ", 8) == 0) { i += 8; } /* an indented line */
                 break;
             default: scalar = scalar || depth == 0;
             }

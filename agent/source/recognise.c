@@ -13,7 +13,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { NAMES_MAX = 65536, ASKED_MAX = 4096, LEVELS = 3, NAMES_BYTES = 16 << 20 };
+enum { NAMES_MAX = 65536, ASKED_MAX = 4096, LEVELS = 7, NAMES_BYTES = 16 << 20 };
 
 struct look {
     const char *path;

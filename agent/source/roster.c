@@ -42,7 +42,7 @@ void roster_close(struct roster *r)
 void roster_clear(struct roster *r)
 {
     kluis_arena_clear(r->arena);
-    memset(r->slots, 0, sizeof r->slots);
+    for (uint32_t i = 0; i < r->n; i++) { r->slots[r->slot_of[i]] = 0; }
     r->n = 0;
     r->several_names = r->overflow = false;
 }
@@ -87,6 +87,7 @@ uint32_t roster_note(struct roster *r, struct kluis_str id, struct kluis_str nam
         r->overflow = true;
         return KLUIS_NO_PARTY;
     }
+    r->slot_of[r->n] = slot;
     r->slots[slot] = ++r->n;
     return r->n - 1;
 }

@@ -13,6 +13,7 @@ struct roster {
     uint32_t *members;        /* 0, 1, 2 …: of a header that lists everybody */
     uint32_t n;
     uint32_t slots[2 * KLUIS_PARTIES_MAX]; /* hash of id and name: index + 1 */
+    uint32_t slot_of[KLUIS_PARTIES_MAX];   /* so that clearing costs what was in it */
     struct kluis_arena *arena;             /* of the strings; whoever holds the roster may keep more in it */
     bool several_names;                    /* one id under two names */
     bool overflow;                         /* more people, or longer names, than it holds: those have no party */

@@ -58,7 +58,7 @@ struct source_attachment_sink {
 enum source_sure { SOURCE_NO, SOURCE_PERHAPS, SOURCE_LIKELY, SOURCE_CERTAIN };
 const char *source_sure_name(enum source_sure s); /* no perhaps likely certain */
 enum { SOURCE_HEAD_MAX = 32 << 10 };
-/* One plain file: what was given itself, or one in the folder or zip that was given (three levels at most). */
+/* One plain file: what was given itself, or one in the folder or zip that was given (seven levels at most: those of a Facebook download). */
 struct source_file {
     const char *name; /* below what was given, '/' between folders; "": the very file given           */
     const char *path; /* to open it with; NULL: it stands in a zip and there is only its head         */

@@ -5,6 +5,7 @@
 #   ingest   the vault: from packages at the gate to an index that answers; against bare SQLite+FTS5 and notmuch
 #   search   the page's requests over HTTP
 #   fresh    from a receipt to the first search that finds the record; steady (BENCH_SECONDS, 60) and at full speed
+#   sources  reading each kind of source, records only counted (sources.sh)
 #   verify   chatkluis-verify; against openssl dgst -sha256
 #
 # BENCH_MESSAGES (1000000), BENCH_ROUNDS (5).  Figures are medians of alternating runs.  Exit 1: a goal was missed.
@@ -12,6 +13,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 . tests/bench/lib.sh
 . tests/bench/fresh.sh
+. tests/bench/sources.sh
 mkdir -p "${data%/*}"
 exec 9>"$data.lock"
 flock -n 9 || die "another bench runs in this checkout: two would take each other's files and time"
@@ -308,11 +310,11 @@ bench_verify() {
 [ "$rounds" -ge 1 ] || die "BENCH_ROUNDS must be 1 or more"
 workload
 rm -rf "$work"; mkdir -p "$work"
-template
+[ "${1:-all}" = sources ] || template
 case "${1:-all}" in
-  all) bench_pack; bench_ingest; bench_search; bench_fresh; bench_verify ;;
+  all) bench_pack; bench_ingest; bench_search; bench_fresh; bench_verify; bench_sources ;;
   pack|size) bench_pack ;;
-  ingest|search|fresh|verify) "bench_$1" ;;
-  *) die "unknown name '$1': pack, size, ingest, search, fresh or verify" ;;
+  ingest|search|fresh|verify|sources) "bench_$1" ;;
+  *) die "unknown name '$1': pack, size, ingest, search, fresh, verify or sources" ;;
 esac
 exit "$failed"

@@ -34,6 +34,7 @@ struct part {
     size_t column[COLUMNS]; /* in its rows; CSV_COLUMNS_MAX: it has none */
     struct kluis_str title[CSV_COLUMNS_MAX];
     size_t n_columns;
+    size_t unknown[CSV_COLUMNS_MAX], n_unknown; /* columns nobody knows */
 };
 struct linkedin {
     struct download d;
@@ -144,6 +145,12 @@ static kluis_status header(void *ctx, const struct csv_row *r, struct kluis_err 
                           t->part->file->name.ptr);
     }
     p->n_columns = r->n;
+    p->n_unknown = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        bool known = false;
+        for (size_t c = 0; c < COLUMNS; c++) { known = known || p->column[c] == i; }
+        if (!known) { p->unknown[p->n_unknown++] = i; }
+    }
     for (size_t i = 0; i < r->n; i++) { p->title[i] = kluis_arena_str(t->d.names, trimmed(r->value[i])); }
     return KLUIS_OK;
 }
@@ -358,10 +365,9 @@ static kluis_status one_turn(void *ctx, const struct order_item *it, struct klui
     if (count_of(value(p, &r, TO_URLS)) > 1 && count_of(value(p, &r, TO_URLS)) != count_of(value(p, &r, TO))) {
         build_text(b, "to", value(p, &r, TO));
     }
-    for (size_t i = 0; i < r.n; i++) { /* columns nobody knows */
-        bool known = false;
-        for (size_t c = 0; c < COLUMNS; c++) { known = known || p->column[c] == i; }
-        if (known || r.value[i].len == 0) { continue; }
+    for (size_t k = 0; k < p->n_unknown; k++) {
+        const size_t i = p->unknown[k];
+        if (r.value[i].len == 0) { continue; }
         struct kluis_str name =
             build_fmt(t->words, "linkedin.%.*s", p->title[i].len > 200 ? 200 : (int)p->title[i].len, p->title[i].ptr == NULL ? "" : p->title[i].ptr);
         if (name.ptr == NULL || kluis_utf8_valid(name.ptr, name.len) != name.len ||

@@ -35,7 +35,7 @@ struct going {
     uint32_t index, conversation;
     int64_t last;
     uint64_t n;
-    bool old, snaps;
+    bool old;
 };
 
 static kluis_status numbered(struct going *g, struct kluis_str id, struct kluis_err *err)

@@ -129,7 +129,7 @@ static void set_files(struct x *t, struct build *b, const struct part *p, struct
 {
     struct json *urls = json_array(m, "mediaUrls");
     size_t n = 0, start = id.len + 1;
-    const struct download_file *f = media(t, p, id, &n);
+    const struct download_file *f = t->has_media ? media(t, p, id, &n) : NULL;
     unsigned i_url = 0;
     bool given[BUILD_ATTACHMENTS] = { false };
     for (struct json *u = urls == NULL ? NULL : urls->child; u != NULL; u = u->next) {

@@ -311,6 +311,9 @@ static kluis_status read_all(struct x *t, const struct source_request *q, struct
 {
     KLUIS_TRY(download_open(&t->d, q->path, wanted, err));
     KLUIS_TRY(owner(t, err));
+    for (size_t i = 0; i < t->d.n && !t->has_media; i++) {
+        t->has_media = memmem(t->d.files[i].name.ptr, t->d.files[i].name.len, "_media/", 7) != NULL;
+    }
     if (t->self_option != NULL && !kluis_str_is(t->self_id, t->self_option)) { t->self_name = (struct kluis_str){ NULL, 0 }; }
     KLUIS_TRY(gather(t, err));
     for (uint32_t i = 0; i < t->n_parts; i++) { KLUIS_TRY(survey(t, i, err)); }

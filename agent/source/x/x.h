@@ -26,6 +26,7 @@ struct x {
     size_t n_parts;
     struct kluis_str self_id, self_name;
     const char *self_option;
+    bool has_media; /* some file lies in a folder of media */
     struct cast *cast;
     uint8_t group[CAST_CONVERSATIONS / 8]; /* a bit for each conversation */
     struct order *order;

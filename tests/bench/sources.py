@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""The workload of bench sources: the first N messages of the workload's texts, as every kind of source writes them.
+
+sources.py TEXTS N DIR: telegram/ sms/ meta/ x/ linkedin/ snapchat/ signal/ android/ below DIR.  Invented people, whole files; shares no code with the readers.
+"""
+import base64
+import csv
+import json
+import os
+import sqlite3
+import sys
+import time
+from xml.sax.saxutils import quoteattr
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "eigen"))
+import whatsapp_android  # noqa: E402
+
+OWNER = 25401953
+
+
+def messages(path, n):
+    with open(path, encoding="utf-8") as f:
+        for i, line in zip(range(n), f):
+            when, talk, who, text = line.rstrip("\n").split("\t")
+            yield i, int(when), int(talk), int(who), text
+
+
+def grouped(rows):
+    talks = {}
+    for r in rows:
+        talks.setdefault(r[2], []).append(r)
+    return talks
+
+
+def out(root, name):
+    path = os.path.join(root, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return open(path, "w", encoding="utf-8")
+
+
+def iso(t):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(t))
+
+
+def telegram(talks, root):
+    chats = [{"name": "chat-%d" % c, "type": "private_group", "id": c + 1,
+              "messages": [{"id": i, "type": "message", "date": iso(t), "date_unixtime": str(t), "from": "Afzender %d" % w, "from_id": "user%d" % w, "text": x,
+                            "text_entities": [{"type": "plain", "text": x}]} for i, t, c, w, x in rows]} for c, rows in talks.items()]
+    with out(root, "telegram/result.json") as f:
+        json.dump({"about": "", "chats": {"about": "", "list": chats}}, f, indent=1, ensure_ascii=False)
+
+
+def sms(rows, root):
+    with out(root, "sms/sms.xml") as f:
+        f.write("<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>\n<smses count=\"%d\">\n" % len(rows))
+        for i, t, c, w, x in rows:
+            f.write('  <sms protocol="0" address="+316%08d" date="%d" type="%d" subject="null" body=%s toa="null" sc_toa="null" service_center="null" read="1" status="-1" '
+                    'locked="0" date_sent="%d" sub_id="1" readable_date="%s" contact_name="Naam %d" />\n' % (c, t * 1000, 1 + i % 2, quoteattr(x), t * 1000, iso(t), c))
+        f.write("</smses>\n")
+
+
+def mangled(s):
+    return s.encode("utf-8").decode("latin-1")
+
+
+def meta(talks, root):
+    for c, rows in talks.items():
+        people = sorted({r[3] for r in rows})
+        m = [{"sender_name": "Afzender %d" % w, "timestamp_ms": t * 1000, "content": mangled(x), "is_geoblocked_for_viewer": False} for i, t, _, w, x in reversed(rows)]
+        for part in range(0, len(m), 10000):
+            with out(root, "meta/your_facebook_activity/messages/inbox/chat_%016d/message_%d.json" % (c, part // 10000 + 1)) as f:
+                json.dump({"participants": [{"name": "Afzender %d" % w} for w in people], "messages": m[part:part + 10000], "title": "chat %d" % c, "is_still_participant": True,
+                           "thread_path": "inbox/chat_%016d" % c, "magic_words": []}, f, indent=2)
+
+
+def x_archive(talks, root):
+    data = [{"dmConversation": {"conversationId": "%d-%d" % (c, OWNER), "messages": [
+        {"messageCreate": {"recipientId": str(c), "reactions": [], "urls": [], "text": x, "mediaUrls": [], "senderId": str(w), "id": str(10 ** 17 + i), "createdAt": iso(t) + ".000Z",
+                           "editHistory": []}} for i, t, _, w, x in reversed(rows)]}} for c, rows in talks.items()]
+    with out(root, "x/data/direct-messages.js") as f:
+        f.write("window.YTD.direct_messages.part0 = ")
+        json.dump(data, f, indent=2, ensure_ascii=False)
+
+
+def linkedin(talks, root):
+    with out(root, "linkedin/messages.csv") as f:
+        w = csv.writer(f, lineterminator="\n")
+        w.writerow(["CONVERSATION ID", "CONVERSATION TITLE", "FROM", "SENDER PROFILE URL", "TO", "RECIPIENT PROFILE URLS", "DATE", "SUBJECT", "CONTENT", "FOLDER", "ATTACHMENTS",
+                    "IS MESSAGE DRAFT", "IS CONVERSATION DRAFT"])
+        for c, rows in talks.items():
+            talk = "2-" + base64.b64encode(b"gesprek %010d" % c).decode()
+            for i, t, _, who, x in reversed(rows):
+                w.writerow([talk, "", "Afzender %d" % who, "https://www.linkedin.com/in/afzender-%d" % who, "Eigenaar", "https://www.linkedin.com/in/eigenaar",
+                            iso(t).replace("T", " ") + " UTC", "", x, "INBOX", "", "No", "No"])
+
+
+def snapchat(talks, root):
+    data = {"naam%d" % c: [{"From": "afzender%d" % w, "Media Type": "TEXT", "Created": iso(t).replace("T", " ") + " UTC", "Content": x.replace("&", "&amp;"), "Conversation Title": None,
+                           "IsSender": False, "Created(microseconds)": t * 1000 + 1, "IsSaved": True, "Media IDs": ""} for i, t, _, w, x in reversed(rows)] for c, rows in talks.items()}
+    with out(root, "snapchat/json/chat_history.json") as f:
+        json.dump(data, f, indent=2, ensure_ascii=False)
+
+
+def signal(rows, root):
+    uuid = lambda n: base64.b64encode(b"\xe1\xe1\xe1\xe1\x00\x00@\x00\x80\x00" + n.to_bytes(6, "big")).decode()
+    with out(root, "signal/main.jsonl") as f:
+        put = lambda o: f.write(json.dumps(o, ensure_ascii=False, separators=(",", ":")) + "\n")
+        put({"version": "1", "backupTimeMs": "1800000000000", "mediaRootBackupKey": base64.b64encode(bytes(32)).decode(), "currentAppVersion": "Verzonnen Signal 8.11"})
+        put({"account": {"profileKey": base64.b64encode(b"p" * 32).decode(), "givenName": "Eigenaar", "familyName": "", "accountSettings": {}}})
+        put({"recipient": {"id": "1", "self": {}}})
+        put({"recipient": {"id": "2", "releaseNotes": {}}})
+        talks = sorted({r[2] for r in rows})
+        for k, c in enumerate(talks):
+            put({"recipient": {"id": str(k + 3), "contact": {"aci": uuid(c + 1), "e164": str(31600000000 + c), "profileGivenName": "Naam %d" % c}}})
+        for k, c in enumerate(talks): put({"chat": {"id": str(k + 1), "recipientId": str(k + 3)}})
+        chat = {c: k + 1 for k, c in enumerate(talks)}
+        for i, t, c, w, x in rows:
+            own = i % 2 == 0
+            way = {"outgoing": {"sendStatus": [{"recipientId": str(chat[c] + 2), "timestamp": str(t * 1000), "read": {"sealedSender": True}}]}} if own else \
+                  {"incoming": {"dateReceived": str(t * 1000 + 500), "read": True, "sealedSender": True}}
+            put({"chatItem": {"chatId": str(chat[c]), "authorId": "1" if own else str(chat[c] + 2), "dateSent": str(t * 1000 + i % 1000), **way, "standardMessage": {"text": {"body": x}}}})
+    with out(root, "signal/metadata.json") as f: f.write('{"version":1}')
+
+
+def android(rows, root):
+    os.makedirs(root + "/android", exist_ok=True)
+    path = root + "/android/msgstore.db"
+    if os.path.exists(path): os.unlink(path)
+    db = sqlite3.connect(path)
+    db.executescript(whatsapp_android.SCHEMA)
+    talks = sorted({r[2] for r in rows})
+    db.execute("INSERT INTO jid(_id,user,server,raw_string) VALUES(1,'status','broadcast','status@broadcast')")
+    for k, c in enumerate(talks):
+        number = str(31600000000 + c)
+        db.execute("INSERT INTO jid(_id,user,server,raw_string) VALUES(?,?,'s.whatsapp.net',?)", (k + 2, number, number + "@s.whatsapp.net"))
+        db.execute("INSERT INTO chat(_id,jid_row_id) VALUES(?,?)", (k + 1, k + 2))
+    chat = {c: k + 1 for k, c in enumerate(talks)}
+    db.executemany("INSERT INTO message(_id,chat_row_id,from_me,key_id,sender_jid_row_id,status,timestamp,received_timestamp,receipt_server_timestamp,message_type,text_data,sort_id) "
+                   "VALUES(?,?,?,?,0,0,?,?,-1,0,?,?)", ((i + 2, chat[c], i % 2, "3EB0%016X" % i, t * 1000, t * 1000 + 500, x, i + 2) for i, t, c, w, x in rows))
+    db.commit()
+    db.close()
+
+
+def main():
+    rows = list(messages(sys.argv[1], int(sys.argv[2])))
+    root, talks = sys.argv[3], grouped(rows)
+    telegram(talks, root)
+    sms(rows, root)
+    meta(talks, root)
+    x_archive(talks, root)
+    linkedin(talks, root)
+    snapchat(talks, root)
+    signal(rows, root)
+    android(rows, root)
+
+
+main()

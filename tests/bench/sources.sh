@@ -1,0 +1,70 @@
+# tests/bench/sources.sh - what reading each kind of source costs, on one core.  Sourced by bench.sh.
+#
+# The first BENCH_SOURCE_MESSAGES (400000) of the workload's texts, as every kind writes them (sources.py); records are only counted
+# (source_read.c), so no other stage is in the figure.  CPU seconds of the whole process; yardsticks likewise, of the same file in the same run.
+
+source_messages=${BENCH_SOURCE_MESSAGES:-400000}
+[ "$source_messages" -le "$messages" ] || source_messages=$messages
+
+source_read() { # KIND PATH [OPTION]: appends to $cpus and $peaks; fails unless every message came
+  local out
+  out=$("$tools/bench_source_read" "$@") || die "$1 was not read"
+  set -- "$1" $out
+  [ "$2" = "${expect:-$source_messages}" ] || die "$1: $2 of ${expect:-$source_messages} messages"
+  cpus+=("$4"); peaks+=("$5")
+}
+
+# source_figure KIND PATH OPTION UNIT GOAL [YARDSTICK-NAME COMMAND…]: UNIT is MB/s or messages/s.
+source_figure() {
+  local kind=$1 path=$2 option=$3 unit=$4 goal=$5 name=${6:-} i cpus=() peaks=() yards=() size amount cpu peak yard ratio=null
+  shift 6 || shift $#
+  size=$(du -sb "$path" | cut -f1)
+  for i in $(seq "$rounds"); do
+    source_read "$kind" "$path" ${option:+"$option"}
+    [ $# -eq 0 ] || { timed "$@"; [ "$status" = 0 ] || die "the yardstick of $kind failed"; yards+=("${timed%% *}"); }
+  done
+  cpu=$(printf '%s\n' "${cpus[@]}" | median); peak=$(printf '%s\n' "${peaks[@]}" | sort -g | tail -n 1)
+  amount=$([ "$unit" = MB/s ] && calc "$size / 1e6" || echo "${expect:-$source_messages}")
+  if [ $# -gt 0 ]; then
+    yard=$(printf '%s\n' "${yards[@]}" | median)
+    name="$name: $(calc "$amount / ($yard + 1e-9)") $unit"; ratio=$(calc "$yard / $cpu")
+  fi
+  figure "sources.$kind" "$(calc "$amount / $cpu")" "$unit of CPU ($(calc "int($size / 1e6)") MB)" "$name" "$ratio" ">= $goal" "$amount >= $goal * $cpu"
+  figure "sources.$kind.memory" "$(calc "$peak / 1024")" MiB "" null "<= 64" "$peak <= 65536"
+}
+
+# Opening .crypt15: what it costs beyond reading the same database in the clear, against libgcrypt and zlib alone.
+source_decryption() { # DIR
+  local d=$1 i cpus=() peaks=() plain sealed raws=() raw
+  for i in $(seq "$rounds"); do source_read whatsapp-android "$d/android"; done
+  plain=$(printf '%s\n' "${cpus[@]}" | median)
+  cpus=()
+  for i in $(seq "$rounds"); do
+    source_read whatsapp-android "$d/msgstore.db.crypt15" "key=$(cat "$d/key")"
+    raws+=("$("$tools/bench_crypt15" raw "$d/msgstore.db.crypt15")")
+  done
+  sealed=$(printf '%s\n' "${cpus[@]}" | median); raw=$(printf '%s\n' "${raws[@]}" | median)
+  figure sources.decryption "$(calc "$sealed - $plain")" "s CPU more than in the clear" "libgcrypt AES-256-GCM and zlib alone: $raw s" "$(calc "($sealed - $plain) / $raw")" "<= 1.3" \
+    "$sealed - $plain <= 1.3 * $raw"
+}
+
+bench_sources() {
+  local d=$data/sources-$source_messages json='import json,sys; json.loads(open(sys.argv[1],encoding="utf-8").read().split("= ",1)[-1] if sys.argv[1].endswith(".js") else open(sys.argv[1],encoding="utf-8").read())'
+  if [ ! -f "$d/done" ]; then
+    say "writing $source_messages messages as every kind of source"
+    rm -rf "$d"; mkdir -p "$d"
+    python3 tests/bench/sources.py "$data/texts.tsv" "$source_messages" "$d"
+    "$tools/bench_crypt15" seal "$d/android/msgstore.db" "$d/msgstore.db.crypt15" >"$d/key"
+    touch "$d/done"
+  fi
+  expect=$messages source_figure whatsapp-text "$data/one" zone=UTC MB/s 100
+  source_figure telegram "$d/telegram" "" MB/s 100 "Python json" python3 -c "$json" "$d/telegram/result.json"
+  source_figure signal-export "$d/signal" "" MB/s 100
+  source_figure sms "$d/sms" "" MB/s 100 "xmllint --stream" xmllint --huge --stream --noout "$d/sms/sms.xml"
+  source_figure meta "$d/meta" "" MB/s 100
+  source_figure x "$d/x" "" MB/s 100 "Python json" python3 -c "$json" "$d/x/data/direct-messages.js"
+  source_figure linkedin "$d/linkedin" "" MB/s 100 "Python csv" python3 -c 'import csv,sys; sum(1 for _ in csv.reader(open(sys.argv[1],newline="",encoding="utf-8")))' "$d/linkedin/messages.csv"
+  source_figure snapchat "$d/snapchat" "" MB/s 100 "Python json" python3 -c "$json" "$d/snapchat/json/chat_history.json"
+  source_figure whatsapp-android "$d/android" "" messages/s 150000 "sqlite3, every column of message" sqlite3 "$d/android/msgstore.db" 'SELECT * FROM message'
+  source_decryption "$d"
+}
