@@ -5,7 +5,7 @@
  */
 #include "agent/source/zone.h"
 
-enum { ZONE_FILE_MAX = 1 << 20, ZONE_YEAR_LAST = 2100 };
+enum { ZONE_FILE_MAX = 1 << 20, ZONE_YEAR_LAST = 2100, TWO_DAYS = 2 * 86400 /* seconds: more than any offset differs */ };
 struct change {
     int64_t at;
     int32_t offset;
@@ -92,7 +92,7 @@ static int64_t rule_at(const struct rule_day *d, int year)
               kluis_days_from_civil(d->month == 12 ? year + 1 : year, d->month == 12 ? 1 : d->month + 1, 1, &next);
     if (!ok) { return 0; }
     int64_t weekday = ((first % 7) + 4 + 7) % 7; /* 1970-01-01 was a Thursday */
-    int64_t day = first + (d->day - weekday + 7) % 7 + 7 * (d->week - 1);
+    int64_t day = first + (d->day - weekday + 7) % 7 + 7 * ((int64_t)d->week - 1);
     while (day >= next) { day -= 7; }
     return day * 86400 + d->time;
 }
@@ -133,7 +133,7 @@ static bool tzif_load(struct zone *z, const uint8_t *p, size_t n)
     size_t at = 0;
     for (int pass = 0; pass < 2; pass++) {
         if (n - at < 44 || memcmp(p + at, "TZif", 4) != 0) { return false; }
-        for (int i = 0; i < 6; i++) {
+        for (size_t i = 0; i < 6; i++) {
             head[i] = (uint32_t)be32(p + at + 20 + 4 * i);
             if (head[i] > ZONE_FILE_MAX) { return false; }
         }
@@ -154,7 +154,7 @@ static bool tzif_load(struct zone *z, const uint8_t *p, size_t n)
         int64_t t = be64(times + 8 * i);
         if (i > 0 && t <= last) { return false; }
         last = t;
-        int32_t offset = be32(types + 6 * index[i]);
+        int32_t offset = be32(types + (size_t)6 * index[i]);
         if (offset < -86399 || offset > 86399 || !add(z, t, offset)) { return false; }
     }
     at += need;
@@ -207,8 +207,8 @@ static bool reads_as(const struct zone *z, size_t i, int64_t local)
 void zone_local(struct zone *z, int64_t local, struct zone_local *out)
 {
     size_t lo = 0, hi = z->n; /* last change at or before local, give or take a day */
-    if (z->memo < z->n && (z->changes[z->memo].at == INT64_MIN || z->changes[z->memo].at + 2 * 86400 <= local) &&
-        (z->memo + 1 == z->n || z->changes[z->memo + 1].at - 2 * 86400 > local)) {
+    if (z->memo < z->n && (z->changes[z->memo].at == INT64_MIN || z->changes[z->memo].at + TWO_DAYS <= local) &&
+        (z->memo + 1 == z->n || z->changes[z->memo + 1].at - TWO_DAYS > local)) {
         *out = (struct zone_local){ 1, { z->changes[z->memo].offset, 0 } };
         return;
     }

@@ -611,7 +611,46 @@ static void people(void)
           "AM - Anna: one\n3/14/25, 2:06\xe2\x80\xaf"
           "PM - Bram: two <This message was edited>\n3/14/25, 14:06 - not a header: here\n",
           "2025/03/01, 02:30 - Anna: nul\n2025/10/26, 02:30 - Bram: null\n2025/10/26, 02:15 - Anna: POLL:\nWanneer?\nOPTION: di (1 vote)\n",
-          "[12:05, 01/03/2025] Anna: geplakt\n[12:06, 01/03/2025] Bram: ook\n", "\xef\xbb\xbf[2568/3/1 09:00:00] Anna: \xff\xfe kapot\n");
+          "[12:05, 01/03/2025] Anna: geplakt\n[12:06, 01/03/2025] Bram: ook\n", "\xef\xbb\xbf[2568/3/1 09:00:00] Anna: \xff\xfe kapot\n",
+          "[01-03-2025 12:05:09] Werkgroep: \xe2\x80\x8e"
+          "Berichten en gesprekken worden end-to-end versleuteld.\r\n"
+          "[01-03-2025 12:06:10] Bram: \xe2\x80\x8e"
+          "afbeelding weggelaten\r\n"
+          "[01-03-2025 12:06:11] Anna: Nota dijk.pdf \xe2\x80\xa2 \xe2\x80\x8e"
+          "3 pagina\xe2\x80\x99s \xe2\x80\x8e"
+          "document weggelaten\r\n"
+          "[01-03-2025 12:06:12] Anna: onderschrift \xe2\x80\x8eimage omitted\r\n"
+          "[01-03-2025 12:06:13] Anna: \xe2\x80\x8eLocatie: https://maps.google.com/?q=52.1,5.1\r\n"
+          "[01-03-2025 12:06:14] Bram: \xe2\x80\x8eGemist spraakgesprek\r\n"
+          "[01-03-2025 12:06:15] Bram: \xe2\x80\x8eVoice call, \xe2\x80\x8eNo answer\r\n"
+          "[01-03-2025 12:06:16] Bram: \xe2\x80\x8eVideogesprek. 3 min.\r\n"
+          "[01-03-2025 12:06:17] Anna: plan B \xe2\x80\x8e<Dit bericht is bewerkt>\r\n"
+          "[01-03-2025 12:06:18] Anna: bijschrift \xe2\x80\x8e<bijgevoegd: 00000003-PHOTO.jpg> \xe2\x80\x8e<Dit bericht is bewerkt>\r\n"
+          "[01-03-2025 12:06:19] Anna: \xe2\x80\x8e<attached: 00000004-Nota dijk.pdf> \xe2\x80\xa2 \xe2\x80\x8e"
+          "3 pages\r\n"
+          "[01-03-2025 12:06:20] Bram: \xe2\x80\x8ePEILING:\r\n"
+          "\xe2\x80\x8eWanneer?\r\n"
+          "\xe2\x80\x8eOPTIE: di (1 stem)\r\n"
+          "\xe2\x80\x8eOPTIE: wo (2 stemmen)\r\n"
+          "[01-03-2025 12:06:21] \xe2\x80\x8e"
+          "Bram heeft Carla toegevoegd\r\n",
+          "1/3/2568 09:00 - Anna: \xe0\xb8\xab\xe0\xb8\x99\xe0\xb8\xb6\xe0\xb9\x88\xe0\xb8\x87\n"
+          "1/3/68 09:01 - Bram: \xe0\xb8\xaa\xe0\xb8\xad\xe0\xb8\x87\n"
+          "25/3/2568 21:02 - Anna: https://maps.google.com/?q=1,2\n",
+          "[1403/12/11, 9:00:00] Anna: \xdb\x8c\xda\xa9\n"
+          "[1403/12/30, 23:59:01] Bram: \xd8\xaf\xd9\x88\n"
+          "[1404/7/31, 9:00:00] Anna: \xd9\x86\xd9\x87\n"
+          "[1404/7/30, 9:00:00] Anna: \xe2\x80\x8e\xd8\xaa\xd8\xb5\xd9\x88\xdb\x8c\xd8\xb1 \xd8\xad\xd8\xb0\xd9\x81 \xd8\xb4\xd8\xaf\n",
+          "\xe6\xb0\x91\xe5\x9c\x8b"
+          "114/3/1 \xe4\xb8\x8a\xe5\x8d\x88"
+          "9:00 - Anna: \xe4\xb8\x80\n"
+          "114/3/25 \xe4\xb8\x8b\xe5\x8d\x88"
+          "9:01 - Bram: \xe4\xba\x8c\n"
+          "\xe4\xbb\xa4\xe5\x92\x8c"
+          "7/3/1 9:00 - Anna: \xe4\xb8\x89\n"
+          "1446/9/1 09:00 - Anna: \xd8\xa3\xd8\xb1\xd8\xa8\xd8\xb9\xd8\xa9\n",
+          "2025. 3. 1. \xec\x98\xa4\xec\xa0\x84 9:00, Anna : \xed\x95\x98\xeb\x82\x98\n"
+          "2025. 3. 25. \xec\x98\xa4\xed\x9b\x84 9:01, Bram : \xeb\x91\x98\n");
     TEXTS("signal_json", "{\"a\":[1,-2,\"x\\u00e9\\ud83c\\udf0a\\ud800\",true,false,null,{}],\"id\":\"18446744073709551615\"}", "[]",
           "{\"name\":\"\",\"id\":1.5e3}");
     save("corpus/text", "seed-01", "\0", 1);

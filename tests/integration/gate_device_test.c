@@ -511,6 +511,20 @@ static void *ask_in_thread(void *ctx)
     return NULL;
 }
 
+/* Until so many wait at the gate: 30 s at most. */
+static void await_waiting(struct world *w, uint64_t n)
+{
+    struct gate_status s = { 0 };
+    for (int i = 0; i < 600 && s.waiting != n; i++) {
+        kluis_sleep_us(50000);
+        assert_int_equal(gate_status_read(w->gate, &s, NULL), KLUIS_OK);
+    }
+    assert_int_equal(s.waiting, n);
+}
+
+/* "Woken" and "let go" are before the 20 seconds that were asked for, on a slow machine too. */
+enum { WOKEN_US = 15000000 };
+
 static void who_waits_is_woken_or_told_that_time_is_over(void **state)
 {
     (void)state;
@@ -518,19 +532,16 @@ static void who_waits_is_woken_or_told_that_time_is_over(void **state)
     struct asking a = { .client = w->vault, .path = "/vault/v1/next?after=0&wait=20" };
     pthread_t t;
     assert_int_equal(pthread_create(&t, NULL, ask_in_thread, &a), 0);
-    kluis_sleep_us(700000);
-    struct gate_status s;
-    assert_int_equal(gate_status_read(w->gate, &s, NULL), KLUIS_OK);
-    assert_int_equal(s.waiting, 1);
+    await_waiting(w, 1);
     ASK(w->device, "POST", "/v1/message/" MSG1, bytes_of("m"), 202);
     assert_int_equal(pthread_join(t, NULL), 0);
     assert_int_equal(a.reply.status, 200);
-    assert_true(a.took_us > 600000 && a.took_us < 5000000);
+    assert_true(a.took_us < WOKEN_US);
     gate_reply_free(&a.reply);
     struct asking b = { .client = w->device, .path = "/v1/inbox?wait=1" };
     (void)ask_in_thread(&b);
     assert_int_equal(b.reply.status, 204);
-    assert_true(b.took_us > 900000 && b.took_us < 4000000);
+    assert_true(b.took_us > 900000 && b.took_us < WOKEN_US);
     gate_reply_free(&b.reply);
     /* A fifth waiter of one device is one too many; all are let go when the gate stops. */
     struct asking many[5];
@@ -538,22 +549,22 @@ static void who_waits_is_woken_or_told_that_time_is_over(void **state)
     for (size_t i = 0; i < 5; i++) {
         many[i] = (struct asking){ .client = gate_client_new(w->address, w->pki->root_anchor, DEVICE, w->device_key), .path = "/v1/inbox?wait=20" };
         assert_int_equal(pthread_create(&threads[i], NULL, ask_in_thread, &many[i]), 0);
-        kluis_sleep_us(300000);
+        if (i < 4) { await_waiting(w, i + 1); }
     }
-    assert_int_equal(gate_status_read(w->gate, &s, NULL), KLUIS_OK);
-    assert_int_equal(s.waiting, 4);
+    assert_int_equal(pthread_join(threads[4], NULL), 0);
+    assert_int_equal(many[4].reply.status, 429);
+    await_waiting(w, 4);
     int64_t began = kluis_monotonic_us();
     world_stop(w);
-    assert_true(kluis_monotonic_us() - began < 5000000);
-    size_t crowded = 0;
+    assert_true(kluis_monotonic_us() - began < WOKEN_US);
     for (size_t i = 0; i < 5; i++) {
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-        crowded += many[i].reply.status == 429 ? 1 : 0;
-        assert_true(many[i].reply.status == 429 || many[i].reply.status == 204 || many[i].reply.status == 0);
+        if (i < 4) {
+            assert_int_equal(pthread_join(threads[i], NULL), 0);
+            assert_true(many[i].reply.status == 204 || many[i].reply.status == 0);
+        }
         gate_reply_free(&many[i].reply);
         gate_client_free(many[i].client);
     }
-    assert_int_equal(crowded, 1);
     world_free(w);
 }
 

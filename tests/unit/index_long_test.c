@@ -34,21 +34,36 @@ static uint64_t found(struct index *ix, const char *official)
     return r.count;
 }
 
+/* Processor time of this program. */
+static int64_t spent_us(void)
+{
+    struct timespec t;
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* A flood costs about a second; what grows with its square, hours.  Whatever watches every access takes ten times as long. */
+#ifdef KLUIS_UNWALLED
+enum { FLOOD_SECONDS = 600 };
+#else
+enum { FLOOD_SECONDS = 60 };
+#endif
+
 /* Fifty thousand of two phones in one minute, with and without an id. */
 static void a_flood(const char *id)
 {
     static const char *const officials[] = { "anna", "bram" };
     struct index *ix = fresh();
     struct index_row *r = lines(0, MANY, 100 * (int64_t)MIN, 0, id);
-    int64_t began = kluis_monotonic_us(), last = 0;
+    int64_t began = spent_us(), last = 0;
     for (uint8_t k = 0; k < 5; k++) {
-        int64_t from = kluis_monotonic_us();
+        int64_t from = spent_us();
         add(ix, pack((uint8_t)(k + 1), officials[k % 2], r, MANY));
         commit(ix);
-        last = kluis_monotonic_us() - from;
+        last = spent_us() - from;
     }
-    print_message("%lld ms, the fifth package %lld ms\n", (long long)((kluis_monotonic_us() - began) / 1000), (long long)(last / 1000));
-    assert_true(kluis_monotonic_us() - began < 60 * (int64_t)1000000);
+    print_message("%lld ms, the fifth package %lld ms\n", (long long)((spent_us() - began) / 1000), (long long)(last / 1000));
+    assert_true(spent_us() - began < FLOOD_SECONDS * (int64_t)1000000);
     struct index_stats s = stats_of(ix);
     assert_int_equal(s.sightings, 5 * MANY);
     assert_int_equal(s.records, 5 * MANY); /* each stands alone */
