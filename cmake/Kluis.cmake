@@ -24,12 +24,16 @@ function(kluis_test name)
   target_link_libraries(test_${name} PRIVATE kluis_flags ${A_LINK} test_dir PkgConfig::CMOCKA)
   target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
   set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  add_test(NAME unit.${name} COMMAND test_${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set(patience 300)
-  if(KLUIS_SANITIZE)
-    set(patience 3000)
+  add_test(NAME unit.${name} COMMAND ${KLUIS_TEST_LAUNCHER} $<TARGET_FILE:test_${name}> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT CHATKLUIS_KEYSTORE=file)
+endfunction()
+
+# kluis_patience(): last in a folder of tests.  What watches every access is slow: there, each test of this folder has an hour.
+function(kluis_patience)
+  if(KLUIS_UNWALLED)
+    get_property(tests DIRECTORY PROPERTY TESTS)
+    set_tests_properties(${tests} PROPERTIES TIMEOUT 3600)
   endif()
-  set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT ${patience} ENVIRONMENT CHATKLUIS_KEYSTORE=file)
 endfunction()
 
 # kluis_step_twin(NAME SOURCES … LINK …): the same program with tests/support/crash_hook.c linked in, in build/tests/bin.

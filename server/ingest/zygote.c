@@ -92,12 +92,12 @@ static void enter(enum zygote_job job, int input, int request, int result, const
     (void)prctl(PR_SET_NAME, job == ZYGOTE_OPEN ? "opener" : "judge", 0, 0, 0);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) { _exit(70); }
     limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_FSIZE, 0);
     limit(RLIMIT_CPU, job == ZYGOTE_OPEN ? ZYGOTE_OPEN_CPU : ZYGOTE_JUDGE_CPU);
     /* SIGALRM ends the process and nothing it may still call can disarm the timer. */
     const struct itimerval wall = { .it_value = { .tv_sec = job == ZYGOTE_OPEN ? ZYGOTE_OPEN_SECONDS : ZYGOTE_JUDGE_SECONDS } };
     if (setitimer(ITIMER_REAL, &wall, NULL) != 0) { _exit(70); }
-#ifndef KLUIS_UNWALLED /* the sanitizers map terabytes and call what they like */
+#ifndef KLUIS_UNWALLED /* the sanitizers map terabytes, call what they like, and write down what they saw */
+    limit(RLIMIT_FSIZE, 0);
     limit(RLIMIT_NPROC, 0);
     limit(RLIMIT_AS, ZYGOTE_MEMORY);
     limit(RLIMIT_DATA, ZYGOTE_MEMORY);
@@ -107,6 +107,7 @@ static void enter(enum zygote_job job, int input, int request, int result, const
 #endif
 }
 
+#ifndef KLUIS_UNWALLED
 static bool close_files(void)
 {
     struct landlock_ruleset_attr attr = { .handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1 };
@@ -116,6 +117,7 @@ static bool close_files(void)
     (void)close((int)fd);
     return ok;
 }
+#endif
 
 /* One request: the job's number and its descriptors.  false: the vault is gone. */
 static bool receive(int s, uint8_t *job, int fd[3], int *n)
@@ -182,8 +184,8 @@ static void become_zygote(int s, const struct sock_fprog *filter)
     (void)prctl(PR_SET_NAME, "zygote", 0, 0, 0);
     children_warm();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) { walls |= ZYGOTE_WALL_PRIVILEGES; }
-    if (close_files()) { walls |= ZYGOTE_WALL_FILES; }
 #ifndef KLUIS_UNWALLED
+    if (close_files()) { walls |= ZYGOTE_WALL_FILES; }
     walls |= ZYGOTE_WALL_CALLS;
 #endif
     if (send(3, &walls, 1, 0) != 1) { _exit(70); }
