@@ -17,7 +17,13 @@ enum { PEM_MAX = 64 << 10 };
 
 /* OpenSSL 3's decoders give back the bytes of a private key that they decoded without wiping them, so all that it gives back is wiped.  Set
  * before main: OpenSSL takes it only before its first allocation. */
-static void *take(size_t n, KLUIS_UNUSED const char *file, KLUIS_UNUSED int line) { return kluis_malloc(n); }
+static _Thread_local bool starved; /* an allocation failed since ossl_failed spoke last */
+static void *take(size_t n, KLUIS_UNUSED const char *file, KLUIS_UNUSED int line)
+{
+    void *p = kluis_malloc(n);
+    if (p == NULL) { starved = true; }
+    return p;
+}
 static void give_back(void *p, KLUIS_UNUSED const char *file, KLUIS_UNUSED int line)
 {
     if (p != NULL) { kluis_wipe(p, malloc_usable_size(p)); }
@@ -46,10 +52,9 @@ kluis_status ossl_failed(struct kluis_err *err, kluis_status otherwise, const ch
         const char *reason = ERR_reason_error_string(e);
         if (reason) { (void)snprintf(text, sizeof text, "%s", reason); }
     }
-    /* Without memory OpenSSL often cannot note why it failed, and its decoders then call what they were given unsupported. */
-    void *spare = kluis_malloc((size_t)64 << 10);
-    nomem = nomem || spare == NULL;
-    kluis_free(spare);
+    /* Out of memory, OpenSSL often cannot note why it failed, and its decoders then call what they were given unsupported. */
+    nomem = nomem || starved;
+    starved = false;
     return KLUIS_FAIL(err, nomem ? KLUIS_E_NOMEM : otherwise, "%s: %s", what, text);
 }
 
