@@ -153,7 +153,8 @@ static void attachment(struct teams *t, struct build *b, const struct chat *c, s
         return;
     }
     if (url.ptr == NULL && name.ptr == NULL) {
-        json_get(a, "contentType")->used = 0;
+        struct json *kind = json_get(a, "contentType");
+        if (kind != NULL) { kind->used = 0; }
         if (content != NULL) { content->used = 0; }
         return;
     }
