@@ -258,6 +258,33 @@ static kluis_status audit(struct vault *v, int argc, const char *const *argv, co
     return reg_audit_each(vault_register(v), &p, print_entry, &entries, err);
 }
 
+/* ---- what `backup` asks of the vault (server/backup_command.c) ---- */
+
+static kluis_status snapshot(struct vault *v, int argc, const char *const *argv, KLUIS_UNUSED const struct control_output *out, struct kluis_err *err)
+{
+    const char *home = NULL;
+    size_t words;
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home } };
+    KLUIS_TRY(options_parse("snapshot", argc, argv, spec, 1, NULL, 0, &words, err));
+    return vault_snapshot(v, err);
+}
+
+static kluis_status backed_up(struct vault *v, int argc, const char *const *argv, KLUIS_UNUSED const struct control_output *out, struct kluis_err *err)
+{
+    static const char cmd[] = "backed-up";
+    const char *home = NULL, *packages = NULL, *made = NULL, *detail = NULL;
+    size_t words;
+    int64_t n, at;
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home },
+                                         { .name = "packages", .required = true, .value = &packages },
+                                         { .name = "made", .required = true, .value = &made },
+                                         { .name = "detail", .required = true, .value = &detail } };
+    KLUIS_TRY(options_parse(cmd, argc, argv, spec, sizeof spec / sizeof *spec, NULL, 0, &words, err));
+    KLUIS_TRY(kluis_options_number(cmd, "--packages", packages, 0, INT64_MAX, 0, &n, err));
+    KLUIS_TRY(kluis_options_number(cmd, "--made", made, 0, INT64_MAX, 0, &at, err));
+    return vault_backed_up(v, (uint64_t)n, at, detail, err);
+}
+
 /* ---- check, rebuild-index ---- */
 
 struct report {
@@ -327,7 +354,8 @@ kluis_status commands_run(void *ctx, int argc, const char *const *argv, const st
         const char *name;
         kluis_status (*run)(struct vault *, int, const char *const *, const struct control_output *, struct kluis_err *);
     } commands[] = { { "official", official }, { "enrol", enrol }, { "status", status },        { "search", search },
-                     { "audit", audit },       { "check", check }, { "rebuild-index", rebuild } };
+                     { "audit", audit },       { "check", check }, { "rebuild-index", rebuild }, { "snapshot", snapshot },
+                     { "backed-up", backed_up } };
     for (size_t i = 0; argc > 0 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[0], commands[i].name) == 0) { return commands[i].run(ctx, argc - 1, argv + 1, out, err); }
     }

@@ -1,5 +1,5 @@
 /* server/main.c - the command line; wires the parts of the server.  Exit codes: 0, 1, 64, 74, 75 as kluis_exit_code says. */
-#include "server/control/control.h"
+#include "server/backup_command.h"
 #include "server/gate/gate.h"
 #include "server/options.h"
 #include "server/part.h"
@@ -29,6 +29,8 @@ static const char HELP[] =
     "  audit --home H [--json]                                        the audit trail: who searched, read or decided what, and what for\n"
     "  check --home H [--read-data]                                   every package against store, ledger and index\n"
     "  rebuild-index --home H\n"
+    "  backup --home H --to DIR [--read-data]                         a verified copy beside those in DIR; the vault goes on meanwhile\n"
+    "  restore --from DIR/BACKUP --home H                             puts one back into a home that has its keys and nothing else\n"
     "  help · version\n"
     "\n"
     "--name: what stands behind https:// where devices enrol, when that is not the address listened on; init notes it and puts it\n"
@@ -162,11 +164,7 @@ static kluis_status cmd_home(int argc, const char *const *argv, int *exit_code, 
         if (strncmp(argv[i], "--home=", 7) == 0) { home = argv[i] + 7; }
     }
     if (home == NULL) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "%s: --home is missing: see 'chatkluis-server help'", argv[0]); }
-    char socket_path[KLUIS_PATH_MAX];
-    KLUIS_TRY(kluis_path(socket_path, sizeof socket_path, home, "vault/control.sock", err));
-    kluis_status rc = control_call(socket_path, argc, argv, exit_code, err);
-    if (rc != KLUIS_E_NOTFOUND) { return rc; }
-    return part_command(home, argc, argv, err);
+    return part_ask(home, argc, argv, exit_code, err);
 }
 
 int main(int argc, char **argv_main)
@@ -198,6 +196,10 @@ int main(int argc, char **argv_main)
         rc = cmd_vault(argc - 2, argv + 2, &err);
     } else if (strcmp(command, "tsa") == 0) {
         rc = cmd_tsa(argc - 2, argv + 2, &err);
+    } else if (strcmp(command, "backup") == 0) {
+        rc = cmd_backup(argc - 2, argv + 2, &exit_code, &err);
+    } else if (strcmp(command, "restore") == 0) {
+        rc = cmd_restore(argc - 2, argv + 2, &err);
     } else {
         for (size_t i = 0; i < sizeof home_commands / sizeof *home_commands; i++) {
             if (strcmp(command, home_commands[i]) == 0) {

@@ -58,3 +58,11 @@ kluis_status part_command(const char *home, int argc, const char *const *argv, s
     const struct control_output out = { NULL, print_line };
     return commands_run(v, argc, argv, &out, err);
 }
+
+kluis_status part_ask(const char *home, int argc, const char *const *argv, int *exit_code, struct kluis_err *err)
+{
+    char socket_path[KLUIS_PATH_MAX];
+    KLUIS_TRY(kluis_path(socket_path, sizeof socket_path, home, "vault/control.sock", err));
+    kluis_status rc = control_call(socket_path, argc, argv, exit_code, err);
+    return rc == KLUIS_E_NOTFOUND ? part_command(home, argc, argv, err) : rc;
+}

@@ -11,6 +11,8 @@ KLUIS_MUSTUSE kluis_status part_init(const char *home, const char *organisation,
  * ready: see serve_ready. */
 KLUIS_MUSTUSE kluis_status part_vault(const char *home, const char *gate_url, const char *name, const char *page, int ready_fd,
                                       struct kluis_err *err);
+/* One command: by the vault process that has this home, else here. */
+KLUIS_MUSTUSE kluis_status part_ask(const char *home, int argc, const char *const *argv, int *exit_code, struct kluis_err *err);
 /* One command without a running vault, under the home's lock.  argv[0] is the command's name. */
 KLUIS_MUSTUSE kluis_status part_command(const char *home, int argc, const char *const *argv, struct kluis_err *err);
 

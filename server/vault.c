@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "kluis/validation.h"
+#include "server/backup/backup.h"
 #include "server/ingest/ingest.h"
 #include "server/log.h"
 #include "server/walls/walls.h"
@@ -315,7 +316,8 @@ kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kl
     struct custody_checkpoint k;
     struct index_stats s;
     kluis_hash head;
-    char hex[65];
+    char hex[65], when[KLUIS_TIME_TEXT];
+    uint64_t backed_up, backup_at;
     KLUIS_TRY(custody_count(v->custody, &n, err));
     struct index *ix = vault_index_hold(v);
     kluis_status rc = index_statistics(ix, &s, err);
@@ -331,7 +333,12 @@ kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kl
                   (unsigned long long)n.packages, (unsigned long long)n.records, (unsigned long long)ledger_size(v->ledger), hex,
                   (unsigned long long)k.size, yes(k.stamped));
     KLUIS_TRY(list_overdue(v, out, err));
-    kluis_buf_fmt(out, "],\"index\":{\"watermark\":%llu,\"records\":%llu},\"waiting\":%llu,\"refused\":%llu,\"answers\":%llu,\"walls\":{",
+    KLUIS_TRY(custody_number_get(v->custody, CUSTODY_BACKED_UP, 0, &backed_up, err));
+    KLUIS_TRY(custody_number_get(v->custody, CUSTODY_BACKED_UP_AT, 0, &backup_at, err));
+    (void)kluis_time_text(when, (int64_t)backup_at, 0, 0);
+    kluis_buf_fmt(out, "],\"backup\":{\"packages\":%llu,\"at\":%s%s%s}", (unsigned long long)backed_up, backup_at == 0 ? "" : "\"",
+                  backup_at == 0 ? "null" : when, backup_at == 0 ? "" : "\"");
+    kluis_buf_fmt(out, ",\"index\":{\"watermark\":%llu,\"records\":%llu},\"waiting\":%llu,\"refused\":%llu,\"answers\":%llu,\"walls\":{",
                   (unsigned long long)mark, (unsigned long long)s.records, (unsigned long long)n.waiting, (unsigned long long)n.refused,
                   (unsigned long long)n.to_make + n.to_post);
     unsigned opener = zygote_walls(v->zygote);
@@ -347,6 +354,31 @@ kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kl
     }
     kluis_buf_cstr(out, "}");
     return kluis_buf_ok(out, err);
+}
+
+/* ---- backup ---- */
+
+kluis_status vault_snapshot(struct vault *v, struct kluis_err *err) { return snapshot_make(v->dir, v->custody, v->reg, err); }
+
+kluis_status vault_backed_up(struct vault *v, uint64_t packages, int64_t made_us, const char *detail, struct kluis_err *err)
+{
+    uint64_t last, before;
+    KLUIS_TRY(custody_last_package(v->custody, &last, err));
+    KLUIS_TRY(custody_number_get(v->custody, CUSTODY_BACKED_UP, 0, &before, err));
+    if (packages > last) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "there are %llu packages, not so many as this backup says", (unsigned long long)last); }
+    KLUIS_TRY(reg_audit(v->reg, "command", "backup.completed", "", detail, err));
+    KLUIS_TRY(custody_begin(v->custody, err));
+    kluis_status rc = custody_number_set(v->custody, CUSTODY_BACKED_UP, packages > before ? packages : before, err);
+    if (rc == KLUIS_OK) { rc = custody_number_set(v->custody, CUSTODY_BACKED_UP_AT, (uint64_t)made_us, err); }
+    if (rc != KLUIS_OK) {
+        custody_rollback(v->custody);
+        return rc;
+    }
+    KLUIS_TRY(custody_commit(v->custody, "vault.backup.noted", err));
+    pthread_mutex_lock(&v->run_lock);
+    if (v->ingest != NULL) { ingest_answer(v->ingest); }
+    pthread_mutex_unlock(&v->run_lock);
+    return snapshot_remove(v->dir, err);
 }
 
 /* ---- check and rebuild ---- */

@@ -45,6 +45,12 @@ enum { VAULT_GRACE_DAYS = 14 }; /* of an official for whom the register says -1 
  * {watermark, records}, waiting, refused, answers, walls {opener, vault}, halted. */
 KLUIS_MUSTUSE kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kluis_err *err);
 
+/* For `backup`: makes <vault>/snapshot (server/backup/backup.h); then, when the copy outside was verified, notes that the first `packages`
+ * packages stand in a completed backup, `detail` in the audit trail, and removes the snapshot: their devices are told.  E_REJECT: there are not so
+ * many. */
+KLUIS_MUSTUSE kluis_status vault_snapshot(struct vault *v, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status vault_backed_up(struct vault *v, uint64_t packages, int64_t made_us, const char *detail, struct kluis_err *err);
+
 /* What check reports to: one line each, progress and findings. */
 struct vault_report {
     void *ctx;

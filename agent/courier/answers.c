@@ -120,10 +120,10 @@ static kluis_status on_resend(struct courier *c, const struct stock_package *p, 
         kluis_db_run(c->h->db, &changed, err,
                      "UPDATE package SET state=1, handed=NULL, backed_up=NULL WHERE id=?1 AND removed IS NULL AND state IN (2,3,4) AND device=?2",
                      "hs", p->id, c->device));
-    a->accepted = changed > 0;
+    a->accepted = changed > 0 || p->state == STOCK_WAITING;
     if (changed > 0) {
         n->resend++;
-    } else {
+    } else if (!a->accepted) {
         note(a, "asked for again, and not here any more");
     }
     return KLUIS_OK;
@@ -133,6 +133,48 @@ static kluis_status on_regime(struct courier *c, struct answered *a, struct klui
 {
     a->accepted = true;
     return home_set_bytes(c->h, "regime", a->body, err);
+}
+
+static kluis_status on_backed_up(struct courier *c, const struct stock_package *p, struct answered *a, struct courier_counts *n, struct kluis_err *err)
+{
+    int64_t changed = 0;
+    KLUIS_TRY(kluis_db_run(c->h->db, &changed, err,
+                           "UPDATE package SET backed_up=?2 WHERE id=?1 AND acknowledged IS NOT NULL AND backed_up IS NULL", "hi", p->id,
+                           kluis_now_us()));
+    a->accepted = true;
+    n->backed_up += changed > 0 ? 1 : 0;
+    return KLUIS_OK;
+}
+
+/* Kinds 3 and 4 speak of the package in front and of those in the body. */
+static kluis_status on_many(struct courier *c, struct answered *a, struct courier_counts *n, struct kluis_err *err)
+{
+    struct stock_package p;
+    bool all = true;
+    if (a->body.len % 32 != 0 || a->body.len / 32 >= KLUIS_ANSWER_PACKAGES_MAX) {
+        n->hostile++;
+        note(a, "a list of packages that is none");
+        return KLUIS_OK;
+    }
+    for (size_t i = 0; i <= a->body.len / 32; i++) {
+        const uint8_t *id = i == 0 ? a->package : a->body.ptr + (i - 1) * 32;
+        struct kluis_err none = { 0 };
+        kluis_status rc = stock_find(c->h, id, &p, &none);
+        if (rc == KLUIS_E_NOTFOUND) {
+            n->hostile++;
+            all = false;
+            note(a, "about a package that this home never made");
+            continue;
+        }
+        if (rc != KLUIS_OK) { return KLUIS_FAIL(err, rc, "%s", none.msg); }
+        a->has_package = a->has_package || i == 0;
+        a->accepted = false;
+        KLUIS_TRY(a->kind == KLUIS_ANSWER_RESEND ? on_resend(c, &p, a, n, err) : on_backed_up(c, &p, a, n, err));
+        all = all && a->accepted;
+    }
+    a->accepted = all;
+    a->body = (struct kluis_bytes){ NULL, 0 }; /* the rows of the packages say it */
+    return KLUIS_OK;
 }
 
 static kluis_status work_on(struct courier *c, struct answered *a, struct courier_counts *n, struct kluis_err *err)
@@ -147,6 +189,7 @@ static kluis_status work_on(struct courier *c, struct answered *a, struct courie
         KLUIS_TRY(home_set_text(c->h, "suspended-reason", a->reason, err));
         return home_set_int(c->h, "suspended", 1, err);
     }
+    if (a->kind == KLUIS_ANSWER_RESEND || a->kind == KLUIS_ANSWER_BACKED_UP) { return on_many(c, a, n, err); }
     kluis_status rc = stock_find(c->h, a->package, &p, &none);
     if (rc == KLUIS_E_NOTFOUND) {
         n->hostile++;
@@ -158,12 +201,6 @@ static kluis_status work_on(struct courier *c, struct answered *a, struct courie
     switch (a->kind) {
     case KLUIS_ANSWER_RECEIPT: return on_receipt(c, &p, a, n, err);
     case KLUIS_ANSWER_REFUSAL: return on_refusal(c, &p, a, n, err);
-    case KLUIS_ANSWER_RESEND: return on_resend(c, &p, a, n, err);
-    case KLUIS_ANSWER_BACKED_UP:
-        a->accepted = true;
-        n->backed_up++;
-        return kluis_db_run(c->h->db, NULL, err, "UPDATE package SET backed_up=coalesce(backed_up,?2) WHERE id=?1 AND acknowledged IS NOT NULL", "hi",
-                            p.id, kluis_now_us());
     default: note(a, "of a kind this program does not know: install the newer one"); return KLUIS_OK;
     }
 }

@@ -121,11 +121,13 @@ kluis_status stock_release(struct home *h, int days, uint64_t *n, struct kluis_e
         kluis_status rc = kluis_db_step(h->db, st, err);
         if (rc == KLUIS_OK && !kluis_db_fixed(st, 0, id, 32)) { rc = damaged(err); }
         kluis_db_done(st);
-        if (rc == KLUIS_END) { return KLUIS_OK; }
+        /* The log of the database may hold the keys of before: it is emptied into the database, which wipes what it deletes. */
+        if (rc == KLUIS_END) { return *n == 0 ? KLUIS_OK : kluis_db_exec(h->db, "PRAGMA wal_checkpoint(TRUNCATE)", err); }
         KLUIS_TRY(rc);
         KLUIS_TRY(stock_file(h, id, path, err));
         if (kluis_io_unlink(path) != 0 && errno != ENOENT) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", path); }
-        KLUIS_TRY(kluis_db_run(h->db, NULL, err, "UPDATE package SET removed=?2 WHERE id=?1", "hi", id, kluis_now_us()));
+        /* With the key goes what anybody may have kept of the ciphertext: on its way it was seen by others. */
+        KLUIS_TRY(kluis_db_run(h->db, NULL, err, "UPDATE package SET removed=?2, key=x'' WHERE id=?1", "hi", id, kluis_now_us()));
         kluis_durable_step("agent.stock.released");
         (*n)++;
     }

@@ -31,6 +31,11 @@ KLUIS_MUSTUSE kluis_status kluis_db_begin(struct kluis_db *db, struct kluis_err 
 KLUIS_MUSTUSE kluis_status kluis_db_commit(struct kluis_db *db, const char *step,
                                            struct kluis_err *err); /* on failure rolls back; tells kluis_durable_step(step) */
 void kluis_db_rollback(struct kluis_db *db);
+/* A consistent copy of the whole database as it stands now, at `path`, which must not exist: one file, 0600, compact, on disk with its name when
+ * this returns OK.  Readers and writers of other connections go on meanwhile.  Not inside a transaction.  After a failure the file is gone. */
+KLUIS_MUSTUSE kluis_status kluis_db_copy_out(struct kluis_db *db, const char *path, struct kluis_err *err);
+/* Opens a copy that nobody writes to, read-only, without a byte beside it changing (immutable). */
+KLUIS_MUSTUSE kluis_status kluis_db_open_copy(struct kluis_db **out, const char *path, struct kluis_err *err);
 
 /* A prepared statement from the handle's cache (sql must be a string literal: its address is the key), reset and with the
  * arguments bound: 'i' int64_t, 's' const char * (NULL: null), 't' struct kluis_str, 'b' struct kluis_bytes (ptr NULL: null),

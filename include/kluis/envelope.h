@@ -183,11 +183,12 @@ enum kluis_answer_kind {
     KLUIS_ANSWER_SUSPENDED = 5,
     KLUIS_ANSWER_REGIME = 6
 };
-enum { KLUIS_ANSWER_BODY_MAX = 512 << 10 };
+enum { KLUIS_ANSWER_BODY_MAX = 512 << 10, KLUIS_ANSWER_PACKAGES_MAX = 1000 };
 struct kluis_answer { /* vault -> device: "chatkluis-answer-v1" */
     enum kluis_answer_kind kind;
     uint8_t package[32];
-    struct kluis_bytes body; /* receipt text (FORMAT.md §7), or a sealed refusal, or empty */
+    struct kluis_bytes body; /* receipt text (FORMAT.md §7), or a sealed refusal; of kinds 3 and 4 the ids of further packages, 32 bytes each, so
+                              * that one answer is about at most KLUIS_ANSWER_PACKAGES_MAX of them */
 };
 KLUIS_MUSTUSE kluis_status kluis_answer_write(const struct kluis_answer *a, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_answer_read(struct kluis_bytes data, struct kluis_answer *out, struct kluis_err *err); /* body borrowed from data */

@@ -2,6 +2,7 @@
 #include "kluis/db.h"
 #include "lib/db/ready.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
@@ -162,6 +163,51 @@ kluis_status kluis_db_commit(struct kluis_db *db, const char *step, struct kluis
     }
     db->open_tx = false;
     kluis_durable_step(step);
+    return KLUIS_OK;
+}
+
+/* VACUUM INTO reads in one transaction and writes no page that holds nothing: what was deleted is not in the copy either. */
+kluis_status kluis_db_copy_out(struct kluis_db *db, const char *path, struct kluis_err *err)
+{
+    char dir[KLUIS_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL || (size_t)(slash - path) >= sizeof dir) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "path too long: '%s'", path); }
+    memcpy(dir, path, (size_t)(slash - path));
+    dir[slash - path] = '\0';
+    int fd = kluis_io_open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600); /* SQLite fills an empty file and keeps its mode */
+    if (fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot create '%s'", path); }
+    kluis_status rc = kluis_db_run(db, NULL, err, "VACUUM INTO ?1", "s", path);
+    if (rc == KLUIS_OK) {
+        rc = kluis_close_durable(&fd, path, err);
+    } else {
+        kluis_close_quiet(&fd);
+    }
+    if (rc == KLUIS_OK) { rc = kluis_fsync_dir(dir, err); }
+    if (rc != KLUIS_OK && kluis_io_unlink(path) != 0) { return rc; /* the failure is told; the next attempt asks for another name */ }
+    return rc;
+}
+
+kluis_status kluis_db_open_copy(struct kluis_db **out, const char *path, struct kluis_err *err)
+{
+    char uri[3 * KLUIS_PATH_MAX + 32] = "file:";
+    size_t n = 5;
+    *out = NULL;
+    for (const char *p = path; *p != '\0' && n + 4 < sizeof uri; p++) { /* RFC 3986: what a URI gives a meaning is written as its number */
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("/._-", *p) != NULL;
+        n += (size_t)snprintf(uri + n, sizeof uri - n, plain ? "%c" : "%%%02x", plain ? *p : (unsigned char)*p);
+    }
+    (void)snprintf(uri + n, sizeof uri - n, "?immutable=1");
+    struct kluis_db *db = kluis_calloc(1, sizeof *db);
+    if (db == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    db_ready();
+    int r = sqlite3_open_v2(uri, &db->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    kluis_status rc = r == SQLITE_OK ? kluis_db_exec(db, "PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;", err)
+                                     : kluis_db_fail(db, r, "open a copy", err);
+    if (rc != KLUIS_OK) {
+        kluis_db_free(db);
+        return rc;
+    }
+    *out = db;
     return KLUIS_OK;
 }
 

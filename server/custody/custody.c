@@ -148,6 +148,7 @@ kluis_status custody_open(struct custody **out, const char *vault_dir, struct kl
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&c->lock, &attr);
     pthread_mutexattr_destroy(&attr);
+    memcpy(c->path, path, sizeof c->path);
     rc = kluis_db_open(&c->db, path, KLUIS_DB_FULL, schema, sizeof schema / sizeof *schema, err);
     if (rc == KLUIS_OK) {
         rc =
@@ -199,6 +200,40 @@ void custody_rollback(struct custody *c)
     kluis_db_rollback(c->db);
     c->in_transaction = false;
     pthread_mutex_unlock(&c->lock);
+}
+
+/* What a vault that was set back must not go on with: agents start anew, say what they hold, and are answered again. */
+static const char FORGET[] = "DELETE FROM session; DELETE FROM outbox WHERE state<>0;"
+                             "DELETE FROM meta WHERE key IN('epoch','next-prekey','signed-prekey','signed-prekey-made');";
+
+kluis_status custody_forget_sessions(struct custody *c, struct kluis_err *err)
+{
+    assert(c->in_transaction);
+    CUSTODY_LOCKED(c);
+    return kluis_db_exec(c->db, FORGET, err);
+}
+
+static kluis_status strip(const char *path, struct kluis_err *err)
+{
+    KLUIS_AUTO(kluis_db) db = NULL; /* deletes over what it deletes (secure_delete) */
+    KLUIS_TRY(kluis_db_open(&db, path, KLUIS_DB_FULL, schema, sizeof schema / sizeof *schema, err));
+    KLUIS_TRY(kluis_db_begin(db, err));
+    kluis_status rc = kluis_db_exec(db, FORGET, err);
+    if (rc == KLUIS_OK) { rc = kluis_db_exec(db, "INSERT OR REPLACE INTO meta(key,value) VALUES('" CUSTODY_SET_BACK "',1)", err); }
+    if (rc != KLUIS_OK) {
+        kluis_db_rollback(db);
+        return rc;
+    }
+    KLUIS_TRY(kluis_db_commit(db, "vault.copy.stripped", err));
+    return kluis_db_exec(db, "PRAGMA journal_mode=DELETE", err); /* one file again, all of it on disk */
+}
+
+kluis_status custody_copy(struct custody *c, const char *path, struct kluis_err *err)
+{
+    KLUIS_AUTO(kluis_db) db = NULL; /* a connection of its own: the vault's is never waited for */
+    KLUIS_TRY(kluis_db_open(&db, c->path, KLUIS_DB_FULL, schema, sizeof schema / sizeof *schema, err));
+    KLUIS_TRY(kluis_db_copy_out(db, path, err));
+    return strip(path, err);
 }
 
 kluis_status custody_integrity(struct custody *c, struct kluis_err *err)

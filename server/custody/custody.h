@@ -24,7 +24,17 @@ void custody_rollback(struct custody *c);
 /* SQLite's own check of the file.  E_CORRUPT. */
 KLUIS_MUSTUSE kluis_status custody_integrity(struct custody *c, struct kluis_err *err);
 
+/* A consistent copy at `path` (must not exist), on disk when it returns OK; the vault goes on meanwhile.  It is a backup's: without sessions,
+ * prekeys and answers under way (worthless later, and secrets), and marked, so that whoever opens it knows that it was set back. */
+KLUIS_MUSTUSE kluis_status custody_copy(struct custody *c, const char *path, struct kluis_err *err);
+/* In a transaction: no session, prekey or encrypted answer is left, and the next bundle has another epoch. */
+KLUIS_MUSTUSE kluis_status custody_forget_sessions(struct custody *c, struct kluis_err *err);
+
 /* ---- meta: small facts of the vault itself.  A number that was never set reads as `absent`. ---- */
+#define CUSTODY_BACKED_UP "backed-up"           /* packages up to this sequence stand in a completed backup */
+#define CUSTODY_BACKED_UP_AT "backed-up-at"     /* when that was made, microseconds                         */
+#define CUSTODY_BACKED_UP_TOLD "backed-up-told" /* devices were told up to this sequence                    */
+#define CUSTODY_SET_BACK "set-back" /* 1: a backup's copy, and the gate's mirror was not asked yet */
 KLUIS_MUSTUSE kluis_status custody_number_get(struct custody *c, const char *key, uint64_t absent, uint64_t *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status custody_number_set(struct custody *c, const char *key, uint64_t value, struct kluis_err *err);
 
@@ -89,6 +99,11 @@ KLUIS_MUSTUSE kluis_status custody_package_add(struct custody *c, struct custody
 KLUIS_MUSTUSE kluis_status custody_package_get(struct custody *c, uint64_t sequence, struct custody_package *out,
                                                struct kluis_err *err); /* E_NOTFOUND */
 KLUIS_MUSTUSE kluis_status custody_package_by_delivery(struct custody *c, uint64_t delivery, struct custody_package *out, struct kluis_err *err);
+/* Whose packages those above `above` and up to `upto` are, at most `most`, in rising order. */
+KLUIS_MUSTUSE kluis_status custody_owners(struct custody *c, uint64_t above, uint64_t upto, size_t most, void *ctx,
+                                          kluis_status (*each)(void *ctx, uint64_t sequence, const char *device, const uint8_t package[32],
+                                                               struct kluis_err *err),
+                                          struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status custody_last_package(struct custody *c, uint64_t *sequence, struct kluis_err *err); /* 0: there is none */
 KLUIS_MUSTUSE kluis_status custody_package_receipt(struct custody *c, uint64_t sequence, uint64_t tree_size, bool stamped, struct kluis_err *err);
 /* The first package after `sequence` whose receipt is not stamped yet and whose leaf lies below `size`.  E_NOTFOUND. */

@@ -41,6 +41,8 @@
                    "?4,?5,?6,?7,0,0)")                                                                                                               \
     X(PACKAGE_GET, "SELECT " CUSTODY_PACKAGE_COLUMNS " FROM package p JOIN inbox i ON i.number=p.delivery WHERE p.sequence=?1")                      \
     X(PACKAGE_DELIVERY, "SELECT " CUSTODY_PACKAGE_COLUMNS " FROM package p JOIN inbox i ON i.number=p.delivery WHERE p.delivery=?1")                 \
+    X(PACKAGE_OWNERS, "SELECT p.sequence,i.device,i.package FROM package p JOIN inbox i ON i.number=p.delivery "                                     \
+                      "WHERE p.sequence>?1 AND p.sequence<=?2 ORDER BY p.sequence LIMIT ?3")                                                         \
     X(PACKAGE_LAST, "SELECT coalesce(max(sequence),0) FROM package")                                                                                 \
     X(PACKAGE_RECEIPT, "UPDATE package SET receipt_size=?2,receipt_stamped=?3 WHERE sequence=?1")                                                    \
     X(PACKAGE_UNSTAMPED, "SELECT " CUSTODY_PACKAGE_COLUMNS " FROM package p JOIN inbox i ON i.number=p.delivery "                                    \
@@ -86,6 +88,7 @@ enum custody_query {
 
 struct custody {
     struct kluis_db *db;
+    char path[KLUIS_PATH_MAX];
     pthread_mutex_t lock;
     bool in_transaction;
     sqlite3_stmt *q[Q_COUNT_OF_QUERIES];

@@ -164,6 +164,25 @@ kluis_status custody_package_by_delivery(struct custody *c, uint64_t delivery, s
     return one_package(c, custody_bind(c, Q_PACKAGE_DELIVERY, err, "i", (sqlite3_int64)delivery), out, err);
 }
 
+kluis_status custody_owners(struct custody *c, uint64_t above, uint64_t upto, size_t most, void *ctx,
+                            kluis_status (*each)(void *, uint64_t, const char *, const uint8_t[32], struct kluis_err *), struct kluis_err *err)
+{
+    CUSTODY_LOCKED(c);
+    sqlite3_stmt *st = custody_bind(c, Q_PACKAGE_OWNERS, err, "iii", (sqlite3_int64)above, (sqlite3_int64)upto, (sqlite3_int64)most);
+    kluis_status rc;
+    while ((rc = custody_row(c, st, err)) == KLUIS_OK) {
+        char device[CUSTODY_DEVICE];
+        uint8_t package[32];
+        if ((rc = custody_col_text(st, 1, device, sizeof device, err)) != KLUIS_OK ||
+            (rc = custody_col_fixed(st, 2, package, sizeof package, err)) != KLUIS_OK ||
+            (rc = each(ctx, (uint64_t)sqlite3_column_int64(st, 0), device, package, err)) != KLUIS_OK) {
+            break;
+        }
+    }
+    if (st != NULL) { custody_done(st); }
+    return rc == KLUIS_E_NOTFOUND ? KLUIS_OK : rc;
+}
+
 kluis_status custody_last_package(struct custody *c, uint64_t *sequence, struct kluis_err *err)
 {
     CUSTODY_LOCKED(c);

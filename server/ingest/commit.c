@@ -299,6 +299,7 @@ static kluis_status checkpoint_and_answers(struct committer *m, bool *pending, s
         kluis_log(KLUIS_LOG_WARN, "checkpoint.pending", "size=%llu reason=no-time-stamp", (unsigned long long)size);
     }
     if (stamped) { KLUIS_TRY(follow_up(m, size, err)); }
+    KLUIS_TRY(ingest_tell_backups(m->in, err));
     *pending = size > 0 && !stamped;
     let_go(m);
     m->held = false;

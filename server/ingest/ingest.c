@@ -22,6 +22,14 @@ void ingest_wake(struct ingest *in)
     pthread_mutex_unlock(&in->lock);
 }
 
+void ingest_answer(struct ingest *in)
+{
+    pthread_mutex_lock(&in->lock);
+    in->answers = true;
+    pthread_cond_broadcast(&in->changed);
+    pthread_mutex_unlock(&in->lock);
+}
+
 void ingest_halt(struct ingest *in, const char *stage, const struct kluis_err *err)
 {
     kluis_log_err(KLUIS_LOG_ERROR, "ingest.halted", err);

@@ -85,6 +85,11 @@ void *feeder_main(void *arg);
 
 /* bundle.c: the prekey bundle at the gate is fresh and has one-time prekeys left. */
 KLUIS_MUSTUSE kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struct kluis_err *err);
+/* tell.c: one answer of a kind about 1 to KLUIS_ANSWER_PACKAGES_MAX packages of a device, in the caller's transaction. */
+KLUIS_MUSTUSE kluis_status ingest_answer_many(struct ingest *in, const char *device, uint32_t kind, const uint8_t *packages, size_t n,
+                                              struct kluis_err *err);
+/* ... and to every device which of its packages a completed backup has come to hold since the last call. */
+KLUIS_MUSTUSE kluis_status ingest_tell_backups(struct ingest *in, struct kluis_err *err);
 /* revocation.c: the device CA's list stands in dir, a day old at most; `at_once` after a suspension. */
 KLUIS_MUSTUSE kluis_status revocation_keep(struct ingest *in, bool at_once, struct kluis_err *err);
 /* work.c: opens one delivery and decides; shared with ingest_reopen. */

@@ -531,3 +531,15 @@ kluis_status reg_audit_each(struct reg *r, void *ctx, kluis_status (*each)(void 
 }
 
 kluis_status reg_audit_check(struct reg *r, uint64_t *entries, struct kluis_err *err) { return reg_audit_each(r, NULL, NULL, entries, err); }
+
+kluis_status reg_copy(struct reg *r, const char *dir, struct kluis_err *err)
+{
+    char path[KLUIS_PATH_MAX], audit[KLUIS_PATH_MAX];
+    KLUIS_TRY(kluis_path(path, sizeof path, dir, "register.db", err));
+    KLUIS_TRY(kluis_path(audit, sizeof audit, dir, "audit", err));
+    HOLD(r);
+    KLUIS_TRY(enter_due(r, err));
+    /* The database first: a trail that goes further than the decisions beside it is whole, the other way round entries would be missing. */
+    KLUIS_TRY(kluis_db_copy_out(r->db, path, err));
+    return trail_copy(r->trail, audit, err);
+}

@@ -83,6 +83,9 @@ struct reg_audit_entry {
 KLUIS_MUSTUSE kluis_status reg_audit_each(struct reg *r, void *ctx,
                                           kluis_status (*each)(void *ctx, const struct reg_audit_entry *e, struct kluis_err *err), uint64_t *entries,
                                           struct kluis_err *err);
+/* register.db and audit/ as they stand together now, into the folder `dir`, which holds neither; on disk when it returns OK.  Decisions wait
+ * meanwhile, searches hardly. */
+KLUIS_MUSTUSE kluis_status reg_copy(struct reg *r, const char *dir, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status reg_audit_check(struct reg *r, uint64_t *entries, struct kluis_err *err);
 
 #endif

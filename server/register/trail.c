@@ -476,6 +476,59 @@ void trail_free(struct trail *t)
     kluis_free(t);
 }
 
+static kluis_status copy_segment(const struct trail *t, uint64_t number, const char *dir, struct kluis_err *err)
+{
+    char name[TRAIL_NAME], path[KLUIS_PATH_MAX];
+    KLUIS_AUTO_BUF(b, TRAIL_SEGMENT);
+    trail_name(name, number);
+    KLUIS_TRY(kluis_path(path, sizeof path, dir, name, err));
+    KLUIS_TRY(trail_segment_load(t->dir, number, &b, err));
+    return kluis_write_file(path, b.data, b.len, 0600, err);
+}
+
+/* What was cut off once is named by an entry with its digest: it goes along. */
+static kluis_status copy_set_aside(const struct trail *t, const char *dir, struct kluis_err *err)
+{
+    DIR *d = opendir(t->dir);
+    if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot list '%s'", t->dir); }
+    kluis_status rc = KLUIS_OK;
+    const struct dirent *e;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
+    while (rc == KLUIS_OK && (e = readdir(d)) != NULL) {
+        char from[KLUIS_PATH_MAX], to[KLUIS_PATH_MAX];
+        KLUIS_AUTO_BUF(b, TRAIL_SEGMENT);
+        if (strncmp(e->d_name, "cut-", 4) != 0) { continue; }
+        rc = kluis_path(from, sizeof from, t->dir, e->d_name, err);
+        if (rc == KLUIS_OK) { rc = kluis_path(to, sizeof to, dir, e->d_name, err); }
+        if (rc == KLUIS_OK) { rc = kluis_read_file(from, TRAIL_SEGMENT, &b, err); }
+        if (rc == KLUIS_OK) { rc = kluis_write_file(to, b.data, b.len, 0600, err); }
+    }
+    (void)closedir(d);
+    return rc;
+}
+
+kluis_status trail_copy(struct trail *t, const char *dir, struct kluis_err *err)
+{
+    uint64_t closed = 0;
+    KLUIS_TRY(kluis_make_dir(dir, err));
+    (void)pthread_mutex_lock(&t->lock);
+    closed = t->number - 1;
+    (void)pthread_mutex_unlock(&t->lock);
+    for (uint64_t i = 1; i <= closed; i++) { KLUIS_TRY(copy_segment(t, i, dir, err)); } /* these never change again */
+    (void)pthread_mutex_lock(&t->lock);
+    while (t->writing) { (void)pthread_cond_wait(&t->changed, &t->lock); }
+    t->writing = true; /* no write begins: no entry is copied half */
+    (void)pthread_mutex_unlock(&t->lock);
+    kluis_status rc = KLUIS_OK;
+    for (uint64_t i = closed + 1; rc == KLUIS_OK && i <= t->number; i++) { rc = copy_segment(t, i, dir, err); }
+    if (rc == KLUIS_OK) { rc = copy_set_aside(t, dir, err); }
+    (void)pthread_mutex_lock(&t->lock);
+    t->writing = false;
+    (void)pthread_cond_broadcast(&t->changed);
+    (void)pthread_mutex_unlock(&t->lock);
+    return rc;
+}
+
 kluis_status trail_remove(const char *vault_dir, struct kluis_err *err)
 {
     char dir[KLUIS_PATH_MAX], path[KLUIS_PATH_MAX];

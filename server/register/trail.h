@@ -62,6 +62,9 @@ uint64_t trail_due(struct trail *t);                       /* greatest due on di
 KLUIS_MUSTUSE kluis_status trail_walk(struct trail *t, const struct trail_mark *known, void *ctx,
                                       kluis_status (*each)(void *ctx, const struct trail_entry *e, struct kluis_err *err), uint64_t *entries,
                                       struct kluis_err *err);
+/* Copies the trail, up to at least the entry that was last when the call began, into `dir`, which must not exist; on disk when it returns OK.
+ * Whoever adds meanwhile waits for the copy of the newest segment alone. */
+KLUIS_MUSTUSE kluis_status trail_copy(struct trail *t, const char *dir, struct kluis_err *err);
 /* Removes every file of a trail: only before entries are moved to it again after an interrupted attempt. */
 KLUIS_MUSTUSE kluis_status trail_remove(const char *vault_dir, struct kluis_err *err);
 

@@ -25,6 +25,7 @@ allowed() {
     agent) echo "lib agent/source agent/select agent/journal agent/pack agent/courier" ;;
     server/walls|server/control|server/register|server/custody|server/storage|server/index) echo "lib server/log" ;;
     server/gate|server/tsa) echo "lib server/log server/walls" ;;
+    server/backup) echo "lib server/log server/custody server/register" ;;
     server/ledger) echo "lib server/log server/custody" ;;
     server/ingest) echo "lib server/log server/register server/custody server/storage server/ledger server/index" ;;
     server/api) echo "lib server/log server/register server/index" ;;

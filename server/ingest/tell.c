@@ -1,0 +1,86 @@
+/* server/ingest/tell.c - answers about many packages at once: that they stand in a completed backup. */
+#include <stdlib.h>
+
+#include "server/ingest/ingest_internal.h"
+
+enum { OWNERS = 4096 };
+
+struct owner {
+    char device[CUSTODY_DEVICE];
+    uint8_t package[32];
+};
+struct telling {
+    struct owner *list;
+    size_t n;
+    uint64_t last;
+};
+
+static kluis_status note(void *ctx, uint64_t sequence, const char *device, const uint8_t package[32], KLUIS_UNUSED struct kluis_err *err)
+{
+    struct telling *t = ctx;
+    struct owner *o = &t->list[t->n++];
+    (void)snprintf(o->device, sizeof o->device, "%s", device);
+    memcpy(o->package, package, 32);
+    t->last = sequence;
+    return KLUIS_OK;
+}
+
+static int by_device(const void *a, const void *b) { return strcmp(((const struct owner *)a)->device, ((const struct owner *)b)->device); }
+
+kluis_status ingest_answer_many(struct ingest *in, const char *device, uint32_t kind, const uint8_t *packages, size_t n, struct kluis_err *err)
+{
+    KLUIS_AUTO_BUF(rest, KLUIS_ANSWER_PACKAGES_MAX * 32);
+    struct custody_answer a;
+    memset(&a, 0, sizeof a);
+    (void)snprintf(a.device, sizeof a.device, "%s", device);
+    a.kind = kind;
+    memcpy(a.package, packages, 32);
+    kluis_buf_add(&rest, packages + 32, (n - 1) * 32);
+    KLUIS_TRY(kluis_buf_ok(&rest, err));
+    return custody_outbox_add(in->c.custody, &a, kluis_buf_bytes(&rest), err);
+}
+
+/* In the caller's transaction. */
+static kluis_status tell(struct ingest *in, const struct telling *t, struct kluis_err *err)
+{
+    for (size_t at = 0; at < t->n;) {
+        uint8_t ids[KLUIS_ANSWER_PACKAGES_MAX * 32];
+        size_t n = 0;
+        const char *device = t->list[at].device;
+        while (at < t->n && n < KLUIS_ANSWER_PACKAGES_MAX && strcmp(t->list[at].device, device) == 0) { memcpy(ids + 32 * n++, t->list[at++].package, 32); }
+        KLUIS_TRY(ingest_answer_many(in, device, KLUIS_ANSWER_BACKED_UP, ids, n, err));
+    }
+    return custody_number_set(in->c.custody, CUSTODY_BACKED_UP_TOLD, t->last, err);
+}
+
+static kluis_status tell_some(struct ingest *in, struct telling *t, bool *more, struct kluis_err *err)
+{
+    uint64_t upto, told;
+    *more = false;
+    KLUIS_TRY(custody_number_get(in->c.custody, CUSTODY_BACKED_UP, 0, &upto, err));
+    KLUIS_TRY(custody_number_get(in->c.custody, CUSTODY_BACKED_UP_TOLD, 0, &told, err));
+    if (told >= upto) { return KLUIS_OK; }
+    t->n = 0;
+    KLUIS_TRY(custody_owners(in->c.custody, told, upto, OWNERS, t, note, err));
+    if (t->n == 0) { return KLUIS_OK; }
+    qsort(t->list, t->n, sizeof *t->list, by_device);
+    KLUIS_TRY(custody_begin(in->c.custody, err));
+    kluis_status rc = tell(in, t, err);
+    if (rc != KLUIS_OK) {
+        custody_rollback(in->c.custody);
+        return rc;
+    }
+    KLUIS_TRY(custody_commit(in->c.custody, "vault.backup.told", err));
+    *more = t->n == OWNERS;
+    return KLUIS_OK;
+}
+
+kluis_status ingest_tell_backups(struct ingest *in, struct kluis_err *err)
+{
+    bool more = true;
+    struct telling t = { .list = kluis_calloc(OWNERS, sizeof *t.list) };
+    kluis_status rc = t.list == NULL ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot tell of a backup: out of memory") : KLUIS_OK;
+    while (rc == KLUIS_OK && more && !ingest_stopping(in)) { rc = tell_some(in, &t, &more, err); }
+    kluis_free(t.list);
+    return rc;
+}
