@@ -8,7 +8,7 @@
 
 #include <json-c/json.h>
 
-enum { KEEP_DAYS = 30, POLL_S = 10, DAY_S = 86400 };
+enum { POLL_S = 10, DAY_S = 86400 };
 
 struct wiring {
     struct home *h;
@@ -321,7 +321,7 @@ kluis_status archive_pass(struct home *h, struct pass *p, struct kluis_err *err)
         rc = unanswered(h, id.device, &p->unanswered, err);
         tell_delivery(p, sent, &n, &why);
     }
-    if (rc == KLUIS_OK) { rc = stock_release(h, (int)keep_days, &released, err); }
+    if (rc == KLUIS_OK) { rc = stock_release(h, p->keep_days, &released, err); }
     if (rc == KLUIS_OK) {
         rc = kluis_db_run(h->db, NULL, err, "UPDATE run SET ended=?2, outcome=?3, packages=?4, records=?5 WHERE id=?1", "iiiii", run, kluis_now_us(),
                           (int64_t)p->exit_code, (int64_t)p->packages, (int64_t)p->records);
@@ -335,13 +335,14 @@ kluis_status archive_pass(struct home *h, struct pass *p, struct kluis_err *err)
 kluis_status command_archive(const struct args *a, int *exit_code, struct kluis_err *err)
 {
     char dir[KLUIS_PATH_MAX];
-    int64_t grace = -1, wait = 60;
+    int64_t grace = -1, wait = 60, keep;
     KLUIS_AUTO(home) h = NULL;
     KLUIS_TRY(kluis_options_number("archive", "--grace-days", a->grace_days, 0, 3650, -1, &grace, err));
+    KLUIS_TRY(kluis_options_number("archive", "--keep-days", a->keep_days, KEEP_DAYS, KEEP_DAYS_MAX, KEEP_DAYS, &keep, err));
     KLUIS_TRY(kluis_options_number("archive", "--wait", a->wait_s, 0, 86400, 60, &wait, err));
     KLUIS_TRY(args_home(a, false, dir, err));
     KLUIS_TRY(home_open(&h, dir, HOME_LOCKED, err));
-    struct pass p = { .grace_days = (int)grace, .wait_s = (int)wait };
+    struct pass p = { .grace_days = (int)grace, .keep_days = (int)keep, .wait_s = (int)wait };
     KLUIS_TRY(archive_pass(h, &p, err));
     *exit_code = p.exit_code;
     return put_line(err, "archived %llu records in %llu packages; handed over %llu, acknowledged %llu, waiting %llu", (unsigned long long)p.records,

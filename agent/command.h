@@ -14,7 +14,7 @@ struct args {
     size_t n_words; /* without options */
     const char *options[OPTIONS_MAX];
     size_t n_options; /* --option K=V, in order */
-    const char *home, *server, *code, *export_dir, *grace_days, *wait_s, *interval_s;
+    const char *home, *server, *code, *export_dir, *grace_days, *keep_days, *wait_s, *interval_s;
     bool json, help;
 };
 /* E_USAGE: an unknown option, a missing value, one this command does not know (allowed: names separated by spaces). */
@@ -54,9 +54,11 @@ void progress_start(struct progress *p, const char *what, const char *unit);
 void progress_show(struct progress *p, uint64_t done, uint64_t of);
 void progress_end(struct progress *p);
 
+enum { KEEP_DAYS = 30, KEEP_DAYS_MAX = 3650 };
 /* One pass of archiving, for archive and run. */
 struct pass {
     int grace_days;           /* -1: as the regime says */
+    int keep_days;            /* of a package that stands in a completed backup */
     int wait_s;               /* for answers */
     const volatile int *stop; /* may be NULL */
     bool quiet;

@@ -94,17 +94,18 @@ static bool wait_for(int watch_fd, int64_t ms)
 kluis_status command_run(const struct args *a, int *exit_code, struct kluis_err *err)
 {
     char dir[KLUIS_PATH_MAX];
-    int64_t interval = INTERVAL_S, grace = -1, wait = ANSWER_S, backoff = 0;
+    int64_t interval = INTERVAL_S, grace = -1, keep, wait = ANSWER_S, backoff = 0;
     KLUIS_AUTO(home) h = NULL;
     KLUIS_TRY(kluis_options_number("run", "--interval", a->interval_s, 1, 86400, INTERVAL_S, &interval, err));
     KLUIS_TRY(kluis_options_number("run", "--grace-days", a->grace_days, 0, 3650, -1, &grace, err));
+    KLUIS_TRY(kluis_options_number("run", "--keep-days", a->keep_days, KEEP_DAYS, KEEP_DAYS_MAX, KEEP_DAYS, &keep, err));
     KLUIS_TRY(kluis_options_number("run", "--wait", a->wait_s, 0, 86400, ANSWER_S, &wait, err));
     KLUIS_TRY(args_home(a, false, dir, err));
     KLUIS_TRY(home_open(&h, dir, HOME_LOCKED, err));
     KLUIS_TRY(catch_signals(err));
     int watch_fd = -1;
     while (stop_flag == 0) {
-        struct pass p = { .grace_days = (int)grace, .wait_s = (int)wait, .stop = &stop_flag, .quiet = true };
+        struct pass p = { .grace_days = (int)grace, .keep_days = (int)keep, .wait_s = (int)wait, .stop = &stop_flag, .quiet = true };
         struct kluis_err why = { 0 };
         kluis_close_quiet(&watch_fd); /* sources may have come or gone */
         watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);

@@ -18,6 +18,8 @@ static const char HELP[] =
     "                                                          (KIND auto, here and with add: recognises it, says how sure)\n"
     "  archive --home A [--grace-days N] [--wait SECONDS]      one pass: packs and sends what is new, waits for receipts (60 s)\n"
     "  run --home A [--interval SECONDS]                       unattended: watches, archives, tries again; SIGTERM ends it\n"
+    "                                                          both: --keep-days N keeps packages that stand in a completed\n"
+    "                                                          backup so long (30 or more; 30 when not given)\n"
     "  status --home A [--json]                                sources, waiting, sent, acknowledged, last run, gaps\n"
     "                                                          (sent: everything the gate took, acknowledged or not yet)\n"
     "  packages --home A --export DIR                          each package as .asice with its receipt beside it\n"
@@ -38,8 +40,8 @@ static const struct command COMMANDS[] = {
     { "enrol", "home server code", 0, 0, command_enrol },
     { "source", "home option json", 1, 3, command_source },
     { "read", "option json", 2, 2, command_read },
-    { "archive", "home grace-days wait", 0, 0, command_archive },
-    { "run", "home interval grace-days wait", 0, 0, command_run },
+    { "archive", "home grace-days keep-days wait", 0, 0, command_archive },
+    { "run", "home interval grace-days keep-days wait", 0, 0, command_run },
     { "status", "home json", 0, 0, command_status },
     { "packages", "home export", 0, 0, command_packages },
 };

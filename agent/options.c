@@ -27,6 +27,7 @@ kluis_status args_read(const char *command, int argc, char *const *argv, const c
                                           { .name = "code", .value = &out->code },
                                           { .name = "export", .value = &out->export_dir },
                                           { .name = "grace-days", .value = &out->grace_days },
+                                          { .name = "keep-days", .value = &out->keep_days },
                                           { .name = "wait", .value = &out->wait_s },
                                           { .name = "interval", .value = &out->interval_s },
                                           { .name = "option", .values = out->options, .max = OPTIONS_MAX, .count = &out->n_options },
