@@ -216,6 +216,7 @@ static kluis_status deliver(struct wiring *w, struct courier *c, const char *dev
     for (;;) {
         uint64_t left = 0, resend = n->resend;
         KLUIS_TRY(unanswered(w->h, device, &left, err));
+        if (n->asked) { left++; } /* what it lacks the vault says first, how its log stands last */
         int64_t now = kluis_monotonic_us();
         if (stopped(w->pass) || (left == 0 && !first) || (now >= until && !first)) { return KLUIS_OK; }
         int64_t wait = left == 0 || now >= until ? 0 : (until - now) / 1000000 < POLL_S ? (until - now) / 1000000 : POLL_S;
@@ -224,7 +225,10 @@ static kluis_status deliver(struct wiring *w, struct courier *c, const char *dev
         if (rc == KLUIS_END && wait == 0 && !first) { kluis_sleep_us(200000); }
         first = false;
         if (n->suspended) { return KLUIS_OK; }
-        if (n->resend > resend) { KLUIS_TRY(courier_deliver(c, &watch, n, err)); }
+        if (n->resend > resend || n->anew) {
+            n->anew = false;
+            KLUIS_TRY(courier_deliver(c, &watch, n, err));
+        }
     }
 }
 

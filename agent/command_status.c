@@ -152,6 +152,9 @@ static kluis_status status_json(struct home *h, const struct standing *s, const 
             text(&b, s->server);
         }
         kluis_buf_fmt(&b, ",\"epoch\":%lld", (long long)s->epoch);
+        kluis_buf_fmt(&b, ",\"log\":{\"size\":%lld,\"since\":", (long long)s->log_size);
+        when(&b, s->log_since * 1000000);
+        kluis_buf_byte(&b, '}');
     }
     kluis_buf_cstr(&b, ",\"keystore\":");
     text(&b, keystore_kind(h->dir));
@@ -185,6 +188,10 @@ static kluis_status status_text(struct home *h, const struct standing *standing,
     KLUIS_TRY(put_line(err, "packages %llu (%llu records): waiting %llu, sent %llu, acknowledged %llu, in a backup %llu, refused %llu",
                        (unsigned long long)n->packages, (unsigned long long)n->records, (unsigned long long)n->waiting, (unsigned long long)n->handed,
                        (unsigned long long)n->acknowledged, (unsigned long long)n->backed_up, (unsigned long long)n->refused));
+    if (home_int(h, "log-since", 0) != 0) {
+        (void)kluis_time_text(t, home_int(h, "log-since", 0) * 1000000, 0, 0);
+        KLUIS_TRY(put_line(err, "the archive was lost and restored: its log began anew at %s; receipts from before stay valid", t));
+    }
     int64_t after = 0;
     for (;;) {
         struct home_source s;

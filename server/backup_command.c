@@ -29,10 +29,7 @@ static void show(void *ctx, uint64_t files, uint64_t of, uint64_t bytes)
     fprintf(stderr, "   ");
 }
 
-static struct progress progress_new(void)
-{
-    return (struct progress){ .begun_us = kluis_monotonic_us(), .terminal = isatty(STDERR_FILENO) == 1 };
-}
+static struct progress progress_new(void) { return (struct progress){ .begun_us = kluis_monotonic_us(), .terminal = isatty(STDERR_FILENO) == 1 }; }
 
 static kluis_status carry(const char *home, const char *to, bool read_data, int *exit_code, struct kluis_err *err)
 {
@@ -73,9 +70,7 @@ kluis_status cmd_backup(int argc, const char *const *argv, int *exit_code, struc
     /* One snapshot at a time: two backups to different folders must not share one. */
     KLUIS_TRY(kluis_path(path, sizeof path, home, "vault/backup.lock", err));
     int lock = kluis_io_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-    if (lock < 0) {
-        return KLUIS_FAIL_SYS(err, errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_E_IO, "cannot open '%s': is this a home?", path);
-    }
+    if (lock < 0) { return KLUIS_FAIL_SYS(err, errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_E_IO, "cannot open '%s': is this a home?", path); }
     kluis_status rc = flock(lock, LOCK_EX | LOCK_NB) != 0 ? KLUIS_FAIL(err, KLUIS_E_BUSY, "another backup of '%s' is under way", home)
                                                           : carry(home, to, read_data != NULL, exit_code, err);
     kluis_close_quiet(&lock);
@@ -89,8 +84,7 @@ kluis_status cmd_restore(int argc, const char *const *argv, struct kluis_err *er
     struct backup_result r;
     struct progress p = progress_new();
     const struct backup_report report = { &p, show };
-    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home },
-                                         { .name = "from", .required = true, .value = &from } };
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "from", .required = true, .value = &from } };
     KLUIS_TRY(options_parse("restore", argc, argv, spec, 2, NULL, 0, &words, err));
     kluis_status rc = backup_restore(from, home, &report, &r, err);
     if (p.told_us != 0) { fprintf(stderr, "\n"); }

@@ -269,7 +269,8 @@ static kluis_status snapshot(struct vault *v, int argc, const char *const *argv,
     return vault_snapshot(v, err);
 }
 
-static kluis_status backed_up(struct vault *v, int argc, const char *const *argv, KLUIS_UNUSED const struct control_output *out, struct kluis_err *err)
+static kluis_status backed_up(struct vault *v, int argc, const char *const *argv, KLUIS_UNUSED const struct control_output *out,
+                              struct kluis_err *err)
 {
     static const char cmd[] = "backed-up";
     const char *home = NULL, *packages = NULL, *made = NULL, *detail = NULL;
@@ -353,9 +354,8 @@ kluis_status commands_run(void *ctx, int argc, const char *const *argv, const st
     static const struct {
         const char *name;
         kluis_status (*run)(struct vault *, int, const char *const *, const struct control_output *, struct kluis_err *);
-    } commands[] = { { "official", official }, { "enrol", enrol }, { "status", status },        { "search", search },
-                     { "audit", audit },       { "check", check }, { "rebuild-index", rebuild }, { "snapshot", snapshot },
-                     { "backed-up", backed_up } };
+    } commands[] = { { "official", official }, { "enrol", enrol },           { "status", status },     { "search", search },      { "audit", audit },
+                     { "check", check },       { "rebuild-index", rebuild }, { "snapshot", snapshot }, { "backed-up", backed_up } };
     for (size_t i = 0; argc > 0 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[0], commands[i].name) == 0) { return commands[i].run(ctx, argc - 1, argv + 1, out, err); }
     }

@@ -308,6 +308,14 @@ static kluis_status list_overdue(struct vault *v, struct kluis_buf *out, struct 
     return rc;
 }
 
+/* A time as JSON; 0 is null. */
+static void moment(struct kluis_buf *out, int64_t us)
+{
+    char t[KLUIS_TIME_TEXT];
+    (void)kluis_time_text(t, us, 0, 0);
+    kluis_buf_fmt(out, us == 0 ? "null" : "\"%s\"", t);
+}
+
 static const char *yes(bool b) { return b ? "true" : "false"; }
 
 kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kluis_err *err)
@@ -316,7 +324,7 @@ kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kl
     struct custody_checkpoint k;
     struct index_stats s;
     kluis_hash head;
-    char hex[65], when[KLUIS_TIME_TEXT];
+    char hex[65];
     uint64_t backed_up, backup_at;
     KLUIS_TRY(custody_count(v->custody, &n, err));
     struct index *ix = vault_index_hold(v);
@@ -329,16 +337,18 @@ kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kl
     ledger_head(v->ledger, &head);
     kluis_hex(head.b, 32, hex);
     kluis_buf_fmt(out,
-                  "{\"packages\":%llu,\"records\":%llu,\"ledger\":{\"size\":%llu,\"root\":\"%s\",\"checkpoint\":%llu,\"stamped\":%s},\"overdue\":[",
-                  (unsigned long long)n.packages, (unsigned long long)n.records, (unsigned long long)ledger_size(v->ledger), hex,
-                  (unsigned long long)k.size, yes(k.stamped));
+                  "{\"packages\":%llu,\"missing\":%llu,\"records\":%llu,\"ledger\":{\"size\":%llu,\"root\":\"%s\",\"checkpoint\":%llu,\"stamped\":%s,"
+                  "\"since\":",
+                  (unsigned long long)n.packages, (unsigned long long)n.awaited, (unsigned long long)n.records,
+                  (unsigned long long)ledger_size(v->ledger), hex, (unsigned long long)k.size, yes(k.stamped));
+    moment(out, (int64_t)ledger_since(v->ledger) * 1000000);
+    kluis_buf_cstr(out, "},\"overdue\":[");
     KLUIS_TRY(list_overdue(v, out, err));
     KLUIS_TRY(custody_number_get(v->custody, CUSTODY_BACKED_UP, 0, &backed_up, err));
     KLUIS_TRY(custody_number_get(v->custody, CUSTODY_BACKED_UP_AT, 0, &backup_at, err));
-    (void)kluis_time_text(when, (int64_t)backup_at, 0, 0);
-    kluis_buf_fmt(out, "],\"backup\":{\"packages\":%llu,\"at\":%s%s%s}", (unsigned long long)backed_up, backup_at == 0 ? "" : "\"",
-                  backup_at == 0 ? "null" : when, backup_at == 0 ? "" : "\"");
-    kluis_buf_fmt(out, ",\"index\":{\"watermark\":%llu,\"records\":%llu},\"waiting\":%llu,\"refused\":%llu,\"answers\":%llu,\"walls\":{",
+    kluis_buf_fmt(out, "],\"backup\":{\"packages\":%llu,\"at\":", (unsigned long long)backed_up);
+    moment(out, (int64_t)backup_at);
+    kluis_buf_fmt(out, "},\"index\":{\"watermark\":%llu,\"records\":%llu},\"waiting\":%llu,\"refused\":%llu,\"answers\":%llu,\"walls\":{",
                   (unsigned long long)mark, (unsigned long long)s.records, (unsigned long long)n.waiting, (unsigned long long)n.refused,
                   (unsigned long long)n.to_make + n.to_post);
     unsigned opener = zygote_walls(v->zygote);
@@ -365,7 +375,9 @@ kluis_status vault_backed_up(struct vault *v, uint64_t packages, int64_t made_us
     uint64_t last, before;
     KLUIS_TRY(custody_last_package(v->custody, &last, err));
     KLUIS_TRY(custody_number_get(v->custody, CUSTODY_BACKED_UP, 0, &before, err));
-    if (packages > last) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "there are %llu packages, not so many as this backup says", (unsigned long long)last); }
+    if (packages > last) {
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "there are %llu packages, not so many as this backup says", (unsigned long long)last);
+    }
     KLUIS_TRY(reg_audit(v->reg, "command", "backup.completed", "", detail, err));
     KLUIS_TRY(custody_begin(v->custody, err));
     kluis_status rc = custody_number_set(v->custody, CUSTODY_BACKED_UP, packages > before ? packages : before, err);
@@ -505,6 +517,11 @@ kluis_status vault_check(struct vault *v, bool read_data, const struct vault_rep
         if (i % 1000 == 0) { say(report, "checked %llu of %llu packages", (unsigned long long)i, (unsigned long long)n.packages); }
     }
     out->leaves = n.leaves;
+    if (n.awaited > 0) {
+        out->problems++;
+        say(report, "%llu packages of the ledger are missing since the vault was restored: their devices are asked for them",
+            (unsigned long long)n.awaited);
+    }
     if (ledger_check(v->ledger, &why) != KLUIS_OK) {
         out->problems++;
         say(report, "%s", why.msg);

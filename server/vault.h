@@ -41,8 +41,9 @@ void vault_register_unlock(struct vault *v);
 void vault_root_fingerprint(const struct vault *v, uint8_t out[16]);
 
 enum { VAULT_GRACE_DAYS = 14 }; /* of an official for whom the register says -1 */
-/* One JSON object, one line: packages, records, ledger {size, root, checkpoint, stamped}, overdue [official ids and why], index
- * {watermark, records}, waiting, refused, answers, walls {opener, vault}, halted. */
+/* One JSON object, one line: packages, missing (in the ledger, not here since the vault was set back), records, ledger {size, root, checkpoint,
+ * stamped, since}, overdue [official ids and why], backup {packages, at}, index {watermark, records}, waiting, refused, answers, walls {opener,
+ * vault}, halted. */
 KLUIS_MUSTUSE kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kluis_err *err);
 
 /* For `backup`: makes <vault>/snapshot (server/backup/backup.h); then, when the copy outside was verified, notes that the first `packages`

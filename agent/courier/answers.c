@@ -48,7 +48,9 @@ static kluis_status on_receipt(struct courier *c, const struct stock_package *p,
     kluis_status rc = kluis_receipt_read((struct kluis_str){ (const char *)a->body.ptr, a->body.len }, arena, &r, &why);
     /* Packages of an earlier enrolment were signed with another certificate: theirs is not checked against today's. */
     const uint8_t *cert = strcmp(p->device, c->device) == 0 ? c->device_cert_sha : NULL;
-    if (rc == KLUIS_OK) { rc = kluis_receipt_check(&r, c->trust, p->id, p->root, cert, kluis_now_us(), &layer, &why); }
+    struct kluis_checkpoint k;
+    if (rc == KLUIS_OK) { rc = kluis_receipt_check(&r, c->trust, p->id, p->root, cert, kluis_now_us(), &k, &layer, &why); }
+    if (rc == KLUIS_OK) { rc = courier_note_log(c, &k, false, &why); }
     if (rc == KLUIS_E_NOMEM || rc == KLUIS_E_IO) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
     if (rc != KLUIS_OK) { /* a hostile vault's word does not free this copy */
         n->hostile++;
@@ -135,12 +137,12 @@ static kluis_status on_regime(struct courier *c, struct answered *a, struct klui
     return home_set_bytes(c->h, "regime", a->body, err);
 }
 
-static kluis_status on_backed_up(struct courier *c, const struct stock_package *p, struct answered *a, struct courier_counts *n, struct kluis_err *err)
+static kluis_status on_backed_up(struct courier *c, const struct stock_package *p, struct answered *a, struct courier_counts *n,
+                                 struct kluis_err *err)
 {
     int64_t changed = 0;
-    KLUIS_TRY(kluis_db_run(c->h->db, &changed, err,
-                           "UPDATE package SET backed_up=?2 WHERE id=?1 AND acknowledged IS NOT NULL AND backed_up IS NULL", "hi", p->id,
-                           kluis_now_us()));
+    KLUIS_TRY(kluis_db_run(c->h->db, &changed, err, "UPDATE package SET backed_up=?2 WHERE id=?1 AND acknowledged IS NOT NULL AND backed_up IS NULL",
+                           "hi", p->id, kluis_now_us()));
     a->accepted = true;
     n->backed_up += changed > 0 ? 1 : 0;
     return KLUIS_OK;
@@ -177,11 +179,26 @@ static kluis_status on_many(struct courier *c, struct answered *a, struct courie
     return KLUIS_OK;
 }
 
+static kluis_status on_log(struct courier *c, struct answered *a, struct courier_counts *n, struct kluis_err *err)
+{
+    struct kluis_err why = { 0 };
+    kluis_status rc = courier_judge_log(c, a->body, &why);
+    if (rc == KLUIS_E_NOMEM || rc == KLUIS_E_IO || rc == KLUIS_E_BUSY) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
+    n->asked = false;
+    a->accepted = rc == KLUIS_OK;
+    if (!a->accepted) {
+        n->hostile++;
+        (void)snprintf(a->reason, sizeof a->reason, "the vault's log: %.200s", why.msg);
+    }
+    return home_set_int(c->h, "holdings", 0, err);
+}
+
 static kluis_status work_on(struct courier *c, struct answered *a, struct courier_counts *n, struct kluis_err *err)
 {
     struct stock_package p;
     struct kluis_err none = { 0 };
     if (a->kind == KLUIS_ANSWER_REGIME) { return on_regime(c, a, err); }
+    if (a->kind == KLUIS_ANSWER_LOG) { return on_log(c, a, n, err); }
     if (a->kind == KLUIS_ANSWER_SUSPENDED) {
         a->accepted = true;
         n->suspended = true;
@@ -284,6 +301,10 @@ static kluis_status receive(struct courier *c, int wait_s, struct courier_counts
     (void)snprintf(path, sizeof path, "/v1/inbox?wait=%d", wait_s);
     kluis_status rc = http_request(c->http, "GET", path, (struct kluis_bytes){ NULL, 0 }, true, wait_s + 30, &a, err);
     c->retry_after_s = a.retry_after_s;
+    if (a.epoch > (uint64_t)home_int(c->h, "session-epoch", 0) && a.epoch != c->asked_epoch) {
+        c->heard_epoch = a.epoch;
+        counts->anew = true;
+    }
     if (rc == KLUIS_OK && a.status == 204) {
         rc = KLUIS_END;
     } else if (rc == KLUIS_OK && a.status != 200) {

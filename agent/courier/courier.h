@@ -26,6 +26,8 @@ kluis_status courier_time_stamp(void *ctx, struct kluis_bytes request, struct kl
 struct courier_counts {
     uint64_t handed, acknowledged, refused, backed_up, hostile, resend;
     bool suspended;
+    bool anew;  /* the gate speaks of a newer vault bundle: courier_deliver will start a session with it */
+    bool asked; /* the vault was told what is held here, and has not answered yet                        */
 };
 /* Bytes that went up, for progress; may be NULL.  stop, read between requests: ends the work early with OK. */
 struct courier_watch {

@@ -256,6 +256,7 @@ static kluis_status deliver(struct courier *c, const struct courier_watch *w, st
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the vault has suspended this device: ask your administrator for a new code and enrol again");
     }
     KLUIS_TRY(courier_ensure_session(c, err));
+    KLUIS_TRY(courier_tell_holdings(c, counts, err));
     for (;;) {
         kluis_status rc = stock_next(c->h, c->device, STOCK_WAITING, after, &p, err);
         if (rc == KLUIS_END || stopped(w)) { return KLUIS_OK; }

@@ -239,6 +239,8 @@ static size_t on_header(char *p, size_t size, size_t count, void *arg)
     } else if (name == 16 && strncasecmp(p, "Chatkluis-Offset", 16) == 0 && digits(p + from, to - from, &v)) {
         t->answer->has_offset = true;
         t->answer->offset = v;
+    } else if (name == 15 && strncasecmp(p, "Chatkluis-Epoch", 15) == 0 && digits(p + from, to - from, &v)) {
+        t->answer->epoch = v;
     } else if (name == 11 && strncasecmp(p, "Retry-After", 11) == 0 && digits(p + from, to - from, &v)) {
         t->answer->retry_after_s = v > 86400 ? 86400 : (int64_t)v;
     }
@@ -268,6 +270,7 @@ static kluis_status perform(struct http *h, const char *method, const char *path
     kluis_buf_clear(&out->body);
     out->status = h->status = 0;
     out->has_offset = false;
+    out->epoch = 0;
     out->retry_after_s = 0;
     int n = snprintf(url, sizeof url, "%s%s", h->base, path);
     if (n < 0 || (size_t)n >= sizeof url) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the address is too long"); }

@@ -25,6 +25,7 @@ struct http_answer {
     struct kluis_buf body; /* caller inits with its ceiling                                    */
     bool has_offset;
     uint64_t offset;       /* Chatkluis-Offset                                                 */
+    uint64_t epoch;        /* Chatkluis-Epoch: of the vault's newest bundle; 0: not said               */
     int64_t retry_after_s; /* 0: not said                                                      */
 };
 /* One request; signed when the setup had a device and `sign`.  A 401 with a fresh nonce is tried once more.

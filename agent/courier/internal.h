@@ -19,6 +19,7 @@ struct courier {
     uint8_t vault_identity[33];
     struct kluis_session_store store;
     struct kluis_session *session;
+    uint64_t heard_epoch, asked_epoch; /* what the gate says of the newest bundle; for which of these it was fetched */
     int64_t retry_after_s;
     int64_t no_stamp_before_us; /* after a failed time-stamp */
 };
@@ -35,6 +36,14 @@ KLUIS_MUSTUSE kluis_status courier_judge_seal(const struct kluis_trust *t, struc
 /* Makes sure that there is a session, and that it is one the vault still has: fetches the bundle when there is none, or when what was
  * sent has stayed without an answer.  A new session unmakes the messages of everything that is not acknowledged. */
 KLUIS_MUSTUSE kluis_status courier_ensure_session(struct courier *c, struct kluis_err *err);
+/* holdings.c: "holdings" of this home: 0, nothing to say; DUE, or when it was said last, and the vault has not answered. */
+enum { COURIER_HOLDINGS_DUE = 1 };
+/* After a new session: tells the vault what is still held here of what was acknowledged.  Again after a day without an answer. */
+KLUIS_MUSTUSE kluis_status courier_tell_holdings(struct courier *c, struct courier_counts *counts, struct kluis_err *err);
+/* How the vault's log stands (answer of kind 7), or a checkpoint that a receipt was proven against: noted if it is newer than what was seen.
+ * E_REJECT: the log shows two trees of one size, or (newest) went backwards.  In the caller's transaction. */
+KLUIS_MUSTUSE kluis_status courier_note_log(struct courier *c, const struct kluis_checkpoint *k, bool newest, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status courier_judge_log(struct courier *c, struct kluis_bytes body, struct kluis_err *err);
 /* "suspended" of this home: by a statement of the vault it stands until a new enrolment; what only the gate says is shown and tried
  * again, because the gate alone must not be able to silence a device for good. */
 enum { STANDING_GOOD = 0, STANDING_SUSPENDED = 1, STANDING_GATE_SAYS = 2 };

@@ -146,6 +146,7 @@ static kluis_status start(struct courier *c, const struct kluis_bundle *b, struc
     KLUIS_TRY(kluis_session_start(c->session, b, err));
     KLUIS_TRY(kluis_db_run(c->h->db, NULL, err, "DELETE FROM outbox", ""));
     KLUIS_TRY(kluis_db_run(c->h->db, NULL, err, "UPDATE package SET state=1, handed=NULL WHERE state=2 AND device=?1", "s", c->device));
+    KLUIS_TRY(home_set_int(c->h, "holdings", COURIER_HOLDINGS_DUE, err)); /* it may be a vault that was set back */
     return home_set_int(c->h, "session-epoch", (int64_t)b->epoch, err);
 }
 
@@ -163,13 +164,17 @@ static kluis_status accept(struct courier *c, const struct kluis_bundle *b, bool
     return kluis_db_commit(c->h->db, renew ? "agent.session.started" : "agent.session.confirmed", err);
 }
 
-/* A bundle costs the vault a one-time prekey: it is asked for only when there is no session, or when what was handed over stays
- * unanswered, at most once an hour. */
+/* A bundle costs the vault a one-time prekey: it is asked for only when there is no session, when the gate speaks of a newer one, or when what was
+ * handed over stays unanswered, at most once an hour. */
 static kluis_status is_silent(struct courier *c, bool *silent, struct kluis_err *err)
 {
     int64_t now = kluis_now_us(), asked = 0;
     struct sqlite3_stmt *st = NULL;
-    *silent = false;
+    KLUIS_TRY(courier_is_newer(c, c->heard_epoch, silent, err));
+    if (*silent) { /* told once by the gate is enough; whether it is so the sealed bundle says */
+        c->asked_epoch = c->heard_epoch;
+        return KLUIS_OK;
+    }
     KLUIS_TRY(home_int(c->h, "bundle-asked", 0, &asked, err));
     if (asked > now - (int64_t)ASK_AGAIN_S * 1000000) { return KLUIS_OK; }
     KLUIS_TRY(

@@ -175,21 +175,37 @@ struct kluis_delivery { /* device -> vault: "chatkluis-delivery-v1" */
 };
 KLUIS_MUSTUSE kluis_status kluis_delivery_write(const struct kluis_delivery *d, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_delivery_read(struct kluis_bytes data, struct kluis_delivery *out, struct kluis_err *err);
+/* device -> vault: "chatkluis-holdings-v1" || (package id[32] || u32 state)*: what it still holds of what was acknowledged, so that a vault which
+ * was set back can ask for what it lacks.  One message of a list that may take several. */
+enum { KLUIS_HOLDINGS_MAX = 1000, KLUIS_HOLDING_OWN = 1, KLUIS_HOLDING_BACKED_UP = 2 };
+struct kluis_holding {
+    uint8_t package[32];
+    uint32_t state; /* bits: OWN, this device can send it again; BACKED_UP, it was told that it stands in a completed backup */
+};
+KLUIS_MUSTUSE kluis_status kluis_holdings_write(const struct kluis_holding *list, size_t n, struct kluis_buf *out, struct kluis_err *err);
+/* list has room for KLUIS_HOLDINGS_MAX. */
+KLUIS_MUSTUSE kluis_status kluis_holdings_read(struct kluis_bytes data, struct kluis_holding *list, size_t *n, struct kluis_err *err);
 enum kluis_answer_kind {
     KLUIS_ANSWER_RECEIPT = 1,
     KLUIS_ANSWER_REFUSAL = 2,
     KLUIS_ANSWER_BACKED_UP = 3,
     KLUIS_ANSWER_RESEND = 4,
     KLUIS_ANSWER_SUSPENDED = 5,
-    KLUIS_ANSWER_REGIME = 6
+    KLUIS_ANSWER_REGIME = 6,
+    KLUIS_ANSWER_LOG = 7
 };
 enum { KLUIS_ANSWER_BODY_MAX = 512 << 10, KLUIS_ANSWER_PACKAGES_MAX = 1000 };
 struct kluis_answer { /* vault -> device: "chatkluis-answer-v1" */
     enum kluis_answer_kind kind;
     uint8_t package[32];
-    struct kluis_bytes body; /* receipt text (FORMAT.md §7), or a sealed refusal; of kinds 3 and 4 the ids of further packages, 32 bytes each, so
-                              * that one answer is about at most KLUIS_ANSWER_PACKAGES_MAX of them */
+    struct kluis_bytes
+        body; /* receipt text (FORMAT.md §7), or a sealed refusal; of kind 7 the newest checkpoint (kluis_log_write), or empty; of kinds 3 and 4 the
+               * ids of further packages, 32 bytes each, so that one answer is about at most KLUIS_ANSWER_PACKAGES_MAX of them */
 };
+/* Body of kind 7: "chatkluis-log-v1" || checkpoint || seal. */
+KLUIS_MUSTUSE kluis_status kluis_log_write(struct kluis_bytes checkpoint, struct kluis_bytes seal, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_log_read(struct kluis_bytes data, struct kluis_bytes *checkpoint, struct kluis_bytes *seal,
+                                          struct kluis_err *err); /* borrowed from data */
 KLUIS_MUSTUSE kluis_status kluis_answer_write(const struct kluis_answer *a, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_answer_read(struct kluis_bytes data, struct kluis_answer *out, struct kluis_err *err); /* body borrowed from data */
 

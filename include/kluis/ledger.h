@@ -52,14 +52,18 @@ KLUIS_MUSTUSE kluis_status kluis_vkey_write(const char *origin, const uint8_t pu
 
 struct kluis_checkpoint {
     char origin[KLUIS_ORIGIN_MAX];
+    uint64_t since; /* of a log that began anew (docs/FORMAT.md §7.5): Unix seconds of that; 0: never.  Set by reading, not written */
     uint64_t size;
     kluis_hash head;
 };
+/* "<name>/since-<seconds>": the origin of the log `name` after it began anew, signed with the same key; since 0: `name` itself.  E_USAGE: too long.
+ */
+KLUIS_MUSTUSE kluis_status kluis_origin_since(const char *name, uint64_t since, char out[KLUIS_ORIGIN_MAX], struct kluis_err *err);
 /* Text of a signed checkpoint: body, blank line, one signature line by `seed`. */
 KLUIS_MUSTUSE kluis_status kluis_checkpoint_sign(const struct kluis_checkpoint *c, const uint8_t seed[32], struct kluis_buf *out,
                                                  struct kluis_err *err);
 /* Verifies the signature of `vkey` among those present (others are ignored); E_REJECT when it is missing or wrong, or the
- * origin differs from the vkey's name. */
+ * origin is neither the vkey's name nor that of its log begun anew. */
 KLUIS_MUSTUSE kluis_status kluis_checkpoint_open(struct kluis_str text, const char *vkey, struct kluis_checkpoint *out, struct kluis_err *err);
 /* The checkpoint as this log signed it: body, empty line and the log's own line, without what witnesses added later.  It is
  * what the vault's seal covers.  Verifies like kluis_checkpoint_open. */
@@ -86,5 +90,12 @@ struct kluis_leaf {
 };
 KLUIS_MUSTUSE kluis_status kluis_leaf_write(const struct kluis_leaf *l, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_leaf_read(struct kluis_str text, struct kluis_leaf *out, struct kluis_err *err);
+/* The first leaf of a log that began anew: "chatkluis-log-v1\nsince <seconds>\nsize <decimal>\nhead <hex>\n", where it went on from. */
+struct kluis_log_leaf {
+    uint64_t since, size;
+    kluis_hash head;
+};
+KLUIS_MUSTUSE kluis_status kluis_log_leaf_write(const struct kluis_log_leaf *l, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_log_leaf_read(struct kluis_str text, struct kluis_log_leaf *out, struct kluis_err *err);
 
 #endif

@@ -72,9 +72,10 @@ struct kluis_receipt {
 };
 KLUIS_MUSTUSE kluis_status kluis_receipt_write(const struct kluis_receipt *r, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_receipt_read(struct kluis_str json, struct kluis_arena *arena, struct kluis_receipt *out, struct kluis_err *err);
-/* Checks receipt against trust and (if not NULL) the facts it must name: used by the agent too. E_REJECT names the layer in *layer. */
+/* Checks receipt against trust and (if not NULL) the facts it must name: used by the agent too. E_REJECT names the layer in *layer.
+ * checkpoint (may be NULL): what its leaf was proven against. */
 KLUIS_MUSTUSE kluis_status kluis_receipt_check(const struct kluis_receipt *r, const struct kluis_trust *trust, const uint8_t package[32],
                                                const uint8_t *records_root_or_null, const uint8_t *device_cert_sha256_or_null, int64_t now_us,
-                                               enum kluis_layer *layer, struct kluis_err *err);
+                                               struct kluis_checkpoint *checkpoint, enum kluis_layer *layer, struct kluis_err *err);
 
 #endif

@@ -201,8 +201,8 @@ kluis_status kluis_db_open_copy(struct kluis_db **out, const char *path, struct 
     if (db == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     db_ready();
     int r = sqlite3_open_v2(uri, &db->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
-    kluis_status rc = r == SQLITE_OK ? kluis_db_exec(db, "PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;", err)
-                                     : kluis_db_fail(db, r, "open a copy", err);
+    kluis_status rc =
+        r == SQLITE_OK ? kluis_db_exec(db, "PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;", err) : kluis_db_fail(db, r, "open a copy", err);
     if (rc != KLUIS_OK) {
         kluis_db_free(db);
         return rc;

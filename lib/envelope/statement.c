@@ -4,6 +4,8 @@
 
 #define DELIVERY "chatkluis-delivery-v1"
 #define ANSWER "chatkluis-answer-v1"
+#define HOLDINGS "chatkluis-holdings-v1"
+#define LOG "chatkluis-log-v1"
 #define BUNDLE "chatkluis-prekeys-v1"
 #define SECOND INT64_C(1000000)
 
@@ -43,7 +45,50 @@ kluis_status kluis_delivery_read(struct kluis_bytes data, struct kluis_delivery 
     return rc;
 }
 
-static bool answer_kind_ok(uint32_t kind) { return kind >= KLUIS_ANSWER_RECEIPT && kind <= KLUIS_ANSWER_REGIME; }
+kluis_status kluis_holdings_write(const struct kluis_holding *list, size_t n, struct kluis_buf *out, struct kluis_err *err)
+{
+    if (n > KLUIS_HOLDINGS_MAX) { return KLUIS_FAIL(err, KLUIS_E_BUG, "holdings: more than %d in one message", KLUIS_HOLDINGS_MAX); }
+    kluis_wire_label(out, HOLDINGS);
+    for (size_t i = 0; i < n; i++) {
+        kluis_wire_field(out, list[i].package, sizeof list[i].package);
+        kluis_wire_u32(out, list[i].state);
+    }
+    return kluis_buf_ok(out, err);
+}
+
+kluis_status kluis_holdings_read(struct kluis_bytes data, struct kluis_holding *list, size_t *n, struct kluis_err *err)
+{
+    struct kluis_wire w = kluis_wire_open(data);
+    *n = 0;
+    (void)kluis_wire_is(&w, HOLDINGS);
+    while (kluis_wire_more(&w) && !w.bad) {
+        if (*n == KLUIS_HOLDINGS_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "holdings: more than %d in one message", KLUIS_HOLDINGS_MAX); }
+        struct kluis_holding *h = &list[(*n)++];
+        (void)kluis_wire_fixed(&w, h->package, sizeof h->package);
+        h->state = kluis_wire_get_u32(&w);
+        if ((h->state & ~(uint32_t)(KLUIS_HOLDING_OWN | KLUIS_HOLDING_BACKED_UP)) != 0) { w.bad = true; }
+    }
+    return kluis_wire_end(&w, "holdings", err);
+}
+
+kluis_status kluis_log_write(struct kluis_bytes checkpoint, struct kluis_bytes seal, struct kluis_buf *out, struct kluis_err *err)
+{
+    kluis_wire_label(out, LOG);
+    kluis_wire_field(out, checkpoint.ptr, checkpoint.len);
+    kluis_wire_field(out, seal.ptr, seal.len);
+    return kluis_buf_ok(out, err);
+}
+
+kluis_status kluis_log_read(struct kluis_bytes data, struct kluis_bytes *checkpoint, struct kluis_bytes *seal, struct kluis_err *err)
+{
+    struct kluis_wire w = kluis_wire_open(data);
+    (void)kluis_wire_is(&w, LOG);
+    *checkpoint = kluis_wire_get(&w, KLUIS_ANSWER_BODY_MAX);
+    *seal = kluis_wire_get(&w, KLUIS_ANSWER_BODY_MAX);
+    return kluis_wire_end(&w, "the state of the log", err);
+}
+
+static bool answer_kind_ok(uint32_t kind) { return kind >= KLUIS_ANSWER_RECEIPT && kind <= KLUIS_ANSWER_LOG; }
 
 kluis_status kluis_answer_write(const struct kluis_answer *a, struct kluis_buf *out, struct kluis_err *err)
 {

@@ -275,6 +275,29 @@ static kluis_status note_split(struct kluis_str text, struct note *out, struct k
     return KLUIS_OK;
 }
 
+static const char SINCE[] = "/since-";
+
+kluis_status kluis_origin_since(const char *name, uint64_t since, char out[KLUIS_ORIGIN_MAX], struct kluis_err *err)
+{
+    int n = since == 0 ? snprintf(out, KLUIS_ORIGIN_MAX, "%s", name)
+                       : snprintf(out, KLUIS_ORIGIN_MAX, "%s%s%llu", name, SINCE, (unsigned long long)since);
+    return n > 0 && n < KLUIS_ORIGIN_MAX ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_USAGE, "log origin: too long");
+}
+
+/* Is this checkpoint of the key's log, or of that log begun anew?  Then the key takes that name, and with it another id. */
+static bool of_this_log(struct vkey *key, struct kluis_checkpoint *c)
+{
+    size_t n = key->name.len, s = sizeof SINCE - 1, len = strlen(c->origin);
+    if (kluis_str_is(key->name, c->origin)) { return true; }
+    if (len <= n + s || memcmp(c->origin, key->name.ptr, n) != 0 || memcmp(c->origin + n, SINCE, s) != 0 ||
+        !kluis_note_decimal((struct kluis_str){ c->origin + n + s, len - n - s }, &c->since) || c->since == 0) {
+        return false;
+    }
+    key->name = (struct kluis_str){ c->origin, len };
+    key_id(key->name, TYPE_LOG, key->pub, key->id);
+    return true;
+}
+
 static kluis_status body_read(struct kluis_str body, struct kluis_checkpoint *out, struct kluis_err *err)
 {
     struct kluis_str rest = body, origin, size, head, more;
@@ -331,7 +354,7 @@ static kluis_status checkpoint_open(struct kluis_str text, const char *vkey, str
     KLUIS_TRY(note_split(text, &note, err));
     struct kluis_checkpoint c = { .size = 0 };
     KLUIS_TRY(body_read(note.body, &c, err));
-    if (!kluis_str_is(key.name, c.origin)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "checkpoint: of another log"); }
+    if (!of_this_log(&key, &c)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "checkpoint: of another log"); }
     struct kluis_bytes msg = { (const uint8_t *)note.body.ptr, note.body.len };
     struct sig_line l;
     bool found = false;

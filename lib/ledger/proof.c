@@ -108,3 +108,28 @@ kluis_status kluis_leaf_read(struct kluis_str text, struct kluis_leaf *out, stru
     *out = l;
     return KLUIS_OK;
 }
+
+static const char LOG_LEAF[] = "chatkluis-log-v1";
+
+kluis_status kluis_log_leaf_write(const struct kluis_log_leaf *l, struct kluis_buf *out, struct kluis_err *err)
+{
+    char head[65];
+    if (l->since == 0 || l->since > INT64_MAX || l->size > INT64_MAX) { return KLUIS_FAIL(err, KLUIS_E_BUG, "log leaf: out of range"); }
+    kluis_hex(l->head.b, 32, head);
+    kluis_buf_fmt(out, "%s\nsince %llu\nsize %llu\nhead %s\n", LOG_LEAF, (unsigned long long)l->since, (unsigned long long)l->size, head);
+    return kluis_buf_ok(out, err);
+}
+
+kluis_status kluis_log_leaf_read(struct kluis_str text, struct kluis_log_leaf *out, struct kluis_err *err)
+{
+    struct kluis_str rest = text, line, v;
+    struct kluis_log_leaf l;
+    memset(&l, 0, sizeof l);
+    bool ok = text.len <= KLUIS_LEAF_MAX && kluis_note_line(&rest, &line) && kluis_str_is(line, LOG_LEAF);
+    ok = ok && field(&rest, "since", &v) && kluis_note_decimal(v, &l.since) && l.since > 0;
+    ok = ok && field(&rest, "size", &v) && kluis_note_decimal(v, &l.size);
+    ok = ok && field(&rest, "head", &v) && kluis_unhex(v, l.head.b, 32) && rest.len == 0;
+    if (!ok) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "leaf: another kind or version"); }
+    *out = l;
+    return KLUIS_OK;
+}

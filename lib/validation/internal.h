@@ -10,8 +10,9 @@ struct layer_finding {
 };
 struct receipt_findings {
     struct layer_finding receipt, ledger, checkpoint, witness;
-    bool sealed;        /* the checkpoint's seal and its certificate hold, whatever its time stamp */
-    int64_t stamped_us; /* proven time of the checkpoint, or KLUIS_TIME_ABSENT */
+    struct kluis_checkpoint proven; /* against which the leaf was proven, when ledger is valid */
+    bool sealed;                    /* the checkpoint's seal and its certificate hold, whatever its time stamp */
+    int64_t stamped_us;             /* proven time of the checkpoint, or KLUIS_TIME_ABSENT */
 };
 /* Judges a receipt.  package, root, device: what it must name; NULL skips the comparison.  Errors: E_NOMEM. */
 KLUIS_MUSTUSE kluis_status receipt_judge(const struct kluis_receipt *r, const struct kluis_trust *trust, const uint8_t *package, const uint8_t *root,

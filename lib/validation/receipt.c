@@ -177,13 +177,14 @@ kluis_status receipt_judge(const struct kluis_receipt *r, const struct kluis_tru
     }
     if (st != KLUIS_OK) { return KLUIS_FAIL(err, st, "%s", e.msg); }
     out->ledger.state = KLUIS_L_VALID;
+    out->proven = c;
     KLUIS_TRY(judge_seal(r, trust, checkpoint, now_us, out, err));
     return judge_witnesses(trust, checkpoint, &out->witness, err);
 }
 
 kluis_status kluis_receipt_check(const struct kluis_receipt *r, const struct kluis_trust *trust, const uint8_t package[32],
                                  const uint8_t *records_root_or_null, const uint8_t *device_cert_sha256_or_null, int64_t now_us,
-                                 enum kluis_layer *layer, struct kluis_err *err)
+                                 struct kluis_checkpoint *checkpoint, enum kluis_layer *layer, struct kluis_err *err)
 {
     struct receipt_findings f;
     KLUIS_TRY(receipt_judge(r, trust, package, records_root_or_null, device_cert_sha256_or_null, now_us, &f, err));
@@ -201,5 +202,6 @@ kluis_status kluis_receipt_check(const struct kluis_receipt *r, const struct klu
         if (layer) { *layer = order[i].layer; }
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "%.300s", order[i].f->reason);
     }
+    if (checkpoint) { *checkpoint = f.proven; }
     return KLUIS_OK;
 }

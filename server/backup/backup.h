@@ -38,11 +38,12 @@ struct backup_report {
 /* From the snapshot and the store below `home` to `to`, which is made when it is not there.  read_data: ciphertexts of earlier backups are read
  * and compared again too.  E_CORRUPT: the store's or the copy's bytes are not what custody says; E_BUSY: another backup goes to `to`.  After a
  * failure no new name stands in `to`. */
-KLUIS_MUSTUSE kluis_status backup_run(const char *home, const char *to, bool read_data, const struct backup_report *report,
-                                      struct backup_result *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status backup_run(const char *home, const char *to, bool read_data, const struct backup_report *report, struct backup_result *out,
+                                      struct kluis_err *err);
 /* Puts a backup (its folder: DIR/20260305T090000Z) into `home`, whose vault/keys are there and whose vault holds neither custody.db nor register.db
  * nor audit/.  Everything is compared with SHA256SUMS; custody.db gets its name last, so an interrupted restore is begun again.  A stale index is
- * removed.  Files belong to the owner of home's vault folder.  E_REJECT: the home is not empty, or the backup names what is none; E_CORRUPT: damage. */
+ * removed.  Files belong to the owner of home's vault folder.  E_REJECT: the home is not empty, or the backup names what is none; E_CORRUPT: damage.
+ */
 KLUIS_MUSTUSE kluis_status backup_restore(const char *from, const char *home, const struct backup_report *report, struct backup_result *out,
                                           struct kluis_err *err);
 

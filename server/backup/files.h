@@ -4,8 +4,8 @@
 
 #include "kluis/base.h"
 
-/* Copies, syncs, drops it from memory, reads it again and compares; then renames it to `to`.  The directory's sync is the caller's.  want (may be NULL):
- * the digest that both must have.  E_NOTFOUND, E_CORRUPT. */
+/* Copies, syncs, drops it from memory, reads it again and compares; then renames it to `to`.  The directory's sync is the caller's.  want (may be
+ * NULL): the digest that both must have.  E_NOTFOUND, E_CORRUPT. */
 KLUIS_MUSTUSE kluis_status file_copy(const char *from, const char *to, const uint8_t *want, uint8_t sha256[32], uint64_t *size,
                                      struct kluis_err *err);
 /* Of what stands on the disk, not in memory, as far as the kernel can be asked for that. */

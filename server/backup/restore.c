@@ -149,7 +149,9 @@ static kluis_status restore(struct restoring *r, const char *from, const char *h
     char path[KLUIS_PATH_MAX], mark[KLUIS_PATH_MAX];
     struct stat st;
     KLUIS_TRY(kluis_path(r->vault, sizeof r->vault, home, "vault", err));
-    if ((size_t)snprintf(r->from, sizeof r->from, "%s", from) >= sizeof r->from) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "path too long: '%s'", from); }
+    if ((size_t)snprintf(r->from, sizeof r->from, "%s", from) >= sizeof r->from) {
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "path too long: '%s'", from);
+    }
     KLUIS_TRY(kluis_path(path, sizeof path, r->vault, "keys/wrapping.key", err));
     if (stat(r->vault, &r->owner) != 0 || stat(path, &st) != 0) {
         return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' has no keys: put vault/keys and trust.json of this archive there first", home);

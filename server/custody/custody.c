@@ -42,6 +42,8 @@ static const char *const schema[] = {
     "CREATE TABLE node(level INTEGER, idx INTEGER, hash BLOB NOT NULL, PRIMARY KEY(level,idx)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE checkpoint(size INTEGER PRIMARY KEY, stamped INTEGER NOT NULL, made_us INTEGER NOT NULL, text TEXT NOT NULL,"
     " seal BLOB NOT NULL) STRICT;",
+    /* Leaves that came back from the gate's mirror and wait for their packages to be sent again. */
+    "CREATE TABLE awaited(package BLOB PRIMARY KEY, leaf INTEGER NOT NULL UNIQUE REFERENCES leaf(idx)) STRICT, WITHOUT ROWID;",
 };
 
 kluis_status custody_sql_error(struct custody *c, const char *what, struct kluis_err *err)
@@ -322,8 +324,8 @@ kluis_status custody_count(struct custody *c, struct custody_counts *out, struct
     sqlite3_stmt *st = custody_bind(c, Q_COUNT, err, "");
     kluis_status rc = custody_row(c, st, err);
     if (rc == KLUIS_OK) {
-        uint64_t *const to[] = { &out->packages, &out->records, &out->leaves,   &out->waiting,  &out->refused,
-                                 &out->to_make,  &out->to_post, &out->receipts, &out->unstamped };
+        uint64_t *const to[] = { &out->packages, &out->records, &out->leaves,   &out->waiting,   &out->refused,
+                                 &out->to_make,  &out->to_post, &out->receipts, &out->unstamped, &out->awaited };
         for (int i = 0; i < (int)(sizeof to / sizeof *to); i++) { *to[i] = (uint64_t)sqlite3_column_int64(st, i); }
     }
     if (st != NULL) { custody_done(st); }

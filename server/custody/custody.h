@@ -31,10 +31,11 @@ KLUIS_MUSTUSE kluis_status custody_copy(struct custody *c, const char *path, str
 KLUIS_MUSTUSE kluis_status custody_forget_sessions(struct custody *c, struct kluis_err *err);
 
 /* ---- meta: small facts of the vault itself.  A number that was never set reads as `absent`. ---- */
+#define CUSTODY_LOG_SINCE "log-since"           /* Unix seconds at which the log began anew, its mirror being lost; absent: never */
 #define CUSTODY_BACKED_UP "backed-up"           /* packages up to this sequence stand in a completed backup */
 #define CUSTODY_BACKED_UP_AT "backed-up-at"     /* when that was made, microseconds                         */
 #define CUSTODY_BACKED_UP_TOLD "backed-up-told" /* devices were told up to this sequence                    */
-#define CUSTODY_SET_BACK "set-back" /* 1: a backup's copy, and the gate's mirror was not asked yet */
+#define CUSTODY_SET_BACK "set-back"             /* 1: a backup's copy, and the gate's mirror was not asked yet */
 KLUIS_MUSTUSE kluis_status custody_number_get(struct custody *c, const char *key, uint64_t absent, uint64_t *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status custody_number_set(struct custody *c, const char *key, uint64_t value, struct kluis_err *err);
 
@@ -90,6 +91,7 @@ struct custody_package {
     uint64_t n_records;
     char verdict[16];      /* "valid" | "indeterminate"                         */
     uint64_t leaf;         /* ledger index                                      */
+    bool awaited;          /* that leaf stood there before: custody_package_add takes it off the list */
     uint64_t receipt_size; /* tree size its receipt proves against; 0: none yet */
     bool receipt_stamped;
     struct custody_delivery d; /* filled on reading                                 */
@@ -109,6 +111,10 @@ KLUIS_MUSTUSE kluis_status custody_package_receipt(struct custody *c, uint64_t s
 /* The first package after `sequence` whose receipt is not stamped yet and whose leaf lies below `size`.  E_NOTFOUND. */
 KLUIS_MUSTUSE kluis_status custody_package_unstamped(struct custody *c, uint64_t sequence, uint64_t size, struct custody_package *out,
                                                      struct kluis_err *err);
+
+/* Leaves of packages that were accepted before the vault was set back, and are not here again yet.  add: in a transaction. */
+KLUIS_MUSTUSE kluis_status custody_awaited_add(struct custody *c, const uint8_t package[32], uint64_t leaf, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status custody_awaited_get(struct custody *c, const uint8_t package[32], uint64_t *leaf, struct kluis_err *err); /* E_NOTFOUND */
 
 /* ---- refusals: kept for the operator; the ciphertext stays quarantined ---- */
 struct custody_refusal {
@@ -173,7 +179,7 @@ KLUIS_MUSTUSE kluis_status custody_checkpoint_within(struct custody *c, uint64_t
                                                      struct kluis_buf *text, struct kluis_buf *seal, struct kluis_err *err);
 
 struct custody_counts {
-    uint64_t packages, records, leaves, waiting, refused, to_make, to_post, receipts, unstamped;
+    uint64_t packages, records, leaves, waiting, refused, to_make, to_post, receipts, unstamped, awaited;
 };
 KLUIS_MUSTUSE kluis_status custody_count(struct custody *c, struct custody_counts *out, struct kluis_err *err);
 /* When this device's newest accepted delivery was received; KLUIS_TIME_ABSENT: never. */

@@ -47,6 +47,9 @@
     X(PACKAGE_RECEIPT, "UPDATE package SET receipt_size=?2,receipt_stamped=?3 WHERE sequence=?1")                                                    \
     X(PACKAGE_UNSTAMPED, "SELECT " CUSTODY_PACKAGE_COLUMNS " FROM package p JOIN inbox i ON i.number=p.delivery "                                    \
                          "WHERE p.receipt_stamped=0 AND p.receipt_size>0 AND p.sequence>?1 AND p.leaf<?2 ORDER BY p.sequence LIMIT 1")               \
+    X(AWAITED_ADD, "INSERT INTO awaited(package,leaf) VALUES(?1,?2) ON CONFLICT DO NOTHING")                                                         \
+    X(AWAITED_GET, "SELECT leaf FROM awaited WHERE package=?1")                                                                                      \
+    X(AWAITED_DEL, "DELETE FROM awaited WHERE package=?1")                                                                                           \
     X(REFUSAL_ADD, "INSERT INTO refusal(delivery,device,package,sequence,layer,reason,refused_us,statement) "                                        \
                    "VALUES(nullif(?1,0),?2,?3,?4,?5,?6,?7,?8)")                                                                                      \
     X(REFUSALS, "SELECT number,coalesce(delivery,0),device,package,sequence,layer,reason,refused_us,statement "                                      \
@@ -59,8 +62,8 @@
     X(OUTBOX_ENCRYPTED, "UPDATE outbox SET state=1,tree_size=?2,body=?3 WHERE number=?1 AND state=0")                                                \
     X(OUTBOX_POSTED, "UPDATE outbox SET state=2 WHERE number=?1 AND state=1")                                                                        \
     X(OUTBOX_AGAIN, "UPDATE outbox SET state=1 WHERE package=?1 AND state=2 AND number="                                                             \
-                    "(SELECT max(number) FROM outbox WHERE package=?1)")                                                                             \
-    X(OUTBOX_FIND, "SELECT 1 FROM outbox WHERE package=?1 LIMIT 1")                                                                                  \
+                    "(SELECT max(number) FROM outbox WHERE package=?1 AND kind IN(1,2,5))")                                                          \
+    X(OUTBOX_FIND, "SELECT 1 FROM outbox WHERE package=?1 AND kind IN(1,2,5) LIMIT 1")                                                               \
     X(LEAF_ADD, "INSERT INTO leaf(idx,data) VALUES(?1,?2)")                                                                                          \
     X(LEAF_GET, "SELECT data FROM leaf WHERE idx=?1")                                                                                                \
     X(NODE_PUT, "INSERT INTO node(level,idx,hash) VALUES(?1,?2,?3)")                                                                                 \
@@ -75,7 +78,7 @@
              "(SELECT coalesce(max(idx)+1,0) FROM leaf),(SELECT count(*) FROM inbox WHERE state=0),"                                                 \
              "(SELECT count(*) FROM refusal),(SELECT count(*) FROM outbox WHERE state=0),"                                                           \
              "(SELECT count(*) FROM outbox WHERE state=1),(SELECT count(*) FROM package WHERE receipt_size>0),"                                      \
-             "(SELECT count(*) FROM package WHERE receipt_stamped=0)")                                                                               \
+             "(SELECT count(*) FROM package WHERE receipt_stamped=0),(SELECT count(*) FROM awaited)")                                                \
     X(LAST_DELIVERY, "SELECT max(received_us) FROM inbox WHERE device=?1 AND state=1")                                                               \
     X(INTEGRITY, "PRAGMA integrity_check(1)")
 

@@ -149,7 +149,24 @@ kluis_status custody_package_add(struct custody *c, struct custody_package *p, s
                                  p->device_cert, sizeof p->device_cert, (sqlite3_int64)p->n_records, p->verdict, (sqlite3_int64)p->leaf),
                     err));
     p->sequence = (uint64_t)sqlite3_last_insert_rowid(kluis_db_handle(c->db));
-    return KLUIS_OK;
+    return p->awaited ? custody_run(c, custody_bind(c, Q_AWAITED_DEL, err, "b", p->d.package, sizeof p->d.package), err) : KLUIS_OK;
+}
+
+kluis_status custody_awaited_add(struct custody *c, const uint8_t package[32], uint64_t leaf, struct kluis_err *err)
+{
+    assert(c->in_transaction);
+    CUSTODY_LOCKED(c);
+    return custody_run(c, custody_bind(c, Q_AWAITED_ADD, err, "bi", package, (size_t)32, (sqlite3_int64)leaf), err);
+}
+
+kluis_status custody_awaited_get(struct custody *c, const uint8_t package[32], uint64_t *leaf, struct kluis_err *err)
+{
+    CUSTODY_LOCKED(c);
+    sqlite3_stmt *st = custody_bind(c, Q_AWAITED_GET, err, "b", package, (size_t)32);
+    kluis_status rc = custody_row(c, st, err);
+    *leaf = rc == KLUIS_OK ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
+    if (st != NULL) { custody_done(st); }
+    return rc;
 }
 
 kluis_status custody_package_get(struct custody *c, uint64_t sequence, struct custody_package *out, struct kluis_err *err)

@@ -41,6 +41,13 @@ static enum MHD_Result send_response(struct gate_request *r, unsigned status, co
         ok = MHD_add_response_header(response, "Chatkluis-Nonce", nonce);
         if (ok == MHD_YES) { ok = MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"); }
     }
+    /* A vault that came back without its sessions is met at once: who asks for answers hears that there is a newer bundle. */
+    uint64_t epoch = r->route.action == GATE_INBOX && r->signed_in && status < 300 ? gate_store_epoch(r->g->store) : 0;
+    if (ok == MHD_YES && epoch > 0) {
+        char text[24];
+        (void)snprintf(text, sizeof text, "%" PRIu64, epoch);
+        ok = MHD_add_response_header(response, "Chatkluis-Epoch", text);
+    }
     for (size_t i = 0; i < r->n_extra && ok == MHD_YES; i++) { ok = MHD_add_response_header(response, r->extra[i].name, r->extra[i].value); }
     if (ok == MHD_YES) { ok = MHD_queue_response(r->connection, status, response); }
     MHD_destroy_response(response);

@@ -42,6 +42,7 @@ kluis_status gate_store_open(struct gate_store **out, const char *path, const st
     if (rc == KLUIS_OK) { rc = kluis_db_open(&s->db, path, KLUIS_DB_FULL, SCHEMA, sizeof SCHEMA / sizeof SCHEMA[0], err); }
     if (rc == KLUIS_OK) { rc = gate_count(s, "SELECT count(*) FROM queue WHERE kind = 2", &s->queued, err); }
     if (rc == KLUIS_OK) { rc = gate_count(s, "SELECT count(*) FROM outbox WHERE body IS NOT NULL", &s->outbox, err); }
+    if (rc == KLUIS_OK) { rc = gate_count(s, "SELECT coalesce(max(epoch), 0) FROM bundle", &s->epoch, err); }
     if (rc == KLUIS_OK) { rc = gate_mirror_load(s, err); }
     if (rc != KLUIS_OK) {
         gate_store_free(s);

@@ -66,6 +66,7 @@ KLUIS_MUSTUSE kluis_status gate_store_enrol_answer(struct gate_store *s, const c
 KLUIS_MUSTUSE kluis_status gate_store_bundle_put(struct gate_store *s, struct kluis_bytes body, uint64_t *left, bool *lower, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status gate_store_bundle_take(struct gate_store *s, const char *device, int64_t now_us, struct kluis_buf *out,
                                                   struct kluis_err *err);
+uint64_t gate_store_epoch(struct gate_store *s); /* of the bundle that is handed out; 0: none yet */
 KLUIS_MUSTUSE kluis_status gate_store_prekeys_left(struct gate_store *s, uint64_t *left, struct kluis_err *err);
 
 /* ---- answers for devices ---- */

@@ -155,7 +155,21 @@ kluis_status gate_store_bundle_put(struct gate_store *s, struct kluis_bytes body
     KLUIS_TRY(bundle_head(bundle, &epoch, &expiry, err));
     if (seal.len == 0) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the bundle has no seal"); }
     KLUIS_TRY(gate_tx_begin(s, err));
-    return gate_tx_end(s, bundle_put(s, keys, bundle, seal, epoch, expiry, left, lower, err), "gate.bundle.commit", err);
+    kluis_status rc = gate_tx_end(s, bundle_put(s, keys, bundle, seal, epoch, expiry, left, lower, err), "gate.bundle.commit", err);
+    if (rc == KLUIS_OK) {
+        gate_lock(s);
+        s->epoch = epoch;
+        gate_unlock(s);
+    }
+    return rc;
+}
+
+uint64_t gate_store_epoch(struct gate_store *s)
+{
+    gate_lock(s);
+    uint64_t epoch = s->epoch;
+    gate_unlock(s);
+    return epoch;
 }
 
 kluis_status gate_store_prekeys_left(struct gate_store *s, uint64_t *left, struct kluis_err *err)

@@ -13,6 +13,7 @@ struct gate_store {
     pthread_mutex_t lock;
     struct gate_limits limits;
     char log_vkey[KLUIS_VKEY_MAX]; /* "" when none */
+    uint64_t epoch;                /* of the bundle; 0: none */
     uint64_t queued, outbox;       /* rows, kept beside the commits: counting 100,000 rows for each message would not do */
     struct kluis_tree tree;        /* every mirrored leaf */
     struct kluis_tree covered;     /* the leaves under the stored checkpoint: what is handed out */

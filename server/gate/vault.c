@@ -5,6 +5,7 @@
 #include "server/log.h"
 
 static const char OCTETS[] = "application/octet-stream";
+static const char EPOCH[] = "Chatkluis-Epoch";
 
 static enum MHD_Result next(struct gate_request *r)
 {
@@ -79,6 +80,7 @@ static enum MHD_Result bundle_put(struct gate_request *r)
     bool lower = false;
     kluis_status rc = gate_uploads_room(r->g->uploads, r->body.len, &err);
     if (rc == KLUIS_OK) { rc = gate_store_bundle_put(r->g->store, kluis_buf_bytes(&r->body), &left, &lower, &err); }
+    gate_extra(r, EPOCH, "%" PRIu64, gate_store_epoch(r->g->store));
     if (rc != KLUIS_OK) { return gate_answer_failure(r, &err, lower ? MHD_HTTP_CONFLICT : MHD_HTTP_BAD_REQUEST); }
     gate_extra(r, "Chatkluis-Prekeys", "%" PRIu64, left);
     return gate_answer_empty(r, MHD_HTTP_NO_CONTENT);
@@ -89,6 +91,7 @@ static enum MHD_Result bundle_get(struct gate_request *r)
     struct kluis_err err = { 0 };
     uint64_t left = 0;
     if (gate_store_prekeys_left(r->g->store, &left, &err) != KLUIS_OK) { return gate_answer_failure(r, &err, MHD_HTTP_BAD_REQUEST); }
+    gate_extra(r, EPOCH, "%" PRIu64, gate_store_epoch(r->g->store));
     gate_extra(r, "Chatkluis-Prekeys", "%" PRIu64, left);
     return gate_answer_empty(r, MHD_HTTP_NO_CONTENT);
 }

@@ -6,13 +6,14 @@ enum { PREKEYS_WANTED = 200, PREKEYS_LOW = 50 };
 #define SIGNED_LIFE_US (30 * DAY_US) /* renewed after this; kept for twice as long            */
 #define BUNDLE_LIFE_US (14 * DAY_US) /* a bundle an agent may use                              */
 
-static kluis_status left_at_gate(struct link *l, uint64_t *left, struct kluis_err *err)
+static kluis_status left_at_gate(struct link *l, uint64_t *left, uint64_t *epoch, struct kluis_err *err)
 {
     struct link_answer a;
-    *left = 0;
+    *left = *epoch = 0;
     KLUIS_TRY(link_call(l, "GET", "/vault/v1/bundle", (struct kluis_bytes){ NULL, 0 }, 30, NULL, &a, err));
     if (a.status == 200 || a.status == 204) {
         *left = a.has_number ? a.number : 0;
+        *epoch = a.epoch;
         return KLUIS_OK;
     }
     return a.status == 404 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not say what prekeys it has (%ld)", a.status);
@@ -44,21 +45,41 @@ struct making {
     uint64_t next_id, signed_made, epoch;
 };
 
+/* The gate has handed out bundles of an epoch that this custody knows nothing of: it is an older copy.  What it holds of sessions and prekeys
+ * was used since, and must not be used again. */
+static kluis_status forget(struct ingest *in, struct kluis_err *err)
+{
+    KLUIS_TRY(custody_begin(in->c.custody, err));
+    kluis_status rc = custody_forget_sessions(in->c.custody, err);
+    if (rc != KLUIS_OK) {
+        custody_rollback(in->c.custody);
+        return rc;
+    }
+    return custody_commit(in->c.custody, "vault.sessions.forgotten", err);
+}
+
 /* Under the sessions' lock: new keys go to the store in one transaction, before the gate hears of them. */
-static kluis_status make_keys(struct ingest *in, struct making *m, uint32_t want, struct kluis_err *err)
+static kluis_status make_keys(struct ingest *in, struct making *m, uint32_t want, uint64_t at_gate, struct kluis_err *err)
 {
     const struct kluis_session_store *store = sessions_store(in->sessions);
     int64_t now = kluis_now_us();
     uint64_t signed_id;
     KLUIS_AUTO_BUF(row, 4096);
+    KLUIS_TRY(custody_number_get(in->c.custody, "epoch", 0, &m->epoch, err));
+    if (m->epoch != 0 && m->epoch < at_gate) {
+        kluis_log(KLUIS_LOG_WARN, "sessions.forgotten", "epoch=%llu gate=%llu", (unsigned long long)m->epoch, (unsigned long long)at_gate);
+        KLUIS_TRY(forget(in, err));
+        m->epoch = 0;
+    }
+    if (m->epoch == 0) {
+        /* A custody without sessions is newer than any before it, also one that was lost: agents start anew. */
+        if (at_gate >= INT64_MAX) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the gate holds a bundle of an epoch that no bundle has"); }
+        m->epoch = (uint64_t)(now / 1000000) > at_gate ? (uint64_t)(now / 1000000) : at_gate + 1;
+        want = PREKEYS_WANTED; /* the gate drops those of an epoch that is over */
+    }
     KLUIS_TRY(custody_number_get(in->c.custody, "next-prekey", 1, &m->next_id, err));
     KLUIS_TRY(custody_number_get(in->c.custody, "signed-prekey-made", 0, &m->signed_made, err));
     KLUIS_TRY(custody_number_get(in->c.custody, "signed-prekey", 0, &signed_id, err));
-    KLUIS_TRY(custody_number_get(in->c.custody, "epoch", 0, &m->epoch, err));
-    if (m->epoch == 0) {
-        /* A custody without sessions is newer than any before it, also one that was lost: agents start anew. */
-        m->epoch = (uint64_t)(now / 1000000);
-    }
     kluis_status had = store->get(store->ctx, KLUIS_STORE_SIGNED_PREKEY, public_row, &row, err);
     if (had != KLUIS_OK && had != KLUIS_E_NOTFOUND) { return had; }
     bool fresh = had != KLUIS_OK || !load_signed(kluis_buf_bytes(&row), &m->sign) || now - (int64_t)m->signed_made > SIGNED_LIFE_US;
@@ -94,14 +115,14 @@ static kluis_status make_keys(struct ingest *in, struct making *m, uint32_t want
 
 kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struct kluis_err *err)
 {
-    uint64_t left;
+    uint64_t left, at_gate;
     struct link_answer a;
     struct making *m;
-    KLUIS_TRY(left_at_gate(l, &left, err));
+    KLUIS_TRY(left_at_gate(l, &left, &at_gate, err));
     if (!at_start && left >= PREKEYS_LOW) { return KLUIS_OK; }
     if ((m = kluis_calloc(1, sizeof *m)) == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot make prekeys: out of memory"); }
     sessions_lock(in->sessions);
-    kluis_status rc = make_keys(in, m, left >= PREKEYS_WANTED ? 0 : (uint32_t)(PREKEYS_WANTED - left), err);
+    kluis_status rc = make_keys(in, m, left >= PREKEYS_WANTED ? 0 : (uint32_t)(PREKEYS_WANTED - left), at_gate, err);
     sessions_unlock(in->sessions);
     KLUIS_AUTO_BUF(bundle, 4096);
     KLUIS_AUTO_BUF(seal, KLUIS_P7S_MAX);
@@ -132,7 +153,9 @@ kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struc
     }
     if (rc == KLUIS_OK) { rc = link_call(l, "PUT", "/vault/v1/bundle", kluis_buf_bytes(&body), 60, NULL, &a, err); }
     if (rc == KLUIS_OK && a.status == 409) {
-        rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the gate holds a bundle of a later epoch; was custody.db restored from a backup?");
+        /* Of a later epoch only when somebody else publishes there; else its expiry is later than what this clock makes of two weeks. */
+        rc = a.epoch > m->epoch ? KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate holds a bundle of a later epoch: does another vault publish there?")
+                                : KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate holds a bundle that expires later: is the vault's clock behind?");
     } else if (rc == KLUIS_OK && a.status != 204) {
         rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take the prekey bundle (%ld)", a.status);
     }

@@ -62,8 +62,10 @@ static kluis_status commit_accepted(struct ingest *in, struct decided *o, struct
     memcpy(leaf.device, o->p.device_cert, 32);
     (void)snprintf(leaf.verdict, sizeof leaf.verdict, "%s", o->p.verdict);
     leaf.received_us = o->d.received_us / 1000000 * 1000000;
-    KLUIS_TRY(kluis_leaf_write(&leaf, &text, err));
-    KLUIS_TRY(ledger_append(in->c.ledger, kluis_buf_bytes(&text), &o->p.leaf, err));
+    if (!o->p.awaited) { /* else its leaf stands in the log already */
+        KLUIS_TRY(kluis_leaf_write(&leaf, &text, err));
+        KLUIS_TRY(ledger_append(in->c.ledger, kluis_buf_bytes(&text), &o->p.leaf, err));
+    }
     KLUIS_TRY(custody_package_add(in->c.custody, &o->p, err));
     struct custody_answer a;
     memset(&a, 0, sizeof a);
@@ -160,6 +162,18 @@ static kluis_status receipt_text(struct ingest *in, struct custody_package *p, u
     return ledger_receipt(in->c.ledger, p->leaf, p->receipt_size, out, err);
 }
 
+/* The newest checkpoint; an empty text for an empty log. */
+static kluis_status log_text(struct ingest *in, struct kluis_buf *out, uint64_t *size, struct kluis_err *err)
+{
+    struct custody_checkpoint k;
+    KLUIS_AUTO_BUF(text, KLUIS_CHECKPOINT_MAX);
+    KLUIS_AUTO_BUF(seal, KLUIS_P7S_MAX);
+    kluis_status rc = custody_checkpoint_get(in->c.custody, 0, &k, &text, &seal, err);
+    *size = rc == KLUIS_OK ? k.size : 0;
+    if (rc == KLUIS_E_NOTFOUND) { return KLUIS_OK; }
+    return rc == KLUIS_OK ? kluis_log_write(kluis_buf_bytes(&text), kluis_buf_bytes(&seal), out, err) : rc;
+}
+
 static kluis_status encrypt_answer(struct ingest *in, const struct custody_answer *a, struct kluis_bytes body, struct kluis_buf *out,
                                    struct kluis_err *err)
 {
@@ -219,6 +233,10 @@ static kluis_status make_answers(struct committer *m, uint64_t size, bool stampe
             if ((rc = receipt_text(in, &k->p, size, stamped, &body, err)) != KLUIS_OK) { break; }
             k->has_package = true;
             k->tree_size = k->p.receipt_size;
+        }
+        if (k->a.kind == KLUIS_ANSWER_LOG) {
+            kluis_buf_clear(&body);
+            if ((rc = log_text(in, &body, &k->tree_size, err)) != KLUIS_OK) { break; }
         }
         rc = encrypt_answer(in, &k->a, kluis_buf_bytes(&body), &k->body, &why);
         if (rc == KLUIS_E_NOTFOUND || rc == KLUIS_E_REJECT) {
@@ -352,10 +370,11 @@ static kluis_status mirror(struct committer *m, struct kluis_err *err)
             m->mirror_known = true;
             kluis_durable_step("vault.mirrored");
         } else if (a.status == 409 && a.has_number) {
-            if (a.number > ledger_size(m->in->c.ledger)) {
-                return KLUIS_FAIL(err, KLUIS_E_CORRUPT,
-                                  "the gate mirrors %llu leaves, this ledger has %llu: custody.db is older than the mirror; restore a newer one",
-                                  (unsigned long long)a.number, (unsigned long long)ledger_size(m->in->c.ledger));
+            if (a.number > ledger_size(m->in->c.ledger)) { /* at the start it was not so: another vault has appended since */
+                return KLUIS_FAIL(
+                    err, KLUIS_E_CORRUPT,
+                    "the gate mirrors %llu leaves, this ledger has %llu: does another vault write to this gate? stop it, then start this one",
+                    (unsigned long long)a.number, (unsigned long long)ledger_size(m->in->c.ledger));
             }
             m->mirrored = a.number;
             m->mirror_known = true;
@@ -420,6 +439,10 @@ static struct decided *next_group(struct committer *m, bool pending)
     while (!ingest_stopping(in)) {
         int64_t now = kluis_monotonic_us();
         bool idle = in->at_work == 0 && !in->inbox_more;
+        if (!in->joined) {
+            ingest_wait(in, 1000000);
+            continue;
+        }
         if (in->ready != NULL && (in->ready_records >= T2_RECORDS || idle || now - in->ready_since >= T2_WAIT_US)) {
             list = in->ready;
             in->ready = NULL;

@@ -31,7 +31,7 @@ struct ingest_config { /* all borrowed for as long as ingest runs               
 };
 struct ingest;
 KLUIS_MUSTUSE kluis_status ingest_start(struct ingest **out, const struct ingest_config *c, struct kluis_err *err);
-void ingest_stop(struct ingest *in); /* ends the threads; what was acknowledged stays; NULL: no-op     */
+void ingest_stop(struct ingest *in);   /* ends the threads; what was acknowledged stays; NULL: no-op     */
 void ingest_answer(struct ingest *in); /* custody has news for devices: the committer looks */
 /* A stage met damage of our own (E_CORRUPT, E_BUG) and everything stands still: why, or NULL while all is well. */
 const char *ingest_halted(struct ingest *in);

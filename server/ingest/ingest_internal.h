@@ -46,6 +46,7 @@ struct ingest {
     atomic_bool stop;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* anything below changed                                   */
+    bool joined;            /* the mirror was asked: deliveries may be decided    */
     uint64_t cursor;        /* inbox rows up to here were given to a worker             */
     uint64_t retry[HELD_PACKAGES];
     size_t n_retry;                     /* ... and these came back undecided              */
@@ -85,11 +86,20 @@ void *feeder_main(void *arg);
 
 /* bundle.c: the prekey bundle at the gate is fresh and has one-time prekeys left. */
 KLUIS_MUSTUSE kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struct kluis_err *err);
+/* mirror.c: before anything is appended, the gate's mirror is held against the ledger.  A vault that was set back takes the leaves that it lacks from
+ * there, so that the log never forks, and forgets its sessions; where the mirror was lost too the log begins anew.  E_CORRUPT: the two are of
+ * different trees; E_BUSY: the gate is away. */
+KLUIS_MUSTUSE kluis_status ingest_join(struct ingest *in, struct link *l, struct kluis_err *err);
 /* tell.c: one answer of a kind about 1 to KLUIS_ANSWER_PACKAGES_MAX packages of a device, in the caller's transaction. */
 KLUIS_MUSTUSE kluis_status ingest_answer_many(struct ingest *in, const char *device, uint32_t kind, const uint8_t *packages, size_t n,
                                               struct kluis_err *err);
 /* ... and to every device which of its packages a completed backup has come to hold since the last call. */
 KLUIS_MUSTUSE kluis_status ingest_tell_backups(struct ingest *in, struct kluis_err *err);
+/* ... and to one that says what it holds: in the caller's transaction, what of that the vault lacks (resend), what a backup has, and last how the log
+ * stands. */
+bool ingest_are_holdings(struct kluis_bytes plain);
+KLUIS_MUSTUSE kluis_status ingest_answer_holdings(struct ingest *in, const char *device, const char *official, struct kluis_bytes holdings,
+                                                  struct kluis_err *err);
 /* revocation.c: the device CA's list stands in dir, a day old at most; `at_once` after a suspension. */
 KLUIS_MUSTUSE kluis_status revocation_keep(struct ingest *in, bool at_once, struct kluis_err *err);
 /* work.c: opens one delivery and decides; shared with ingest_reopen. */

@@ -135,14 +135,15 @@ static kluis_status publish_devices(struct intake *k, struct kluis_err *err)
 /* ---- messages ---- */
 
 /* What one message turned into, before anything is committed. */
-enum fate { FATE_DROP, FATE_TAKE, FATE_AGAIN_SAME, FATE_AGAIN_NEW, FATE_REFUSE, FATE_SUSPEND };
+enum fate { FATE_DROP, FATE_TAKE, FATE_AGAIN_SAME, FATE_AGAIN_NEW, FATE_REFUSE, FATE_SUSPEND, FATE_HOLDINGS };
 struct taking {
     struct item *it;
     enum fate fate;
     struct custody_delivery d, known;
     bool opened; /* its message key is used: it is remembered whatever became of it */
     char layer[32], reason[KLUIS_ERR_MSG];
-    struct kluis_buf body; /* of an answer that is made here */
+    char official[CUSTODY_OFFICIAL]; /* the device's */
+    struct kluis_buf body;           /* of an answer that is made here; of holdings, as they came */
 };
 
 static enum fate refuse(struct taking *t, const char *reason)
@@ -222,6 +223,21 @@ static kluis_status judge_chain(struct ingest *in, struct taking *t, const struc
     return rc == KLUIS_E_NOTFOUND ? KLUIS_OK : rc;
 }
 
+/* Of a package that comes again because the vault was set back the ledger knows when it came first. */
+static kluis_status first_arrival(struct ingest *in, struct custody_delivery *d, struct kluis_err *err)
+{
+    uint64_t index;
+    struct kluis_leaf leaf;
+    KLUIS_AUTO_BUF(text, KLUIS_LEAF_MAX);
+    kluis_status rc = custody_awaited_get(in->c.custody, d->package, &index, err);
+    if (rc == KLUIS_E_NOTFOUND) { return KLUIS_OK; }
+    KLUIS_TRY(rc);
+    KLUIS_TRY(custody_leaf_get(in->c.custody, index, &text, err));
+    KLUIS_TRY(kluis_leaf_read((struct kluis_str){ (const char *)text.data, text.len }, &leaf, err));
+    d->received_us = leaf.received_us;
+    return KLUIS_OK;
+}
+
 /* Decrypts and decides.  Statuses other than OK are local: the group is given up and tried again. */
 static kluis_status take_one(struct intake *k, struct taking *group, size_t at, struct kluis_err *err)
 {
@@ -298,12 +314,16 @@ static kluis_status take_one(struct intake *k, struct taking *group, size_t at, 
     memcpy(d->message, it->message, sizeof d->message);
     memcpy(d->body_sha256, it->body_sha256, 32);
     d->received_us = kluis_now_us();
+    (void)snprintf(t->official, sizeof t->official, "%s", dev.official);
     rc = kluis_delivery_read(kluis_buf_bytes(&plain), &del, &why);
-    kluis_wipe(plain.data, plain.len);
     if (rc != KLUIS_OK) {
-        t->fate = drop(t, "no-delivery");
-        return KLUIS_OK;
+        bool holdings = ingest_are_holdings(kluis_buf_bytes(&plain));
+        if (holdings) { kluis_buf_add(&t->body, plain.data, plain.len); }
+        kluis_wipe(plain.data, plain.len);
+        t->fate = holdings ? FATE_HOLDINGS : drop(t, "no-delivery");
+        return kluis_buf_ok(&t->body, err);
     }
+    kluis_wipe(plain.data, plain.len);
     memcpy(d->package, del.package, 32);
     d->sequence = del.sequence;
     memcpy(d->previous, del.previous, 32);
@@ -311,6 +331,7 @@ static kluis_status take_one(struct intake *k, struct taking *group, size_t at, 
     d->cipher_length = it->size;
     memcpy(d->cipher_sha256, del.cipher_sha256, 32);
     rc = judge_chain(in, t, group, at, &t->fate, err);
+    if (rc == KLUIS_OK && t->fate == FATE_TAKE) { rc = first_arrival(in, d, err); }
     if (rc == KLUIS_OK && t->fate == FATE_TAKE) {
         if (!it->has_upload || it->w == NULL || memcmp(it->upload, del.upload, 16) != 0) {
             t->fate = refuse(t, "the delivery names another upload");
@@ -378,6 +399,7 @@ static kluis_status settle(struct ingest *in, struct taking *t, struct kluis_err
         rc = custody_outbox_again(in->c.custody, t->known.package, err);
         rc = rc == KLUIS_E_NOTFOUND ? KLUIS_OK : rc;
         break;
+    case FATE_HOLDINGS: rc = ingest_answer_holdings(in, t->it->device, t->official, kluis_buf_bytes(&t->body), err); break;
     case FATE_AGAIN_NEW: rc = answer_again(in, &t->known, err); break;
     case FATE_REFUSE: {
         struct custody_refusal r;
@@ -523,7 +545,8 @@ void *intake_main(void *arg)
         bool republish = in->republish;
         in->republish = false;
         pthread_mutex_unlock(&in->lock);
-        rc = revocation_keep(in, false, &err);
+        rc = in->joined ? KLUIS_OK : ingest_join(in, k.l, &err);
+        if (rc == KLUIS_OK) { rc = revocation_keep(in, false, &err); }
         if (rc == KLUIS_OK && (!started || republish || kluis_monotonic_us() - kept > KEEP_BUNDLE_US)) {
             if (!started) { rc = publish_devices(&k, &err); }
             if (rc == KLUIS_OK) { rc = bundle_keep(in, k.l, !started || kluis_monotonic_us() - kept > KEEP_BUNDLE_US, &err); }

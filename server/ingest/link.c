@@ -66,6 +66,17 @@ static bool header_is(const char *p, size_t n, const char *name, struct kluis_st
     return true;
 }
 
+static bool number_of(struct kluis_str v, uint64_t *out)
+{
+    *out = 0;
+    if (v.len == 0 || v.len >= 20) { return false; }
+    for (size_t i = 0; i < v.len; i++) {
+        if (v.ptr[i] < '0' || v.ptr[i] > '9') { return false; }
+        *out = *out * 10 + (uint64_t)(v.ptr[i] - '0');
+    }
+    return true;
+}
+
 static size_t on_header(char *p, size_t one, size_t n, void *ctx)
 {
     struct link *l = ctx;
@@ -74,15 +85,13 @@ static size_t on_header(char *p, size_t one, size_t n, void *ctx)
     if (header_is(p, n, "Chatkluis-Nonce", &v) && v.len < sizeof l->nonce) {
         memcpy(l->nonce, v.ptr, v.len);
         l->nonce[v.len] = 0;
-    } else if ((header_is(p, n, "Chatkluis-Size", &v) || header_is(p, n, "Chatkluis-Prekeys", &v)) && v.len > 0 && v.len < 20) {
+    } else if (header_is(p, n, "Chatkluis-Size", &v) || header_is(p, n, "Chatkluis-Prekeys", &v)) {
         uint64_t number = 0;
-        bool digits = true;
-        for (size_t i = 0; i < v.len; i++) {
-            digits = digits && v.ptr[i] >= '0' && v.ptr[i] <= '9';
-            number = number * 10 + (uint64_t)(v.ptr[i] - '0');
-        }
-        l->answer->has_number = digits;
-        l->answer->number = digits ? number : 0;
+        l->answer->has_number = number_of(v, &number);
+        l->answer->number = l->answer->has_number ? number : 0;
+    } else if (header_is(p, n, "Chatkluis-Epoch", &v)) {
+        uint64_t epoch = 0;
+        l->answer->epoch = number_of(v, &epoch) ? epoch : 0;
     }
     return n;
 }

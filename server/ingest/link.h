@@ -25,7 +25,8 @@ struct link_answer {
     long status;
     uint64_t number;
     bool has_number;
-}; /* number: Chatkluis-Size or Chatkluis-Prekeys */
+    uint64_t epoch; /* Chatkluis-Epoch; 0: not said */
+};                  /* number: Chatkluis-Size or Chatkluis-Prekeys */
 /* One signed request.  `out` (may be NULL) gets the body, at most its ceiling.  OK: an answer came, look at its status; E_BUSY: none
  * did, try later; E_REJECT: the gate does not know our key; E_LIMIT. */
 KLUIS_MUSTUSE kluis_status link_call(struct link *l, const char *method, const char *path, struct kluis_bytes body, unsigned seconds,

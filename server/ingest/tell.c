@@ -47,7 +47,9 @@ static kluis_status tell(struct ingest *in, const struct telling *t, struct klui
         uint8_t ids[KLUIS_ANSWER_PACKAGES_MAX * 32];
         size_t n = 0;
         const char *device = t->list[at].device;
-        while (at < t->n && n < KLUIS_ANSWER_PACKAGES_MAX && strcmp(t->list[at].device, device) == 0) { memcpy(ids + 32 * n++, t->list[at++].package, 32); }
+        while (at < t->n && n < KLUIS_ANSWER_PACKAGES_MAX && strcmp(t->list[at].device, device) == 0) {
+            memcpy(ids + 32 * n++, t->list[at++].package, 32);
+        }
         KLUIS_TRY(ingest_answer_many(in, device, KLUIS_ANSWER_BACKED_UP, ids, n, err));
     }
     return custody_number_set(in->c.custody, CUSTODY_BACKED_UP_TOLD, t->last, err);
@@ -82,5 +84,59 @@ kluis_status ingest_tell_backups(struct ingest *in, struct kluis_err *err)
     kluis_status rc = t.list == NULL ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot tell of a backup: out of memory") : KLUIS_OK;
     while (rc == KLUIS_OK && more && !ingest_stopping(in)) { rc = tell_some(in, &t, &more, err); }
     kluis_free(t.list);
+    return rc;
+}
+
+/* ---- holdings ---- */
+
+bool ingest_are_holdings(struct kluis_bytes plain)
+{
+    struct kluis_wire w = kluis_wire_open(plain);
+    return kluis_wire_is(&w, "chatkluis-holdings-v1");
+}
+
+struct sorting {
+    struct kluis_holding list[KLUIS_HOLDINGS_MAX];
+    uint8_t lacking[KLUIS_HOLDINGS_MAX * 32], backed_up[KLUIS_HOLDINGS_MAX * 32];
+    size_t n, n_lacking, n_backed_up;
+};
+
+/* Only about packages of the same official: what others hold is nobody's to ask. */
+static kluis_status sort_one(struct ingest *in, struct sorting *s, const struct kluis_holding *h, uint64_t upto, const char *official,
+                             struct kluis_err *err)
+{
+    struct custody_delivery d;
+    struct custody_package p;
+    kluis_status rc = custody_inbox_by_package(in->c.custody, h->package, &d, err);
+    if (rc == KLUIS_E_NOTFOUND) {
+        if ((h->state & KLUIS_HOLDING_OWN) != 0) { memcpy(s->lacking + 32 * s->n_lacking++, h->package, 32); }
+        return KLUIS_OK;
+    }
+    KLUIS_TRY(rc);
+    if (d.state != CUSTODY_ACCEPTED || (h->state & KLUIS_HOLDING_BACKED_UP) != 0) { return KLUIS_OK; }
+    KLUIS_TRY(custody_package_by_delivery(in->c.custody, d.number, &p, err));
+    if (p.sequence <= upto && strcmp(p.official, official) == 0) { memcpy(s->backed_up + 32 * s->n_backed_up++, h->package, 32); }
+    return KLUIS_OK;
+}
+
+kluis_status ingest_answer_holdings(struct ingest *in, const char *device, const char *official, struct kluis_bytes holdings, struct kluis_err *err)
+{
+    uint64_t upto;
+    struct kluis_err why = { 0 };
+    struct custody_answer a;
+    struct sorting *s = kluis_calloc(1, sizeof *s);
+    if (s == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot answer a device: out of memory"); }
+    /* A device that talks nonsense is answered with how the log stands, and nothing else. */
+    if (kluis_holdings_read(holdings, s->list, &s->n, &why) != KLUIS_OK) { s->n = 0; }
+    kluis_status rc = custody_number_get(in->c.custody, CUSTODY_BACKED_UP, 0, &upto, err);
+    for (size_t i = 0; rc == KLUIS_OK && i < s->n; i++) { rc = sort_one(in, s, &s->list[i], upto, official, err); }
+    if (rc == KLUIS_OK && s->n_lacking > 0) { rc = ingest_answer_many(in, device, KLUIS_ANSWER_RESEND, s->lacking, s->n_lacking, err); }
+    if (rc == KLUIS_OK && s->n_backed_up > 0) { rc = ingest_answer_many(in, device, KLUIS_ANSWER_BACKED_UP, s->backed_up, s->n_backed_up, err); }
+    memset(&a, 0, sizeof a);
+    (void)snprintf(a.device, sizeof a.device, "%s", device);
+    a.kind = KLUIS_ANSWER_LOG;
+    if (rc == KLUIS_OK) { rc = custody_outbox_add(in->c.custody, &a, (struct kluis_bytes){ NULL, 0 }, err); }
+    if (s->n_lacking > 0) { kluis_log(KLUIS_LOG_INFO, "packages.asked", "device=%s n=%zu of=%zu", device, s->n_lacking, s->n); }
+    kluis_free(s);
     return rc;
 }

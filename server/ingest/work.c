@@ -214,7 +214,7 @@ static size_t next_run(struct ingest *in, struct decided *run[RUN_MAX], struct k
     size_t n = 0;
     pthread_mutex_lock(&in->lock);
     while (n == 0 && err->code == KLUIS_OK && !ingest_stopping(in)) {
-        while (n < RUN_MAX && ingest_room(in) && in->inbox_more) {
+        while (in->joined && n < RUN_MAX && ingest_room(in) && in->inbox_more) {
             struct decided *o = take_row(in, n == 0 ? NULL : run[0]->d.device, err);
             if (o == NULL) { break; }
             run[n++] = o;
@@ -285,9 +285,29 @@ static kluis_status judge_patiently(struct ingest *in, struct decided *const *ru
     return rc;
 }
 
+/* A package that the vault had before it was set back: its leaf stands, and what was found then still holds. */
+static kluis_status recall(struct ingest *in, struct decided *o, struct kluis_err *err)
+{
+    struct kluis_leaf leaf;
+    KLUIS_AUTO_BUF(text, KLUIS_LEAF_MAX);
+    kluis_status rc = custody_awaited_get(in->c.custody, o->d.package, &o->p.leaf, err);
+    o->p.awaited = rc == KLUIS_OK;
+    if (rc == KLUIS_E_NOTFOUND) { return KLUIS_OK; }
+    KLUIS_TRY(rc);
+    KLUIS_TRY(custody_leaf_get(in->c.custody, o->p.leaf, &text, err));
+    KLUIS_TRY(kluis_leaf_read((struct kluis_str){ (const char *)text.data, text.len }, &leaf, err));
+    if (memcmp(leaf.records_root, o->p.records_root, 32) != 0 || memcmp(leaf.device, o->p.device_cert, 32) != 0) {
+        refused(o, LAYER_OPENER, "the ledger says something else of this package");
+        return KLUIS_OK;
+    }
+    (void)snprintf(o->p.verdict, sizeof o->p.verdict, "%.15s", leaf.verdict);
+    return KLUIS_OK;
+}
+
 /* A refusal keeps nothing of the package but its sealed statement. */
 static kluis_status conclude(struct ingest *in, struct decided *o, struct kluis_err *err)
 {
+    if (o->accepted) { KLUIS_TRY(recall(in, o, err)); }
     if (o->accepted) { return KLUIS_OK; }
     kluis_arena_free(o->arena);
     o->arena = NULL;

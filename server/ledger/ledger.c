@@ -9,8 +9,9 @@ struct ledger {
     struct custody *custody;
     struct ledger_keys keys;
     char vkey[KLUIS_VKEY_MAX];
-    pthread_mutex_t lock; /* over tree */
+    pthread_mutex_t lock; /* over what follows */
     struct kluis_tree tree;
+    uint64_t since;
 };
 
 static kluis_status get_node(void *ctx, unsigned level, uint64_t index, kluis_hash *out, struct kluis_err *err)
@@ -27,7 +28,9 @@ kluis_status ledger_reload(struct ledger *l, struct kluis_err *err)
 {
     struct custody_counts n;
     struct kluis_tree t;
+    uint64_t since;
     KLUIS_TRY(custody_count(l->custody, &n, err));
+    KLUIS_TRY(custody_number_get(l->custody, CUSTODY_LOG_SINCE, 0, &since, err));
     kluis_tree_init(&t);
     t.size = n.leaves;
     for (unsigned level = 0; level < KLUIS_TREE_LEVELS; level++) {
@@ -38,12 +41,13 @@ kluis_status ledger_reload(struct ledger *l, struct kluis_err *err)
     }
     pthread_mutex_lock(&l->lock);
     l->tree = t;
+    l->since = since;
     pthread_mutex_unlock(&l->lock);
     return KLUIS_OK;
 }
 
-/* The head over the first `size` leaves, from stored nodes. */
-static kluis_status head_at(struct ledger *l, uint64_t size, kluis_hash *out, struct kluis_err *err)
+/* From stored nodes. */
+kluis_status ledger_head_at(struct ledger *l, uint64_t size, kluis_hash *out, struct kluis_err *err)
 {
     struct kluis_tree t;
     kluis_tree_init(&t);
@@ -74,7 +78,7 @@ static kluis_status check_newest(struct ledger *l, struct kluis_err *err)
         return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the ledger has %llu leaves, its newest checkpoint %llu; restore custody.db",
                           (unsigned long long)l->tree.size, (unsigned long long)c.size);
     }
-    KLUIS_TRY(head_at(l, c.size, &head, err));
+    KLUIS_TRY(ledger_head_at(l, c.size, &head, err));
     if (memcmp(head.b, c.head.b, 32) != 0) {
         return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the ledger's head at %llu differs from its signed checkpoint; restore custody.db",
                           (unsigned long long)c.size);
@@ -120,6 +124,26 @@ uint64_t ledger_size(struct ledger *l)
     return n;
 }
 
+uint64_t ledger_since(struct ledger *l)
+{
+    pthread_mutex_lock(&l->lock);
+    uint64_t since = l->since;
+    pthread_mutex_unlock(&l->lock);
+    return since;
+}
+
+void ledger_tree(struct ledger *l, struct kluis_tree *out)
+{
+    pthread_mutex_lock(&l->lock);
+    *out = l->tree;
+    pthread_mutex_unlock(&l->lock);
+}
+
+kluis_status ledger_checkpoint_open(struct ledger *l, struct kluis_str text, struct kluis_checkpoint *out, struct kluis_err *err)
+{
+    return kluis_checkpoint_open(text, l->vkey, out, err);
+}
+
 void ledger_head(struct ledger *l, kluis_hash *out)
 {
     pthread_mutex_lock(&l->lock);
@@ -154,6 +178,17 @@ kluis_status ledger_append(struct ledger *l, struct kluis_bytes leaf, uint64_t *
     }
     pthread_mutex_unlock(&l->lock);
     return rc;
+}
+
+kluis_status ledger_begin_anew(struct ledger *l, int64_t now_us, struct kluis_err *err)
+{
+    uint64_t index, before = ledger_since(l), now = now_us > 0 ? (uint64_t)(now_us / 1000000) : 0;
+    struct kluis_log_leaf leaf = { .since = now > before ? now : before + 1, .size = ledger_size(l) };
+    KLUIS_AUTO_BUF(text, KLUIS_LEAF_MAX);
+    ledger_head(l, &leaf.head);
+    KLUIS_TRY(kluis_log_leaf_write(&leaf, &text, err));
+    KLUIS_TRY(custody_number_set(l->custody, CUSTODY_LOG_SINCE, leaf.since, err));
+    return ledger_append(l, kluis_buf_bytes(&text), &index, err);
 }
 
 /* Asks for a token on the seal; KLUIS_OK only with one. */
@@ -191,7 +226,7 @@ kluis_status ledger_checkpoint(struct ledger *l, const struct ledger_clock *cloc
     if (rc == KLUIS_E_NOTFOUND) {
         struct kluis_checkpoint c;
         memset(&c, 0, sizeof c);
-        (void)snprintf(c.origin, sizeof c.origin, "%s", l->keys.origin);
+        KLUIS_TRY(kluis_origin_since(l->keys.origin, ledger_since(l), c.origin, err));
         c.size = *size;
         ledger_head(l, &c.head);
         KLUIS_TRY(kluis_checkpoint_sign(&c, l->keys.seed, &text, err));
@@ -271,7 +306,7 @@ kluis_status ledger_check(struct ledger *l, struct kluis_err *err)
         kluis_tree_append(&t, &h, compare_node, &c);
         KLUIS_TRY(c.rc);
     }
-    KLUIS_TRY(head_at(l, size, &stored, err));
+    KLUIS_TRY(ledger_head_at(l, size, &stored, err));
     kluis_tree_head(&t, &ours);
     if (memcmp(ours.b, stored.b, 32) != 0) {
         return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the ledger's head differs from its leaves; restore custody.db");

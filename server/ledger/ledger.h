@@ -29,6 +29,14 @@ void ledger_free(struct ledger *l);
 KLUIS_DEFINE_CLEANUP(ledger)
 
 uint64_t ledger_size(struct ledger *l);
+uint64_t ledger_since(struct ledger *l);                    /* when the log began anew, Unix seconds; 0: never */
+void ledger_tree(struct ledger *l, struct kluis_tree *out); /* to go on computing from, without a change here  */
+/* The head of the first `size` leaves, which are here. */
+KLUIS_MUSTUSE kluis_status ledger_head_at(struct ledger *l, uint64_t size, kluis_hash *out, struct kluis_err *err);
+/* Reads a checkpoint of this log, of any time.  E_REJECT. */
+KLUIS_MUSTUSE kluis_status ledger_checkpoint_open(struct ledger *l, struct kluis_str text, struct kluis_checkpoint *out, struct kluis_err *err);
+/* Inside a custody transaction: from here on the log has another origin, and its next leaf says so.  ledger_reload must follow, after commit too. */
+KLUIS_MUSTUSE kluis_status ledger_begin_anew(struct ledger *l, int64_t now_us, struct kluis_err *err);
 void ledger_head(struct ledger *l, kluis_hash *out);
 /* Inside a custody transaction.  If that is rolled back, ledger_reload must follow. */
 KLUIS_MUSTUSE kluis_status ledger_append(struct ledger *l, struct kluis_bytes leaf, uint64_t *index, struct kluis_err *err);

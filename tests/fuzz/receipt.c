@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     MUST(rc == err.code);
     if (rc != KLUIS_OK) { return 0; }
     MUST(kluis_receipt_write(&r, &again, NULL) == KLUIS_OK && again.len == n && memcmp(again.data, p, n) == 0);
-    rc = kluis_receipt_check(&r, &trust, id.ptr, NULL, NULL, FUZZ_NOW, &layer, &err);
+    rc = kluis_receipt_check(&r, &trust, id.ptr, NULL, NULL, FUZZ_NOW, NULL, &layer, &err);
     MUST(rc == KLUIS_OK || rc == KLUIS_E_REJECT);
     return 0;
 }

@@ -37,7 +37,7 @@ static void receipt_holds(const struct device *d, const struct sealed *s, const 
     assert_int_equal(kluis_receipt_read((struct kluis_str){ (const char *)body->data, body->len }, arena, &r, &err), KLUIS_OK);
     assert_int_equal(r.stamped, stamped);
     kluis_sha256_of(d->pki.device.cert.data, d->pki.device.cert.len, cert);
-    kluis_status rc = kluis_receipt_check(&r, &w.trust, s->id, s->root, cert, kluis_now_us(), &layer, &err);
+    kluis_status rc = kluis_receipt_check(&r, &w.trust, s->id, s->root, cert, kluis_now_us(), NULL, &layer, &err);
     if (rc != KLUIS_OK) { print_error("%s\n", err.msg); }
     assert_int_equal(rc, KLUIS_OK);
     /* The control: a receipt of another package is refused. */
@@ -45,7 +45,7 @@ static void receipt_holds(const struct device *d, const struct sealed *s, const 
     memcpy(other, s->id, 32);
     other[3] ^= 1;
     kluis_err_clear(&err);
-    assert_int_equal(kluis_receipt_check(&r, &w.trust, other, s->root, cert, kluis_now_us(), &layer, &err), KLUIS_E_REJECT);
+    assert_int_equal(kluis_receipt_check(&r, &w.trust, other, s->root, cert, kluis_now_us(), NULL, &layer, &err), KLUIS_E_REJECT);
 }
 
 static kluis_status count_hit(void *ctx, const struct index_hit *h, struct kluis_err *err)

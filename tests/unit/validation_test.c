@@ -238,12 +238,12 @@ static void receipt_has_one_spelling(void **state)
     /* The agent's check: facts it knows, facts it does not. */
     OK(kluis_receipt_read(str_of(&json), arena, &r, NULL));
     enum kluis_layer layer = KLUIS_V_LAYERS;
-    OK(kluis_receipt_check(&r, &pki->trust, s.id, s.root, s.device, kluis_now_us(), &layer, NULL));
-    OK(kluis_receipt_check(&r, &pki->trust, s.id, NULL, NULL, kluis_now_us(), &layer, NULL));
-    assert_int_equal(kluis_receipt_check(&r, &pki->trust, s.root, NULL, NULL, kluis_now_us(), &layer, NULL), KLUIS_E_REJECT);
+    OK(kluis_receipt_check(&r, &pki->trust, s.id, s.root, s.device, kluis_now_us(), NULL, &layer, NULL));
+    OK(kluis_receipt_check(&r, &pki->trust, s.id, NULL, NULL, kluis_now_us(), NULL, &layer, NULL));
+    assert_int_equal(kluis_receipt_check(&r, &pki->trust, s.root, NULL, NULL, kluis_now_us(), NULL, &layer, NULL), KLUIS_E_REJECT);
     assert_int_equal(layer, KLUIS_V_RECEIPT);
     struct kluis_trust none = { 0 };
-    assert_int_equal(kluis_receipt_check(&r, &none, s.id, NULL, NULL, kluis_now_us(), &layer, NULL), KLUIS_E_REJECT);
+    assert_int_equal(kluis_receipt_check(&r, &none, s.id, NULL, NULL, kluis_now_us(), NULL, &layer, NULL), KLUIS_E_REJECT);
     assert_int_equal(layer, KLUIS_V_LEDGER);
     kluis_close_quiet(&s.fd);
 }
@@ -308,7 +308,7 @@ static void flipped_bits_of_a_receipt_are_refused(void **state)
         kluis_arena_clear(arena);
         receipt.data[i / 8] ^= (uint8_t)(1 << (i % 8));
         bool good = kluis_receipt_read(str_of(&receipt), arena, &r, NULL) == KLUIS_OK &&
-                    kluis_receipt_check(&r, &pki->trust, s.id, s.root, s.device, kluis_now_us(), &layer, NULL) == KLUIS_OK;
+                    kluis_receipt_check(&r, &pki->trust, s.id, s.root, s.device, kluis_now_us(), NULL, &layer, NULL) == KLUIS_OK;
         passed += good;
         receipt.data[i / 8] ^= (uint8_t)(1 << (i % 8));
     }
