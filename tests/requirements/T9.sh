@@ -58,4 +58,4 @@ rm "$a/packages/$old.ckc"; sqlite3 "$a/agent.db" "UPDATE package SET removed = 1
 say "$chat" "06-03-2026 09:00" Anna "kanariewoord twee"
 check "the next pass" agent "$a" archive
 equal "records at the vault" "$(status_of_server | jq .records)" 2
-end 18
+end 16

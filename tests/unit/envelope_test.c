@@ -610,7 +610,7 @@ static void delivery_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
 
 static void answer_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
 {
-    for (int kind = KLUIS_ANSWER_RECEIPT; kind <= KLUIS_ANSWER_REGIME; kind++) {
+    for (int kind = KLUIS_ANSWER_RECEIPT; kind <= KLUIS_ANSWER_LOG; kind++) {
         KLUIS_AUTO_BUF(m, 4096);
         struct kluis_err err = { 0 };
         struct kluis_answer a = { .kind = (enum kluis_answer_kind)kind, .body = { (const uint8_t *)"body", 4 } }, back;
@@ -627,12 +627,69 @@ static void answer_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
     struct kluis_err err = { 0 };
     uint8_t zero[32] = { 0 };
     kluis_wire_label(&m, "chatkluis-answer-v1");
-    kluis_wire_u32(&m, 7);
+    kluis_wire_u32(&m, KLUIS_ANSWER_LOG + 1);
     kluis_wire_field(&m, zero, 32);
     kluis_wire_field(&m, zero, 0);
     assert_int_equal(read_as_answer(kluis_buf_bytes(&m)), KLUIS_E_REJECT);
     struct kluis_answer wrong = { .kind = (enum kluis_answer_kind)0 };
     assert_int_equal(kluis_answer_write(&wrong, &m, &err), KLUIS_E_BUG);
+}
+
+static kluis_status read_as_holdings(struct kluis_bytes b)
+{
+    static struct kluis_holding list[KLUIS_HOLDINGS_MAX];
+    struct kluis_err err = { 0 };
+    size_t n;
+    return kluis_holdings_read(b, list, &n, &err);
+}
+
+static void holdings_come_back_and_are_read_strictly(KLUIS_UNUSED void **state)
+{
+    static struct kluis_holding list[KLUIS_HOLDINGS_MAX + 1], back[KLUIS_HOLDINGS_MAX];
+    KLUIS_AUTO_BUF(m, 65536);
+    struct kluis_err err = { 0 };
+    size_t n = 9;
+    assert_int_equal(kluis_holdings_write(list, 0, &m, &err), KLUIS_OK);
+    assert_int_equal(kluis_holdings_read(kluis_buf_bytes(&m), back, &n, &err), KLUIS_OK);
+    assert_int_equal(n, 0);
+    for (size_t i = 0; i <= KLUIS_HOLDINGS_MAX; i++) {
+        memset(list[i].package, (int)(i & 255), 32);
+        list[i].state = (uint32_t)(i & 3);
+    }
+    kluis_buf_clear(&m);
+    assert_int_equal(kluis_holdings_write(list, KLUIS_HOLDINGS_MAX, &m, &err), KLUIS_OK);
+    assert_true(m.len < 65536 - 1024); /* with what the session adds it is still a message the gate takes */
+    assert_int_equal(kluis_holdings_read(kluis_buf_bytes(&m), back, &n, &err), KLUIS_OK);
+    assert_int_equal(n, KLUIS_HOLDINGS_MAX);
+    assert_memory_equal(back, list, KLUIS_HOLDINGS_MAX * sizeof *list);
+    assert_int_equal(kluis_holdings_write(list, KLUIS_HOLDINGS_MAX + 1, &m, &err), KLUIS_E_BUG);
+    kluis_wire_field(&m, list[0].package, 32); /* one more than allowed */
+    kluis_wire_u32(&m, 1);
+    assert_int_equal(read_as_holdings(kluis_buf_bytes(&m)), KLUIS_E_LIMIT);
+    kluis_buf_clear(&m);
+    assert_int_equal(kluis_holdings_write(list + 1, 1, &m, &err), KLUIS_OK);
+    assert_int_equal(read_as_holdings(kluis_buf_bytes(&m)), KLUIS_OK);
+    for (size_t i = 0; i < m.len; i++) { /* cut off anywhere but between pairs it is refused */
+        if (i != m.len - 44) { assert_int_equal(read_as_holdings((struct kluis_bytes){ m.data, i }), KLUIS_E_REJECT); }
+    }
+    list[1].state = 4; /* a bit that means nothing */
+    kluis_buf_clear(&m);
+    assert_int_equal(kluis_holdings_write(list + 1, 1, &m, &err), KLUIS_OK);
+    assert_int_equal(read_as_holdings(kluis_buf_bytes(&m)), KLUIS_E_REJECT);
+}
+
+static void the_state_of_the_log_comes_back(KLUIS_UNUSED void **state)
+{
+    KLUIS_AUTO_BUF(m, 4096);
+    struct kluis_err err = { 0 };
+    struct kluis_bytes text, seal;
+    assert_int_equal(
+        kluis_log_write((struct kluis_bytes){ (const uint8_t *)"text", 4 }, (struct kluis_bytes){ (const uint8_t *)"seal!", 5 }, &m, &err), KLUIS_OK);
+    assert_int_equal(kluis_log_read(kluis_buf_bytes(&m), &text, &seal, &err), KLUIS_OK);
+    assert_int_equal(text.len, 4);
+    assert_memory_equal(seal.ptr, "seal!", 5);
+    kluis_buf_byte(&m, 0);
+    assert_int_equal(kluis_log_read(kluis_buf_bytes(&m), &text, &seal, &err), KLUIS_E_REJECT);
 }
 
 static void bundle_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
@@ -686,6 +743,8 @@ int main(void)
         cmocka_unit_test(login_message_is_prefix_and_wire_fields),
         cmocka_unit_test(delivery_comes_back_and_is_read_strictly),
         cmocka_unit_test(answer_comes_back_and_is_read_strictly),
+        cmocka_unit_test(holdings_come_back_and_are_read_strictly),
+        cmocka_unit_test(the_state_of_the_log_comes_back),
         cmocka_unit_test(bundle_comes_back_and_is_read_strictly),
     };
     return cmocka_run_group_tests(tests, start, NULL);

@@ -319,6 +319,77 @@ static void every_flipped_bit_of_a_checkpoint_is_refused(void **state)
     }
 }
 
+/* FORMAT.md §7.5: the same key, its name and where it began anew. */
+static void a_log_begun_anew_is_opened_with_the_key_of_its_first_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *origin;
+        uint64_t since;
+        bool good;
+    } row[] = { { "safeguard.example.nl/log1/since-1772701200", 1772701200, true },
+                { "safeguard.example.nl/log1/since-1", 1, true },
+                { "safeguard.example.nl/log1/since-0", 0, false },
+                { "safeguard.example.nl/log1/since-01", 0, false },
+                { "safeguard.example.nl/log1/since-", 0, false },
+                { "safeguard.example.nl/log1/since-1x", 0, false },
+                { "safeguard.example.nl/log1/since-99999999999999999999", 0, false },
+                { "safeguard.example.nl/log1since-1", 0, false },
+                { "safeguard.example.nl/log1/until-1", 0, false },
+                { "safeguard.example.nl/log12", 0, false },
+                { "safeguard.example.nl/log", 0, false },
+                { "x/since-1", 0, false } };
+    uint8_t seed[32], stranger[32], pub[32];
+    struct kluis_checkpoint c, back;
+    char origin[KLUIS_ORIGIN_MAX];
+    known_seed(seed);
+    assert_int_equal(kluis_ledger_keygen(stranger, pub, NULL), KLUIS_OK);
+    assert_int_equal(kluis_checkpoint_open(kluis_str_of(known_checkpoint), known_vkey, &c, NULL), KLUIS_OK);
+    assert_int_equal(c.since, 0);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        KLUIS_AUTO_BUF(text, KLUIS_CHECKPOINT_MAX);
+        KLUIS_AUTO_BUF(forged, KLUIS_CHECKPOINT_MAX);
+        KLUIS_AUTO_BUF(own, KLUIS_CHECKPOINT_MAX);
+        (void)snprintf(c.origin, sizeof c.origin, "%s", row[i].origin);
+        assert_int_equal(kluis_checkpoint_sign(&c, seed, &text, NULL), KLUIS_OK);
+        struct kluis_str t = { (const char *)text.data, text.len };
+        assert_int_equal(kluis_checkpoint_open(t, known_vkey, &back, NULL), row[i].good ? KLUIS_OK : KLUIS_E_REJECT);
+        if (!row[i].good) { continue; }
+        assert_int_equal(back.since, row[i].since);
+        assert_string_equal(back.origin, row[i].origin);
+        assert_int_equal(kluis_checkpoint_own(t, known_vkey, &own, NULL), KLUIS_OK);
+        assert_memory_equal(own.data, text.data, text.len);
+        assert_int_equal(kluis_origin_since("safeguard.example.nl/log1", row[i].since, origin, NULL), KLUIS_OK);
+        assert_string_equal(origin, row[i].origin);
+        assert_int_equal(kluis_checkpoint_sign(&c, stranger, &forged, NULL), KLUIS_OK);
+        assert_int_equal(kluis_checkpoint_open((struct kluis_str){ (const char *)forged.data, forged.len }, known_vkey, &back, NULL), KLUIS_E_REJECT);
+    }
+    char longest[KLUIS_ORIGIN_MAX];
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = 0;
+    assert_int_equal(kluis_origin_since(longest, 0, origin, NULL), KLUIS_OK);
+    assert_int_equal(kluis_origin_since(longest, 1, origin, NULL), KLUIS_E_USAGE);
+}
+
+static void the_leaf_of_a_log_begun_anew_is_read_strictly(void **state)
+{
+    (void)state;
+    struct kluis_log_leaf l = { .since = 1772701200, .size = 12 }, back;
+    KLUIS_AUTO_BUF(text, KLUIS_LEAF_MAX);
+    memset(l.head.b, 0xab, 32);
+    assert_int_equal(kluis_log_leaf_write(&l, &text, NULL), KLUIS_OK);
+    assert_int_equal(kluis_log_leaf_read((struct kluis_str){ (const char *)text.data, text.len }, &back, NULL), KLUIS_OK);
+    assert_memory_equal(&back, &l, sizeof l);
+    for (size_t i = 0; i < text.len; i++) {
+        struct kluis_str cut = { (const char *)text.data, i };
+        assert_int_equal(kluis_log_leaf_read(cut, &back, NULL), KLUIS_E_REJECT);
+    }
+    kluis_buf_byte(&text, '\n');
+    assert_int_equal(kluis_log_leaf_read((struct kluis_str){ (const char *)text.data, text.len }, &back, NULL), KLUIS_E_REJECT);
+    l.since = 0;
+    assert_int_equal(kluis_log_leaf_write(&l, &text, NULL), KLUIS_E_BUG);
+}
+
 static void checkpoint_of_another_key_or_origin_is_refused(void **state)
 {
     (void)state;
@@ -506,6 +577,8 @@ int main(void)
         cmocka_unit_test(shared_proof_of_the_prototype_is_accepted),
         cmocka_unit_test(checkpoint_of_the_known_seed_has_the_known_bytes),
         cmocka_unit_test(every_flipped_bit_of_a_checkpoint_is_refused),
+        cmocka_unit_test(a_log_begun_anew_is_opened_with_the_key_of_its_first_name),
+        cmocka_unit_test(the_leaf_of_a_log_begun_anew_is_read_strictly),
         cmocka_unit_test(checkpoint_of_another_key_or_origin_is_refused),
         cmocka_unit_test(witnesses_are_counted_once_each_and_only_when_they_verify),
         cmocka_unit_test(tlog_proof_round_trip_and_refusals),
