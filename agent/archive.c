@@ -306,10 +306,9 @@ kluis_status archive_pass(struct home *h, struct pass *p, struct kluis_err *err)
     if (rc == KLUIS_OK) { rc = run_started(h, &run, err); }
     if (rc == KLUIS_OK) { rc = courier_open(&c, h, &id.trust, kluis_buf_bytes(&id.certificate), err); }
     int days = p->grace_days;
-    int64_t suspended = 0, keep_days = KEEP_DAYS;
+    int64_t suspended = 0;
     if (rc == KLUIS_OK && days < 0) { rc = regime_grace(h, &days, err); }
     if (rc == KLUIS_OK) { rc = home_int(h, "suspended", 0, &suspended, err); }
-    if (rc == KLUIS_OK) { rc = home_int(h, "keep-days", KEEP_DAYS, &keep_days, err); }
     int64_t due = days == 0 ? INT64_MAX : kluis_now_us() - (int64_t)days * DAY_S * 1000000;
     if (rc == KLUIS_OK && suspended != 1) { /* 2: only the gate says so */
         progress_start(&w.progress, "packed", "records");

@@ -121,7 +121,7 @@ static kluis_status reasons(struct home *h, struct kluis_buf *b, const char *nam
 /* Who this home is and how it stands with its vault; texts "" where there are none. */
 struct standing {
     char device[64], server[512], reason[512];
-    int64_t epoch, suspended;
+    int64_t epoch, suspended, log_size, log_since;
 };
 
 static kluis_status optional(struct home *h, const char *key, char *out, size_t cap, struct kluis_err *err)
@@ -136,6 +136,8 @@ static kluis_status standing_read(struct home *h, struct standing *s, struct klu
     KLUIS_TRY(optional(h, "server", s->server, sizeof s->server, err));
     KLUIS_TRY(optional(h, "suspended-reason", s->reason, sizeof s->reason, err));
     KLUIS_TRY(home_int(h, "epoch", 0, &s->epoch, err));
+    KLUIS_TRY(home_int(h, "log-size", 0, &s->log_size, err));
+    KLUIS_TRY(home_int(h, "log-since", 0, &s->log_since, err));
     return home_int(h, "suspended", 0, &s->suspended, err);
 }
 
@@ -188,8 +190,8 @@ static kluis_status status_text(struct home *h, const struct standing *standing,
     KLUIS_TRY(put_line(err, "packages %llu (%llu records): waiting %llu, sent %llu, acknowledged %llu, in a backup %llu, refused %llu",
                        (unsigned long long)n->packages, (unsigned long long)n->records, (unsigned long long)n->waiting, (unsigned long long)n->handed,
                        (unsigned long long)n->acknowledged, (unsigned long long)n->backed_up, (unsigned long long)n->refused));
-    if (home_int(h, "log-since", 0) != 0) {
-        (void)kluis_time_text(t, home_int(h, "log-since", 0) * 1000000, 0, 0);
+    if (standing->log_since != 0) {
+        (void)kluis_time_text(t, standing->log_since * 1000000, 0, 0);
         KLUIS_TRY(put_line(err, "the archive was lost and restored: its log began anew at %s; receipts from before stay valid", t));
     }
     int64_t after = 0;

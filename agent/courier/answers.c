@@ -301,7 +301,9 @@ static kluis_status receive(struct courier *c, int wait_s, struct courier_counts
     (void)snprintf(path, sizeof path, "/v1/inbox?wait=%d", wait_s);
     kluis_status rc = http_request(c->http, "GET", path, (struct kluis_bytes){ NULL, 0 }, true, wait_s + 30, &a, err);
     c->retry_after_s = a.retry_after_s;
-    if (a.epoch > (uint64_t)home_int(c->h, "session-epoch", 0) && a.epoch != c->asked_epoch) {
+    bool newer = false;
+    if (rc == KLUIS_OK) { rc = courier_is_newer(c, a.epoch, &newer, err); }
+    if (rc == KLUIS_OK && newer) {
         c->heard_epoch = a.epoch;
         counts->anew = true;
     }

@@ -57,8 +57,9 @@ static kluis_status say(struct courier *c, const struct kluis_holding *list, siz
 kluis_status courier_tell_holdings(struct courier *c, struct courier_counts *counts, struct kluis_err *err)
 {
     uint8_t after[32] = { 0 };
-    int64_t now = kluis_now_us(), said = home_int(c->h, "holdings", 0);
+    int64_t now = kluis_now_us(), said = 0;
     size_t n = 0;
+    KLUIS_TRY(home_int(c->h, "holdings", 0, &said, err));
     if (said == 0 || (said != COURIER_HOLDINGS_DUE && said > now - (int64_t)AGAIN_S * 1000000 && said <= now)) { return KLUIS_OK; }
     struct kluis_holding *list = kluis_calloc(KLUIS_HOLDINGS_MAX, sizeof *list);
     if (list == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
@@ -78,8 +79,11 @@ kluis_status courier_tell_holdings(struct courier *c, struct courier_counts *cou
 
 kluis_status courier_note_log(struct courier *c, const struct kluis_checkpoint *k, bool newest, struct kluis_err *err)
 {
-    uint64_t since = (uint64_t)home_int(c->h, "log-since", 0), size = (uint64_t)home_int(c->h, "log-size", 0);
+    int64_t since_was = 0, size_was = 0;
     kluis_hash head;
+    KLUIS_TRY(home_int(c->h, "log-since", 0, &since_was, err));
+    KLUIS_TRY(home_int(c->h, "log-size", 0, &size_was, err));
+    uint64_t since = (uint64_t)since_was, size = (uint64_t)size_was;
     KLUIS_AUTO_BUF(b, sizeof head.b);
     kluis_status rc = home_bytes(c->h, "log-head", &b, err);
     if (rc != KLUIS_OK && rc != KLUIS_E_NOTFOUND) { return rc; }
@@ -104,8 +108,9 @@ kluis_status courier_judge_log(struct courier *c, struct kluis_bytes body, struc
     struct kluis_checkpoint k;
     KLUIS_AUTO_BUF(own, KLUIS_CHECKPOINT_MAX);
     if (body.len == 0) { /* an empty log: backwards, unless it was never seen with anything in it */
-        return home_int(c->h, "log-size", 0) == 0 ? KLUIS_OK
-                                                  : KLUIS_FAIL(err, KLUIS_E_REJECT, "it is empty and was not before: tell your administrator");
+        int64_t size = 0;
+        KLUIS_TRY(home_int(c->h, "log-size", 0, &size, err));
+        return size == 0 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "it is empty and was not before: tell your administrator");
     }
     KLUIS_TRY(kluis_log_read(body, &text, &seal, err));
     struct kluis_str t = { (const char *)text.ptr, text.len };

@@ -36,6 +36,8 @@ KLUIS_MUSTUSE kluis_status courier_judge_seal(const struct kluis_trust *t, struc
 /* Makes sure that there is a session, and that it is one the vault still has: fetches the bundle when there is none, or when what was
  * sent has stayed without an answer.  A new session unmakes the messages of everything that is not acknowledged. */
 KLUIS_MUSTUSE kluis_status courier_ensure_session(struct courier *c, struct kluis_err *err);
+/* Is there a bundle of a later epoch than this session's, that was not asked for yet?  So the gate says; epoch 0: it said nothing. */
+KLUIS_MUSTUSE kluis_status courier_is_newer(struct courier *c, uint64_t epoch, bool *newer, struct kluis_err *err);
 /* holdings.c: "holdings" of this home: 0, nothing to say; DUE, or when it was said last, and the vault has not answered. */
 enum { COURIER_HOLDINGS_DUE = 1 };
 /* After a new session: tells the vault what is still held here of what was acknowledged.  Again after a day without an answer. */

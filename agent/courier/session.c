@@ -164,6 +164,14 @@ static kluis_status accept(struct courier *c, const struct kluis_bundle *b, bool
     return kluis_db_commit(c->h->db, renew ? "agent.session.started" : "agent.session.confirmed", err);
 }
 
+kluis_status courier_is_newer(struct courier *c, uint64_t epoch, bool *newer, struct kluis_err *err)
+{
+    int64_t ours = 0;
+    KLUIS_TRY(home_int(c->h, "session-epoch", 0, &ours, err));
+    *newer = epoch > (uint64_t)ours && epoch != c->asked_epoch;
+    return KLUIS_OK;
+}
+
 /* A bundle costs the vault a one-time prekey: it is asked for only when there is no session, when the gate speaks of a newer one, or when what was
  * handed over stays unanswered, at most once an hour. */
 static kluis_status is_silent(struct courier *c, bool *silent, struct kluis_err *err)
