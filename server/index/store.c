@@ -81,7 +81,7 @@ static kluis_status uri_of(const struct index *ix, const char *name, bool immuta
 
 static kluis_status open_raw(struct index *ix, const char *name, int flags, bool immutable, sqlite3 **out, struct kluis_err *err)
 {
-    KLUIS_AUTO_BUF(uri, 3 * KLUIS_PATH_MAX);
+    KLUIS_AUTO_BUF(uri, (size_t)3 * KLUIS_PATH_MAX);
     KLUIS_TRY(uri_of(ix, name, immutable, &uri, err));
     sqlite3 *db = NULL;
     int rc =

@@ -254,7 +254,7 @@ kluis_status index_maintain(struct index *ix, bool *more, struct kluis_err *err)
     }
     bool none = true;
     /* Hidden rows wait while there is more to move: then many can go at once. */
-    if (ix->w.gone.n < 2 * INDEX_HOT_RECORDS_MAX) { KLUIS_TRY(choose(ix, &none, err)); }
+    if (ix->w.gone.n < INT64_C(2) * INDEX_HOT_RECORDS_MAX) { KLUIS_TRY(choose(ix, &none, err)); }
     if (!none) { return KLUIS_OK; }
     if (ix->w.gone.n > 0) { return clean(ix, err); }
     int64_t erase = 0;
