@@ -29,6 +29,7 @@ struct sweep {
     struct trial *t;                                        /* shared with the children */
     char base[64], now[80], before[80], again[80], out[80]; /* directories; out: what the trial said */
     bool only;
+    uint64_t points; /* of the last trial */
     unsigned trials, hits, crashes, aborts, failures;
 };
 
@@ -213,6 +214,7 @@ static void one_trial(struct sweep *w, uint64_t at, int kind)
     pid_t pid = fork();
     if (pid == 0) { child(w); }
     int status = wait_for(pid);
+    w->points = atomic_load(&t->points); /* looking for leaks counts anew */
     bool signalled = WIFSIGNALED(status), planned = signalled && WTERMSIG(status) == SIGKILL && w->class == FAULT_CRASH && t->hit;
     bool aborted = signalled && WTERMSIG(status) == SIGABRT && t->hit && w->class == FAULT_ALLOC;
     w->trials++;
@@ -318,7 +320,7 @@ unsigned fault_sweep(const struct fault_subject *s, enum fault_class c, bool pla
     struct timespec began, ended;
     (void)clock_gettime(CLOCK_MONOTONIC, &began);
     one_trial(&w, UINT64_MAX, 0);
-    uint64_t points = atomic_load(&w.t->points), kinds = (uint64_t)KINDS[c].n, total = points * kinds;
+    uint64_t points = w.points, kinds = (uint64_t)KINDS[c].n, total = points * kinds;
     uint64_t stride = full || s->budget[c] == 0 || total <= s->budget[c] ? 1 : total / s->budget[c];
     while (stride > 1 && gcd(stride, kinds) != 1) { stride++; } /* else a kind would never have its turn */
     uint64_t offset = stride == 1 || planted ? 0 : (offset_text != NULL ? strtoull(offset_text, NULL, 10) : (uint64_t)time(NULL) / 86400) % stride;
