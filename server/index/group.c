@@ -469,19 +469,22 @@ static bool of_one_minute(const struct member *m, const struct member *anchor)
     return m->precision == KLUIS_PRECISION_MINUTE && anchor->at >= m->at && anchor->at - m->at < TOLERANCE;
 }
 
-/* Which of the anchors a message without an id joins; -1: none. */
+/* Which of the anchors a message without an id joins; -1: none.  Where two chats of one name hold such a message nobody guesses whose it is. */
 static int64_t anchor_for(const struct run *r, const struct member *m)
 {
-    int64_t found = -1;
+    int64_t found = -1, conv = 0;
+    bool same_minute = false;
     for (size_t k = 0; k < r->n_anchors && !r->lengthy; k++) {
         const struct member *a = &r->anchors[k];
         int64_t apart = a->at < m->at ? m->at - a->at : a->at - m->at;
         if (apart > tolerance(m, a) || !agree(m, a)) { continue; }
+        if (conv != 0 && a->conv != conv) { return -1; }
+        conv = a->conv;
         bool taken = false;
         for (int64_t i = a->next; !taken && i >= 0; i = r->list[i].next) { taken = r->list[i].device == m->device; }
-        if (taken) { continue; }
-        if (of_one_minute(m, a)) { return (int64_t)k; }
-        found = found < 0 ? (int64_t)k : found;
+        if (taken || same_minute) { continue; }
+        same_minute = of_one_minute(m, a);
+        found = found < 0 || same_minute ? (int64_t)k : found;
     }
     return found;
 }

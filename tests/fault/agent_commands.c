@@ -169,7 +169,7 @@ int main(int argc, char **argv)
           .judge = is_added,
           .secrets = state_secrets,
           .minimum = { 100, 100, 20 },
-          .budget = { 150, 150, 0 },
+          .budget = { 200, 260, 0 },
           .warm = 1 },
         { .name = "agent packages --export",
           .prepare = with_packages,
@@ -177,7 +177,7 @@ int main(int argc, char **argv)
           .judge = is_exported,
           .secrets = state_secrets,
           .minimum = { 100, 100, 60 },
-          .budget = { 150, 240, 100 },
+          .budget = { 200, 260, 100 },
           .warm = 1 },
     };
     return fault_main(argc, argv, s, sizeof s / sizeof *s);

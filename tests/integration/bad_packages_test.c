@@ -41,7 +41,7 @@ static void chat_of(struct chat *c, const char *id, size_t n)
     *c = (struct chat){ .party = { { .name = S("J. de Vries"), .number = S("+31600000001") }, { .name = S("Samira") } }, .member = { 0, 1 }, .n = n };
     c->header = (struct kluis_header){ .platform = S("signal"),
                                        .conversation_id = kluis_str_of(id),
-                                       .conversation_name = S("Dijkoverleg"),
+                                       .conversation_name = kluis_str_of(id),
                                        .type = KLUIS_GROUP,
                                        .parties = c->party,
                                        .n_parties = 2,
@@ -152,6 +152,7 @@ static struct sealed no_ids(struct asked *a)
 static struct sealed a_name_like_another_chat_s(struct asked *a)
 {
     chat_of(&a->chat, "g-zelfde-naam", 1);
+    a->chat.header.conversation_name = S("Dijkoverleg"); /* as the control's */
     a->chat.record[0].text = S("slechtkanarie naamgenoot");
     return written(a);
 }

@@ -327,6 +327,14 @@ static void who_only_shares_a_name_or_says_something_else_is_not_joined(KLUIS_UN
     assert_string_equal(hits[0].id, "b");
     assert_int_equal(hits[0].sightings, 2);
     assert_int_equal(hits[1].sightings, 1);
+    /* Another group of the same name where Anna said the same in that minute: now nobody knows, and it stands alone again. */
+    struct index_row twin[] = { both[1] };
+    struct index_package other = pack(3, "bram", twin, 1);
+    other.conversation_id = KLUIS_STR_LIT("g2");
+    add(ix, other);
+    commit(ix);
+    assert_int_equal(find(ix, "ja"), 4);
+    for (int i = 0; i < 4; i++) { assert_int_equal(hits[i].sightings, 1); }
     index_close(ix);
 }
 
