@@ -20,11 +20,14 @@ struct kluis_lane {
     uint64_t given, done;
     uint64_t wanted; /* the giver sleeps until so many are done; 0: it does not */
     bool idle, stop; /* the helper sleeps; nothing comes any more */
+    bool moved;      /* it began elsewhere; afterwards all of these are its own */
+    cpu_set_t all;
 };
 
 static void *help(void *arg)
 {
     struct kluis_lane *l = arg;
+    if (l->moved) { (void)sched_setaffinity(0, sizeof l->all, &l->all); }
     pthread_mutex_lock(&l->lock);
     for (;;) {
         while (l->given == l->done && !l->stop) {
@@ -51,6 +54,28 @@ static bool several_processors(void)
     return sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) > 1; /* too many to be counted is more than one */
 }
 
+/* Born beside its giver, a thread waits for its turn for up to some milliseconds, which may be a fifth of all that it is there for: it begins on
+ * another processor and may then go where it likes. */
+static int start_elsewhere(struct kluis_lane *l)
+{
+    cpu_set_t others;
+    pthread_attr_t attr;
+    int here = sched_getcpu();
+    CPU_ZERO(&l->all);
+    bool known = here >= 0 && here < CPU_SETSIZE && sched_getaffinity(0, sizeof l->all, &l->all) == 0 && CPU_ISSET((size_t)here, &l->all);
+    l->moved = known && CPU_COUNT(&l->all) > 1 && pthread_attr_init(&attr) == 0;
+    if (l->moved) {
+        others = l->all;
+        CPU_CLR((size_t)here, &others);
+        int rc = pthread_attr_setaffinity_np(&attr, sizeof others, &others);
+        if (rc == 0) { rc = pthread_create(&l->thread, &attr, help, l); }
+        (void)pthread_attr_destroy(&attr);
+        if (rc == 0) { return 0; }
+        l->moved = false;
+    }
+    return pthread_create(&l->thread, NULL, help, l);
+}
+
 struct kluis_lane *kluis_lane_new(void)
 {
     struct kluis_lane *l = several_processors() ? kluis_calloc(1, sizeof *l) : NULL;
@@ -59,7 +84,7 @@ struct kluis_lane *kluis_lane_new(void)
     int given = pthread_cond_init(&l->given_more, NULL), done = pthread_cond_init(&l->done_more, NULL);
     assert(lock == 0 && given == 0 && done == 0); /* they cannot fail on Linux */
     (void)lock, (void)given, (void)done;
-    if (pthread_create(&l->thread, NULL, help, l) == 0) { return l; }
+    if (start_elsewhere(l) == 0) { return l; }
     (void)pthread_cond_destroy(&l->given_more);
     (void)pthread_cond_destroy(&l->done_more);
     (void)pthread_mutex_destroy(&l->lock);
