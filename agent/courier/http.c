@@ -13,7 +13,7 @@ struct http {
     CURL *curl;
     char base[HTTP_HOST_MAX + 16], gate[HTTP_HOST_MAX];
     X509 *root;
-    bool enrolling;
+    bool enrolling, doubted; /* doubted: the chain of the last transfer did not hold */
     uint8_t fingerprint[16];
     char device[64];
     const struct kluis_key *login;
@@ -95,13 +95,15 @@ static bool holds_for_system(X509_STORE_CTX *x)
  * code's fingerprint. */
 static int judge_chain(X509_STORE_CTX *x, void *arg)
 {
-    const struct http *h = arg;
-    bool ok = (h->root != NULL && holds_under(x, h->root)) || holds_for_system(x);
+    struct http *h = arg;
+    bool ok = h->root != NULL && holds_under(x, h->root);
     STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(x);
     for (int i = 0; !ok && h->enrolling && i < sk_X509_num(sent); i++) {
         X509 *root = sk_X509_value(sent, i);
         ok = is_the_root(root, h->fingerprint) && holds_under(x, root);
     }
+    ok = ok || holds_for_system(x);
+    h->doubted = !ok;
     ERR_clear_error();
     X509_STORE_CTX_set_error(x, ok ? X509_V_OK : X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY); /* curl asks for the result again */
     return ok;
@@ -250,9 +252,10 @@ static size_t on_header(char *p, size_t size, size_t count, void *arg)
 static kluis_status curl_failure(const struct http *h, CURLcode rc, const struct transfer *t, struct kluis_err *err)
 {
     if (t->too_much) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the answer of %s is larger than it may be", h->gate); }
+    if (kluis_seal_starved()) { rc = CURLE_OUT_OF_MEMORY; } /* else a gate would be called false for want of our memory */
+    if (h->doubted) { rc = rc == CURLE_SSL_CONNECT_ERROR ? CURLE_PEER_FAILED_VERIFICATION : rc; } /* else the line was cut in the handshake */
     switch ((int)rc) {
     case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_ISSUER_ERROR:
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s does not prove that it is your organisation's gate (%s): check the address, or ask for a new code",
@@ -304,6 +307,8 @@ static kluis_status perform(struct http *h, const char *method, const char *path
     SET(CURLOPT_HEADERDATA, &t);
     SET(CURLOPT_TIMEOUT, (long)timeout_s);
 #undef SET
+    (void)kluis_seal_starved(); /* before this it was another's */
+    h->doubted = false;
     if (rc == CURLE_OK) { rc = curl_easy_perform(h->curl); }
     long status = 0;
     if (rc == CURLE_OK) { rc = curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status); }

@@ -43,6 +43,13 @@ __attribute__((constructor)) static void wipe_what_openssl_gives_back(void) { (v
 
 EVP_PKEY *key_pkey(const struct kluis_key *k) { return k->pkey; }
 
+bool kluis_seal_starved(void)
+{
+    bool was = starved;
+    starved = false;
+    return was;
+}
+
 kluis_status ossl_failed(struct kluis_err *err, kluis_status otherwise, const char *what)
 {
     char text[120] = "no reason given";
@@ -53,8 +60,7 @@ kluis_status ossl_failed(struct kluis_err *err, kluis_status otherwise, const ch
         if (reason) { (void)snprintf(text, sizeof text, "%s", reason); }
     }
     /* Out of memory, OpenSSL often cannot note why it failed, and its decoders then call what they were given unsupported. */
-    nomem = nomem || starved;
-    starved = false;
+    nomem = kluis_seal_starved() || nomem;
     return KLUIS_FAIL(err, nomem ? KLUIS_E_NOMEM : otherwise, "%s: %s", what, text);
 }
 

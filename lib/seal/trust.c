@@ -46,6 +46,7 @@ static kluis_status der_list(json_object *v, struct kluis_arena *arena, bool (*i
         }
         list[i] = (struct kluis_bytes){ der, len };
         if (!is(list[i])) {
+            if (kluis_seal_starved()) { return no_memory(err); }
             return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" holds something that is no %s", what,
                               is == is_cert ? "certificate" : "revocation list");
         }

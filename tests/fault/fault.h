@@ -25,9 +25,9 @@
  * of memory is a crash: counted, printed, judged.  A broken assertion or a segmentation fault is a failure.
  *
  * The test states `minimum`: the points that a run without a fault must pass.  In CI each class has a budget of trials: all points when they
- * fit, else a stride over them with an offset that rotates by the day (printed).
+ * fit, else a stride over them (printed), the same for every run of one build.
  *   KLUIS_FAULT=full        every point with every kind
- *   KLUIS_FAULT_OFFSET=K    this offset of the stride instead of the day's
+ *   KLUIS_FAULT_OFFSET=K    another offset of the stride than the fixed one
  *   KLUIS_FAULT_ONLY=CLASS:N:KIND   one trial (as a failure prints it), with the place of the fault, leaked blocks and output on stderr
  *   KLUIS_FAULT_KEEP=1      the directory of a failed trial stays
  * One thread may act; more may run (the vault's), then the nth call differs from run to run and a failure may not repeat.
