@@ -31,10 +31,10 @@ done <"$work/keys"
 ok; [ "$asymmetric" -ge 10 ] || fail "only $asymmetric of the keys are key pairs"
 for p in "$bin"/chatkluis-*; do refuse "a private key in ${p##*/}" grep -aqE 'BEGIN [A-Z ]*PRIVATE KEY' "$p"; done
 # A PKCS#8 or SEC1 key of P-256 in DER begins in one of two ways; the programs name the curve, but hold no key on it.
-for p in "$bin"/chatkluis-*; do
-  equal "P-256 keys in DER in ${p##*/}" "$(LC_ALL=C grep -aobP '\x02\x01\x01\x04\x20(?s:.{32})' "$p" | wc -l || true)" 0
-done
-ok; LC_ALL=C grep -aqP '\x02\x01\x01\x04\x20(?s:.{32})' "$work/private.der" || fail "control: the form of a key is not recognised"
+# Not with grep, which would cut a key that holds a line's end.
+keys_in() { python3 -c 'import re, sys; print(len(re.findall(rb"\x02\x01\x01\x04\x20.{32}", open(sys.argv[1], "rb").read(), re.S)))' "$1"; }
+for p in "$bin"/chatkluis-*; do equal "P-256 keys in DER in ${p##*/}" "$(keys_in "$p")" 0; done
+equal "control: the form of a key is recognised" "$(keys_in "$work/private.der")" 1
 if git -C "$root" rev-parse >/dev/null 2>&1; then
   equal "private keys in the repository" "$({ git -C "$root" grep -lE -- '-----BEGIN [A-Z ]*PRIVATE KEY-----' -- ':!tests/requirements' ':!tests/unit' ':!tests/fuzz/corpus' || true; } | wc -l)" 0
 fi
