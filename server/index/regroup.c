@@ -86,7 +86,8 @@ static kluis_status touch(struct index *ix, struct member *a, struct kluis_err *
     if (a->file != 0) {
         size_t now = 0;
         const struct irow row = { .file = a->file, .row = a->row, .hash = a->hash, .has_id = true };
-        KLUIS_TRY(igroup_settle(ix, &row, true, err));
+        bool came = imap_get(&b->pulled, igroup_place(a->file, a->row), NULL); /* with a rival under the same id that was touched before */
+        if (!came) { KLUIS_TRY(igroup_settle(ix, &row, true, err)); }
         if (!imap_get(&b->pulled, igroup_place(a->file, a->row), &now)) {
             return KLUIS_FAIL(err, KLUIS_E_BUG, "a record that did not come to the hot file");
         }

@@ -338,6 +338,37 @@ static void who_only_shares_a_name_or_says_something_else_is_not_joined(KLUIS_UN
     index_close(ix);
 }
 
+static void rivals_in_a_closed_period_come_to_the_hot_file_once(KLUIS_UNUSED void **state)
+{
+    struct index *ix = fresh();
+    struct kluis_err err = { 0 };
+    struct index_stats stats;
+    index_tune(ix, 1, 4);
+    struct index_row a[] = { line(1, 0, 100 * (int64_t)MIN + 1000000, "ja") }, b[] = { line(1, 0, 100 * (int64_t)MIN + 2000000, "ja") };
+    struct index_row text[] = { line(1, 1, 100 * (int64_t)MIN, "ja"), line(2, 1, 100 * (int64_t)MIN, "ja") };
+    a[0].id = b[0].id = KLUIS_STR_LIT("x");
+    a[0].target = KLUIS_STR_LIT("t1");
+    b[0].target = KLUIS_STR_LIT("t2");
+    add(ix, pack(1, "anna", a, 1));
+    add(ix, pack(2, "bram", b, 1));
+    commit(ix);
+    all_moved(ix);
+    assert_true(ix->w.catalog.n > 0);
+    struct index_package p = pack(3, "anna", text, 2);
+    p.parties = NAMES;
+    p.precision = KLUIS_PRECISION_MINUTE;
+    add(ix, p);
+    commit(ix);
+    ok(index_statistics(ix, &stats, &err), &err);
+    assert_int_equal(stats.records, 2);
+    assert_int_equal(stats.sightings, 4);
+    assert_int_equal(find(ix, "ja"), 2); /* each with one line of the text, and its rival */
+    for (int i = 0; i < 2; i++) { assert_int_equal(hits[i].sightings - hits[i].differing, 2); }
+    all_moved(ix);
+    assert_int_equal(find(ix, "ja"), 2);
+    index_close(ix);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +377,7 @@ int main(void)
         cmocka_unit_test(direct_chats_meet_only_where_both_ends_are_known),
         cmocka_unit_test(gaps_are_each_officials_own),
         cmocka_unit_test(a_text_export_and_databases_of_one_chat_are_one_in_any_order),
+        cmocka_unit_test(rivals_in_a_closed_period_come_to_the_hot_file_once),
         cmocka_unit_test(who_only_shares_a_name_or_says_something_else_is_not_joined),
         cmocka_unit_test(every_order_of_arrival_gives_the_same_groups),
     };
