@@ -93,7 +93,7 @@ static kluis_status conversation(struct teams *t, struct json_stream *s, enum js
 {
     struct kluis_str key;
     struct json *v = NULL;
-    kluis_status rc;
+    kluis_status rc = KLUIS_OK;
     t->chat = UINT32_MAX;
     KLUIS_TRY(json_stream_enter(s, '{', err));
     while (*end == JSON_ITEMS_CLOSED && (rc = json_stream_next(s, &key, err)) == KLUIS_OK) {
