@@ -33,6 +33,7 @@ struct trail {
     pthread_t helper;
     bool helper_made, helping, spare;
     size_t noted_at;
+    pthread_mutex_t spare_lock; /* the file "spare": to its renaming, who makes one has it alone */
 };
 
 /* ---- segments ---- */
@@ -75,11 +76,27 @@ static kluis_status make_spare(const char *dir, struct kluis_err *err)
     return rc;
 }
 
+/* The spare becomes the segment that goes on.  Under spare_lock: a helper still at it would put its zeros over what is entered. */
+static kluis_status take_spare(struct trail *t, const uint8_t head[TRAIL_HEAD], const char *path, int *out, struct kluis_err *err)
+{
+    char spare[KLUIS_PATH_MAX];
+    KLUIS_TRY(kluis_path(spare, sizeof spare, t->dir, "spare", err));
+    KLUIS_TRY(make_spare(t->dir, err));
+    int fd = kluis_io_open(spare, O_RDWR | O_NOFOLLOW, 0);
+    if (fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", spare); }
+    kluis_status rc = pwrite_all(fd, head, TRAIL_HEAD, 0, err);
+    if (rc == KLUIS_OK) { rc = sync_file(fd, err); }
+    if (rc == KLUIS_OK) { rc = kluis_publish_file(spare, path, "register.trail.renamed", err); }
+    if (rc != KLUIS_OK) { kluis_close_quiet(&fd); }
+    *out = fd;
+    return rc;
+}
+
 /* Goes on in a new segment.  The caller writes. */
 static kluis_status rotate(struct trail *t, uint64_t first, const uint8_t before[32], struct kluis_err *err)
 {
     uint8_t head[TRAIL_HEAD];
-    char name[TRAIL_NAME], path[KLUIS_PATH_MAX], spare[KLUIS_PATH_MAX];
+    char name[TRAIL_NAME], path[KLUIS_PATH_MAX];
     const struct trail_segment s = { .number = t->number + 1, .first = first, .due = t->due };
     struct trail_segment full = s;
     memcpy(full.before, before, 32);
@@ -88,18 +105,12 @@ static kluis_status rotate(struct trail *t, uint64_t first, const uint8_t before
     }
     trail_name(name, full.number);
     KLUIS_TRY(kluis_path(path, sizeof path, t->dir, name, err));
-    KLUIS_TRY(kluis_path(spare, sizeof spare, t->dir, "spare", err));
-    KLUIS_TRY(make_spare(t->dir, err));
     KLUIS_TRY(trail_segment_write(&full, head, err));
-    int fd = kluis_io_open(spare, O_RDWR | O_NOFOLLOW, 0);
-    if (fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", spare); }
-    kluis_status rc = pwrite_all(fd, head, sizeof head, 0, err);
-    if (rc == KLUIS_OK) { rc = sync_file(fd, err); }
-    if (rc == KLUIS_OK) { rc = kluis_publish_file(spare, path, "register.trail.renamed", err); }
-    if (rc != KLUIS_OK) {
-        kluis_close_quiet(&fd);
-        return rc;
-    }
+    int fd = -1;
+    (void)pthread_mutex_lock(&t->spare_lock);
+    kluis_status rc = take_spare(t, head, path, &fd, err);
+    (void)pthread_mutex_unlock(&t->spare_lock);
+    if (rc != KLUIS_OK) { return rc; }
     kluis_close_quiet(&t->fd); /* all in it is on disk */
     t->fd = fd;
     t->number = full.number;
@@ -124,7 +135,9 @@ static void *helper_main(void *arg)
 {
     struct trail *t = arg;
     struct kluis_err ignored = { 0 }; /* whoever needs the segment tries again, and tells */
+    (void)pthread_mutex_lock(&t->spare_lock);
     bool made = make_spare(t->dir, &ignored) == KLUIS_OK;
+    (void)pthread_mutex_unlock(&t->spare_lock);
     struct trail_mark head;
     trail_head(t, &head);
     if (t->noting != NULL) { t->noting(t->ctx, &head); }
@@ -443,6 +456,7 @@ kluis_status trail_open(struct trail **out, const char *vault_dir, const struct 
     t->last = &t->first;
     kluis_buf_init(&t->out, (size_t)2 * TRAIL_WRITE_MAX);
     (void)pthread_mutex_init(&t->lock, NULL);
+    (void)pthread_mutex_init(&t->spare_lock, NULL);
     (void)pthread_cond_init(&t->changed, NULL);
     (void)pthread_cond_init(&t->begun, NULL);
     kluis_status rc = kluis_path(t->dir, sizeof t->dir, vault_dir, "audit", err);
@@ -471,6 +485,7 @@ void trail_free(struct trail *t)
     kluis_close_quiet(&t->fd); /* every entry was synced */
     kluis_buf_free(&t->out);
     (void)pthread_mutex_destroy(&t->lock);
+    (void)pthread_mutex_destroy(&t->spare_lock);
     (void)pthread_cond_destroy(&t->changed);
     (void)pthread_cond_destroy(&t->begun);
     kluis_free(t);

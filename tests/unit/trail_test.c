@@ -18,9 +18,10 @@
 #include "tests/support/test_dir.h"
 
 static char dir[64];
-static const char *fail_op, *die_at;
-static int fail_with;
-static atomic_int syncs, slow_us;
+static _Atomic(const char *) fail_op, die_at;
+static atomic_int fail_with, syncs, slow_us;
+static atomic_int hold; /* 1: the next thread that writes beside this one is held, 2: it is, 0: it goes on, or after half a second */
+static pthread_t this_one;
 
 static int fault(const char *op, KLUIS_UNUSED const char *path, KLUIS_UNUSED int fd)
 {
@@ -28,20 +29,28 @@ static int fault(const char *op, KLUIS_UNUSED const char *path, KLUIS_UNUSED int
         syncs++;
         if (slow_us > 0) { kluis_sleep_us(slow_us); }
     }
-    return fail_op != NULL && strcmp(op, fail_op) == 0 ? fail_with : 0;
+    if (strcmp(op, "write") == 0 && hold == 1 && !pthread_equal(pthread_self(), this_one)) {
+        hold = 2;
+        for (int i = 0; i < 250 && hold == 2; i++) { kluis_sleep_us(2000); }
+    }
+    const char *failing = fail_op;
+    return failing != NULL && strcmp(op, failing) == 0 ? fail_with : 0;
 }
 
 static void step(const char *name)
 {
-    if (die_at != NULL && strcmp(name, die_at) == 0) { _exit(42); }
+    const char *dying = die_at;
+    if (dying != NULL && strcmp(name, dying) == 0) { _exit(42); }
 }
 
 static int setup(KLUIS_UNUSED void **state)
 {
     static const struct kluis_hooks hooks = { .io_fault = fault, .durable_step = step };
     struct kluis_err err = { 0 };
-    fail_op = die_at = NULL;
-    slow_us = 0;
+    fail_op = NULL;
+    die_at = NULL;
+    slow_us = hold = 0;
+    this_one = pthread_self();
     if (!test_dir("trail", dir, sizeof dir)) { return -1; }
     kluis_hooks_set(&hooks);
     return kluis_base_init(&err) == KLUIS_OK ? 0 : -1;
@@ -295,6 +304,29 @@ static void segments_follow_each_other_and_without_room_nothing_is_entered(KLUIS
     reg_free(r);
 }
 
+static void the_next_segment_waits_for_whoever_is_making_it(KLUIS_UNUSED void **state)
+{
+    static char much[16001];
+    struct kluis_err err = { 0 };
+    uint64_t n = 0, entered = 0;
+    char path[KLUIS_PATH_MAX];
+    memset(much, 'x', sizeof much - 1);
+    path_of(path, "000002.log");
+    struct reg *r = open_reg();
+    hold = 1; /* the helper stops between opening the file and its first zeros */
+    for (; entered < 70; entered++) {
+        assert_int_equal(reg_audit(r, "command", "search", "Woo", much, &err), KLUIS_OK);
+        if (entered == 50) { assert_int_not_equal(hold, 1); } /* else this shows nothing of a helper */
+    }
+    assert_int_equal(access(path, F_OK), 0);
+    hold = 0;
+    reg_free(r); /* who makes the file has ended */
+    r = open_reg();
+    assert_int_equal(reg_audit_check(r, &n, &err), KLUIS_OK);
+    assert_int_equal(n, entered);
+    reg_free(r);
+}
+
 static void *many(void *arg)
 {
     struct reg *r = arg;
@@ -511,6 +543,7 @@ int main(void)
         cmocka_unit_test_setup(what_a_stop_left_half_written_is_cut_and_said_so, setup),
         cmocka_unit_test_setup(a_failed_sync_fails_the_entry_and_leaves_none, setup),
         cmocka_unit_test_setup(segments_follow_each_other_and_without_room_nothing_is_entered, setup),
+        cmocka_unit_test_setup(the_next_segment_waits_for_whoever_is_making_it, setup),
         cmocka_unit_test_setup(those_who_wait_at_the_same_time_share_one_sync, setup),
         cmocka_unit_test_setup(a_decision_and_its_entry_come_together_and_once, setup),
         cmocka_unit_test_setup(a_decision_stands_when_the_trail_has_no_room_and_is_entered_later, setup),
