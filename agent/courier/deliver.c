@@ -221,20 +221,24 @@ static kluis_status make_message(struct courier *c, const struct stock_package *
     return rc;
 }
 
+kluis_status courier_message(struct courier *c, const struct stock_package *p, uint8_t id[16], struct kluis_buf *body, struct kluis_err *err)
+{
+    kluis_status rc = stored_message(c, p->id, id, body, err);
+    return rc == KLUIS_END ? make_message(c, p, id, body, err) : rc;
+}
+
 static kluis_status post_message(struct courier *c, const struct stock_package *p, struct kluis_err *err)
 {
     uint8_t id[16];
     char path[160], message[33], up[33];
     KLUIS_AUTO_BUF(body, MESSAGE_MAX);
-    kluis_status rc = stored_message(c, p->id, id, &body, err);
-    if (rc == KLUIS_END) { rc = make_message(c, p, id, &body, err); }
-    KLUIS_TRY(rc);
+    KLUIS_TRY(courier_message(c, p, id, &body, err));
     courier_hex16(id, message);
     courier_hex16(p->upload, up);
     (void)snprintf(path, sizeof path, "/v1/message/%s?upload=%s", message, up);
     struct http_answer a = { 0 };
     kluis_buf_init(&a.body, 4096);
-    rc = http_request(c->http, "POST", path, kluis_buf_bytes(&body), true, 60, &a, err);
+    kluis_status rc = http_request(c->http, "POST", path, kluis_buf_bytes(&body), true, 60, &a, err);
     c->retry_after_s = a.retry_after_s;
     if (rc == KLUIS_OK && a.status != 202 && a.status != 200) { rc = http_refusal(&a, "the message of a package was not taken", err); }
     kluis_buf_free(&a.body);

@@ -51,6 +51,9 @@ KLUIS_MUSTUSE kluis_status courier_judge_log(struct courier *c, struct kluis_byt
 enum { STANDING_GOOD = 0, STANDING_SUSPENDED = 1, STANDING_GATE_SAYS = 2 };
 /* After a round of requests that ended in rc: notes what the gate says, and gives rc on. */
 KLUIS_MUSTUSE kluis_status courier_standing(struct courier *c, kluis_status rc, struct kluis_err *err);
+/* deliver.c: the message that opens a package: as it stands in the outbox, else made and stored there.  There must be a session. */
+KLUIS_MUSTUSE kluis_status courier_message(struct courier *c, const struct stock_package *p, uint8_t id[16], struct kluis_buf *body,
+                                           struct kluis_err *err);
 /* Writes the id of an upload or a message. */
 void courier_hex16(const uint8_t id[16], char out[33]);
 

@@ -7,6 +7,7 @@
 #   fresh    from a receipt to the first search that finds the record; steady (BENCH_SECONDS, 60) and at full speed
 #   sources  reading each kind of source, records only counted (sources.sh)
 #   verify   chatkluis-verify; against openssl dgst -sha256
+#   load     1,000 agents, 200 uploading at once, bad ones among them (load.sh)
 #
 # BENCH_MESSAGES (1000000), BENCH_ROUNDS (5).  Figures are medians of alternating runs.  Exit 1: a goal was missed.
 set -euo pipefail
@@ -14,10 +15,12 @@ cd "$(dirname "$(readlink -f "$0")")/../.."
 . tests/bench/lib.sh
 . tests/bench/fresh.sh
 . tests/bench/sources.sh
+. tests/bench/load.sh
 mkdir -p "${data%/*}"
 exec 9>"$data.lock"
 flock -n 9 || die "another bench runs in this checkout: two would take each other's files and time"
-trap 'stop_all; rm -rf "$work"' EXIT
+load_dir=
+trap 'stop_all; rm -rf "$work" ${load_dir:+"$load_dir"}' EXIT
 trap 'exit 130' INT TERM
 
 # ---- pack and size ----
@@ -308,13 +311,13 @@ bench_verify() {
 }
 
 [ "$rounds" -ge 1 ] || die "BENCH_ROUNDS must be 1 or more"
-workload
+[ "${1:-all}" = load ] || workload
 rm -rf "$work"; mkdir -p "$work"
-[ "${1:-all}" = sources ] || template
+case "${1:-all}" in sources|load) ;; *) template ;; esac
 case "${1:-all}" in
-  all) bench_pack; bench_ingest; bench_search; bench_fresh; bench_verify; bench_sources ;;
+  all) bench_pack; bench_ingest; bench_search; bench_fresh; bench_verify; bench_sources; bench_load ;;
   pack|size) bench_pack ;;
-  ingest|search|fresh|verify|sources) "bench_$1" ;;
-  *) die "unknown name '$1': pack, size, ingest, search, fresh, verify or sources" ;;
+  ingest|search|fresh|verify|sources|load) "bench_$1" ;;
+  *) die "unknown name '$1': pack, size, ingest, search, fresh, verify, sources or load" ;;
 esac
 exit "$failed"

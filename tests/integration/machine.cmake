@@ -25,5 +25,6 @@ target_link_libraries(refusals PRIVATE kluis_flags kluis_validation kluis_packag
 target_include_directories(refusals PRIVATE ${CMAKE_SOURCE_DIR})
 set_target_properties(refusals PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 kluis_machine_test(refusals 180)
+kluis_machine_test(load 600)
 kluis_machine_test(disk_full 180)
 set_tests_properties(integration.disk_full PROPERTIES SKIP_RETURN_CODE 77)

@@ -10,6 +10,8 @@
 #include "kluis/login.h"
 #include "tests/support/gate_client.h"
 
+enum { NONCE_TRIES = 60 };
+
 struct gate_client {
     CURL *curl;
     char gate[96];
@@ -128,8 +130,11 @@ static void perform(struct gate_client *c, const char *method, const char *path,
 static void need_nonce(struct gate_client *c)
 {
     if (c->nonce[0] != '\0') { return; }
-    struct gate_reply r;
-    perform(c, "GET", "/v1/nonce", (struct kluis_bytes){ NULL, 0 }, NULL, NULL, &r);
+    struct gate_reply r = { 0 };
+    for (int tries = 0; r.status == 0 && tries < NONCE_TRIES; tries++) { /* no answer: the gate has no place for one more connection */
+        if (tries > 0) { kluis_sleep_us(500000); }
+        perform(c, "GET", "/v1/nonce", (struct kluis_bytes){ NULL, 0 }, NULL, NULL, &r);
+    }
     assert_int_equal(r.status, 200);
     assert_int_equal(r.body.len, 43);
     memcpy(c->nonce, r.body.data, 43);
@@ -187,43 +192,82 @@ long gate_client_status(struct gate_client *c, const char *method, const char *p
     return r.status;
 }
 
-void gate_client_raw(struct gate_client *c, const void *p, size_t n, struct kluis_buf *out)
+struct gate_line {
+    CURL *curl;
+    curl_socket_t socket;
+};
+
+struct gate_line *gate_line_open(struct gate_client *c)
 {
     char url[160];
     (void)snprintf(url, sizeof url, "https://%s/", c->gate);
-    CURL *raw = curl_easy_init();
-    assert_non_null(raw);
+    struct gate_line *l = kluis_calloc(1, sizeof *l);
+    assert_non_null(l);
+    l->curl = curl_easy_init();
+    assert_non_null(l->curl);
+    l->socket = CURL_SOCKET_BAD;
     struct curl_blob ca = { c->ca_pem.data, c->ca_pem.len, CURL_BLOB_NOCOPY };
-    (void)curl_easy_setopt(raw, CURLOPT_URL, url);
-    (void)curl_easy_setopt(raw, CURLOPT_CONNECT_ONLY, 1L);
-    (void)curl_easy_setopt(raw, CURLOPT_CAINFO_BLOB, &ca);
-    (void)curl_easy_setopt(raw, CURLOPT_NOSIGNAL, 1L);
-    assert_int_equal(curl_easy_perform(raw), CURLE_OK);
-    curl_socket_t s = CURL_SOCKET_BAD;
-    (void)curl_easy_getinfo(raw, CURLINFO_ACTIVESOCKET, &s);
+    (void)curl_easy_setopt(l->curl, CURLOPT_URL, url);
+    (void)curl_easy_setopt(l->curl, CURLOPT_CONNECT_ONLY, 1L);
+    (void)curl_easy_setopt(l->curl, CURLOPT_CAINFO_BLOB, &ca);
+    (void)curl_easy_setopt(l->curl, CURLOPT_NOSIGNAL, 1L);
+    if (curl_easy_perform(l->curl) != CURLE_OK) {
+        gate_line_close(l);
+        return NULL;
+    }
+    (void)curl_easy_getinfo(l->curl, CURLINFO_ACTIVESOCKET, &l->socket);
+    return l;
+}
+
+bool gate_line_send(struct gate_line *l, const void *p, size_t n)
+{
     const uint8_t *at = p;
     for (size_t sent = 0; n > 0; at += sent, n -= sent) {
-        CURLcode rc = curl_easy_send(raw, at, n, &sent);
+        CURLcode rc = curl_easy_send(l->curl, at, n, &sent);
         if (rc == CURLE_AGAIN) {
             sent = 0;
-            struct pollfd w = { s, POLLOUT, 0 };
+            struct pollfd w = { l->socket, POLLOUT, 0 };
             (void)poll(&w, 1, 1000);
         } else if (rc != CURLE_OK) {
-            break; /* the gate closed */
+            return false; /* the gate closed */
         }
     }
-    for (bool more = out != NULL; more;) {
+    return true;
+}
+
+bool gate_line_read(struct gate_line *l, int wait_ms, struct kluis_buf *out)
+{
+    for (;;) {
         char buffer[4096];
         size_t got = 0;
-        CURLcode rc = curl_easy_recv(raw, buffer, sizeof buffer, &got);
+        CURLcode rc = curl_easy_recv(l->curl, buffer, sizeof buffer, &got);
         if (rc == CURLE_AGAIN) {
-            struct pollfd r = { s, POLLIN, 0 };
-            more = poll(&r, 1, 1000) > 0;
+            struct pollfd r = { l->socket, POLLIN, 0 };
+            if (poll(&r, 1, wait_ms) <= 0) { return true; }
         } else if (rc != CURLE_OK || got == 0) {
-            more = false;
+            return false;
         } else {
             kluis_buf_add(out, buffer, got);
+            return true;
         }
     }
-    curl_easy_cleanup(raw);
+}
+
+void gate_line_close(struct gate_line *l)
+{
+    if (l == NULL) { return; }
+    curl_easy_cleanup(l->curl);
+    kluis_free(l);
+}
+
+void gate_client_raw(struct gate_client *c, const void *p, size_t n, struct kluis_buf *out)
+{
+    struct gate_line *l = gate_line_open(c);
+    assert_non_null(l);
+    (void)gate_line_send(l, p, n);
+    for (size_t had = SIZE_MAX; out != NULL && had != out->len;) { /* until the end, or a second without anything */
+        had = out->len;
+        if (!gate_line_read(l, 1000, out)) { break; }
+    }
+    gate_line_close(l);
 }

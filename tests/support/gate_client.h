@@ -37,6 +37,12 @@ void gate_reply_free(struct gate_reply *r);
 long gate_client_status(struct gate_client *c, const char *method, const char *path, struct kluis_bytes body);
 /* Sends raw bytes over TLS, reads what comes back until the end or a second of silence, closes.  Appends to out (may be NULL: does not read). */
 void gate_client_raw(struct gate_client *c, const void *p, size_t n, struct kluis_buf *out);
+/* A connection whose bytes the caller sends, in pieces and at its own pace.  NULL: none was to be had. */
+struct gate_line;
+struct gate_line *gate_line_open(struct gate_client *c);
+bool gate_line_send(struct gate_line *l, const void *p, size_t n);            /* false: the gate closed it */
+bool gate_line_read(struct gate_line *l, int wait_ms, struct kluis_buf *out); /* false: the end; what came is appended, perhaps nothing */
+void gate_line_close(struct gate_line *l);
 /* The Authorization value for a request, with a fresh nonce. */
 void gate_client_sign(struct gate_client *c, const char *method, const char *path, const uint8_t sha256[32], struct kluis_buf *out);
 
