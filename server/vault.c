@@ -56,11 +56,9 @@ static kluis_status delete_index(const struct vault *v, struct kluis_err *err)
     DIR *d = opendir(v->index_dir);
     if (d == NULL) { return errno == ENOENT ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", v->index_dir); }
     kluis_status rc = KLUIS_OK;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
+    for (const char *name; kluis_dir_next(d, v->index_dir, &name, &rc, err);) {
         char path[KLUIS_PATH_MAX];
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) { continue; }
-        if ((rc = kluis_path(path, sizeof path, v->index_dir, e->d_name, err)) == KLUIS_OK && kluis_io_unlink(path) != 0) {
+        if ((rc = kluis_path(path, sizeof path, v->index_dir, name, err)) == KLUIS_OK && kluis_io_unlink(path) != 0) {
             rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", path);
         }
     }

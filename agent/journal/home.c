@@ -219,12 +219,11 @@ static kluis_status tidy_folder(struct home *h, const char *folder, kluis_status
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", dir); }
     kluis_status rc = KLUIS_OK;
     bool removed = false;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    for (struct dirent *e = NULL; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
+    for (const char *name; kluis_dir_next(d, dir, &name, &rc, err);) {
         bool left = false;
-        rc = is_left(h, e->d_name, &left, err);
+        rc = is_left(h, name, &left, err);
         if (rc != KLUIS_OK || !left) { continue; }
-        rc = kluis_path(path, sizeof path, dir, e->d_name, err);
+        rc = kluis_path(path, sizeof path, dir, name, err);
         if (rc == KLUIS_OK && kluis_io_unlink(path) != 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove the unfinished '%s'", path); }
         removed = true;
     }

@@ -54,18 +54,16 @@ static kluis_status list_folder(struct download *d, int fd, const char *below, i
     }
     kluis_status rc = KLUIS_OK;
     char name[KLUIS_PATH_MAX];
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    for (struct dirent *e; rc == KLUIS_OK && (e = readdir(dir)) != NULL;) {
+    for (const char *entry; kluis_dir_next(dir, d->path, &entry, &rc, err);) {
         struct stat st;
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) { continue; }
-        int w = snprintf(name, sizeof name, "%s%s%s", below, below[0] != '\0' ? "/" : "", e->d_name);
-        if (w < 0 || (size_t)w >= sizeof name || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
+        int w = snprintf(name, sizeof name, "%s%s%s", below, below[0] != '\0' ? "/" : "", entry);
+        if (w < 0 || (size_t)w >= sizeof name || fstatat(dirfd(dir), entry, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
         if (S_ISREG(st.st_mode)) {
             struct download_file *f;
             rc = add(d, name, (uint64_t)st.st_size, &f, err);
             if (f != NULL) { f->wanted = wanted != NULL && wanted(f->name); }
         } else if (S_ISDIR(st.st_mode) && levels > 1) {
-            int sub = kluis_io_openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+            int sub = kluis_io_openat(dirfd(dir), entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
             if (sub >= 0) { rc = list_folder(d, sub, name, levels - 1, wanted, err); }
         }
     }

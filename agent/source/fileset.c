@@ -109,18 +109,17 @@ static kluis_status list_folder(struct fileset *f, int fd, const char *below, in
     }
     kluis_status rc = KLUIS_OK;
     char name[KLUIS_PATH_MAX];
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
+    for (const char *entry; kluis_dir_next(d, f->path, &entry, &rc, err);) {
         struct stat st;
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || (beside && f->n >= FILESET_BESIDE_MAX)) { continue; }
-        int w = snprintf(name, sizeof name, "%s%s%s", below, below[0] != '\0' ? "/" : "", e->d_name);
-        if (w < 0 || (size_t)w >= sizeof name || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
+        if (beside && f->n >= FILESET_BESIDE_MAX) { continue; }
+        int w = snprintf(name, sizeof name, "%s%s%s", below, below[0] != '\0' ? "/" : "", entry);
+        if (w < 0 || (size_t)w >= sizeof name || fstatat(dirfd(d), entry, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
         if (S_ISREG(st.st_mode)) {
             struct fileset_entry *new = NULL;
             rc = fileset_add(f, name, (uint64_t)st.st_size, &new, err);
             if (rc == KLUIS_OK) { new->kept = true; }
         } else if (S_ISDIR(st.st_mode) && levels > 1) {
-            int sub = kluis_io_openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+            int sub = kluis_io_openat(dirfd(d), entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
             if (sub >= 0) { rc = list_folder(f, sub, name, levels - 1, beside, err); }
         }
     }

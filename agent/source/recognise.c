@@ -87,16 +87,14 @@ static kluis_status names_of(struct look *l, int fd, const char *below, int leve
     }
     kluis_status rc = KLUIS_OK;
     char name[KLUIS_PATH_MAX];
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
+    for (const char *entry; kluis_dir_next(d, l->path, &entry, &rc, l->err);) {
         struct stat st;
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) { continue; }
-        int w = snprintf(name, sizeof name, "%s%s%s", below, below[0] != '\0' ? "/" : "", e->d_name);
-        if (w < 0 || (size_t)w >= sizeof name || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
+        int w = snprintf(name, sizeof name, "%s%s%s", below, below[0] != '\0' ? "/" : "", entry);
+        if (w < 0 || (size_t)w >= sizeof name || fstatat(dirfd(d), entry, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
         if (S_ISREG(st.st_mode)) {
             rc = add_name(l, name);
         } else if (S_ISDIR(st.st_mode) && level < LEVELS) {
-            int sub = kluis_io_openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+            int sub = kluis_io_openat(dirfd(d), entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
             if (sub >= 0) { rc = names_of(l, sub, name, level + 1); }
         }
     }

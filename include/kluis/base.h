@@ -8,6 +8,7 @@
 #ifndef KLUIS_BASE_H
 #define KLUIS_BASE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -180,6 +181,11 @@ KLUIS_MUSTUSE kluis_status kluis_fsync_dir(const char *dir, struct kluis_err *er
 KLUIS_MUSTUSE kluis_status kluis_exists(const char *path, bool *there, struct kluis_err *err);
 /* mkdir -p of the last component with mode 0700 and fsync of its parent; existing directory is OK. */
 KLUIS_MUSTUSE kluis_status kluis_make_dir(const char *dir, struct kluis_err *err);
+/* The next name of an open directory, "." and ".." left out, in no order.  true: *name is one, until the next call on d.  false: *rc was not
+ * KLUIS_OK before, or the end (*rc stays KLUIS_OK), or *rc = E_IO: a directory that cannot be read further is not a shorter one (POSIX
+ * readdir: NULL with errno set).  `what` names it in the message.  A loop over a directory is `for (const char *name; kluis_dir_next(…);)`
+ * and looks at *rc behind it; nothing else calls readdir. */
+bool kluis_dir_next(DIR *d, const char *what, const char **name, kluis_status *rc, struct kluis_err *err);
 /* Reads a regular file whole into out (appended).  E_NOTFOUND, E_LIMIT when larger than max, E_IO. */
 KLUIS_MUSTUSE kluis_status kluis_read_file(const char *path, size_t max, struct kluis_buf *out, struct kluis_err *err);
 /* The one durable write: O_EXCL temporary beside it, write, fsync, close, rename, fsync directory.

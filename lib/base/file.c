@@ -143,6 +143,21 @@ kluis_status kluis_fsync_dir(const char *dir, struct kluis_err *err)
     return kluis_close_durable(&fd, dir, err);
 }
 
+bool kluis_dir_next(DIR *d, const char *what, const char **name, kluis_status *rc, struct kluis_err *err)
+{
+    if (*rc != KLUIS_OK) { return false; }
+    for (;;) {
+        errno = 0;                                                                     /* the end leaves it alone */
+        const struct dirent *e = fault("readdir", what, dirfd(d)) ? NULL : readdir(d); /* NOLINT(concurrency-mt-unsafe): the caller's own stream */
+        if (e == NULL) {
+            if (errno != 0) { *rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read the folder '%s' to its end", what); }
+            return false;
+        }
+        *name = e->d_name;
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) { return true; }
+    }
+}
+
 static kluis_status parent_of(char *out, size_t cap, const char *path, struct kluis_err *err)
 {
     const char *slash = strrchr(path, '/');

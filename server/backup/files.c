@@ -85,10 +85,7 @@ kluis_status folder_each(const char *dir, void *ctx, kluis_status (*each)(void *
     DIR *d = opendir(dir);
     if (d == NULL) { return KLUIS_FAIL_SYS(err, errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_E_IO, "cannot read '%s'", dir); }
     kluis_status rc = KLUIS_OK;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    for (const struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) { rc = each(ctx, e->d_name, err); }
-    }
+    for (const char *name; kluis_dir_next(d, dir, &name, &rc, err);) { rc = each(ctx, name, err); }
     (void)closedir(d);
     return rc;
 }

@@ -54,11 +54,10 @@ static kluis_status sweep(struct gate_uploads *u, struct kluis_err *err)
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read the uploads directory"); }
     kluis_status rc = KLUIS_OK;
     size_t removed = 0;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    for (struct dirent *e = readdir(d); e != NULL && rc == KLUIS_OK; e = readdir(d)) {
+    for (const char *name; kluis_dir_next(d, u->dir, &name, &rc, err);) {
         uint8_t id[GATE_ID];
         bool known = false;
-        if (strlen(e->d_name) != 2 * (size_t)GATE_ID || !kluis_unhex(kluis_str_of(e->d_name), id, sizeof id)) { continue; }
+        if (strlen(name) != 2 * (size_t)GATE_ID || !kluis_unhex(kluis_str_of(name), id, sizeof id)) { continue; }
         rc = gate_store_upload_known(u->store, id, &known, err);
         if (rc != KLUIS_OK || known) { continue; }
         char path[KLUIS_PATH_MAX];

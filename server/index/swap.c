@@ -282,15 +282,13 @@ kluis_status imove_clean(struct index *ix, struct kluis_err *err)
     /* Files without a key are noise already. */
     DIR *d = opendir(ix->dir);
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot list '%s'", ix->dir); }
-    const struct dirent *e = NULL;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    while (st == KLUIS_OK && (e = readdir(d)) != NULL) {
-        const char *end = strstr(e->d_name, ".db");
+    for (const char *name; kluis_dir_next(d, ix->dir, &name, &st, err);) {
+        const char *end = strstr(name, ".db");
         uint8_t key[32];
-        bool ours = end != NULL && (strncmp(e->d_name, "period-", 7) == 0 || strncmp(e->d_name, "hot-", 4) == 0);
-        if (!ours || ikeys_find(ix->keys, e->d_name, (size_t)(end - e->d_name) + 3, key)) { continue; }
+        bool ours = end != NULL && (strncmp(name, "period-", 7) == 0 || strncmp(name, "hot-", 4) == 0);
+        if (!ours || ikeys_find(ix->keys, name, (size_t)(end - name) + 3, key)) { continue; }
         char path[KLUIS_PATH_MAX];
-        st = kluis_path(path, sizeof path, ix->dir, e->d_name, err);
+        st = kluis_path(path, sizeof path, ix->dir, name, err);
         if (st == KLUIS_OK && kluis_io_unlink(path) != 0 && errno != ENOENT) {
             st = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove index file '%s'", path);
         }

@@ -507,14 +507,12 @@ static kluis_status copy_set_aside(const struct trail *t, const char *dir, struc
     DIR *d = opendir(t->dir);
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot list '%s'", t->dir); }
     kluis_status rc = KLUIS_OK;
-    const struct dirent *e;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    while (rc == KLUIS_OK && (e = readdir(d)) != NULL) {
+    for (const char *name; kluis_dir_next(d, t->dir, &name, &rc, err);) {
         char from[KLUIS_PATH_MAX], to[KLUIS_PATH_MAX];
         KLUIS_AUTO_BUF(b, TRAIL_SEGMENT);
-        if (strncmp(e->d_name, "cut-", 4) != 0) { continue; }
-        rc = kluis_path(from, sizeof from, t->dir, e->d_name, err);
-        if (rc == KLUIS_OK) { rc = kluis_path(to, sizeof to, dir, e->d_name, err); }
+        if (strncmp(name, "cut-", 4) != 0) { continue; }
+        rc = kluis_path(from, sizeof from, t->dir, name, err);
+        if (rc == KLUIS_OK) { rc = kluis_path(to, sizeof to, dir, name, err); }
         if (rc == KLUIS_OK) { rc = kluis_read_file(from, TRAIL_SEGMENT, &b, err); }
         if (rc == KLUIS_OK) { rc = kluis_write_file(to, b.data, b.len, 0600, err); }
     }
@@ -551,11 +549,9 @@ kluis_status trail_remove(const char *vault_dir, struct kluis_err *err)
     DIR *d = opendir(dir);
     if (d == NULL) { return errno == ENOENT ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot list '%s'", dir); }
     kluis_status rc = KLUIS_OK;
-    const struct dirent *e;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    while (rc == KLUIS_OK && (e = readdir(d)) != NULL) {
-        if (e->d_name[0] == '.') { continue; }
-        rc = kluis_path(path, sizeof path, dir, e->d_name, err);
+    for (const char *name; kluis_dir_next(d, dir, &name, &rc, err);) {
+        if (name[0] == '.') { continue; }
+        rc = kluis_path(path, sizeof path, dir, name, err);
         if (rc == KLUIS_OK && kluis_io_unlink(path) != 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", path); }
     }
     (void)closedir(d);

@@ -52,15 +52,14 @@ kluis_status trail_count(const char *dir, uint64_t *out, struct kluis_err *err)
     *out = 0;
     DIR *d = opendir(dir);
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot list '%s'", dir); }
-    const struct dirent *e;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    while ((e = readdir(d)) != NULL) {
-        size_t digits = strspn(e->d_name, "0123456789");
-        uint64_t n = digits == 6 && strcmp(e->d_name + 6, ".log") == 0 ? strtoull(e->d_name, NULL, 10) : 0;
+    kluis_status rc = KLUIS_OK;
+    for (const char *name; kluis_dir_next(d, dir, &name, &rc, err);) {
+        size_t digits = strspn(name, "0123456789");
+        uint64_t n = digits == 6 && strcmp(name + 6, ".log") == 0 ? strtoull(name, NULL, 10) : 0;
         if (n > *out) { *out = n; }
     }
-    (void)closedir(d);
-    return KLUIS_OK;
+    (void)closedir(d); /* only read */
+    return rc;
 }
 
 kluis_status trail_segment_load(const char *dir, uint64_t number, struct kluis_buf *out, struct kluis_err *err)

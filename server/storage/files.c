@@ -216,11 +216,10 @@ static kluis_status sweep(const char *dir, struct kluis_err *err)
     DIR *d = opendir(dir);
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read '%s'", dir); }
     kluis_status rc = KLUIS_OK;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
+    for (const char *name; kluis_dir_next(d, dir, &name, &rc, err);) {
         char path[KLUIS_PATH_MAX];
-        size_t n = strlen(e->d_name);
-        if (n > 5 && strcmp(e->d_name + n - 5, ".part") == 0 && (rc = kluis_path(path, sizeof path, dir, e->d_name, err)) == KLUIS_OK &&
+        size_t n = strlen(name);
+        if (n > 5 && strcmp(name + n - 5, ".part") == 0 && (rc = kluis_path(path, sizeof path, dir, name, err)) == KLUIS_OK &&
             kluis_io_unlink(path) != 0) {
             rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", path);
         }

@@ -255,6 +255,53 @@ static void durable_write_is_before_or_after_at_every_failing_call(KLUIS_UNUSED 
     assert_true(points >= 7); /* open, write, fsync, close, rename, and the directory's open, fsync, close */
 }
 
+static int at_the_second(const char *op, KLUIS_UNUSED const char *path, KLUIS_UNUSED int fd)
+{
+    return strcmp(op, "readdir") == 0 && calls++ == fail_at ? EIO : 0;
+}
+
+static void a_folder_that_fails_is_not_a_shorter_one(KLUIS_UNUSED void **state)
+{
+    static const struct kluis_hooks hooks = { .io_fault = at_the_second };
+    static const char *const files[] = { "a", "b", ".hidden" };
+    char folder[100], path[120];
+    struct kluis_err err = { 0 };
+    (void)snprintf(folder, sizeof folder, "%s/folder", dir);
+    assert_int_equal(kluis_make_dir(folder, &err), KLUIS_OK);
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", folder, files[i]);
+        assert_int_equal(kluis_write_file(path, "x", 1, 0600, &err), KLUIS_OK);
+    }
+    int points = 0;
+    for (fail_at = 0;; fail_at++) {
+        const char *name;
+        size_t n = 0;
+        kluis_status rc = KLUIS_OK;
+        calls = 0;
+        kluis_err_clear(&err);
+        DIR *d = opendir(folder);
+        assert_non_null(d);
+        kluis_hooks_set(&hooks);
+        while (kluis_dir_next(d, folder, &name, &rc, &err)) {
+            assert_true(strcmp(name, ".") != 0 && strcmp(name, "..") != 0);
+            n++;
+        }
+        kluis_hooks_set(NULL);
+        assert_false(kluis_dir_next(d, folder, &name, &(kluis_status){ KLUIS_E_BUSY }, NULL)); /* who failed reads no further */
+        assert_int_equal(closedir(d), 0);
+        if (calls <= fail_at) {
+            assert_int_equal(rc, KLUIS_OK);
+            assert_int_equal(n, 3);
+            break;
+        }
+        points++;
+        assert_int_equal(rc, KLUIS_E_IO);
+        assert_int_equal(err.sys, EIO);
+        assert_non_null(strstr(err.msg, folder));
+    }
+    assert_int_equal(points, 6); /* three names, the two of every folder, the end */
+}
+
 static void reading_a_file_respects_its_limit(KLUIS_UNUSED void **state)
 {
     char path[100];
@@ -299,6 +346,7 @@ int main(void)
         cmocka_unit_test(a_json_string_escapes_what_it_must_at_any_place),
         cmocka_unit_test(wire_refuses_every_truncation_and_every_extra_byte),
         cmocka_unit_test(durable_write_is_before_or_after_at_every_failing_call),
+        cmocka_unit_test(a_folder_that_fails_is_not_a_shorter_one),
         cmocka_unit_test(reading_a_file_respects_its_limit),
         cmocka_unit_test(secrets_are_wiped_and_memory_can_be_made_to_fail),
     };

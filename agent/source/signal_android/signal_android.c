@@ -45,12 +45,14 @@ static kluis_status newest(struct reading *r, int dir, const char *path, struct 
         kluis_close_quiet(&dir);
         return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "%s: cannot read the folder", path);
     }
-    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) { /* NOLINT(concurrency-mt-unsafe): one stream, one thread */
-        if (!is_backup_name(e->d_name) || strlen(e->d_name) >= sizeof name || strcmp(e->d_name, name) < 0) { continue; }
-        (void)snprintf(name, sizeof name, "%s", e->d_name);
+    kluis_status rc = KLUIS_OK;
+    for (const char *entry; kluis_dir_next(d, path, &entry, &rc, err);) {
+        if (!is_backup_name(entry) || strlen(entry) >= sizeof name || strcmp(entry, name) < 0) { continue; }
+        (void)snprintf(name, sizeof name, "%s", entry);
     }
-    if (name[0] != '\0') { r->fd = kluis_io_openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0); }
+    if (rc == KLUIS_OK && name[0] != '\0') { r->fd = kluis_io_openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0); }
     (void)closedir(d);
+    KLUIS_TRY(rc);
     if (name[0] == '\0') { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: no signal-….backup in it; give the file that Signal made", path); }
     KLUIS_TRY(kluis_path(r->path, sizeof r->path, path, name, err));
     return r->fd < 0 ? KLUIS_FAIL_SYS(err, KLUIS_E_IO, "%s: cannot open", r->path) : KLUIS_OK;

@@ -39,25 +39,26 @@ static bool holds_main(int dir)
 }
 
 /* The newest whole snapshot in a folder: names hold the time, and one that ends in -tmp was never finished. */
-static bool newest_snapshot(int dir, char name[256])
+static kluis_status newest_snapshot(int dir, const char *path, char name[256], struct kluis_err *err)
 {
     int copy = kluis_io_openat(dir, ".", O_RDONLY | O_DIRECTORY, 0);
     DIR *d = copy < 0 ? NULL : fdopendir(copy);
     name[0] = '\0';
     if (d == NULL) {
         kluis_close_quiet(&copy);
-        return false;
+        return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "%s: cannot read the folder", path);
     }
-    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) { /* NOLINT(concurrency-mt-unsafe): one stream, one thread */
-        size_t n = strlen(e->d_name);
-        if (n >= 256 || strncmp(e->d_name, SNAPSHOT, sizeof SNAPSHOT - 1) != 0 || strcmp(e->d_name + n - 4, "-tmp") == 0) { continue; }
-        if (name[0] != '\0' && strcmp(e->d_name, name) < 0) { continue; }
-        int inner = folder(dir, e->d_name);
-        if (inner >= 0 && holds_main(inner)) { memcpy(name, e->d_name, n + 1); }
+    kluis_status rc = KLUIS_OK;
+    for (const char *entry; kluis_dir_next(d, path, &entry, &rc, err);) {
+        size_t n = strlen(entry);
+        if (n >= 256 || strncmp(entry, SNAPSHOT, sizeof SNAPSHOT - 1) != 0 || strcmp(entry + n - 4, "-tmp") == 0) { continue; }
+        if (name[0] != '\0' && strcmp(entry, name) < 0) { continue; }
+        int inner = folder(dir, entry);
+        if (inner >= 0 && holds_main(inner)) { memcpy(name, entry, n + 1); }
         kluis_close_quiet(&inner);
     }
-    (void)closedir(d);
-    return name[0] != '\0';
+    (void)closedir(d); /* only read */
+    return rc;
 }
 
 static kluis_status locate_folder(struct reading *r, int dir, const char *path, struct kluis_err *err)
@@ -73,7 +74,8 @@ static kluis_status locate_folder(struct reading *r, int dir, const char *path, 
     r->snapshot = dir;
     if (!holds_main(dir)) {
         char above[KLUIS_PATH_MAX];
-        if (!newest_snapshot(dir, name)) {
+        KLUIS_TRY(newest_snapshot(dir, path, name, err));
+        if (name[0] == '\0') {
             return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: no " SNAPSHOT "… with a file main in it; give the folder SignalBackups of the phone", path);
         }
         r->snapshot = folder(dir, name);

@@ -45,24 +45,31 @@ int folder_open(int dir, struct kluis_str ref)
 }
 
 /* The name in files/xx that is the stem, alone or with an extension; the smallest one, so that the choice does not depend on the disk. */
-static bool find_stem(int dir, const char *stem, char ref[REF_MAX])
+static kluis_status find_stem(int dir, const char *stem, char ref[REF_MAX], bool *found, struct kluis_err *err)
 {
     char folder[16], best[256] = "";
+    *found = false;
     (void)snprintf(folder, sizeof folder, "files/%.2s", stem);
     int fd = kluis_io_openat(dir, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd < 0) { return false; }
+    if (fd < 0) {
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+                   ? KLUIS_OK
+                   : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open the folder %s of the export", folder);
+    }
     DIR *d = fdopendir(fd);
     if (d == NULL) {
         kluis_close_quiet(&fd);
-        return false;
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again");
     }
-    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) { /* NOLINT(concurrency-mt-unsafe): one stream, one thread */
-        size_t n = strlen(e->d_name);
-        if (n < STEM || n > 200 || memcmp(e->d_name, stem, STEM) != 0 || (n > STEM && e->d_name[STEM] != '.')) { continue; }
-        if (best[0] == '\0' || strcmp(e->d_name, best) < 0) { memcpy(best, e->d_name, n + 1); }
+    kluis_status rc = KLUIS_OK;
+    for (const char *name; kluis_dir_next(d, folder, &name, &rc, err);) {
+        size_t n = strlen(name);
+        if (n < STEM || n > 200 || memcmp(name, stem, STEM) != 0 || (n > STEM && name[STEM] != '.')) { continue; }
+        if (best[0] == '\0' || strcmp(name, best) < 0) { memcpy(best, name, n + 1); }
     }
     (void)closedir(d);
-    return best[0] != '\0' && snprintf(ref, REF_MAX, "%s/%s", folder, best) < REF_MAX;
+    *found = rc == KLUIS_OK && best[0] != '\0' && snprintf(ref, REF_MAX, "%s/%s", folder, best) < REF_MAX;
+    return rc;
 }
 
 static kluis_status hash_file(int fd, uint8_t sha[32], uint64_t *size, struct kluis_err *err)
@@ -90,10 +97,11 @@ static kluis_status find(void *ctx, struct json *locator, const uint8_t *hash, s
     char stem[MEDIA_STEM + 1], ref[REF_MAX];
     uint64_t size = 0;
     if (hash == NULL) { return KLUIS_OK; }
-    bool found = media_stem(locator, hash, stem, NULL, NULL) && find_stem(f->dir, stem, ref);
+    bool found = false;
+    if (media_stem(locator, hash, stem, NULL, NULL)) { KLUIS_TRY(find_stem(f->dir, stem, ref, &found, err)); }
     if (!found) {
         kluis_hex(hash, MEDIA_HASH, stem);
-        found = find_stem(f->dir, stem, ref);
+        KLUIS_TRY(find_stem(f->dir, stem, ref, &found, err));
     }
     int fd = found ? folder_open(f->dir, kluis_str_of(ref)) : -1;
     if (fd < 0) { return KLUIS_OK; }

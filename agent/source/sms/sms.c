@@ -284,15 +284,14 @@ static kluis_status files_of(const char *path, struct kluis_arena *arena, const 
         return KLUIS_OK;
     }
     kluis_status rc = KLUIS_OK;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    for (struct dirent *e; rc == KLUIS_OK && (e = readdir(d)) != NULL;) {
+    for (const char *name; kluis_dir_next(d, path, &name, &rc, err);) {
         char full[KLUIS_PATH_MAX];
-        if (!has_ending(e->d_name, ".xml") || e->d_name[0] == '.') { continue; }
+        if (!has_ending(name, ".xml") || name[0] == '.') { continue; }
         if (*n == FILES_MAX) {
             rc = KLUIS_FAIL(err, KLUIS_E_LIMIT, "%s holds more than %d backups: keep the newest", path, (int)FILES_MAX);
             break;
         }
-        rc = kluis_path(full, sizeof full, path, e->d_name, err);
+        rc = kluis_path(full, sizeof full, path, name, err);
         if (rc == KLUIS_OK) { list[*n] = kluis_arena_strndup(arena, full, strlen(full)); }
         if (rc == KLUIS_OK && list[(*n)++] == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
     }

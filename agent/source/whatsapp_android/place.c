@@ -41,17 +41,18 @@ static void add_root(struct android_place *p, const char *dir, const char *sub)
 }
 
 /* A backup in several files: the later pieces hold changes in a form of their own. */
-static void find_increment(struct android_place *p, const char *dir)
+static kluis_status find_increment(struct android_place *p, const char *dir, struct kluis_err *err)
 {
     DIR *d = opendir(dir);
-    struct dirent *e;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    while (d != NULL && (e = readdir(d)) != NULL) {
-        if (strncmp(e->d_name, "msgstore-increment-", 19) == 0 && p->increment[0] == '\0') {
-            (void)snprintf(p->increment, sizeof p->increment, "%s", e->d_name);
+    kluis_status rc = KLUIS_OK;
+    if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "%s: the folder cannot be read", dir); }
+    for (const char *name; kluis_dir_next(d, dir, &name, &rc, err);) {
+        if (strncmp(name, "msgstore-increment-", 19) == 0 && p->increment[0] == '\0') {
+            (void)snprintf(p->increment, sizeof p->increment, "%s", name);
         }
     }
-    if (d != NULL) { (void)closedir(d); }
+    (void)closedir(d); /* only read */
+    return rc;
 }
 
 kluis_status android_locate(struct android_place *p, const char *path, struct kluis_err *err)
@@ -91,8 +92,7 @@ kluis_status android_locate(struct android_place *p, const char *path, struct kl
     add_root(p, dir, "");
     add_root(p, dir, "/..");
     if (S_ISDIR(st.st_mode)) { add_root(p, path, ""); }
-    find_increment(p, dir);
-    return KLUIS_OK;
+    return find_increment(p, dir, err);
 }
 
 /* ---- opening ---- */

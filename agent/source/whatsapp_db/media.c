@@ -81,23 +81,23 @@ int wdb_media_get(const struct wdb_media *m, struct kluis_str ref)
     return open_below(m->root[root], path);
 }
 
-static void list_folder(struct wdb_media *m, size_t root, int fd, const char *below, int level)
+static kluis_status list_folder(struct wdb_media *m, size_t root, int fd, const char *below, int level, struct kluis_err *err)
 {
     DIR *d = fdopendir(fd);
     if (d == NULL) {
         kluis_close_quiet(&fd);
-        return;
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again");
     }
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    for (struct dirent *e; (e = readdir(d)) != NULL && m->n_list < LISTED_MAX;) {
+    kluis_status rc = KLUIS_OK;
+    for (const char *name; m->n_list < LISTED_MAX && kluis_dir_next(d, below, &name, &rc, err);) {
         char path[KLUIS_PATH_MAX];
         struct stat st;
-        if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
-        int w = snprintf(path, sizeof path, "%s/%s", below, e->d_name);
+        if (name[0] == '.' || fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
+        int w = snprintf(path, sizeof path, "%s/%s", below, name);
         if (w < 0 || (size_t)w >= sizeof path) { continue; }
         if (S_ISDIR(st.st_mode) && level < LEVELS) {
-            int sub = kluis_io_openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-            if (sub >= 0) { list_folder(m, root, sub, path, level + 1); }
+            int sub = kluis_io_openat(dirfd(d), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+            if (sub >= 0) { rc = list_folder(m, root, sub, path, level + 1, err); }
         } else if (S_ISREG(st.st_mode)) {
             if (m->n_list == m->cap) {
                 size_t cap = m->cap == 0 ? 1024 : m->cap * 2;
@@ -112,6 +112,7 @@ static void list_folder(struct wdb_media *m, size_t root, int fd, const char *be
         }
     }
     (void)closedir(d); /* only read */
+    return rc;
 }
 
 static int by_size(const void *a, const void *b)
@@ -120,17 +121,18 @@ static int by_size(const void *a, const void *b)
     return x->size != y->size ? (x->size < y->size ? -1 : 1) : strcmp(x->path, y->path);
 }
 
-static void list_all(struct wdb_media *m)
+static kluis_status list_all(struct wdb_media *m, struct kluis_err *err)
 {
-    if (m->listed) { return; }
+    if (m->listed) { return KLUIS_OK; }
     m->listed = true;
     m->arena = kluis_arena_new(PATHS_MAX);
     for (size_t i = 0; m->arena != NULL && i < m->n; i++) {
         char name[2] = { (char)('0' + i), '\0' };
         int fd = m->root[i] < 0 ? -1 : kluis_io_openat(m->root[i], ".", O_RDONLY | O_DIRECTORY, 0);
-        if (fd >= 0) { list_folder(m, i, fd, name, 1); }
+        if (fd >= 0) { KLUIS_TRY(list_folder(m, i, fd, name, 1, err)); }
     }
     if (m->n_list > 1) { qsort(m->list, m->n_list, sizeof *m->list, by_size); }
+    return KLUIS_OK;
 }
 
 static kluis_status digest(int fd, uint8_t out[32], struct kluis_err *err)
@@ -153,7 +155,7 @@ static kluis_status digest(int fd, uint8_t out[32], struct kluis_err *err)
 static kluis_status by_hash(struct wdb_media *m, int64_t size, const uint8_t *sha256, struct kluis_arena *arena, struct kluis_attachment *a,
                             struct kluis_err *err)
 {
-    list_all(m);
+    KLUIS_TRY(list_all(m, err));
     size_t lo = 0, hi = m->n_list;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;

@@ -390,17 +390,15 @@ static kluis_status list_into(const char *path, struct kluis_arena *arena, const
     DIR *d = opendir(path);
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open the folder %s", path); }
     kluis_status rc = KLUIS_OK;
-    struct dirent *e;
     size_t seen = 0, from = *n, named = 0;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's own
-    while (rc == KLUIS_OK && (e = readdir(d)) != NULL) {
-        if (e->d_name[0] == '.') { continue; }
+    for (const char *name; kluis_dir_next(d, path, &name, &rc, err);) {
+        if (name[0] == '.') { continue; }
         if (++seen > FOLDER_FILES_MAX) {
             rc = KLUIS_FAIL(err, KLUIS_E_LIMIT, "the folder %s has more than %d files", path, (int)FOLDER_FILES_MAX);
             break;
         }
         char full[KLUIS_PATH_MAX];
-        rc = kluis_path(full, sizeof full, path, e->d_name, err);
+        rc = kluis_path(full, sizeof full, path, name, err);
         struct stat st;
         if (rc != KLUIS_OK || lstat(full, &st) != 0) { continue; }
         if (S_ISDIR(st.st_mode) && depth == 0) {
@@ -408,7 +406,7 @@ static kluis_status list_into(const char *path, struct kluis_arena *arena, const
             continue;
         }
         int rank = chat_rank(full);
-        bool zip = ends_with(e->d_name, ".zip");
+        bool zip = ends_with(name, ".zip");
         if (!S_ISREG(st.st_mode) || (rank == 0 && !zip) || (depth == 1 && rank < 2)) { continue; }
         if (*n == WA_CHATS_MAX) {
             rc = KLUIS_FAIL(err, KLUIS_E_LIMIT, "the folder %s has more than %d chats", path, (int)WA_CHATS_MAX);
