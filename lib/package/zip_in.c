@@ -78,6 +78,8 @@ static void hash_to(struct zip_in *z, size_t to)
     z->hashed = to;
 }
 
+static size_t block_now(const struct zip_in *z) { return (size_t)(z->block - z->blocks) / ZIP_BLOCK; }
+
 /* Makes sure that something is in the block unless the input is at its end. */
 static kluis_status fill(struct zip_in *z, struct kluis_err *err)
 {
@@ -85,8 +87,7 @@ static kluis_status fill(struct zip_in *z, struct kluis_err *err)
     hash_to(z, z->n);
     z->at = z->n = z->hashed = 0;
     if (z->lane != NULL) {
-        size_t this = (size_t)(z->block - z->blocks) / ZIP_BLOCK, next = (this + 1) % ZIP_BLOCKS;
-        z->block_until[this] = kluis_lane_given(z->lane);
+        size_t next = (block_now(z) + 1) % ZIP_BLOCKS;
         kluis_lane_until(z->lane, z->block_until[next]);
         z->block = z->blocks + next * ZIP_BLOCK;
     }
@@ -189,6 +190,7 @@ static kluis_status give(struct zip_in *z, struct measure *m, const uint8_t *p, 
     m->size += n;
     if (m->lane) {
         kluis_lane_give(z->lane, add_content, z->behind, p, n);
+        if (z->out_now == NULL) { z->block_until[block_now(z)] = kluis_lane_given(z->lane); } /* a stored entry stands in the block itself */
     } else {
         kluis_sha256_add(z->content, p, n);
     }
