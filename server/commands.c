@@ -104,14 +104,17 @@ static kluis_status enrol(struct vault *v, int argc, const char *const *argv, co
 
 /* ---- status ---- */
 
-static kluis_status status(struct vault *v, int argc, const char *const *argv, const struct control_output *out, struct kluis_err *err)
+static kluis_status status(const struct commands *all, int argc, const char *const *argv, const struct control_output *out, struct kluis_err *err)
 {
     const char *home = NULL, *json = NULL;
     size_t words;
     const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "json", .flag = true, .value = &json } };
     KLUIS_TRY(options_parse("status", argc, argv, spec, 2, NULL, 0, &words, err));
     KLUIS_AUTO_BUF(b, LINE_MAX);
-    KLUIS_TRY(vault_status_json(v, &b, err));
+    struct desk_page at_desk = { 0 };
+    if (all->desk != NULL) { desk_page(all->desk, &at_desk); }
+    const struct vault_page page = { at_desk.connected, at_desk.walls, at_desk.user };
+    KLUIS_TRY(vault_status_json(all->vault, &page, &b, err));
     if (json != NULL) { return out->line(out->ctx, 'o', (struct kluis_str){ (const char *)b.data, b.len }, err); }
     /* For people: the same facts, one member a line at the outer level. */
     size_t from = 1, depth = 0;
@@ -128,6 +131,20 @@ static kluis_status status(struct vault *v, int argc, const char *const *argv, c
         }
     }
     return out->line(out->ctx, 'o', (struct kluis_str){ (const char *)b.data + from, b.len > from + 1 ? b.len - from - 1 : 0 }, err);
+}
+
+static kluis_status page_address(const struct commands *c, int argc, const char *const *argv, const struct control_output *out, struct kluis_err *err)
+{
+    const char *home = NULL;
+    size_t words;
+    char line[DESK_URL_MAX + 16] = "page on ";
+    const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home } };
+    KLUIS_TRY(options_parse("page-address", argc, argv, spec, 1, NULL, 0, &words, err));
+    if (c->desk == NULL) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the vault does not run: there is no page"); }
+    KLUIS_TRY(desk_url(c->desk, line + strlen(line), err));
+    kluis_status rc = say(out, line, err);
+    kluis_wipe(line, sizeof line);
+    return rc;
 }
 
 /* ---- search ---- */
@@ -186,8 +203,8 @@ static kluis_status search(struct vault *v, int argc, const char *const *argv, c
                              .to_us = KLUIS_TIME_ABSENT,
                              .limit = INDEX_PAGE_MAX };
     int64_t left;
-    if (from != NULL) { KLUIS_TRY(api_instant(from, false, "search: --from", &q.from_us, err)); }
-    if (to != NULL) { KLUIS_TRY(api_instant(to, true, "search: --to", &q.to_us, err)); }
+    if (from != NULL) { KLUIS_TRY(access_instant(from, false, "search: --from", &q.from_us, err)); }
+    if (to != NULL) { KLUIS_TRY(access_instant(to, true, "search: --to", &q.to_us, err)); }
     KLUIS_TRY(kluis_options_number("search", "--limit", limit, 1, 1000000, 1000000, &left, err));
     if (order != NULL) {
         if (strcmp(order, "oldest") == 0) {
@@ -354,10 +371,13 @@ kluis_status commands_run(void *ctx, int argc, const char *const *argv, const st
     static const struct {
         const char *name;
         kluis_status (*run)(struct vault *, int, const char *const *, const struct control_output *, struct kluis_err *);
-    } commands[] = { { "official", official }, { "enrol", enrol },           { "status", status },     { "search", search },      { "audit", audit },
+    } commands[] = { { "official", official }, { "enrol", enrol },           { "search", search },     { "audit", audit },
                      { "check", check },       { "rebuild-index", rebuild }, { "snapshot", snapshot }, { "backed-up", backed_up } };
+    const struct commands *c = ctx;
+    if (argc > 0 && strcmp(argv[0], "status") == 0) { return status(c, argc - 1, argv + 1, out, err); }
+    if (argc > 0 && strcmp(argv[0], "page-address") == 0) { return page_address(c, argc - 1, argv + 1, out, err); }
     for (size_t i = 0; argc > 0 && i < sizeof commands / sizeof *commands; i++) {
-        if (strcmp(argv[0], commands[i].name) == 0) { return commands[i].run(ctx, argc - 1, argv + 1, out, err); }
+        if (strcmp(argv[0], commands[i].name) == 0) { return commands[i].run(c->vault, argc - 1, argv + 1, out, err); }
     }
     return KLUIS_FAIL(err, KLUIS_E_USAGE, "unknown command: see 'chatkluis-server help'");
 }

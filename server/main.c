@@ -2,6 +2,7 @@
 #include "server/backup_command.h"
 #include "server/gate/gate.h"
 #include "server/options.h"
+#include "server/page.h"
 #include "server/part.h"
 #include "server/serve.h"
 #include "server/tsa/tsa.h"
@@ -17,14 +18,16 @@ static const char HELP[] =
     "  init --home H --organisation NAME [--name HOST:PORT] [--host NAME]…\n"
     "                              keys, register, embedded CA and time authority, trust.json\n"
     "  serve --home H --listen ADDR:PORT [--name HOST:PORT] [--page ADDR:PORT]\n"
-    "                              gate, vault and time authority as processes of their own; SIGTERM ends them\n"
+    "                              gate, vault, page and time authority as processes of their own; SIGTERM ends them\n"
     "  gate --dir D --listen ADDR:PORT [--name HOST:PORT] [--time-authority URL]…    the half that faces the network\n"
-    "  vault --home H --gate URL [--name HOST:PORT] [--page ADDR:PORT]               the reading zone\n"
+    "  vault --home H --gate URL [--name HOST:PORT] [--page-fd N]                    the reading zone\n"
+    "  page --vault SOCKET --listen ADDR:PORT                         the page, on loopback; asks the vault by its socket, H/vault/page.sock\n"
     "  tsa --dir D [--port N]                                         the embedded time authority, on loopback\n"
     "  official add --home H --id ID --name NAME --function CODE --from DATE [--to DATE] [--grace-days N]\n"
     "  official list --home H\n"
     "  enrol --home H --official ID                                   prints a one-time code, good for 24 hours\n"
     "  status --home H [--json]\n"
+    "  page-address --home H                                          what to open in a browser, with the key of this run\n"
     "  search --home H --purpose TEXT QUERY [--json] [--conversation ID] [--official ID] [--from DATE] [--to DATE] [--limit N]\n"
     "  audit --home H [--json]                                        the audit trail: who searched, read or decided what, and what for\n"
     "  check --home H [--read-data]                                   every package against store, ledger and index\n"
@@ -37,10 +40,11 @@ static const char HELP[] =
     "into the gate's certificate. The page listens on loopback only. Errors are one line: what, where, what to do.\n"
     "Exit codes: 0 done, 1 refused or invalid, 64 usage, 74 input/output, 75 try again.\n";
 
-static kluis_status ready_fd(const char *text, int *fd, struct kluis_err *err)
+/* A descriptor that whoever started this program left open; -1: none. */
+static kluis_status given_fd(const char *option, const char *text, int *fd, struct kluis_err *err)
 {
     int64_t v = -1;
-    KLUIS_TRY(kluis_options_number("serve", "--ready-fd", text, 0, 1 << 20, -1, &v, err));
+    KLUIS_TRY(kluis_options_number("serve", option, text, 0, 1 << 20, -1, &v, err));
     *fd = (int)v;
     return KLUIS_OK;
 }
@@ -91,7 +95,7 @@ static kluis_status cmd_gate(int argc, const char *const *argv, struct kluis_err
                                          { .name = "ready-fd", .value = &ready },
                                          { .name = "time-authority", .values = tsa, .max = 8, .count = &n_tsa } };
     KLUIS_TRY(options_parse("gate", argc, argv, spec, 5, NULL, 0, &words, err));
-    KLUIS_TRY(ready_fd(ready, &fd, err));
+    KLUIS_TRY(given_fd("--ready-fd", ready, &fd, err));
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
     if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     struct gate_config c;
@@ -128,7 +132,7 @@ static kluis_status cmd_tsa(int argc, const char *const *argv, struct kluis_err 
                                          { .name = "ready-fd", .value = &ready } };
     KLUIS_TRY(options_parse("tsa", argc, argv, spec, 3, NULL, 0, &words, err));
     KLUIS_TRY(kluis_options_number("tsa", "--port", port_text, 0, UINT16_MAX, 0, &port_number, err));
-    KLUIS_TRY(ready_fd(ready, &fd, err));
+    KLUIS_TRY(given_fd("--ready-fd", ready, &fd, err));
     struct tsa_server *t = NULL;
     uint16_t port = (uint16_t)port_number;
     KLUIS_TRY(tsa_start(&t, dir, true, &port, err));
@@ -144,15 +148,29 @@ static kluis_status cmd_vault(int argc, const char *const *argv, struct kluis_er
 {
     const char *home = NULL, *gate = NULL, *name = NULL, *page = NULL, *ready = NULL;
     size_t words;
-    int fd;
+    int fd, page_fd;
     const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home },
                                          { .name = "gate", .required = true, .value = &gate },
                                          { .name = "name", .value = &name },
-                                         { .name = "page", .value = &page },
+                                         { .name = "page-fd", .value = &page },
                                          { .name = "ready-fd", .value = &ready } };
     KLUIS_TRY(options_parse("vault", argc, argv, spec, 5, NULL, 0, &words, err));
-    KLUIS_TRY(ready_fd(ready, &fd, err));
-    return part_vault(home, gate, name, page == NULL ? "127.0.0.1:0" : page, fd, err);
+    KLUIS_TRY(given_fd("--ready-fd", ready, &fd, err));
+    KLUIS_TRY(given_fd("--page-fd", page, &page_fd, err));
+    return part_vault(home, gate, name, page_fd, fd, err);
+}
+
+static kluis_status cmd_page(int argc, const char *const *argv, struct kluis_err *err)
+{
+    const char *vault = NULL, *listen = NULL, *ready = NULL;
+    size_t words;
+    int fd;
+    const struct kluis_option spec[] = { { .name = "vault", .required = true, .value = &vault },
+                                         { .name = "listen", .required = true, .value = &listen },
+                                         { .name = "ready-fd", .value = &ready } };
+    KLUIS_TRY(options_parse("page", argc, argv, spec, 3, NULL, 0, &words, err));
+    KLUIS_TRY(given_fd("--ready-fd", ready, &fd, err));
+    return page_run(vault, listen, fd, err);
 }
 
 /* Everything else goes to the vault process, or is done here under the home's lock when none runs. */
@@ -174,7 +192,7 @@ int main(int argc, char **argv_main)
     int exit_code = 0;
     kluis_status rc = KLUIS_E_USAGE;
     const char *command = argc > 1 ? argv[1] : "";
-    static const char *const home_commands[] = { "official", "enrol", "status", "search", "audit", "check", "rebuild-index" };
+    static const char *const home_commands[] = { "official", "enrol", "status", "search", "audit", "check", "rebuild-index", "page-address" };
     /* Memory that one package needed serves the next: giving it back and faulting it in again costs as much as the work itself. */
     (void)mallopt(M_MMAP_THRESHOLD, 16 << 20); // NOLINT(concurrency-mt-unsafe): no thread runs yet
     (void)mallopt(M_TRIM_THRESHOLD, 48 << 20); // NOLINT(concurrency-mt-unsafe): no thread runs yet
@@ -194,6 +212,8 @@ int main(int argc, char **argv_main)
         rc = cmd_gate(argc - 2, argv + 2, &err);
     } else if (strcmp(command, "vault") == 0) {
         rc = cmd_vault(argc - 2, argv + 2, &err);
+    } else if (strcmp(command, "page") == 0) {
+        rc = cmd_page(argc - 2, argv + 2, &err);
     } else if (strcmp(command, "tsa") == 0) {
         rc = cmd_tsa(argc - 2, argv + 2, &err);
     } else if (strcmp(command, "backup") == 0) {

@@ -2,13 +2,15 @@
 #include "server/part.h"
 
 #include "server/commands.h"
+#include "server/desk/desk.h"
 #include "server/init.h"
+#include "server/local/local.h"
 #include "server/log.h"
 #include "server/serve.h"
 #include "server/vault.h"
-#include "server/web/web.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 kluis_status part_init(const char *home, const char *organisation, const char *name, const char *const *hosts, size_t n_hosts, struct kluis_err *err)
 {
@@ -17,27 +19,41 @@ kluis_status part_init(const char *home, const char *organisation, const char *n
     return rc == KLUIS_E_EXISTS ? KLUIS_E_REJECT : rc; /* a home that is there stays as it is, and whoever asked should know */
 }
 
-kluis_status part_vault(const char *home, const char *gate_url, const char *name, const char *page, int ready_fd, struct kluis_err *err)
+kluis_status part_vault(const char *home, const char *gate_url, const char *name, int page_fd, int ready_fd, struct kluis_err *err)
 {
     KLUIS_AUTO(vault) v = NULL;
-    char socket_path[KLUIS_PATH_MAX], where[WEB_ADDRESS_MAX], line[WEB_ADDRESS_MAX + 16];
-    KLUIS_TRY(kluis_path(socket_path, sizeof socket_path, home, "vault/control.sock", err));
-    KLUIS_TRY(vault_open(&v, home, err));
-    KLUIS_TRY(vault_confine(v, gate_url, page, err));
-    KLUIS_TRY(vault_start(v, gate_url, name, err));
-    const struct api api = { v, commands_borrow, commands_give_back, vault_register(v) };
+    char control_path[KLUIS_PATH_MAX], page_path[KLUIS_PATH_MAX];
+    bool own_socket = page_fd < 0;
+    int control_fd = -1;
     struct control *control = NULL;
-    struct web *web = NULL;
-    kluis_status rc = control_start(&control, socket_path, commands_run, v, err);
-    if (rc == KLUIS_OK) { rc = web_start(&web, page, &api, where, err); }
+    struct desk *desk = NULL;
+    KLUIS_TRY(kluis_path(control_path, sizeof control_path, home, "vault/control.sock", err));
+    KLUIS_TRY(kluis_path(page_path, sizeof page_path, home, "vault/page.sock", err));
+    KLUIS_TRY(vault_open(&v, home, err));
+    /* Both sockets listen before the walls go up: behind them nothing can be made to. */
+    kluis_status rc = local_listen(control_path, &control_fd, err);
+    if (rc == KLUIS_OK && own_socket) { rc = local_listen(page_path, &page_fd, err); }
+    if (rc == KLUIS_OK) { rc = vault_confine(v, gate_url, err); }
+    if (rc == KLUIS_OK) { rc = vault_start(v, gate_url, name, err); }
+    const struct api api = { v, commands_borrow, commands_give_back, vault_register(v) };
     if (rc == KLUIS_OK) {
-        (void)snprintf(line, sizeof line, "page on %s", where);
-        rc = serve_ready(ready_fd, line, err);
+        rc = desk_start(&desk, page_fd, &api, err);
+        page_fd = -1;
     }
+    struct commands commands = { v, desk };
+    if (rc == KLUIS_OK) {
+        rc = control_start(&control, control_fd, commands_run, &commands, err);
+        control_fd = -1;
+    }
+    if (rc == KLUIS_OK) { rc = serve_ready(ready_fd, "vault ready", err); }
     if (rc == KLUIS_OK) { serve_wait(); }
-    web_stop(web);
-    control_stop(control);
+    if (own_socket) { (void)unlink(page_path); } /* a leftover is replaced at the next start */
+    (void)unlink(control_path);
+    control_stop(control); /* its commands ask the desk */
+    desk_stop(desk);
     vault_stop(v);
+    kluis_close_quiet(&page_fd);
+    kluis_close_quiet(&control_fd);
     return rc;
 }
 
@@ -54,9 +70,10 @@ kluis_status part_command(const char *home, int argc, const char *const *argv, s
 {
     KLUIS_AUTO(vault) v = NULL;
     KLUIS_TRY(vault_open(&v, home, err)); /* holds the home's lock: a vault that starts meanwhile waits for its turn */
-    KLUIS_TRY(vault_confine(v, NULL, NULL, err));
+    KLUIS_TRY(vault_confine(v, NULL, err));
     const struct control_output out = { NULL, print_line };
-    return commands_run(v, argc, argv, &out, err);
+    struct commands commands = { v, NULL };
+    return commands_run(&commands, argc, argv, &out, err);
 }
 
 kluis_status part_ask(const char *home, int argc, const char *const *argv, int *exit_code, struct kluis_err *err)
@@ -64,5 +81,7 @@ kluis_status part_ask(const char *home, int argc, const char *const *argv, int *
     char socket_path[KLUIS_PATH_MAX];
     KLUIS_TRY(kluis_path(socket_path, sizeof socket_path, home, "vault/control.sock", err));
     kluis_status rc = control_call(socket_path, argc, argv, exit_code, err);
-    return rc == KLUIS_E_NOTFOUND ? part_command(home, argc, argv, err) : rc;
+    if (rc != KLUIS_E_NOTFOUND) { return rc; }
+    kluis_err_clear(err);
+    return part_command(home, argc, argv, err);
 }

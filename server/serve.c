@@ -1,19 +1,24 @@
 /* server/serve.c - starts, watches and ends the parts.  See serve.h. */
 #include "server/serve.h"
 
+#include "server/control/control.h"
+#include "server/local/local.h"
 #include "server/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TSA, GATE, VAULT, PARTS, LINE = 256, RESTARTS = 5, READY_S = 60, STOP_S = 30 };
+enum { TSA, GATE, VAULT, PAGE, PARTS, LINE = 256, RESTARTS = 5, READY_S = 60, STOP_S = 30 };
 
 struct part {
     const char *name;
@@ -27,7 +32,9 @@ struct part {
 struct serve {
     const struct serve_config *c;
     struct part part[PARTS];
-    char listen[LINE], tsa_url[LINE];
+    char listen[LINE], page[LINE], tsa_url[LINE];
+    char page_socket[KLUIS_PATH_MAX]; /* where the page server finds the vault, */
+    int page_fd;                      /* and what the vault listens on          */
     int signals;
 };
 
@@ -51,6 +58,14 @@ void serve_wait(void)
     int which;
     both_signals(&s);
     while (sigwait(&s, &which) != 0) {}
+}
+
+bool serve_wait_ms(unsigned ms)
+{
+    sigset_t s;
+    const struct timespec until = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+    both_signals(&s);
+    return sigtimedwait(&s, NULL, &until) > 0;
 }
 
 kluis_status serve_ready(int fd, const char *line, struct kluis_err *err)
@@ -84,7 +99,7 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
 {
     struct part *p = &s->part[which];
     int fds[2];
-    char ready[16], dir[KLUIS_PATH_MAX], url[LINE + 32];
+    char ready[16], page_fd[16], dir[KLUIS_PATH_MAX], url[LINE + 32];
     if (pipe(fds) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make a pipe"); }
     (void)snprintf(ready, sizeof ready, "%d", fds[1]);
     const char *argv[16] = { "chatkluis-server", p->name, "--ready-fd", ready };
@@ -111,14 +126,21 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
             argv[n++] = s->tsa_url;
         }
         break;
+    case PAGE:
+        argv[n++] = "--vault";
+        argv[n++] = s->page_socket;
+        argv[n++] = "--listen";
+        argv[n++] = s->page;
+        break;
     default:
+        (void)snprintf(page_fd, sizeof page_fd, "%d", s->page_fd);
         inside(s->listen, url);
         argv[n++] = "--home";
         argv[n++] = s->c->home;
         argv[n++] = "--gate";
         argv[n++] = url;
-        argv[n++] = "--page";
-        argv[n++] = s->c->page;
+        argv[n++] = "--page-fd";
+        argv[n++] = page_fd;
         if (s->c->name != NULL) {
             argv[n++] = "--name";
             argv[n++] = s->c->name;
@@ -133,7 +155,11 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
         (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
         (void)close(fds[0]);
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* no part outlives its supervisor */
-        if (getppid() != parent) { _exit(74); }
+        /* Nothing else that is open here, or was when this program began, goes along. */
+        if (getppid() != parent || syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) != 0 || fcntl(fds[1], F_SETFD, 0) != 0 ||
+            (which == VAULT && fcntl(s->page_fd, F_SETFD, 0) != 0)) {
+            _exit(74);
+        }
         (void)execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
         _exit(74);
     }
@@ -162,7 +188,7 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
 
 static void stop_all(struct serve *s)
 {
-    /* The vault first: it pulls from the gate and finishes what it holds. */
+    /* Who asks before who answers: the page, then the vault, which pulls from the gate and finishes what it holds. */
     for (int i = PARTS - 1; i >= 0; i--) {
         struct part *p = &s->part[i];
         if (p->pid <= 0) { continue; }
@@ -219,39 +245,61 @@ static bool after(const char *line, const char *prefix, char out[LINE])
     return true;
 }
 
+/* What a person opens, key included: the vault says it, and this process only passes it on. */
+static kluis_status tell_page(const struct serve *s, struct kluis_err *err)
+{
+    const char *const argv[] = { "page-address", "--home", s->c->home };
+    char path[KLUIS_PATH_MAX];
+    int code = 0;
+    KLUIS_TRY(kluis_path(path, sizeof path, s->c->home, "vault/control.sock", err));
+    KLUIS_TRY(control_call(path, 3, argv, &code, err));
+    return code == 0 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_IO, "the vault does not say where the page is");
+}
+
+static kluis_status start_all(struct serve *s, struct kluis_err *err)
+{
+    char key[KLUIS_PATH_MAX], line[LINE + 16], page[LINE];
+    struct stat st;
+    KLUIS_TRY(kluis_path(key, sizeof key, s->c->home, "tsa/tsa.key", err));
+    if (stat(key, &st) == 0) {
+        KLUIS_TRY(start(s, TSA, err));
+        if (!after(s->part[TSA].line, "time authority on ", s->tsa_url)) {
+            return KLUIS_FAIL(err, KLUIS_E_BUG, "the time authority does not say where it is");
+        }
+    }
+    KLUIS_TRY(start(s, GATE, err));
+    if (!after(s->part[GATE].line, "listening on ", s->listen)) { return KLUIS_FAIL(err, KLUIS_E_BUG, "the gate does not say where it is"); }
+    KLUIS_TRY(kluis_path(s->page_socket, sizeof s->page_socket, s->c->home, "page.sock", err));
+    KLUIS_TRY(local_listen(s->page_socket, &s->page_fd, err));
+    KLUIS_TRY(start(s, VAULT, err));
+    KLUIS_TRY(start(s, PAGE, err));
+    if (!after(s->part[PAGE].line, "page on http://", page)) { return KLUIS_FAIL(err, KLUIS_E_BUG, "the page does not say where it is"); }
+    page[strcspn(page, "/")] = '\0';
+    memcpy(s->page, page, sizeof s->page); /* started again it is found where it was */
+    KLUIS_TRY(tell_page(s, err));
+    (void)snprintf(line, sizeof line, "%s\n", s->part[GATE].line);
+    return kluis_write_all(STDOUT_FILENO, line, strlen(line), "stdout", err);
+}
+
 kluis_status serve_run(const struct serve_config *c, struct kluis_err *err)
 {
-    struct serve s = { .c = c, .part = { [TSA] = { .name = "tsa" }, [GATE] = { .name = "gate" }, [VAULT] = { .name = "vault" } } };
-    char key[KLUIS_PATH_MAX];
-    KLUIS_TRY(kluis_path(key, sizeof key, c->home, "tsa/tsa.key", err));
-    int n = snprintf(s.listen, sizeof s.listen, "%s", c->listen);
+    struct serve s = { .c = c,
+                       .part = { [TSA] = { .name = "tsa" }, [GATE] = { .name = "gate" }, [VAULT] = { .name = "vault" }, [PAGE] = { .name = "page" } },
+                       .page_fd = -1 };
+    int n = snprintf(s.listen, sizeof s.listen, "%s", c->listen), m = snprintf(s.page, sizeof s.page, "%s", c->page);
     if (n < 0 || (size_t)n >= sizeof s.listen) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "--listen is too long"); }
+    if (m < 0 || (size_t)m >= sizeof s.page) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "--page is too long"); }
     sigset_t mask;
     both_signals(&mask);
     sigaddset(&mask, SIGCHLD);
     if (pthread_sigmask(SIG_BLOCK, &mask, NULL) != 0 || (s.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK)) < 0) {
         return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot watch signals");
     }
-    struct stat st;
-    kluis_status rc = KLUIS_OK;
-    if (stat(key, &st) == 0) {
-        rc = start(&s, TSA, err);
-        if (rc == KLUIS_OK && !after(s.part[TSA].line, "time authority on ", s.tsa_url)) {
-            rc = KLUIS_FAIL(err, KLUIS_E_BUG, "the time authority does not say where it is");
-        }
-    }
-    if (rc == KLUIS_OK) { rc = start(&s, GATE, err); }
-    if (rc == KLUIS_OK && !after(s.part[GATE].line, "listening on ", s.listen)) {
-        rc = KLUIS_FAIL(err, KLUIS_E_BUG, "the gate does not say where it is");
-    }
-    if (rc == KLUIS_OK) { rc = start(&s, VAULT, err); }
-    if (rc == KLUIS_OK) {
-        char text[3 * LINE];
-        (void)snprintf(text, sizeof text, "%s\n%s\n", s.part[VAULT].line, s.part[GATE].line);
-        rc = kluis_write_all(STDOUT_FILENO, text, strlen(text), "stdout", err);
-    }
+    kluis_status rc = start_all(&s, err);
     if (rc == KLUIS_OK) { rc = watch(&s, err); }
     stop_all(&s);
+    if (s.page_fd >= 0) { (void)unlink(s.page_socket); /* a leftover is replaced at the next start */ }
+    kluis_close_quiet(&s.page_fd);
     kluis_close_quiet(&s.signals);
     return rc;
 }

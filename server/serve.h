@@ -1,6 +1,7 @@
-/* server/serve.h - `serve`: one machine, three processes.   main -> [serve] -> {tsa, gate, vault}, each this program anew
+/* server/serve.h - `serve`: one machine, four processes.   main -> [serve] -> {tsa, gate, vault, page}, each this program anew
  *
- * Every part is executed afresh, so that none inherits another's memory or descriptors; they meet over TLS like on two hosts.  A part that dies
+ * Every part is executed afresh, so that none inherits another's memory or descriptors; they meet over TLS like on two hosts, page and vault by a
+ * Unix socket in the home, H/page.sock.  A part that dies
  * is started again (same address), five times a minute at most.
  */
 #ifndef SERVER_SERVE_H
@@ -19,5 +20,6 @@ KLUIS_MUSTUSE kluis_status serve_ready(int fd, const char *line, struct kluis_er
 /* Blocks SIGTERM and SIGINT for this thread and all later ones; serve_wait returns when one of them comes. */
 void serve_block_signals(void);
 void serve_wait(void);
+bool serve_wait_ms(unsigned ms); /* false: none came in that time */
 
 #endif

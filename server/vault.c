@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "kluis/validation.h"
 #include "server/backup/backup.h"
@@ -123,13 +124,11 @@ kluis_status vault_open(struct vault **out, const char *home, struct kluis_err *
     return KLUIS_OK;
 }
 
-kluis_status vault_confine(struct vault *v, const char *url, const char *page, struct kluis_err *err)
+kluis_status vault_confine(struct vault *v, const char *url, struct kluis_err *err)
 {
     struct walls w = { .dir = v->dir, .folders = true, .children = true };
     if (url != NULL) {
-        const char *colon = strrchr(page, ':');
-        w.outward = w.binds = true;
-        w.bind_port = colon == NULL ? 0 : (uint16_t)strtoul(colon + 1, NULL, 10); /* the page itself refuses what is no port */
+        w.outward = true;
         if ((w.port[0] = walls_port_of(url, &w.names)) == 0) {
             return KLUIS_FAIL(err, KLUIS_E_USAGE, "the gate's address must look like https://host:port");
         }
@@ -316,7 +315,13 @@ static void moment(struct kluis_buf *out, int64_t us)
 
 static const char *yes(bool b) { return b ? "true" : "false"; }
 
-kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kluis_err *err)
+static void walls_of(struct kluis_buf *out, const char *who, unsigned walls, unsigned user)
+{
+    kluis_buf_fmt(out, "\"%s\":{\"privileges\":%s,\"files\":%s,\"ports\":%s,\"calls\":%s,\"user\":%u}", who, yes(walls & WALL_PRIVILEGES),
+                  yes(walls & WALL_FILES), yes(walls & WALL_PORTS), yes(walls & WALL_CALLS), user);
+}
+
+kluis_status vault_status_json(struct vault *v, const struct vault_page *page, struct kluis_buf *out, struct kluis_err *err)
 {
     struct custody_counts n;
     struct custody_checkpoint k;
@@ -352,8 +357,12 @@ kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kl
     unsigned opener = zygote_walls(v->zygote);
     kluis_buf_fmt(out, "\"opener\":{\"privileges\":%s,\"files\":%s,\"calls\":%s},", yes(opener & ZYGOTE_WALL_PRIVILEGES),
                   yes(opener & ZYGOTE_WALL_FILES), yes(opener & ZYGOTE_WALL_CALLS));
-    kluis_buf_fmt(out, "\"vault\":{\"privileges\":%s,\"files\":%s,\"ports\":%s,\"calls\":%s}},\"halted\":", yes(v->walls & WALL_PRIVILEGES),
-                  yes(v->walls & WALL_FILES), yes(v->walls & WALL_PORTS), yes(v->walls & WALL_CALLS));
+    walls_of(out, "vault", v->walls, (unsigned)geteuid());
+    if (page != NULL && page->connected) {
+        kluis_buf_byte(out, ',');
+        walls_of(out, "page", page->walls, page->user);
+    }
+    kluis_buf_cstr(out, "},\"halted\":");
     const char *why = vault_halted(v);
     if (why == NULL) {
         kluis_buf_cstr(out, "null");

@@ -17,9 +17,10 @@ struct vault;
  * secret is loaded.  E_BUSY: another process has this vault; E_NOTFOUND: no home; E_CORRUPT.  A damaged index is put aside and built
  * anew by vault_start or vault_rebuild_index. */
 KLUIS_MUSTUSE kluis_status vault_open(struct vault **out, const char *home, struct kluis_err *err);
-/* Raises the walls of this process, for good: from here on it reaches its own directory and, when url is not NULL, the gate there and one port for
- * the page ("ADDR:PORT").  After vault_open, before any thread.  E_IO: the kernel has no seccomp; E_USAGE: the url names no port. */
-KLUIS_MUSTUSE kluis_status vault_confine(struct vault *v, const char *url, const char *page, struct kluis_err *err);
+/* Raises the walls of this process, for good: from here on it reaches its own directory and, when url is not NULL, the port of the gate
+ * there, and no socket can be made to listen any more.  After vault_open, before any thread.  E_IO: the kernel has no seccomp; E_USAGE: the url names
+ * no port. */
+KLUIS_MUSTUSE kluis_status vault_confine(struct vault *v, const char *url, struct kluis_err *err);
 void vault_close(struct vault *v); /* stops first; NULL: no-op */
 static inline void vault_free(struct vault *v) { vault_close(v); }
 KLUIS_DEFINE_CLEANUP(vault)
@@ -43,8 +44,12 @@ void vault_root_fingerprint(const struct vault *v, uint8_t out[16]);
 enum { VAULT_GRACE_DAYS = 14 }; /* of an official for whom the register says -1 */
 /* One JSON object, one line: packages, missing (in the ledger, not here since the vault was set back), records, ledger {size, root, checkpoint,
  * stamped, since}, overdue [official ids and why], backup {packages, at}, index {watermark, records}, waiting, refused, answers, walls {opener,
- * vault}, halted. */
-KLUIS_MUSTUSE kluis_status vault_status_json(struct vault *v, struct kluis_buf *out, struct kluis_err *err);
+ * vault, page}, halted.  page: what is known of the page server, or NULL. */
+struct vault_page {
+    bool connected;       /* it is there; else the rest is not known           */
+    unsigned walls, user; /* bits of walls.h as it says them; its user, as the kernel says it */
+};
+KLUIS_MUSTUSE kluis_status vault_status_json(struct vault *v, const struct vault_page *page, struct kluis_buf *out, struct kluis_err *err);
 
 /* For `backup`: makes <vault>/snapshot (server/backup/backup.h); then, when the copy outside was verified, notes that the first `packages`
  * packages stand in a completed backup, `detail` in the audit trail, and removes the snapshot: their devices are told.  E_REJECT: there are not so

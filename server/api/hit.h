@@ -12,7 +12,5 @@
 
 /* Appends one object without a newline. */
 KLUIS_MUSTUSE kluis_status api_hit_json(const struct index_hit *h, struct kluis_buf *out, struct kluis_err *err);
-/* A date "YYYY-MM-DD" as the instant it begins (end: the instant the next day begins) in UTC, or an RFC 3339 time. E_USAGE names `what`. */
-KLUIS_MUSTUSE kluis_status api_instant(const char *text, bool end, const char *what, int64_t *us, struct kluis_err *err);
 
 #endif

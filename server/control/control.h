@@ -20,8 +20,8 @@ struct control_output {
 typedef kluis_status control_handler(void *ctx, int argc, const char *const *argv, const struct control_output *out, struct kluis_err *err);
 
 struct control;
-/* Listens; a socket left by a dead process is replaced.  ctx is borrowed until control_stop. */
-KLUIS_MUSTUSE kluis_status control_start(struct control **out, const char *path, control_handler *handler, void *ctx, struct kluis_err *err);
+/* fd listens (server/local/local.h) and is taken over, also after a failure.  ctx is borrowed until control_stop. */
+KLUIS_MUSTUSE kluis_status control_start(struct control **out, int fd, control_handler *handler, void *ctx, struct kluis_err *err);
 void control_stop(struct control *c); /* waits for running commands */
 /* Sends a command, copies its lines to stdout and stderr.  E_NOTFOUND: nobody listens there. */
 KLUIS_MUSTUSE kluis_status control_call(const char *path, int argc, const char *const *argv, int *exit_code, struct kluis_err *err);

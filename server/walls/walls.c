@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -86,9 +87,7 @@ static unsigned wall_files(const struct walls *w)
 static bool wall_calls(const struct walls *w)
 {
     static const int ALLOWED[] = {
-        /* files of its own directory */
-        SCMP_SYS(openat),
-        SCMP_SYS(open),
+        /* what is open already */
         SCMP_SYS(close),
         SCMP_SYS(read),
         SCMP_SYS(write),
@@ -98,32 +97,7 @@ static bool wall_calls(const struct walls *w)
         SCMP_SYS(pwrite64),
         SCMP_SYS(lseek),
         SCMP_SYS(fstat),
-        SCMP_SYS(stat),
-        SCMP_SYS(lstat),
-        SCMP_SYS(newfstatat),
-        SCMP_SYS(statx),
-        SCMP_SYS(statfs),
-        SCMP_SYS(fstatfs),
-        SCMP_SYS(access),
-        SCMP_SYS(faccessat),
-        SCMP_SYS(faccessat2),
-        SCMP_SYS(fsync),
-        SCMP_SYS(fdatasync),
-        SCMP_SYS(ftruncate),
         SCMP_SYS(fcntl),
-        SCMP_SYS(flock),
-        SCMP_SYS(getdents64),
-        SCMP_SYS(unlink),
-        SCMP_SYS(unlinkat),
-        SCMP_SYS(rename),
-        SCMP_SYS(renameat),
-        SCMP_SYS(renameat2),
-        SCMP_SYS(readlink),
-        SCMP_SYS(readlinkat),
-        SCMP_SYS(getcwd),
-        SCMP_SYS(fchmod),
-        SCMP_SYS(fchown),
-        SCMP_SYS(umask),
         /* memory, threads, time */
         SCMP_SYS(mmap),
         SCMP_SYS(munmap),
@@ -196,6 +170,12 @@ static bool wall_calls(const struct walls *w)
         SCMP_SYS(select),
         SCMP_SYS(pselect6),
     };
+    static const int FILES[] = { SCMP_SYS(openat),     SCMP_SYS(open),     SCMP_SYS(stat),       SCMP_SYS(lstat),     SCMP_SYS(newfstatat),
+                                 SCMP_SYS(statx),      SCMP_SYS(statfs),   SCMP_SYS(fstatfs),    SCMP_SYS(access),    SCMP_SYS(faccessat),
+                                 SCMP_SYS(faccessat2), SCMP_SYS(fsync),    SCMP_SYS(fdatasync),  SCMP_SYS(ftruncate), SCMP_SYS(flock),
+                                 SCMP_SYS(getdents64), SCMP_SYS(unlink),   SCMP_SYS(unlinkat),   SCMP_SYS(rename),    SCMP_SYS(renameat),
+                                 SCMP_SYS(renameat2),  SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getcwd),    SCMP_SYS(fchmod),
+                                 SCMP_SYS(fchown),     SCMP_SYS(umask) };
     static const int FOLDERS[] = { SCMP_SYS(mkdir),  SCMP_SYS(mkdirat),      SCMP_SYS(rmdir),          SCMP_SYS(link),
                                    SCMP_SYS(linkat), SCMP_SYS(chmod),        SCMP_SYS(fchmodat),       SCMP_SYS(fallocate),
                                    SCMP_SYS(syncfs), SCMP_SYS(memfd_create), SCMP_SYS(sync_file_range) };
@@ -206,11 +186,9 @@ static bool wall_calls(const struct walls *w)
         bool wanted;
         const int *call;
         size_t n;
-    } set[] = { { true, ALLOWED, sizeof ALLOWED / sizeof ALLOWED[0] },
-                { w->folders, FOLDERS, sizeof FOLDERS / sizeof FOLDERS[0] },
-                { w->outward, OUTWARD, sizeof OUTWARD / sizeof OUTWARD[0] },
-                { w->binds, BINDS, sizeof BINDS / sizeof BINDS[0] },
-                { w->children, CHILDREN, sizeof CHILDREN / sizeof CHILDREN[0] } };
+    } set[] = { { true, ALLOWED, sizeof ALLOWED / sizeof ALLOWED[0] },       { w->dir != NULL || w->names, FILES, sizeof FILES / sizeof FILES[0] },
+                { w->folders, FOLDERS, sizeof FOLDERS / sizeof FOLDERS[0] }, { w->outward, OUTWARD, sizeof OUTWARD / sizeof OUTWARD[0] },
+                { w->binds, BINDS, sizeof BINDS / sizeof BINDS[0] },         { w->children, CHILDREN, sizeof CHILDREN / sizeof CHILDREN[0] } };
     static const int DEADLY[] = { SCMP_SYS(execve),
                                   SCMP_SYS(execveat),
                                   SCMP_SYS(ptrace),
@@ -234,6 +212,10 @@ static bool wall_calls(const struct walls *w)
     /* Threads, not processes; clone3 hides its flags behind a pointer, and libc does without it. */
     ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)) == 0;
     ok = ok && seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
+    if (w->local) {
+        ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX)) == 0;
+        ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0) == 0;
+    }
     ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)) == 0; /* threads have names */
     ok = ok && seccomp_load(filter) == 0;
     seccomp_release(filter);

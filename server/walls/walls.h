@@ -1,6 +1,6 @@
 /* server/walls/walls.h - what a part of the server that was broken into may still do: its own directory, its sockets, little else.
  *
- * [walls] -> gate, tsa, vault.  Three mechanisms of Linux, each of which only ever takes away: no_new_privs, Landlock (files, and since
+ * [walls] -> gate, tsa, vault, page.  Three mechanisms of Linux, each of which only ever takes away: no_new_privs, Landlock (files, and since
  * its fourth version TCP ports), seccomp.  The opener's children have narrower walls of their own (server/ingest/zygote.c).
  *
  * A wall holds for the calling thread and those it starts later; seccomp also for threads that run already.  So: everything is opened
@@ -16,11 +16,12 @@ enum { WALL_PRIVILEGES = 1, WALL_FILES = 2, WALL_CALLS = 4, WALL_PORTS = 8 };
 
 enum { WALLS_PORTS_MAX = 64 };
 struct walls {
-    const char *dir;                /* the only tree it may read and write; borrowed                                        */
+    const char *dir;                /* the only tree it may read and write; borrowed.  NULL, and no names: it opens nothing  */
     bool folders;                   /* it makes and removes folders there, and sockets                                      */
     bool names;                     /* it finds hosts by name or asks public authorities: resolver files, NSS modules and roots stay readable */
     bool outward;                   /* it opens connections: to the ports below only                                        */
     bool binds;                     /* it still has to bind a port that the system chooses, or the last of the ports below  */
+    bool local;                     /* it calls on a Unix socket of this machine: that family and no other                  */
     bool children;                  /* it ends and reaps a process that it started before                                   */
     uint16_t port[WALLS_PORTS_MAX]; /* TCP ports it may connect to                                                         */
     size_t n_ports;

@@ -1,20 +1,21 @@
 /* server/web/web.c - see web.h. */
 #include "server/web/web.h"
 
-#include "server/api/hit.h"
-#include "server/log.h"
 #include "server/web/assets.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-enum { KEY = 43, HOST_MAX = 64, URL_MAX = 4096, ANSWER_ROOM = 60 << 10 }; /* ANSWER_ROOM: for a page of 50 hits */
+enum { BACKLOG = 64 };
 
 struct web {
     struct MHD_Daemon *d;
-    const struct api *api;
-    char key[KEY + 1], host[HOST_MAX];
+    struct access *vault;
+    char host[ACCESS_ADDRESS_MAX];
 };
 
 static const char CSP[] = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
@@ -71,65 +72,45 @@ static kluis_status arg_number(struct MHD_Connection *c, const char *name, uint6
     return KLUIS_OK;
 }
 
-/* ---- /api ---- */
+/* ---- /api: what was asked, as a request to the vault ---- */
 
-static kluis_status search(const struct web *w, struct MHD_Connection *c, const struct api_actor *who, struct kluis_buf *b, struct kluis_err *err)
+static kluis_status search(struct MHD_Connection *c, struct access_request *r, struct kluis_err *err)
 {
-    struct index_query q = { .text = arg_str(c, "q"),
-                             .conversation = arg_str(c, "conversation"),
-                             .official = arg_str(c, "official"),
-                             .platform = arg_str(c, "platform"),
-                             .from_us = KLUIS_TIME_ABSENT,
-                             .to_us = KLUIS_TIME_ABSENT,
-                             .cursor = arg_str(c, "cursor"),
-                             .count = arg(c, "count") != NULL };
     uint64_t limit;
     const char *from = arg(c, "from"), *to = arg(c, "to"), *order = arg(c, "order");
-    if (from != NULL) { KLUIS_TRY(api_instant(from, false, "from", &q.from_us, err)); }
-    if (to != NULL) { KLUIS_TRY(api_instant(to, true, "to", &q.to_us, err)); }
+    r->what = ACCESS_SEARCH;
+    r->text = arg_str(c, "q");
+    r->conversation = arg_str(c, "conversation");
+    r->official = arg_str(c, "official");
+    r->platform = arg_str(c, "platform");
+    r->cursor = arg_str(c, "cursor");
+    r->count = arg(c, "count") != NULL;
+    r->from_us = r->to_us = KLUIS_TIME_ABSENT;
+    if (from != NULL) { KLUIS_TRY(access_instant(from, false, "from", &r->from_us, err)); }
+    if (to != NULL) { KLUIS_TRY(access_instant(to, true, "to", &r->to_us, err)); }
     if (order != NULL && strcmp(order, "oldest") == 0) {
-        q.order = INDEX_OLDEST;
+        r->order = ACCESS_OLDEST;
     } else if (order != NULL && strcmp(order, "relevance") == 0) {
-        q.order = INDEX_RELEVANCE;
+        r->order = ACCESS_RELEVANCE;
     } else if (order != NULL && strcmp(order, "newest") != 0) {
         return KLUIS_FAIL(err, KLUIS_E_USAGE, "order must be newest, oldest or relevance");
     }
-    KLUIS_TRY(arg_number(c, "limit", 50, INDEX_PAGE_MAX, &limit, err));
-    q.limit = (unsigned)limit;
-    struct index_result r;
-    kluis_buf_cstr(b, "{\"hits\":[");
-    KLUIS_TRY(api_search_page(w->api, who, &q, b, &r, err));
-    kluis_buf_cstr(b, "],\"next\":");
-    kluis_buf_json(b, kluis_str_of(r.next));
-    if (r.counted) { kluis_buf_fmt(b, ",\"count\":%llu,\"capped\":%s", (unsigned long long)r.count, r.capped ? "true" : "false"); }
-    kluis_buf_byte(b, '}');
-    return kluis_buf_ok(b, err);
+    KLUIS_TRY(arg_number(c, "limit", 50, ACCESS_PAGE_MAX, &limit, err));
+    r->limit = (uint32_t)limit;
+    return KLUIS_OK;
 }
 
-static kluis_status around(const struct web *w, struct MHD_Connection *c, const struct api_actor *who, struct kluis_buf *b, struct kluis_err *err)
+static kluis_status around(struct MHD_Connection *c, struct access_request *r, struct kluis_err *err)
 {
-    uint8_t package[32];
-    uint64_t ordinal, before, after;
-    if (!kluis_unhex(arg_str(c, "package"), package, 32)) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "package must be 64 hex digits"); }
-    KLUIS_TRY(arg_number(c, "ordinal", 1, UINT32_MAX, &ordinal, err));
-    KLUIS_TRY(arg_number(c, "before", 20, API_AROUND_MAX, &before, err));
-    KLUIS_TRY(arg_number(c, "after", 20, API_AROUND_MAX, &after, err));
-    kluis_buf_cstr(b, "{\"messages\":[");
-    KLUIS_TRY(api_around_page(w->api, who, package, ordinal, (unsigned)before, (unsigned)after, b, err));
-    kluis_buf_cstr(b, "]}");
-    return kluis_buf_ok(b, err);
-}
-
-static kluis_status status(const struct web *w, struct kluis_buf *b, struct kluis_err *err)
-{
-    struct index_stats s;
-    uint64_t watermark;
-    KLUIS_TRY(api_statistics(w->api, &s, &watermark, err));
-    kluis_buf_fmt(b,
-                  "{\"version\":\"" KLUIS_VERSION "\",\"packages\":%llu,\"records\":%llu,\"sightings\":%llu,\"conflicts\":%llu,\"watermark\":%llu}",
-                  (unsigned long long)s.packages, (unsigned long long)s.records, (unsigned long long)s.sightings, (unsigned long long)s.conflicts,
-                  (unsigned long long)watermark);
-    return kluis_buf_ok(b, err);
+    uint64_t before, after;
+    r->what = ACCESS_AROUND;
+    if (!kluis_unhex(arg_str(c, "package"), r->package, 32)) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "package must be 64 hex digits"); }
+    KLUIS_TRY(arg_number(c, "ordinal", 1, UINT32_MAX, &r->ordinal, err));
+    KLUIS_TRY(arg_number(c, "before", 20, ACCESS_AROUND_MAX, &before, err));
+    KLUIS_TRY(arg_number(c, "after", 20, ACCESS_AROUND_MAX, &after, err));
+    r->before = (uint32_t)before;
+    r->after = (uint32_t)after;
+    return KLUIS_OK;
 }
 
 static unsigned http_code(kluis_status rc)
@@ -140,38 +121,59 @@ static unsigned http_code(kluis_status rc)
     return rc == KLUIS_E_BUSY || rc == KLUIS_E_NOMEM ? 503 : 500;
 }
 
-static enum MHD_Result api_route(const struct web *w, struct MHD_Connection *c, const char *url)
+static enum MHD_Result refusal(struct MHD_Connection *c, kluis_status rc, const struct kluis_err *err)
 {
-    KLUIS_AUTO_BUF(b, API_ANSWER_MAX);
-    (void)kluis_buf_reserve(&b, ANSWER_ROOM); /* without room it fails where it is filled */
-    struct kluis_err err = { 0 };
-    const struct api_actor who = { "page", arg(c, "purpose") };
-    kluis_status rc = KLUIS_E_NOTFOUND;
-    if (strcmp(url, "/api/search") == 0) {
-        rc = search(w, c, &who, &b, &err);
-    } else if (strcmp(url, "/api/around") == 0) {
-        rc = around(w, c, &who, &b, &err);
-    } else if (strcmp(url, "/api/status") == 0) {
-        rc = status(w, &b, &err);
-    }
-    if (rc == KLUIS_OK) {
-        const struct kluis_bytes whole = { b.data, b.len };
-        kluis_buf_init(&b, API_ANSWER_MAX); /* the response's from here on */
-        return answer(c, 200, "application/json", whole.ptr, whole.len, MHD_RESPMEM_MUST_FREE, NULL, NULL);
-    }
-    if (rc != KLUIS_E_REJECT && rc != KLUIS_E_USAGE && rc != KLUIS_E_NOTFOUND) { kluis_log_err(KLUIS_LOG_ERROR, "page.failed", &err); }
     KLUIS_AUTO_BUF(e, 4096);
     kluis_buf_cstr(&e, "{\"error\":");
-    kluis_buf_json(&e, kluis_str_of(err.code == KLUIS_OK ? "no such page" : err.msg));
+    kluis_buf_json(&e, kluis_str_of(err->code == KLUIS_OK ? "no such page" : err->msg));
     kluis_buf_byte(&e, '}');
     return answer(c, http_code(rc), "application/json", e.data, e.len, MHD_RESPMEM_MUST_COPY, NULL, NULL);
 }
 
-/* ---- who may look ---- */
+static enum MHD_Result stranger(struct MHD_Connection *c) { return line(c, 403, "open this page by the whole address that the server printed\n"); }
 
-static bool has_key(const struct web *w, const char *value)
+static enum MHD_Result api_route(const struct web *w, struct MHD_Connection *c, const char *url, struct kluis_str key)
 {
-    return value != NULL && strlen(value) == KEY && kluis_equal_secret(value, w->key, KEY);
+    KLUIS_AUTO_BUF(b, ACCESS_ANSWER_MAX);
+    struct kluis_err err = { 0 };
+    struct access_request r = { .what = ACCESS_STATUS, .key = key, .purpose = arg_str(c, "purpose") };
+    bool admitted = false;
+    kluis_status rc = KLUIS_OK;
+    if (strcmp(url, "/api/search") == 0) {
+        rc = search(c, &r, &err);
+    } else if (strcmp(url, "/api/around") == 0) {
+        rc = around(c, &r, &err);
+    } else if (strcmp(url, "/api/status") != 0) {
+        rc = KLUIS_E_NOTFOUND;
+    }
+    if (rc != KLUIS_OK) { /* what is wrong with it is said to those who may ask */
+        const struct kluis_err why = err;
+        kluis_status asked = rc;
+        kluis_err_clear(&err);
+        r.what = ACCESS_KEY;
+        rc = access_ask(w->vault, &r, &admitted, &b, &err);
+        if (rc == KLUIS_OK) { return admitted ? refusal(c, asked, &why) : stranger(c); }
+        return refusal(c, rc, &err);
+    }
+    rc = access_ask(w->vault, &r, &admitted, &b, &err);
+    if (rc == KLUIS_OK && !admitted) { return stranger(c); }
+    if (rc != KLUIS_OK) { return refusal(c, rc, &err); }
+    const struct kluis_bytes whole = { b.data, b.len };
+    kluis_buf_init(&b, ACCESS_ANSWER_MAX); /* the response's from here on */
+    return answer(c, 200, "application/json", whole.ptr, whole.len, MHD_RESPMEM_MUST_FREE, NULL, NULL);
+}
+
+/* ---- who may look: the vault says ---- */
+
+/* What can be no key is not asked about. */
+static bool key_form(struct kluis_str key) { return key.len == ACCESS_KEY_LEN; }
+
+static kluis_status admit(const struct web *w, struct kluis_str key, bool *admitted, struct kluis_err *err)
+{
+    const struct access_request r = { .what = ACCESS_KEY, .key = key };
+    KLUIS_AUTO_BUF(b, ACCESS_REQUEST_MAX);
+    *admitted = false;
+    return key_form(key) ? access_ask(w->vault, &r, admitted, &b, err) : KLUIS_OK;
 }
 
 /* "gzip" in Accept-Encoding without a weight, which is what browsers send; anyone else gets the plain bytes. */
@@ -206,80 +208,82 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) { return line(c, 405, "this page only reads\n"); }
     const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
     if (host == NULL || strcmp(host, w->host) != 0) { return line(c, 421, "open this page by the address that the server printed\n"); }
-    if (strcmp(url, "/") == 0 && has_key(w, arg(c, "key"))) {
-        char cookie[128];
-        (void)snprintf(cookie, sizeof cookie, "kluis=%s; HttpOnly; SameSite=Strict; Path=/", w->key);
-        return answer(c, MHD_HTTP_SEE_OTHER, "text/plain", "", 0, MHD_RESPMEM_PERSISTENT, "Set-Cookie", cookie); /* the key leaves the address bar */
+    struct kluis_err err = { 0 };
+    bool admitted = false;
+    struct kluis_str key = kluis_str_of(MHD_lookup_connection_value(c, MHD_COOKIE_KIND, "kluis")), offered = arg_str(c, "key");
+    if (strcmp(url, "/") == 0 && key_form(offered)) {
+        kluis_status rc = admit(w, offered, &admitted, &err);
+        if (rc != KLUIS_OK) { return refusal(c, rc, &err); }
+        if (admitted) {
+            char cookie[128];
+            (void)snprintf(cookie, sizeof cookie, "kluis=%s; HttpOnly; SameSite=Strict; Path=/", offered.ptr);
+            return answer(c, MHD_HTTP_SEE_OTHER, "text/plain", "", 0, MHD_RESPMEM_PERSISTENT, "Set-Cookie",
+                          cookie); /* the key leaves the address bar */
+        }
     }
-    if (!has_key(w, MHD_lookup_connection_value(c, MHD_COOKIE_KIND, "kluis"))) {
-        return line(c, 403, "open this page by the whole address that the server printed\n");
-    }
+    if (!key_form(key)) { return stranger(c); }
+    if (strncmp(url, "/api/", 5) == 0) { return api_route(w, c, url, key); }
+    kluis_status rc = admit(w, key, &admitted, &err);
+    if (rc != KLUIS_OK) { return refusal(c, rc, &err); }
+    if (!admitted) { return stranger(c); }
     for (size_t i = 0; i < web_assets_count; i++) {
         const struct web_asset *a = &web_assets[i];
         if (strcmp(url, a->path) != 0) { continue; }
         if (takes_gzip(c)) { return answer(c, 200, a->type, a->gz, (size_t)(a->gz_end - a->gz), MHD_RESPMEM_PERSISTENT, "Content-Encoding", "gzip"); }
         return answer(c, 200, a->type, a->data, (size_t)(a->end - a->data), MHD_RESPMEM_PERSISTENT, NULL, NULL);
     }
-    if (strncmp(url, "/api/", 5) == 0) { return api_route(w, c, url); }
     return line(c, 404, "no such page\n");
 }
 
 /* ---- start and stop ---- */
 
-static kluis_status loopback(const char *listen, struct sockaddr_storage *ss, char host[HOST_MAX], struct kluis_err *err)
+kluis_status web_listen(const char *listen_on, int *out, char address[ACCESS_ADDRESS_MAX], struct kluis_err *err)
 {
-    const char *colon = strrchr(listen, ':');
-    size_t n = colon == NULL ? 0 : (size_t)(colon - listen);
-    char addr[HOST_MAX], *tail = NULL;
-    long port = colon == NULL ? -1 : strtol(colon + 1, &tail, 10);
-    if (n == 0 || n >= sizeof addr || port < 0 || port > 65535 || *tail != '\0' || tail == colon + 1) {
-        return KLUIS_FAIL(err, KLUIS_E_USAGE, "--page '%s': write ADDR:PORT, such as 127.0.0.1:8080", listen);
+    struct sockaddr_in v4 = { .sin_family = AF_INET };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
+    char host[ACCESS_ADDRESS_MAX - 8];
+    *out = -1;
+    if (!access_loopback(listen_on)) {
+        return KLUIS_FAIL(err, KLUIS_E_USAGE,
+                          "the page '%.100s' listens on loopback only: write 127.0.0.1:PORT or [::1]:PORT, such as 127.0.0.1:8080", listen_on);
     }
-    memcpy(addr, listen, n);
-    addr[n] = '\0';
-    memset(ss, 0, sizeof *ss);
-    struct sockaddr_in *v4 = (struct sockaddr_in *)ss;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ss;
-    if (strcmp(addr, "[::1]") == 0) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_addr = in6addr_loopback;
-        v6->sin6_port = htons((uint16_t)port);
-    } else if (inet_pton(AF_INET, addr, &v4->sin_addr) == 1 && ntohl(v4->sin_addr.s_addr) >> 24 == 127) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)port);
-    } else {
-        return KLUIS_FAIL(err, KLUIS_E_USAGE, "--page '%s': the page listens on loopback only (127.0.0.1 or [::1])", listen);
+    const char *colon = strrchr(listen_on, ':');
+    bool six = *listen_on == '[';
+    (void)snprintf(host, sizeof host, "%.*s", (int)(colon - listen_on), listen_on);
+    v4.sin_port = v6.sin6_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
+    if (!six && inet_pton(AF_INET, host, &v4.sin_addr) != 1) { return KLUIS_FAIL(err, KLUIS_E_BUG, "a loopback address is none"); }
+    struct sockaddr *a = six ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4;
+    socklen_t len = six ? sizeof v6 : sizeof v4;
+    int one = 1, fd = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 || bind(fd, a, len) != 0 || listen(fd, BACKLOG) != 0 ||
+        getsockname(fd, a, &len) != 0) {
+        kluis_status rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot serve the page on %s: is the port taken?", listen_on);
+        kluis_close_quiet(&fd);
+        return rc;
     }
-    (void)snprintf(host, HOST_MAX, "%s", addr);
+    (void)snprintf(address, ACCESS_ADDRESS_MAX, "%s:%u", host, (unsigned)ntohs(six ? v6.sin6_port : v4.sin_port));
+    *out = fd;
     return KLUIS_OK;
 }
 
-kluis_status web_start(struct web **out, const char *listen, const struct api *api, char address[WEB_ADDRESS_MAX], struct kluis_err *err)
+kluis_status web_start(struct web **out, int fd, const char *address, struct access *vault, struct kluis_err *err)
 {
-    struct sockaddr_storage ss;
-    char host[HOST_MAX];
     *out = NULL;
-    KLUIS_TRY(loopback(listen, &ss, host, err));
     struct web *w = kluis_calloc(1, sizeof *w);
-    if (w == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-    uint8_t random[32];
-    kluis_random(random, sizeof random);
-    kluis_base64url(random, sizeof random, w->key);
-    w->api = api;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | (ss.ss_family == AF_INET6 ? (unsigned)MHD_USE_IPv6 : 0);
-    w->d = MHD_start_daemon(flags, 0, NULL, NULL, handle, w, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&ss, MHD_OPTION_THREAD_POOL_SIZE, 2u,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)WEB_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)WEB_TIMEOUT_S,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
-    const union MHD_DaemonInfo *info = w->d == NULL ? NULL : MHD_get_daemon_info(w->d, MHD_DAEMON_INFO_BIND_PORT);
-    if (info == NULL) {
-        web_stop(w);
-        return KLUIS_FAIL(err, KLUIS_E_IO, "cannot serve the page on %s: is the port taken?", listen);
+    if (w == NULL) {
+        kluis_close_quiet(&fd);
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
     }
-    int n = snprintf(w->host, sizeof w->host, "%s:%u", host, (unsigned)info->port);
-    int m = snprintf(address, WEB_ADDRESS_MAX, "http://%s/?key=%s", w->host, w->key);
-    if (n < 0 || (size_t)n >= sizeof w->host || m < 0 || m >= WEB_ADDRESS_MAX) {
-        web_stop(w);
-        return KLUIS_FAIL(err, KLUIS_E_BUG, "page address too long");
+    w->vault = vault;
+    (void)snprintf(w->host, sizeof w->host, "%s", address);
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | (*address == '[' ? (unsigned)MHD_USE_IPv6 : 0);
+    w->d = MHD_start_daemon(flags, 0, NULL, NULL, handle, w, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)ACCESS_CHANNELS,
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)WEB_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)WEB_TIMEOUT_S,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384, MHD_OPTION_END);
+    if (w->d == NULL) {
+        kluis_close_quiet(&fd);
+        kluis_free(w);
+        return KLUIS_FAIL(err, KLUIS_E_IO, "cannot serve the page on %s", address);
     }
     *out = w;
     return KLUIS_OK;
@@ -288,7 +292,6 @@ kluis_status web_start(struct web **out, const char *listen, const struct api *a
 void web_stop(struct web *w)
 {
     if (w == NULL) { return; }
-    if (w->d != NULL) { MHD_stop_daemon(w->d); }
-    kluis_wipe(w->key, sizeof w->key);
+    MHD_stop_daemon(w->d); /* closes its socket */
     kluis_free(w);
 }

@@ -23,13 +23,16 @@ allowed() {
     agent/pack) echo "lib agent/source agent/select agent/journal" ;;
     agent/courier) echo "lib agent/journal" ;;
     agent) echo "lib agent/source agent/select agent/journal agent/pack agent/courier" ;;
-    server/walls|server/control|server/register|server/custody|server/storage|server/index) echo "lib server/log" ;;
+    server/walls|server/local|server/register|server/custody|server/storage|server/index) echo "lib server/log" ;;
+    server/control) echo "lib server/local" ;;
     server/gate|server/tsa) echo "lib server/log server/walls" ;;
     server/backup) echo "lib server/log server/custody server/register" ;;
     server/ledger) echo "lib server/log server/custody" ;;
     server/ingest) echo "lib server/log server/register server/custody server/storage server/ledger server/index" ;;
     server/api) echo "lib server/log server/register server/index" ;;
-    server/web) echo "lib server/log server/api" ;;
+    server/access) echo "lib server/local" ;;
+    server/desk) echo "lib server/log server/local server/api server/access server/register server/index" ;;
+    server/web) echo "kluis/base server/access" ;; # the process that strangers talk to: nothing that knows a key
     server) echo "lib server" ;;
     *) echo "?" ;;
   esac

@@ -57,13 +57,16 @@ start_gate() {
   started "$work/gate.out" '^listening on' $!
   gate=$(sed -n 's/^listening on //p' "$work/gate.out")
 }
-# start_vault HOME: sets $page and $vault_pid.
+# start_vault HOME: vault and page server.  Sets $page, $vault_pid and $page_pid.
 start_vault() {
-  rm -f "$work/vault.out"
+  rm -f "$work/vault.out" "$work/page.out"
   "$bin/chatkluis-server" vault --home "$1" --gate "https://$gate" >"$work/vault.out" 2>"$work/vault.log" & vault_pid=$!
   pids+=($vault_pid)
-  started "$work/vault.out" '^page on' $vault_pid
-  page=$(sed -n 's/^page on //p' "$work/vault.out")
+  started "$work/vault.out" '^vault ready' $vault_pid
+  "$bin/chatkluis-server" page --vault "$1/vault/page.sock" --listen 127.0.0.1:0 >"$work/page.out" 2>"$work/page.log" & page_pid=$!
+  pids+=($page_pid)
+  started "$work/page.out" '^page on' $page_pid
+  page=$("$bin/chatkluis-server" page-address --home "$1" | sed -n 's/^page on //p')
 }
 
 # Seconds of user and system time that processes, their children and what those waited for have used.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "server/control/control.h"
+#include "server/local/local.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct control *served;
@@ -23,7 +24,8 @@ void fuzz_setup(void)
 {
     address.sun_family = AF_UNIX;
     MUST((size_t)snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", fuzz_dir()) < sizeof address.sun_path);
-    MUST(control_start(&served, address.sun_path, handle, NULL, NULL) == KLUIS_OK);
+    int fd = -1;
+    MUST(local_listen(address.sun_path, &fd, NULL) == KLUIS_OK && control_start(&served, fd, handle, NULL, NULL) == KLUIS_OK);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)

@@ -89,6 +89,7 @@ server_start_as() {
     sleep 0.02
   done
   gate=$(sed -n 's/^listening on //p' "$work/serve.out")
+  page=$(sed -n 's/^page on //p' "$work/serve.out")
   [ -n "$gate" ] || die "the server does not listen"
 }
 server_stop() {
@@ -98,10 +99,10 @@ server_stop() {
   server_pid=
 }
 # The parts are the children of serve; their kind stands in their arguments.
-part_pid() { # gate | vault | tsa
+part_pid() { # gate | vault | tsa | page
   local p
   for p in $(pgrep -P "$server_pid"); do
-    if tr '\0' '\n' <"/proc/$p/cmdline" | grep -qx "$1"; then echo "$p"; return 0; fi
+    if [ "$(tr '\0' '\n' <"/proc/$p/cmdline" | sed -n 2p)" = "$1" ]; then echo "$p"; return 0; fi
   done
   return 1
 }

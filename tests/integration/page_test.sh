@@ -72,14 +72,15 @@ for i in $(seq 20); do
   code "${me[@]}" "$base/api/search?q=vergunning&limit=$i&purpose=proef-volgorde" >/dev/null
   code "${me[@]}" "$base/api/around?$p&purpose=proef-volgorde" >/dev/null
 done
-# Each answer with hits or messages: its request came in, then a sync of the trail came back with success, then it left.  One without an entry is
-# seen by the same eyes: it left without a sync.
+# Each answer with hits or messages: its request came in at the page server, then a sync of the trail came back with success, then it left the vault,
+# then the page server.  One without an entry is seen by the same eyes: it left without a sync.
 order() { awk '
   /recvfrom\(.*"GET \/api\/(search|around)/ { state = 1 }
   /fdatasync\(.*\/audit\/[0-9]+\.log>\) += 0$/ { if (state == 1) state = 2 }
   /fdatasync\(.*\/audit\/[0-9]+\.log> <unfinished/ { begun[$1] = 1 }
   /<\.\.\. fdatasync resumed>\) += 0$/ { if (begun[$1] && state == 1) state = 2; begun[$1] = 0 }
-  /send(msg|to)\(.*\{\\"(hits|messages)\\":\[/ { if (state == 2) good++; else bad++; state = 0 }
+  /sendmsg\(.*iov_base="\+.*iov_base="\{\\"(hits|messages)\\":\[/ { if (state == 2) state = 3; else bad++; next }
+  /send(msg|to)\(.*\{\\"(hits|messages)\\":\[/ { if (state == 3) good++; else bad++; state = 0 }
   /send(msg|to)\(.*\{\\"error\\":/ { if (state == 1) without++; state = 0 }
   END { print good + 0, bad + 0, (without + 0 > 0) }' "$home/calls"; }
 is "answers that left after a sync of the trail, before one, and refusals without" "42 0 1" "$(order)"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Promise: the systemd units that are shipped say what systemd understands, leave little open by its own measure, and allow every system call that
-# gate, vault and time authority really make while they take in packages, rebuild and check.
+# gate, vault, page and time authority really make while they take in packages, rebuild and check.
 . "$(dirname "$0")/lib.sh"
 command -v systemd-analyze >/dev/null || { echo "units: skipped: systemd-analyze is not installed"; exit 77; }
 begin units
 mkdir "$work/units"
-for part in gate vault tsa; do
+for part in gate vault tsa page; do
   sed "s|/usr/bin/chatkluis-server|$bin/chatkluis-server|" "$root/server/systemd/chatkluis-$part.service" >"$work/units/chatkluis-$part.service"
+  cp "$root/server/systemd/chatkluis-page.socket" "$work/units/"
   check "chatkluis-$part.service is a unit" systemd-analyze verify --man=no "$work/units/chatkluis-$part.service"
   check "chatkluis-$part.service leaves little open (at most 1.5 of 10)" systemd-analyze security --offline=true --no-pager --threshold=15 "$work/units/chatkluis-$part.service"
 done
@@ -21,6 +22,8 @@ agent_enrol "$work/agent"
 demo_sources "$work/agent"
 agent "$work/agent" archive >/dev/null
 await_hits 1 vergunning || die "nothing was archived"
+curl -sf -c "$work/jar" -o /dev/null "$page"
+check "the page answers" curl -sf -b "$work/jar" "${page%%/\?*}/api/search?q=vergunning&purpose=toets"
 "$bin/chatkluis-server" check --home "$work/server" --read-data >/dev/null
 "$bin/chatkluis-server" rebuild-index --home "$work/server" >/dev/null 2>&1
 kill "$(pgrep -P "$server_pid")"; wait "$server_pid" || true; server_pid=
@@ -28,7 +31,7 @@ kill "$(pgrep -P "$server_pid")"; wait "$server_pid" || true; server_pid=
 # pid -> part: by what serve executed, inherited by threads and children.
 awk '
   { pid = $1 }
-  match($0, /execve\("[^"]*", \["chatkluis-server", "(gate|vault|tsa)"/) { split(substr($0, RSTART, RLENGTH), q, "\""); part[pid] = q[6] }
+  match($0, /execve\("[^"]*", \["chatkluis-server", "(gate|vault|tsa|page)"/) { split(substr($0, RSTART, RLENGTH), q, "\""); part[pid] = q[6] }
   part[pid] != "" && match($0, /(clone|clone3|fork|vfork)\(.*= [0-9]+$/) { part[$NF] = part[pid] }
   part[pid] != "" && match($0, /(clone|clone3|fork|vfork) resumed.*= [0-9]+$/) { part[$NF] = part[pid] }
   { n++; line[n] = $0 }
@@ -47,7 +50,7 @@ expand() { # NAME…: system calls of sets, one a line
         [ "$m" = "$n" ] || expand "$m"; done ;; *) echo "$n" ;; esac
   done
 }
-for part in gate vault tsa; do
+for part in gate vault tsa page; do
   : >"$work/allowed"
   while read -r words; do
     case $words in
@@ -65,4 +68,4 @@ for part in gate vault tsa; do
   ok; grep -qx ptrace "$work/allowed" && fail "$part: its unit allows ptrace"
   echo "units: $part makes $n system calls of $(wc -l <"$work/allowed") allowed"
 done
-end 15
+end 21

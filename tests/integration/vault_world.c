@@ -103,7 +103,7 @@ uint64_t world_number(struct world *w, const char *key)
 {
     struct kluis_err err = { 0 };
     KLUIS_AUTO_BUF(json, 1 << 20);
-    OK(vault_status_json(w->vault, &json, &err));
+    OK(vault_status_json(w->vault, NULL, &json, &err));
     kluis_buf_byte(&json, 0);
     const char *at = strstr((const char *)json.data, key);
     assert_non_null(at);

@@ -47,7 +47,7 @@ for p in / /api/search?q=a /api/conversation /app.js /index.html /metrics /debug
 done
 got=$(curl -sS -o "$work/body" -w '%{http_code}' -H 'Host: elders.example' "$page"); equal "the page under another name" "$got" 421
 # Who listens, and where.
-all=$(part_pid gate; part_pid vault; part_pid tsa)
+all=$(part_pid gate; part_pid vault; part_pid tsa; part_pid page)
 beyond=0
 for pid in $all; do
   for inode in $(ls -l "/proc/$pid/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\].*/\1/p'); do

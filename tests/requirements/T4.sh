@@ -5,7 +5,7 @@ begin T4
 server_init
 give_away # root may read any memory: a test as root would prove nothing
 server_start_as "${as[@]}"
-for part in gate vault tsa; do
+for part in gate vault tsa page; do
   pid=$(part_pid $part) || die "there is no $part"
   equal "$part: core size" "$(awk '/^Max core file size/ { print $5, $6 }' "/proc/$pid/limits")" "0 0"
   # Not dumpable: the kernel gives the process's files to root, so that its own user can neither read its memory nor attach to it.
@@ -40,4 +40,4 @@ PY
 equal "plain requests that got an answer" "$(grep -c answered <<<"$answers" || true)" 0
 equal "plain requests that were tried" "$(wc -l <<<"$answers")" 4
 check "control: over TLS it answers" curl -sf --cacert "$work/server/root/root.crt" "https://$gate/v1/health"
-end 16
+end 20

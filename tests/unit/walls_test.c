@@ -1,6 +1,7 @@
 /* Promises of server/walls: behind them a process reaches its own directory and the ports it was given, and nothing else.  Each try is made in
  * a process of its own; what must work behind the walls is tried beside what must not, so that a process that simply broke does not pass. */
 #include "server/walls/walls.h"
+#include "server/local/local.h"
 #include "tests/support/test_dir.h"
 
 #include <arpa/inet.h>
@@ -12,12 +13,14 @@
 #include <cmocka.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 struct place {
     const char *dir;
     uint16_t own, other; /* ports that are listened on */
+    const char *socket;  /* a Unix socket that is      */
 };
 
 static int listener(uint16_t *port)
@@ -47,6 +50,16 @@ static bool binds(uint16_t port)
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 1) == 0;
+    if (fd >= 0) { (void)close(fd); }
+    return ok;
+}
+
+static bool calls(const char *path)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    (void)snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
     if (fd >= 0) { (void)close(fd); }
     return ok;
 }
@@ -108,7 +121,7 @@ static int as_the_vault(const struct place *p)
     (void)snprintf(to, sizeof to, "%s/folder/a", p->dir);
     MUST(1, writes(p->dir, "a") && mkdir(sub, 0700) == 0 && rename(from, to) == 0 && reads(to) && unlink(to) == 0 && rmdir(sub) == 0);
     MUST(2, reaches(p->own));
-    MUST(3, binds(0));
+    MUST(3, !binds(0));
     MUST(4, !reads("/etc/passwd") && errno == EACCES);
     MUST(5, !writes("/tmp", "kluis-walls-test") && errno == EACCES);
     MUST(6, !reaches(p->other));
@@ -125,6 +138,17 @@ static int as_the_time_authority(const struct place *p)
     MUST(2, !reads(p->dir) && !reads("/etc/passwd") && !writes(p->dir, "b"));
     MUST(3, !reaches(p->own));
     MUST(4, kill(getpid(), 0) < 0 && errno == EPERM);
+    return 0;
+}
+
+static int as_the_page(const struct place *p)
+{
+    MUST(1, calls(p->socket));
+    MUST(2, !reads(p->dir) && errno == EPERM && !writes(p->dir, "b") && errno == EPERM && !reads("/etc/passwd") && !reads("/dev/null"));
+    MUST(3, socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM && socket(AF_INET6, SOCK_DGRAM, 0) < 0 && errno == EPERM);
+    MUST(4, socket(AF_NETLINK, SOCK_RAW, 0) < 0 && errno == EPERM && !binds(0));
+    MUST(5, fork() < 0 && errno == EPERM && kill(getpid(), 0) < 0 && errno == EPERM);
+    MUST(6, unlink(p->socket) < 0 && errno == EPERM && mkdir("/tmp/kluis-walls-test", 0700) < 0 && errno == EPERM);
     return 0;
 }
 
@@ -145,17 +169,25 @@ static void the_walls_hold_against_files_ports_processes_and_foreign_calls(void 
     char dir[KLUIS_PATH_MAX];
     assert_true(test_dir("walls", dir, sizeof dir));
     struct place p = { .dir = dir };
-    int a = listener(&p.own), b = listener(&p.other);
-    const struct walls vault = { .dir = p.dir, .folders = true, .children = true, .outward = true, .binds = true, .port = { p.own }, .n_ports = 1 };
+    char path[KLUIS_PATH_MAX];
+    assert_int_equal(kluis_path(path, sizeof path, dir, "socket", NULL), KLUIS_OK);
+    p.socket = path;
+    int c = -1, a = listener(&p.own), b = listener(&p.other);
+    assert_int_equal(local_listen(path, &c, NULL), KLUIS_OK);
+    const struct walls vault = { .dir = p.dir, .folders = true, .children = true, .outward = true, .port = { p.own }, .n_ports = 1 };
     /* Without walls everything that is refused below works: the tries themselves are sound. */
-    assert_true(reads("/etc/passwd") && reaches(p.other) && binds(18081) && writes(p.dir, "c"));
+    assert_true(reads("/etc/passwd") && reaches(p.other) && binds(18081) && binds(0) && writes(p.dir, "c") && calls(p.socket));
     int status = behind(&vault, as_the_vault, &p);
     if (!skipped(status)) { assert_int_equal(status, 0); }
     const struct walls tsa = { .binds = true };
     status = behind(&tsa, as_the_time_authority, &p);
     if (!skipped(status)) { assert_int_equal(status, 0); }
+    const struct walls page = { .local = true };
+    status = behind(&page, as_the_page, &p);
+    if (!skipped(status)) { assert_int_equal(status, 0); }
     (void)close(a);
     (void)close(b);
+    (void)close(c);
 }
 
 static void a_new_program_ends_the_process(void **state)
