@@ -19,6 +19,7 @@ static const char HELP[] =
     "                              keys, register, embedded CA and time authority, trust.json\n"
     "  serve --home H --listen ADDR:PORT [--name HOST:PORT] [--page ADDR:PORT]\n"
     "                              gate, vault, page and time authority as processes of their own; SIGTERM ends them\n"
+    "                              (of users of their own, where root starts it and they exist: kluis-gate, -vault, -opener, -page, -tsa)\n"
     "  gate --dir D --listen ADDR:PORT [--name HOST:PORT] [--time-authority URL]…    the half that faces the network\n"
     "  vault --home H --gate URL [--name HOST:PORT] [--page-fd N]                    the reading zone\n"
     "  page --vault SOCKET --listen ADDR:PORT                         the page, on loopback; asks the vault by its socket, H/vault/page.sock\n"
@@ -146,18 +147,23 @@ static kluis_status cmd_tsa(int argc, const char *const *argv, struct kluis_err 
 
 static kluis_status cmd_vault(int argc, const char *const *argv, struct kluis_err *err)
 {
-    const char *home = NULL, *gate = NULL, *name = NULL, *page = NULL, *ready = NULL;
+    const char *home = NULL, *gate = NULL, *name = NULL, *page = NULL, *ready = NULL, *keeper = NULL, *opener = NULL;
+    struct vault_users as = { 0 };
     size_t words;
     int fd, page_fd;
     const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home },
                                          { .name = "gate", .required = true, .value = &gate },
                                          { .name = "name", .value = &name },
                                          { .name = "page-fd", .value = &page },
+                                         { .name = "as", .value = &keeper },
+                                         { .name = "opener-as", .value = &opener },
                                          { .name = "ready-fd", .value = &ready } };
-    KLUIS_TRY(options_parse("vault", argc, argv, spec, 5, NULL, 0, &words, err));
+    KLUIS_TRY(options_parse("vault", argc, argv, spec, 7, NULL, 0, &words, err));
+    if (keeper != NULL) { KLUIS_TRY(walls_user_find(keeper, &as.keeper, err)); }
+    if (opener != NULL) { KLUIS_TRY(walls_user_find(opener, &as.opener, err)); }
     KLUIS_TRY(given_fd("--ready-fd", ready, &fd, err));
     KLUIS_TRY(given_fd("--page-fd", page, &page_fd, err));
-    return part_vault(home, gate, name, page_fd, fd, err);
+    return part_vault(home, gate, name, page_fd, &as, fd, err);
 }
 
 static kluis_status cmd_page(int argc, const char *const *argv, struct kluis_err *err)

@@ -7,7 +7,6 @@
 #include "server/local/local.h"
 #include "server/log.h"
 #include "server/serve.h"
-#include "server/vault.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -19,7 +18,8 @@ kluis_status part_init(const char *home, const char *organisation, const char *n
     return rc == KLUIS_E_EXISTS ? KLUIS_E_REJECT : rc; /* a home that is there stays as it is, and whoever asked should know */
 }
 
-kluis_status part_vault(const char *home, const char *gate_url, const char *name, int page_fd, int ready_fd, struct kluis_err *err)
+kluis_status part_vault(const char *home, const char *gate_url, const char *name, int page_fd, const struct vault_users *as, int ready_fd,
+                        struct kluis_err *err)
 {
     KLUIS_AUTO(vault) v = NULL;
     char control_path[KLUIS_PATH_MAX], page_path[KLUIS_PATH_MAX];
@@ -29,7 +29,7 @@ kluis_status part_vault(const char *home, const char *gate_url, const char *name
     struct desk *desk = NULL;
     KLUIS_TRY(kluis_path(control_path, sizeof control_path, home, "vault/control.sock", err));
     KLUIS_TRY(kluis_path(page_path, sizeof page_path, home, "vault/page.sock", err));
-    KLUIS_TRY(vault_open(&v, home, err));
+    KLUIS_TRY(vault_open(&v, home, as, err));
     /* Both sockets listen before the walls go up: behind them nothing can be made to. */
     kluis_status rc = local_listen(control_path, &control_fd, err);
     if (rc == KLUIS_OK && own_socket) { rc = local_listen(page_path, &page_fd, err); }
@@ -69,7 +69,7 @@ static kluis_status print_line(KLUIS_UNUSED void *ctx, char kind, struct kluis_s
 kluis_status part_command(const char *home, int argc, const char *const *argv, struct kluis_err *err)
 {
     KLUIS_AUTO(vault) v = NULL;
-    KLUIS_TRY(vault_open(&v, home, err)); /* holds the home's lock: a vault that starts meanwhile waits for its turn */
+    KLUIS_TRY(vault_open(&v, home, NULL, err)); /* holds the home's lock: a vault that starts meanwhile waits for its turn */
     KLUIS_TRY(vault_confine(v, NULL, err));
     const struct control_output out = { NULL, print_line };
     struct commands commands = { v, NULL };

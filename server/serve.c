@@ -4,6 +4,7 @@
 #include "server/control/control.h"
 #include "server/local/local.h"
 #include "server/log.h"
+#include "server/walls/user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TSA, GATE, VAULT, PAGE, PARTS, LINE = 256, RESTARTS = 5, READY_S = 60, STOP_S = 30 };
+enum { TSA, GATE, VAULT, PAGE, PARTS, OPENER = PARTS, USERS, LINE = 256, RESTARTS = 5, READY_S = 60, STOP_S = 30 };
 
 struct part {
     const char *name;
@@ -29,12 +30,18 @@ struct part {
     unsigned deaths;
 };
 
+static const char *const USER[USERS] = {
+    [TSA] = "kluis-tsa", [GATE] = "kluis-gate", [VAULT] = "kluis-vault", [PAGE] = "kluis-page", [OPENER] = "kluis-opener"
+};
+
 struct serve {
     const struct serve_config *c;
     struct part part[PARTS];
     char listen[LINE], page[LINE], tsa_url[LINE];
     char page_socket[KLUIS_PATH_MAX]; /* where the page server finds the vault, */
     int page_fd;                      /* and what the vault listens on          */
+    bool own_users;                   /* each part is a user of its own         */
+    struct walls_user user[USERS];
     int signals;
 };
 
@@ -102,7 +109,7 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
     char ready[16], page_fd[16], dir[KLUIS_PATH_MAX], url[LINE + 32];
     if (pipe(fds) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot make a pipe"); }
     (void)snprintf(ready, sizeof ready, "%d", fds[1]);
-    const char *argv[16] = { "chatkluis-server", p->name, "--ready-fd", ready };
+    const char *argv[20] = { "chatkluis-server", p->name, "--ready-fd", ready };
     size_t n = 4;
     kluis_status rc = KLUIS_OK;
     switch (which) {
@@ -141,6 +148,12 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
         argv[n++] = url;
         argv[n++] = "--page-fd";
         argv[n++] = page_fd;
+        if (s->own_users) { /* it makes the opener's parent, which is another than it: that takes root */
+            argv[n++] = "--as";
+            argv[n++] = USER[VAULT];
+            argv[n++] = "--opener-as";
+            argv[n++] = USER[OPENER];
+        }
         if (s->c->name != NULL) {
             argv[n++] = "--name";
             argv[n++] = s->c->name;
@@ -154,6 +167,7 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
         sigemptyset(&none);
         (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
         (void)close(fds[0]);
+        if (which != VAULT && s->own_users && walls_user_become(&s->user[which], NULL) != KLUIS_OK) { _exit(74); }
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* no part outlives its supervisor */
         /* Nothing else that is open here, or was when this program began, goes along. */
         if (getppid() != parent || syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) != 0 || fcntl(fds[1], F_SETFD, 0) != 0 ||
@@ -245,6 +259,62 @@ static bool after(const char *line, const char *prefix, char out[LINE])
     return true;
 }
 
+/* Who the parts will be, and that what is theirs is theirs. */
+static kluis_status find_users(struct serve *s, struct kluis_err *err)
+{
+    static const struct {
+        int part;
+        const char *folder;
+    } given[] = { { TSA, "tsa" }, { GATE, "gate" }, { VAULT, "vault" } };
+    char path[KLUIS_PATH_MAX];
+    int there = 0;
+    const char *missing = NULL;
+    struct stat st;
+    if (geteuid() != 0) { return KLUIS_OK; }
+    for (int i = 0; i < USERS; i++) {
+        struct kluis_err why = { 0 };
+        kluis_status rc = walls_user_find(USER[i], &s->user[i], &why);
+        if (rc != KLUIS_OK && rc != KLUIS_E_NOTFOUND) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
+        there += rc == KLUIS_OK;
+        if (rc != KLUIS_OK) { missing = USER[i]; }
+    }
+    if (there == 0) {
+        kluis_log(KLUIS_LOG_WARN, "serve.one_user",
+                  "user=0 text=\"all parts are root: systemd-sysusers chatkluis-serve.conf makes users of their own\"");
+        return KLUIS_OK;
+    }
+    if (missing != NULL) {
+        return KLUIS_FAIL(err, KLUIS_E_USAGE, "there is no user '%s', but others of the parts: systemd-sysusers chatkluis-serve.conf makes them",
+                          missing);
+    }
+    s->own_users = true;
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        KLUIS_TRY(kluis_path(path, sizeof path, s->c->home, given[i].folder, err));
+        kluis_status rc = walls_user_give(path, &s->user[given[i].part], err);
+        if (rc == KLUIS_E_NOTFOUND && given[i].part == TSA) {
+            kluis_err_clear(err); /* a home without an authority of its own */
+        } else if (rc != KLUIS_OK) {
+            return rc;
+        }
+    }
+    /* They pass through the home, and see nothing in it that is not theirs. */
+    if (stat(s->c->home, &st) != 0 || chmod(s->c->home, (st.st_mode & 07777) | 0011) != 0) {
+        return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot let the parts pass through '%s'", s->c->home);
+    }
+    return KLUIS_OK;
+}
+
+/* The page server's way to the vault is its own and nobody else's. */
+static kluis_status open_page_socket(struct serve *s, struct kluis_err *err)
+{
+    KLUIS_TRY(kluis_path(s->page_socket, sizeof s->page_socket, s->c->home, "page.sock", err));
+    KLUIS_TRY(local_listen(s->page_socket, &s->page_fd, err));
+    if (s->own_users && (chown(s->page_socket, 0, s->user[PAGE].gid) != 0 || chmod(s->page_socket, 0660) != 0)) {
+        return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot give '%s' to the page server", s->page_socket);
+    }
+    return KLUIS_OK;
+}
+
 /* What a person opens, key included: the vault says it, and this process only passes it on. */
 static kluis_status tell_page(const struct serve *s, struct kluis_err *err)
 {
@@ -259,9 +329,11 @@ static kluis_status tell_page(const struct serve *s, struct kluis_err *err)
 static kluis_status start_all(struct serve *s, struct kluis_err *err)
 {
     char key[KLUIS_PATH_MAX], line[LINE + 16], page[LINE];
-    struct stat st;
+    bool authority;
+    KLUIS_TRY(find_users(s, err));
     KLUIS_TRY(kluis_path(key, sizeof key, s->c->home, "tsa/tsa.key", err));
-    if (stat(key, &st) == 0) {
+    KLUIS_TRY(kluis_exists(key, &authority, err));
+    if (authority) {
         KLUIS_TRY(start(s, TSA, err));
         if (!after(s->part[TSA].line, "time authority on ", s->tsa_url)) {
             return KLUIS_FAIL(err, KLUIS_E_BUG, "the time authority does not say where it is");
@@ -269,8 +341,7 @@ static kluis_status start_all(struct serve *s, struct kluis_err *err)
     }
     KLUIS_TRY(start(s, GATE, err));
     if (!after(s->part[GATE].line, "listening on ", s->listen)) { return KLUIS_FAIL(err, KLUIS_E_BUG, "the gate does not say where it is"); }
-    KLUIS_TRY(kluis_path(s->page_socket, sizeof s->page_socket, s->c->home, "page.sock", err));
-    KLUIS_TRY(local_listen(s->page_socket, &s->page_fd, err));
+    KLUIS_TRY(open_page_socket(s, err));
     KLUIS_TRY(start(s, VAULT, err));
     KLUIS_TRY(start(s, PAGE, err));
     if (!after(s->part[PAGE].line, "page on http://", page)) { return KLUIS_FAIL(err, KLUIS_E_BUG, "the page does not say where it is"); }

@@ -3,6 +3,10 @@
  * Every part is executed afresh, so that none inherits another's memory or descriptors; they meet over TLS like on two hosts, page and vault by a
  * Unix socket in the home, H/page.sock.  A part that dies
  * is started again (same address), five times a minute at most.
+ *
+ * Where root starts it and the system has the users kluis-gate, kluis-vault, kluis-opener, kluis-page and kluis-tsa, each part is one of them, and
+ * H/gate, H/vault and H/tsa are theirs; where it has none of them, all parts are root, which is said; some of them only is E_USAGE.  Started by
+ * anybody else, all parts are that user.
  */
 #ifndef SERVER_SERVE_H
 #define SERVER_SERVE_H

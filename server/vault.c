@@ -81,14 +81,16 @@ static kluis_status open_index(struct vault *v, struct kluis_err *err)
     return rc;
 }
 
-static kluis_status open_all(struct vault *v, const char *home, struct kluis_err *err)
+static kluis_status open_all(struct vault *v, const char *home, const struct vault_users *as, struct kluis_err *err)
 {
     KLUIS_AUTO_BUF(spki, 4096);
     uint8_t digest[32];
     KLUIS_TRY(kluis_path(v->dir, sizeof v->dir, home, "vault", err));
     KLUIS_TRY(kluis_path(v->index_dir, sizeof v->index_dir, v->dir, "index", err));
+    /* Before the first key, and before the first file is made. */
+    KLUIS_TRY(zygote_start(&v->zygote, as == NULL ? NULL : &as->opener, err));
+    if (as != NULL) { KLUIS_TRY(walls_user_become(&as->keeper, err)); }
     KLUIS_TRY(take_lock(v, err));
-    KLUIS_TRY(zygote_start(&v->zygote, err)); /* before the first key */
     KLUIS_TRY(vault_keys_load(&v->keys, home, err));
     KLUIS_TRY(kluis_cert_spki(kluis_buf_bytes(&v->keys->root_cert), &spki, err));
     kluis_sha256_of(spki.data, spki.len, digest);
@@ -106,7 +108,7 @@ static kluis_status open_all(struct vault *v, const char *home, struct kluis_err
     return open_index(v, err);
 }
 
-kluis_status vault_open(struct vault **out, const char *home, struct kluis_err *err)
+kluis_status vault_open(struct vault **out, const char *home, const struct vault_users *as, struct kluis_err *err)
 {
     *out = NULL;
     struct vault *v = kluis_calloc(1, sizeof *v);
@@ -115,7 +117,7 @@ kluis_status vault_open(struct vault **out, const char *home, struct kluis_err *
     pthread_mutex_init(&v->reg_lock, NULL);
     pthread_mutex_init(&v->run_lock, NULL);
     pthread_rwlock_init(&v->index_use, NULL);
-    kluis_status rc = open_all(v, home, err);
+    kluis_status rc = open_all(v, home, as, err);
     if (rc != KLUIS_OK) {
         vault_close(v);
         return rc;
@@ -355,8 +357,8 @@ kluis_status vault_status_json(struct vault *v, const struct vault_page *page, s
                   (unsigned long long)mark, (unsigned long long)s.records, (unsigned long long)n.waiting, (unsigned long long)n.refused,
                   (unsigned long long)n.to_make + n.to_post);
     unsigned opener = zygote_walls(v->zygote);
-    kluis_buf_fmt(out, "\"opener\":{\"privileges\":%s,\"files\":%s,\"calls\":%s},", yes(opener & ZYGOTE_WALL_PRIVILEGES),
-                  yes(opener & ZYGOTE_WALL_FILES), yes(opener & ZYGOTE_WALL_CALLS));
+    kluis_buf_fmt(out, "\"opener\":{\"privileges\":%s,\"files\":%s,\"calls\":%s,\"user\":%u},", yes(opener & ZYGOTE_WALL_PRIVILEGES),
+                  yes(opener & ZYGOTE_WALL_FILES), yes(opener & ZYGOTE_WALL_CALLS), zygote_user(v->zygote));
     walls_of(out, "vault", v->walls, (unsigned)geteuid());
     if (page != NULL && page->connected) {
         kluis_buf_byte(out, ',');

@@ -11,12 +11,17 @@
 
 #include "server/index/index.h"
 #include "server/register/register.h"
+#include "server/walls/user.h"
 
 struct vault;
-/* Starts the opener's zygote first, then loads keys and opens everything.  Call it before any thread is started and before anything
- * secret is loaded.  E_BUSY: another process has this vault; E_NOTFOUND: no home; E_CORRUPT.  A damaged index is put aside and built
- * anew by vault_start or vault_rebuild_index. */
-KLUIS_MUSTUSE kluis_status vault_open(struct vault **out, const char *home, struct kluis_err *err);
+/* Who the parts become when root starts them; uid 0: they stay. */
+struct vault_users {
+    struct walls_user keeper, opener;
+};
+/* Starts the opener's zygote first, becomes the keeper, then loads keys and opens everything.  Call it before any thread is started and before
+ * anything secret is loaded.  E_BUSY: another process has this vault; E_NOTFOUND: no home; E_CORRUPT.  A damaged index is put aside and built anew by
+ * vault_start or vault_rebuild_index.  as: NULL: nobody becomes anybody. */
+KLUIS_MUSTUSE kluis_status vault_open(struct vault **out, const char *home, const struct vault_users *as, struct kluis_err *err);
 /* Raises the walls of this process, for good: from here on it reaches its own directory and, when url is not NULL, the port of the gate
  * there, and no socket can be made to listen any more.  After vault_open, before any thread.  E_IO: the kernel has no seccomp; E_USAGE: the url names
  * no port. */

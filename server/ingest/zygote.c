@@ -24,7 +24,7 @@
 struct zygote {
     pid_t pid;
     int socket;
-    unsigned walls;
+    unsigned walls, user;
     pthread_mutex_t lock;
 };
 
@@ -168,13 +168,13 @@ static void serve(int s, const struct sock_fprog *filter)
     }
 }
 
-static void become_zygote(int s, const struct sock_fprog *filter) __attribute__((noreturn));
-static void become_zygote(int s, const struct sock_fprog *filter)
+static void become_zygote(int s, const struct walls_user *as, const struct sock_fprog *filter) __attribute__((noreturn));
+static void become_zygote(int s, const struct walls_user *as, const struct sock_fprog *filter)
 {
     uint8_t walls = 0;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || dup2(s, 3) < 0 || syscall(SYS_close_range, 4U, ~0U, 0U) != 0 ||
-        prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+        (as != NULL && walls_user_become(as, NULL) != KLUIS_OK) || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
         _exit(70);
     }
     (void)signal(SIGCHLD, SIG_DFL); /* how a child ended is said by its answer */
@@ -192,7 +192,7 @@ static void become_zygote(int s, const struct sock_fprog *filter)
     serve(3, filter);
 }
 
-kluis_status zygote_start(struct zygote **out, struct kluis_err *err)
+kluis_status zygote_start(struct zygote **out, const struct walls_user *as, struct kluis_err *err)
 {
     struct sock_filter filter[FILTER_MAX];
     struct sock_fprog program = { .filter = filter };
@@ -208,9 +208,10 @@ kluis_status zygote_start(struct zygote **out, struct kluis_err *err)
     }
     (void)fflush(NULL); /* a copy of unwritten output must not be written twice */
     z->pid = fork();
-    if (z->pid == 0) { become_zygote(pair[1], &program); }
+    if (z->pid == 0) { become_zygote(pair[1], as, &program); }
     kluis_close_quiet(&pair[1]);
     z->socket = pair[0];
+    z->user = as != NULL && as->uid != 0 ? (unsigned)as->uid : (unsigned)geteuid();
     pthread_mutex_init(&z->lock, NULL);
     struct pollfd p = { .fd = z->socket, .events = POLLIN };
     if (z->pid < 0 || poll(&p, 1, 20000) != 1 || recv(z->socket, &walls, 1, 0) != 1) {
@@ -243,7 +244,7 @@ void zygote_free(struct zygote *z)
             kluis_sleep_us(2000);
         }
         if (z->pid > 0) {
-            (void)kill(z->pid, SIGKILL);
+            (void)kill(z->pid, SIGKILL); /* of another user it cannot be killed; it ends with its socket */
             (void)waitpid(z->pid, &status, 0);
         }
     }
@@ -252,6 +253,7 @@ void zygote_free(struct zygote *z)
 }
 
 unsigned zygote_walls(const struct zygote *z) { return z->walls; }
+unsigned zygote_user(const struct zygote *z) { return z->user; }
 
 static bool pass(struct zygote *z, uint8_t job, const int *fd, size_t n)
 {

@@ -7,7 +7,7 @@
 #ifndef SERVER_INGEST_ZYGOTE_H
 #define SERVER_INGEST_ZYGOTE_H
 
-#include "kluis/base.h"
+#include "server/walls/user.h"
 
 enum zygote_job { ZYGOTE_OPEN = 1, ZYGOTE_JUDGE = 2 };
 enum { ZYGOTE_WALL_PRIVILEGES = 1, ZYGOTE_WALL_FILES = 2, ZYGOTE_WALL_CALLS = 4 }; /* no_new_privs, Landlock, seccomp */
@@ -22,11 +22,13 @@ enum {
 };
 
 struct zygote;
-/* Statuses: E_IO, E_NOMEM, E_BUG.  The caller must be single-threaded and hold no secret. */
-KLUIS_MUSTUSE kluis_status zygote_start(struct zygote **out, struct kluis_err *err);
+/* as: whom it becomes before it loads anything; NULL: it stays who the caller is.  Statuses: E_IO, E_NOMEM, E_BUG.  The caller must be
+ * single-threaded and hold no secret. */
+KLUIS_MUSTUSE kluis_status zygote_start(struct zygote **out, const struct walls_user *as, struct kluis_err *err);
 void zygote_free(struct zygote *z); /* ends it; NULL: no-op */
 KLUIS_DEFINE_CLEANUP(zygote)
 unsigned zygote_walls(const struct zygote *z);
+unsigned zygote_user(const struct zygote *z);
 /* Runs one job in a fresh child and appends what it answered to `result`; any thread, several at once.  input: a descriptor to read
  * (-1: none).  OK: the child ended by itself or not, `result` holds what it said: judge it as hostile.  E_LIMIT: it said too much or
  * took too long.  E_BUSY: no child could be made, try again.  E_BUG: the zygote is gone. */

@@ -28,7 +28,7 @@ allowed() {
     server/gate|server/tsa) echo "lib server/log server/walls" ;;
     server/backup) echo "lib server/log server/custody server/register" ;;
     server/ledger) echo "lib server/log server/custody" ;;
-    server/ingest) echo "lib server/log server/register server/custody server/storage server/ledger server/index" ;;
+    server/ingest) echo "lib server/log server/walls server/register server/custody server/storage server/ledger server/index" ;;
     server/api) echo "lib server/log server/register server/index" ;;
     server/access) echo "lib server/local" ;;
     server/desk) echo "lib server/log server/local server/api server/access server/register server/index" ;;

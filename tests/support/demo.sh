@@ -28,7 +28,7 @@ done
 gate=$(sed -n 's/^listening on //p' "$home/serve.out")
 page=$(sed -n 's/^page on //p' "$home/serve.out")
 [ -n "$gate" ] || { cat "$home/serve.log" >&2; exit 1; }
-echo "gate $gate, vault and time authority run as processes of their own"
+echo "gate $gate, vault, page and time authority run as processes of their own"
 
 step "2. An official gets a one-time code; the agent enrols with it"
 "$bin/chatkluis-server" official add --home "$home/server" --id jhendriksen --name "Joris Hendriksen" --function "directeur-water" --from 2025-01-01

@@ -63,7 +63,7 @@ static void judged_beside(const char *word, bool judged, enum kluis_outcome outc
     const struct judge_anchors none = { NULL, NULL, 0, 0 };
     static const char *const text[MANY] = { "a", "b", "c", "d", "e", "f", "g" };
     OK(kluis_base_init(&err));
-    OK(zygote_start(&z, &err));
+    OK(zygote_start(&z, NULL, &err));
     for (size_t i = 0; i < MANY; i++) {
         const char *signature = i == MANY - 2 ? word : "good";
         j[i] = (struct judging){ .manifest = { (const uint8_t *)text[i], 1 }, .signature = { (const uint8_t *)signature, strlen(signature) } };
@@ -98,7 +98,7 @@ static void a_verdict_too_many_speaks_for_no_neighbour_and_alone_is_none(void **
     const struct judge_anchors none = { NULL, NULL, 0, 0 };
     (void)state;
     judged_beside("twice", true, KLUIS_VALID); /* its own verdict is what this judge makes of it; the next one's is not */
-    OK(zygote_start(&z, &err));
+    OK(zygote_start(&z, NULL, &err));
     OK(judge_run(z, &none, &j, 1, kluis_now_us(), &err));
     assert_false(j.judged);
     assert_int_equal(j.verdict.signature, KLUIS_INVALID);

@@ -56,7 +56,7 @@ static int setup(void **state)
     lie.truth.manifest = lie.manifest = kluis_buf_bytes(&manifest);
     lie.truth.signature = kluis_buf_bytes(&own_signature);
     lie.signature = kluis_buf_bytes(&other_signature);
-    return zygote_start(&z, &err) == KLUIS_OK ? 0 : 1;
+    return zygote_start(&z, NULL, &err) == KLUIS_OK ? 0 : 1;
 }
 
 static int teardown(void **state)

@@ -18,7 +18,7 @@ static int setup(void **state)
 {
     struct kluis_err err = { 0 };
     (void)state;
-    if (kluis_base_init(&err) != KLUIS_OK || zygote_start(&z, &err) != KLUIS_OK) {
+    if (kluis_base_init(&err) != KLUIS_OK || zygote_start(&z, NULL, &err) != KLUIS_OK) {
         print_error("%s\n", err.msg);
         return 1;
     }
@@ -231,7 +231,7 @@ static void a_second_zygote_stands_beside_the_first_with_its_own_walls(void **st
     struct zygote *mine = NULL;
     struct opened f;
     KLUIS_AUTO_BUF(result, 1 << 20);
-    OK(zygote_start(&mine, &err));
+    OK(zygote_start(&mine, NULL, &err));
     assert_true(zygote_walls(mine) & ZYGOTE_WALL_PRIVILEGES);
     int fd = memory_file((struct kluis_bytes){ (const uint8_t *)"x", 1 });
     assert_int_equal(opener_run(mine, fd, key, &result, &f, &err), KLUIS_E_REJECT);
