@@ -19,9 +19,10 @@ static char dir[64];
 static struct reg *reg;
 static struct index *ix; /* NULL: being rebuilt */
 static const uint8_t PACKAGE[32] = { 7 };
-static unsigned writes, synced_writes;
+static atomic_uint writes, synced_writes;
 static atomic_uint asked, given_back;
-static bool fail_sync, entry_was_there, together;
+static atomic_bool fail_sync, together;
+static bool entry_was_there;
 static enum { NOWHERE, AFTER_SYNC, PAGE_IN_SYNC, PAGE_AFTER_SYNC } die;
 static atomic_bool in_sync, synced, returned;
 
@@ -64,7 +65,8 @@ static int setup(KLUIS_UNUSED void **state)
     atomic_store(&in_sync, false);
     atomic_store(&synced, false);
     atomic_store(&returned, false);
-    fail_sync = entry_was_there = together = false;
+    entry_was_there = false;
+    fail_sync = together = false;
     die = NOWHERE;
     kluis_hooks_set(&hooks);
     return kluis_base_init(&err) == KLUIS_OK && test_dir("audit-order", dir, sizeof dir) && reg_open(&reg, dir, &err) == KLUIS_OK ? 0 : -1;
