@@ -6,6 +6,13 @@ function(kluis_library name)
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
 endfunction()
 
+# kluis_watched(TARGET): where programs run under something that watches them (KLUIS_WATCH), that is what stands under the target's name.
+function(kluis_watched target)
+  if(KLUIS_WATCH)
+    add_custom_command(TARGET ${target} POST_BUILD COMMAND ${KLUIS_WATCH} --stand-in $<TARGET_FILE:${target}>)
+  endif()
+endfunction()
+
 # kluis_program(NAME SOURCES … LINK …): lands in build/bin.
 function(kluis_program name)
   cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
@@ -15,6 +22,7 @@ function(kluis_program name)
   if(NOT KLUIS_SANITIZE)
     target_link_options(${name} PRIVATE -pie)
   endif()
+  kluis_watched(${name})
 endfunction()
 
 # kluis_test(NAME SOURCES … LINK …): a cmocka binary, registered as unit test NAME with label "unit".
@@ -24,15 +32,26 @@ function(kluis_test name)
   target_link_libraries(test_${name} PRIVATE kluis_flags ${A_LINK} test_dir PkgConfig::CMOCKA)
   target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
   set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  add_test(NAME unit.${name} COMMAND ${KLUIS_TEST_LAUNCHER} $<TARGET_FILE:test_${name}> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  add_test(NAME unit.${name} COMMAND test_${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT CHATKLUIS_KEYSTORE=file)
+  kluis_watched(test_${name})
 endfunction()
 
-# kluis_patience(): last in a folder of tests.  What watches every access is slow: there, each test of this folder has an hour.
+# kluis_patience(): last in a folder of tests.  What watches every access is slow: there, each test of this folder has twenty times its time, an hour at most.
 function(kluis_patience)
   if(KLUIS_UNWALLED)
     get_property(tests DIRECTORY PROPERTY TESTS)
-    set_tests_properties(${tests} PROPERTIES TIMEOUT 3600)
+    foreach(test ${tests})
+      get_test_property(${test} TIMEOUT seconds)
+      if(NOT seconds)
+        set(seconds 180)
+      endif()
+      math(EXPR seconds "20 * ${seconds}")
+      if(seconds GREATER 3600)
+        set(seconds 3600)
+      endif()
+      set_tests_properties(${test} PROPERTIES TIMEOUT ${seconds})
+    endforeach()
   endif()
 endfunction()
 

@@ -174,6 +174,10 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
             (which == VAULT && fcntl(s->page_fd, F_SETFD, 0) != 0)) {
             _exit(74);
         }
+#ifdef KLUIS_UNWALLED /* valgrind says what stands in for this program: it cannot be executed by the other name */
+        const char *watched = getenv("KLUIS_WATCHED");
+        if (watched != NULL) { (void)execv(watched, (char *const *)(uintptr_t)argv); }
+#endif
         (void)execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
         _exit(74);
     }

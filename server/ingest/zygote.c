@@ -30,6 +30,7 @@ struct zygote {
 
 enum { CHILD_INPUT = 3, CHILD_REQUEST = 4, CHILD_RESULT = 5, FILTER_MAX = 512, READ_AT_ONCE = 256 << 10 };
 
+#ifndef KLUIS_UNWALLED /* valgrind knows no seccomp(2), not even to ask for it */
 /* Everything a decrypting, inflating, parsing, verifying process needs once its libraries are loaded.  No call in here opens,
  * connects, creates a process or changes one, and no page becomes executable. */
 static const int allowed[] = { SCMP_SYS(read),         SCMP_SYS(pread64),    SCMP_SYS(write),   SCMP_SYS(close),        SCMP_SYS(munmap),
@@ -70,6 +71,7 @@ done:
     if (ctx != NULL) { seccomp_release(ctx); }
     return rc;
 }
+#endif
 
 static void limit(int what, rlim_t value)
 {
@@ -199,7 +201,9 @@ kluis_status zygote_start(struct zygote **out, const struct walls_user *as, stru
     int pair[2] = { -1, -1 };
     uint8_t walls = 0;
     *out = NULL;
+#ifndef KLUIS_UNWALLED
     KLUIS_TRY(compile_filter(filter, &program.len, err));
+#endif
     struct zygote *z = kluis_calloc(1, sizeof *z);
     if (z == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start the opener: out of memory"); }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -208,7 +212,10 @@ kluis_status zygote_start(struct zygote **out, const struct walls_user *as, stru
     }
     (void)fflush(NULL); /* a copy of unwritten output must not be written twice */
     z->pid = fork();
-    if (z->pid == 0) { become_zygote(pair[1], as, &program); }
+    if (z->pid == 0) {
+        kluis_free(z); /* the vault's */
+        become_zygote(pair[1], as, &program);
+    }
     kluis_close_quiet(&pair[1]);
     z->socket = pair[0];
     z->user = as != NULL && as->uid != 0 ? (unsigned)as->uid : (unsigned)geteuid();

@@ -15,10 +15,10 @@ server=
 trap '[ -z "$server" ] || { kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; } || true; rm -rf "$home"' EXIT
 "$here/../support/sample_server.sh" "$home" >"$home/ready" 2>"$home/err" &
 server=$!
-for _ in $(seq 1200); do
+for _ in $(seq $((1200 * ${KLUIS_PATIENCE:-1}))); do
   grep -q '^ready ' "$home/ready" && break
   kill -0 "$server" 2>/dev/null || { cat "$home/err" >&2; exit 1; }
   sleep 0.05
 done
 [ -z "${PICTURES:-}" ] || mkdir -p "$PICTURES"
-timeout 150 node "$work/run.mjs" "$(sed -n 's/^ready //p' "$home/ready")" ${PICTURES:+"$PICTURES"}
+timeout $((150 * ${KLUIS_PATIENCE:-1})) node "$work/run.mjs" "$(sed -n 's/^ready //p' "$home/ready")" ${PICTURES:+"$PICTURES"}

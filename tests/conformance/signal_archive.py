@@ -44,7 +44,7 @@ def whole(line):
 
 
 def read(dump, *words):
-    run = subprocess.run([dump, *words], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([dump, *words], capture_output=True, text=True, timeout=60 * int(os.environ.get('KLUIS_PATIENCE', 1)))
     return run.returncode, [json.loads(l) for l in run.stdout.split('\n') if l], run.stderr.strip()
 
 

@@ -216,7 +216,7 @@ SEEN = []  # records of the file last read
 
 
 def check(dump, path, frames, kind='signal-export'):
-    run = subprocess.run([dump, kind, path], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([dump, kind, path], capture_output=True, text=True, timeout=60 * int(os.environ.get('KLUIS_PATIENCE', 1)))
     if run.returncode != 0:
         return f'refused: {run.stderr.strip()}', 0
     lines = [json.loads(l) for l in run.stdout.split('\n') if l]

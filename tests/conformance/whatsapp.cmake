@@ -2,5 +2,6 @@ add_executable(conformance_whatsapp ${CMAKE_CURRENT_LIST_DIR}/whatsapp_conforman
 target_link_libraries(conformance_whatsapp PRIVATE kluis_flags agent_source PkgConfig::CMOCKA)
 target_include_directories(conformance_whatsapp PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
 set_target_properties(conformance_whatsapp PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+kluis_watched(conformance_whatsapp)
 add_test(NAME conformance.whatsapp COMMAND conformance_whatsapp WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(conformance.whatsapp PROPERTIES LABELS conformance TIMEOUT 120 SKIP_RETURN_CODE 77)

@@ -12,7 +12,7 @@ trap '[ -z "$proxy" ] || kill "$proxy" 2>/dev/null; finish_all' EXIT
 "$bin/chatkluis-server" init --home "$work/server" --organisation "Provincie Voorbeeld" --name "127.0.0.1:1" >/dev/null
 python3 "$root/tests/support/gate_proxy.py" "$work/server/gate/tls.crt" "$work/server/gate/tls.key" "$work/port" "$work/upstream" "$work/faults" "$work/log" 2>"$work/proxy.err" &
 proxy=$!
-for _ in $(seq 200); do [ -s "$work/port" ] && break; sleep 0.05; done
+for _ in $(seq $((200 * patience))); do [ -s "$work/port" ] && break; sleep 0.05; done
 name=$(cat "$work/port")
 equal "init notes the name" "$(jq -r .name "$work/server/gate/gate.json")" "127.0.0.1:1"
 jq --arg n "$name" '.name = $n' "$work/server/gate/gate.json" >"$work/gate.json"
@@ -115,7 +115,7 @@ port=${name##*:}
 sed "s/(\"127.0.0.1\", 0)/(\"127.0.0.1\", $port)/" "$root/tests/support/gate_proxy.py" >"$work/proxy.py"
 python3 "$work/proxy.py" "$work/other/gate/tls.crt" "$work/other/gate/tls.key" "$work/port2" "$work/upstream" "$work/faults" "$work/log" 2>>"$work/proxy.err" &
 proxy=$!
-for _ in $(seq 200); do [ -s "$work/port2" ] && break; sleep 0.05; done
+for _ in $(seq $((200 * patience))); do [ -s "$work/port2" ] && break; sleep 0.05; done
 : >"$work/log"
 run_agent archive --home "$work/a" --wait 5; says "a gate of another root" 1 'does not prove'
 equal "requests it saw" "$(wc -l <"$work/log")" 0

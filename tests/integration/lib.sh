@@ -12,6 +12,7 @@ export CHATKLUIS_KEYSTORE=file # the keyring of whoever runs the tests is theirs
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bin=${KLUIS_BIN:-$root/build/bin}
 twin=${KLUIS_TWIN:-$(dirname "$bin")/tests/bin}
+patience=${KLUIS_PATIENCE:-1} # tests/support/sanitize.sh: how much longer to wait for what comes
 checks=0 failures=0 officials=0 server_pid=
 
 begin() {
@@ -54,7 +55,7 @@ server_try() { # [NAME=VALUE…]: in the environment of the server; KLUIS_… me
   : >"$work/serve.out"
   env "$@" "$program" serve --home "$work/server" --listen "${gate:-127.0.0.1:0}" >"$work/serve.out" 2>>"$work/serve.log" &
   server_pid=$!
-  for i in $(seq 1200); do
+  for i in $(seq $((1200 * patience))); do
     grep -q '^listening on' "$work/serve.out" && break
     if ! kill -0 "$server_pid" 2>/dev/null; then
       wait "$server_pid" 2>/dev/null || true
@@ -79,7 +80,7 @@ give_away() {
 server_start_as() {
   : >"$work/serve.out"
   "$@" "$programs/chatkluis-server" serve --home "$work/server" --listen 127.0.0.1:0 >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
-  for _ in $(seq 3000); do
+  for _ in $(seq $((3000 * patience))); do
     grep -q '^listening on' "$work/serve.out" && break
     if ! kill -0 "$server_pid" 2>/dev/null; then
       wait "$server_pid" 2>/dev/null || true
@@ -119,7 +120,7 @@ hits() { "$bin/chatkluis-server" search --home "$work/server" --purpose "test" -
 # Waits for the index: at least N hits of QUERY, or 5 s.
 await_hits() { # N QUERY
   local i
-  for i in $(seq 100); do
+  for i in $(seq $((100 * patience))); do
     [ "$(hits "$2" | wc -l)" -ge "$1" ] && return 0
     sleep 0.05
   done

@@ -40,7 +40,7 @@ sqlite3 "$work/server/vault/custody.db" "SELECT lower(hex(package)) FROM package
 equal "acknowledged packages" "$(wc -l <"$work/acknowledged")" "$(of acknowledged)"
 equal "of those that finish" "$(of acknowledged)" "$(of packages)"
 check "the vault holds exactly what was acknowledged, each once" cmp "$work/acknowledged" "$work/stored"
-ok; for _ in $(seq 100); do [ "$(status_of_server | jq -c '[.waiting, .refused]')" = '[0,0]' ] && break; sleep 0.1; done
+ok; for _ in $(seq $((100 * patience))); do [ "$(status_of_server | jq -c '[.waiting, .refused]')" = '[0,0]' ] && break; sleep 0.1; done
 equal "waiting and refused at the vault" "$(status_of_server | jq -c '[.waiting, .refused]')" '[0,0]'
 equal "records" "$(status_of_server | jq .records)" "$(for f in "$work"/home/*/agent.db; do sqlite3 "$f" 'SELECT coalesce(sum(records), 0) FROM package WHERE state = 3'; done | awk '{ s += $1 } END { print s }')"
 check "check --read-data" "$bin/chatkluis-server" check --home "$work/server" --read-data
@@ -53,7 +53,7 @@ equal "files of uploads" "$(ls "$work/server/gate/uploads" | wc -l)" $(($(of unf
 equal "messages for the vault that are left" "$(gate_rows 'SELECT count(*) FROM queue')" 0
 
 # Ceilings (docs/handleiding/beheer.md): what so many connections may cost, and nothing for good.
-settled() { local i; for i in $(seq 300); do [ "$(fds "$1")" -le "$2" ] && return 0; sleep 0.1; done; return 1; }
+settled() { local i; for i in $(seq $((300 * patience))); do [ "$(fds "$1")" -le "$2" ] && return 0; sleep 0.1; done; return 1; }
 # (The vault's and the time authority's lines stay open: a few more. What is cut, held and finished here is hundreds.)
 ok; settled "$gate_pid" $((gate_fds + 8)) || fail "the gate held $gate_fds descriptors before the load and $(fds "$gate_pid") after it"
 ok; settled "$vault_pid" $((vault_fds + 8)) || fail "the vault held $vault_fds descriptors before the load and $(fds "$vault_pid") after it"

@@ -17,7 +17,7 @@ lose() { # everything of the vault but its keys
 restore() { "$bin/chatkluis-server" restore --from "$1" --home "$work/server" >"$work/out" 2>"$work/err"; }
 await() { # COMMAND…: until it succeeds, 10 s
   local _
-  for _ in $(seq 200); do "$@" && return 0; sleep 0.05; done
+  for _ in $(seq $((200 * patience))); do "$@" && return 0; sleep 0.05; done
   return 1
 }
 is() { [ "$(server "$1")" = "$2" ]; }
@@ -97,7 +97,7 @@ valid "before the loss" "$work/before" 6
 server_stop
 cp -a "$work/server" "$work/good"
 "$bin/chatkluis-server" gate --dir "$work/server/gate" --listen "$gate" >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
-for _ in $(seq 200); do grep -q '^listening on' "$work/serve.out" && break; sleep 0.05; done
+for _ in $(seq $((200 * patience))); do grep -q '^listening on' "$work/serve.out" && break; sleep 0.05; done
 write "$a"
 run_agent archive --home "$a" --wait 1; equal "handed to the gate alone" "$rc" 75
 server_stop

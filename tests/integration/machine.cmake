@@ -26,6 +26,7 @@ add_executable(refusals refusals.c ${CMAKE_SOURCE_DIR}/tests/unit/package_forge.
 target_link_libraries(refusals PRIVATE kluis_flags kluis_validation kluis_package_write kluis_package_read ZLIB::ZLIB PkgConfig::DEFLATE OpenSSL::Crypto PkgConfig::ARCHIVE PkgConfig::CMOCKA)
 target_include_directories(refusals PRIVATE ${CMAKE_SOURCE_DIR})
 set_target_properties(refusals PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+kluis_watched(refusals)
 kluis_machine_test(refusals 180)
 kluis_machine_test(load 600)
 kluis_machine_test(disk_full 180)

@@ -57,7 +57,7 @@ ways() { # WORDS: each hit's conversation, author and sightings
   hits "$1" | jq -c '[.conversation.name // .conversation, .author.name // .author, (.sightings | if type == "array" then length else . end)]' | sort
 }
 await_ways() { # WORDS LINES
-  for _ in $(seq 100); do [ "$(ways "$1")" = "$2" ] && break; sleep 0.05; done
+  for _ in $(seq $((100 * patience))); do [ "$(ways "$1")" = "$2" ] && break; sleep 0.05; done
   equal "$1" "$(ways "$1")" "$2"
 }
 agent_enrol "$work/b"

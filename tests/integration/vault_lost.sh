@@ -14,12 +14,12 @@ late="KLUIS_CLOCK_SHIFT=-3456000"
 env "$late" "$twin/chatkluis-server" init --home "$work/server" --organisation "Provincie Voorbeeld" >/dev/null
 server_start "$late"
 agent_enrol "$a"
-for _ in $(seq 200); do [ "$(sqlite3 "$work/server/gate/gate.db" 'SELECT count(*) FROM bundle')" = 1 ] && break; sleep 0.05; done
+for _ in $(seq $((200 * patience))); do [ "$(sqlite3 "$work/server/gate/gate.db" 'SELECT count(*) FROM bundle')" = 1 ] && break; sleep 0.05; done
 equal "the gate has a bundle" "$(sqlite3 "$work/server/gate/gate.db" 'SELECT count(*) FROM bundle')" 1
 server_stop
 "$bin/chatkluis-server" gate --dir "$work/server/gate" --listen "$gate" >"$work/serve.out" 2>>"$work/serve.log" &
 server_pid=$!
-for _ in $(seq 200); do grep -q '^listening on' "$work/serve.out" && break; sleep 0.05; done
+for _ in $(seq $((200 * patience))); do grep -q '^listening on' "$work/serve.out" && break; sleep 0.05; done
 say "$chat" "05-03-2026 09:00" Anna "eerste kanarie"
 say "$chat" "05-03-2026 09:01" Bram "tweede kanarie"
 source_add "$a" whatsapp-text "$chat"

@@ -36,7 +36,7 @@ c.close()
 print("after", c.ask("GET", "/v1/bundle")[0], flush=True)
 PY
 open=$!
-for _ in $(seq 100); do grep -q '^before' "$work/open" && break; sleep 0.1; done
+for _ in $(seq $((100 * patience))); do grep -q '^before' "$work/open" && break; sleep 0.1; done
 equal "the open connection before" "$(sed -n 's/^before //p' "$work/open")" 204
 
 # The copy of an older state archives under a used number: the vault suspends the device.

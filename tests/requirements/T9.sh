@@ -37,7 +37,7 @@ ok; [ "$(key_seen)" -ge 1 ] || fail "control: the key is not found where it is"
 later 400
 equal "400 days old and in no backup: the copy is kept" "$(of 'removed IS NULL') $([ -s "$a/packages/$old.ckc" ] && echo file)" "1 file"
 check "backup" "$bin/chatkluis-server" backup --home "$work/server" --to "$work/backup"
-for _ in $(seq 100); do
+for _ in $(seq $((100 * patience))); do
   agent "$a" archive --wait 1 >/dev/null
   [ "$(of 'backed_up IS NOT NULL')" = 1 ] && break
   sleep 0.1

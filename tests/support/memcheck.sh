@@ -1,25 +1,43 @@
 #!/usr/bin/env bash
-# memcheck.sh PROGRAM ARGUMENT… - runs it under valgrind's memcheck.  Exit 97 where memcheck found something: an access, a use of what was never
-# set, a leak, or (--track-fds) a descriptor of the program's own left open at its end.  Children that it forks are watched too; they end by
-# _exit(), so what they hold open then is the kernel's to close and no finding.  Programs that it executes are not watched.
+# memcheck.sh - programs under valgrind's memcheck, wherever they are started.
+#
+#   memcheck.sh --stand-in FILE    puts a script in FILE's place that runs FILE (FILE.watched from now on) as below; the build does this (KLUIS_WATCH)
+#   memcheck.sh FILE ARGUMENT…     becomes valgrind over FILE.  What it has to say goes to the folder $KLUIS_REPORTS, a file a process.  Exit 97, as
+#                                  soon as it ends, where memory was used wrongly or leaked
+#   memcheck.sh --judge            prints every finding in $KLUIS_REPORTS; exit 1 where there is one
+#
+# A finding: an access, a use of what was never set, a leak, a fatal signal, or (--track-fds) a descriptor of the program's own that is open when it
+# ends by itself.  Children that it forks are watched too; they end by _exit(), so what they hold open then is the kernel's to close and no finding.
 set -euo pipefail
-here=$(dirname "$(readlink -f "$0")")
-log=$(mktemp "${TMPDIR:-/tmp}/kluis-memcheck.XXXXXX")
-trap 'rm -f "$log"' EXIT
-rc=0
-valgrind --quiet --error-exitcode=97 --track-fds=yes --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
-  --num-callers=30 --suppressions="$here/valgrind.supp" --log-file="$log" "$@" & pid=$!
-wait "$pid" || rc=$?
-# Version 3.19 counts no descriptor as an error.  Those of the parent (ctest's pipes) are said to be inherited.
-open=$(awk -v me="==$pid==" '$1 == me && / Open (file descriptor|AF_)/ { at = $0; next } $1 == me && at != "" { if (!/<inherited from parent>/) print at "\n" $0; at = "" }' "$log")
-if [ "$rc" = 97 ] || [ -n "$open" ]; then
-  cat "$log" >&2
-  [ -z "$open" ] || { echo "memcheck: left open:"; echo "$open"; } >&2
-  exit 97
-fi
-# What only a child ran into.
-if grep -qE '^==[0-9]+== (Invalid|Conditional|Use of|Syscall param|Mismatched|Source and destination|.* definitely lost)' "$log"; then
-  cat "$log" >&2
-  exit 97
-fi
-exit "$rc"
+self=$(readlink -f "$0")
+reports=${KLUIS_REPORTS:-${TMPDIR:-/tmp}/kluis-memcheck}
+case "${1:?}" in
+  --stand-in)
+    mv "$2" "$2.watched"
+    printf '#!/bin/sh\nexport KLUIS_WATCHED="%s"\nexec "%s" "%s.watched" "$@"\n' "$2" "$self" "$2" >"$2"
+    chmod 755 "$2"
+    exit 0 ;;
+  --judge)
+    rc=0
+    for log in "$reports"/memcheck.*; do
+      [ -s "$log" ] || continue
+      name=${log##*/memcheck.} own=0
+      pid=${name##*.} name=${name%.*}
+      [ "${name##*.}" != "$pid" ] || own=1
+      # Version 3.19 counts no descriptor as an error.  Those of the parent (ctest's pipes) are said to be inherited; who is killed closes nothing.
+      awk -v name="${name%.*}" -v own="$own" '
+        { sub(/^==[0-9]+== ?/, "") }
+        /^(Invalid|Conditional jump|Use of|Syscall param|Mismatched|Source and destination|Argument .* of function|.* definitely lost|.* indirectly lost)/ { bad = 1 }
+        /^Process terminating with default action of signal/ { own = 0; if (/SIG(SEGV|BUS|ILL|FPE)/) bad = 1 }
+        /^ *Open (file descriptor|AF_)/ { at = $0; next }
+        at != "" { if (own && !/<inherited from parent>/) { bad = 1; text = text "left open: " at "\n" $0 "\n" } at = ""; next }
+        { text = text $0 "\n" }
+        END { if (bad) print "memcheck: " name ":\n" text; exit bad }' "$log" || rc=1
+    done
+    exit "$rc" ;;
+esac
+[ -d "$reports" ] || mkdir -m 1777 "$reports" || [ -d "$reports" ]
+name=${1##*/}
+# The name of a log tells a program (twice the same number) from what it forked.
+exec valgrind --quiet --error-exitcode=97 --track-fds=yes --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
+  --num-callers=30 --suppressions="${self%/*}/valgrind.supp" --log-file="$reports/memcheck.${name%.watched}.$$.%p" "$@"

@@ -12,7 +12,7 @@ node "$top/tests/support/sample_archive.mjs" "$home/chats"
 "$bin/chatkluis-server" init --home "$home/server" --organisation "Provincie Voorbeeld" >"$home/init.out"
 "$bin/chatkluis-server" serve --home "$home/server" --listen 127.0.0.1:0 >"$home/serve.out" 2>"$home/serve.log" &
 server=$!
-for _ in $(seq 600); do
+for _ in $(seq $((600 * ${KLUIS_PATIENCE:-1}))); do
   grep -q '^listening on' "$home/serve.out" && break
   kill -0 "$server" || { cat "$home/serve.log" >&2; exit 1; }
   sleep 0.05
@@ -31,7 +31,7 @@ archive() { # official name function: one phone
 }
 archive joris "Joris Hendriksen" "directeur-water" >>"$home/archive.out"
 archive marieke "Marieke van Dalen" "programmamanager" >>"$home/archive.out"
-for _ in $(seq 200); do
+for _ in $(seq $((200 * ${KLUIS_PATIENCE:-1}))); do
   [ -n "$("$bin/chatkluis-server" search --home "$home/server" --purpose "wachten op de index" --json "zonder voorwaarde" | sed -n 1p)" ] && break
   sleep 0.05
 done
