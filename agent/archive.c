@@ -324,7 +324,8 @@ kluis_status archive_pass(struct home *h, struct pass *p, struct kluis_err *err)
         rc = unanswered(h, id.device, &p->unanswered, err);
         tell_delivery(p, sent, &n, &why);
     }
-    if (rc == KLUIS_OK) { rc = stock_release(h, p->keep_days, &released, err); }
+    /* What goes does not come back: not by a clock that nobody else agrees with. */
+    if (rc == KLUIS_OK && courier_clock_agreed(c)) { rc = stock_release(h, p->keep_days, &released, err); }
     if (rc == KLUIS_OK) {
         rc = kluis_db_run(h->db, NULL, err, "UPDATE run SET ended=?2, outcome=?3, packages=?4, records=?5 WHERE id=?1", "iiiii", run, kluis_now_us(),
                           (int64_t)p->exit_code, (int64_t)p->packages, (int64_t)p->records);

@@ -90,6 +90,31 @@ static kluis_status export_receipt(struct home *h, const uint8_t id[32], const c
     return kluis_write_file(path, body.data, body.len, 0600, err);
 }
 
+/* What shows that the archive's log was not believed: both checkpoints, each a signed note with its seal, so that anybody can check them. */
+static kluis_status export_conflict(struct home *h, const char *dir, struct kluis_err *err)
+{
+    static const char *const name[2] = { "log-known", "log-shown" };
+    char path[KLUIS_PATH_MAX], file[32];
+    KLUIS_AUTO_BUF(both, 4 << 20);
+    kluis_status rc = home_bytes(h, "log-conflict", &both, err);
+    if (rc == KLUIS_E_NOTFOUND) { return KLUIS_OK; }
+    KLUIS_TRY(rc);
+    struct kluis_wire w = kluis_wire_open(kluis_buf_bytes(&both));
+    struct kluis_bytes note[2] = { kluis_wire_get(&w, 2 << 20), kluis_wire_get(&w, 2 << 20) };
+    KLUIS_TRY(kluis_wire_end(&w, "what is kept of the archive's log", err));
+    for (size_t i = 0; i < 2; i++) {
+        struct kluis_bytes part[2];
+        if (note[i].len == 0) { continue; } /* an empty log, or one of before this was kept */
+        KLUIS_TRY(kluis_log_read(note[i], &part[0], &part[1], err));
+        for (size_t k = 0; k < 2; k++) {
+            (void)snprintf(file, sizeof file, "%s.%s", name[i], k == 0 ? "checkpoint" : "p7s");
+            KLUIS_TRY(kluis_path(path, sizeof path, dir, file, err));
+            KLUIS_TRY(kluis_write_file(path, part[k].ptr, part[k].len, 0600, err));
+        }
+    }
+    return KLUIS_OK;
+}
+
 kluis_status command_packages(const struct args *a, int *exit_code, struct kluis_err *err)
 {
     char dir[KLUIS_PATH_MAX], path[KLUIS_PATH_MAX];
@@ -115,6 +140,7 @@ kluis_status command_packages(const struct args *a, int *exit_code, struct kluis
         KLUIS_TRY(export_receipt(h, p.id, a->export_dir, &have, err));
         receipts += have ? 1 : 0;
     }
+    KLUIS_TRY(export_conflict(h, a->export_dir, err));
     bool enrolled = false;
     KLUIS_TRY(home_enrolled(h, &enrolled, err));
     if (enrolled) {

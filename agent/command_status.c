@@ -121,7 +121,8 @@ static kluis_status reasons(struct home *h, struct kluis_buf *b, const char *nam
 /* Who this home is and how it stands with its vault; texts "" where there are none. */
 struct standing {
     char device[64], server[512], reason[512];
-    int64_t epoch, suspended, log_size, log_since;
+    int64_t epoch, suspended, log_size, log_since, clock_gate, clock_here, conflict_at;
+    char conflict[512];
 };
 
 static kluis_status optional(struct home *h, const char *key, char *out, size_t cap, struct kluis_err *err)
@@ -136,6 +137,10 @@ static kluis_status standing_read(struct home *h, struct standing *s, struct klu
     KLUIS_TRY(optional(h, "server", s->server, sizeof s->server, err));
     KLUIS_TRY(optional(h, "suspended-reason", s->reason, sizeof s->reason, err));
     KLUIS_TRY(home_int(h, "epoch", 0, &s->epoch, err));
+    KLUIS_TRY(optional(h, "log-conflict-why", s->conflict, sizeof s->conflict, err));
+    KLUIS_TRY(home_int(h, "log-conflict-at", 0, &s->conflict_at, err));
+    KLUIS_TRY(home_int(h, "clock-gate", 0, &s->clock_gate, err));
+    KLUIS_TRY(home_int(h, "clock-here", 0, &s->clock_here, err));
     KLUIS_TRY(home_int(h, "log-size", 0, &s->log_size, err));
     KLUIS_TRY(home_int(h, "log-since", 0, &s->log_since, err));
     return home_int(h, "suspended", 0, &s->suspended, err);
@@ -156,7 +161,26 @@ static kluis_status status_json(struct home *h, const struct standing *s, const 
         kluis_buf_fmt(&b, ",\"epoch\":%lld", (long long)s->epoch);
         kluis_buf_fmt(&b, ",\"log\":{\"size\":%lld,\"since\":", (long long)s->log_size);
         when(&b, s->log_since * 1000000);
-        kluis_buf_byte(&b, '}');
+        kluis_buf_cstr(&b, ",\"conflict\":");
+        if (s->conflict_at == 0) {
+            kluis_buf_cstr(&b, "null");
+        } else {
+            kluis_buf_cstr(&b, "{\"reason\":");
+            text(&b, s->conflict);
+            kluis_buf_cstr(&b, ",\"at\":");
+            when(&b, s->conflict_at);
+            kluis_buf_byte(&b, '}');
+        }
+        kluis_buf_cstr(&b, "},\"clock\":");
+        if (s->clock_gate == 0) {
+            kluis_buf_cstr(&b, "null");
+        } else {
+            kluis_buf_cstr(&b, "{\"gate\":");
+            when(&b, s->clock_gate * 1000000);
+            kluis_buf_cstr(&b, ",\"here\":");
+            when(&b, s->clock_here * 1000000);
+            kluis_buf_byte(&b, '}');
+        }
     }
     kluis_buf_cstr(&b, ",\"keystore\":");
     text(&b, keystore_kind(h->dir));
@@ -190,6 +214,17 @@ static kluis_status status_text(struct home *h, const struct standing *standing,
     KLUIS_TRY(put_line(err, "packages %llu (%llu records): waiting %llu, sent %llu, acknowledged %llu, in a backup %llu, refused %llu",
                        (unsigned long long)n->packages, (unsigned long long)n->records, (unsigned long long)n->waiting, (unsigned long long)n->handed,
                        (unsigned long long)n->acknowledged, (unsigned long long)n->backed_up, (unsigned long long)n->refused));
+    if (standing->conflict_at != 0) {
+        (void)kluis_time_text(t, standing->conflict_at, 0, 0);
+        KLUIS_TRY(
+            put_line(err, "THE ARCHIVE'S LOG IS NOT BELIEVED since %s: %s; 'packages --export' writes both checkpoints", t, standing->conflict));
+    }
+    if (standing->clock_gate != 0) {
+        char here[KLUIS_TIME_TEXT];
+        (void)kluis_time_text(t, standing->clock_gate * 1000000, 0, 0);
+        (void)kluis_time_text(here, standing->clock_here * 1000000, 0, 0);
+        KLUIS_TRY(put_line(err, "CLOCK: the gate's said %s when this computer's said %s: nothing is sent until the wrong one is right", t, here));
+    }
     if (standing->log_since != 0) {
         (void)kluis_time_text(t, standing->log_since * 1000000, 0, 0);
         KLUIS_TRY(put_line(err, "the archive was lost and restored: its log began anew at %s; receipts from before stay valid", t));
@@ -222,6 +257,6 @@ kluis_status command_status(const struct args *a, int *exit_code, struct kluis_e
     KLUIS_TRY(stock_count(h, &n, err));
     struct standing s = { 0 };
     KLUIS_TRY(standing_read(h, &s, err));
-    if (s.suspended != 0) { *exit_code = 1; }
+    if (s.suspended != 0 || s.conflict_at != 0) { *exit_code = 1; }
     return a->json ? status_json(h, &s, &n, err) : status_text(h, &s, &n, err);
 }

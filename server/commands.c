@@ -50,6 +50,7 @@ static kluis_status official_add(struct vault *v, int argc, const char *const *a
     kluis_status rc = reg_official_add(vault_register(v), &o, err);
     if (rc == KLUIS_E_EXISTS) { rc = KLUIS_E_REJECT; } /* on the command line an id given twice is a mistake */
     KLUIS_TRY(rc);
+    vault_register_changed(v);
     KLUIS_AUTO_BUF(b, 1024);
     kluis_buf_fmt(&b, "official %s added", o.id);
     kluis_buf_byte(&b, 0);

@@ -8,6 +8,7 @@
 #include "server/ingest/keys.h"
 
 enum { HOSTS_MAX = 64 };
+static const int64_t RELEASED_US = INT64_C(1767225600) * 1000000; /* 2026-01-01: any later day will do */
 #define YEARS(n) ((int64_t)(n)*365 * 86400 * 1000000)
 
 struct making {
@@ -220,6 +221,10 @@ kluis_status vault_init(const struct vault_init_config *c, struct kluis_err *err
     if (m == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot make a home: out of memory"); }
     m->c = c;
     m->now = kluis_now_us();
+    if (m->now < RELEASED_US) { /* certificates of that time would be nobody's */
+        kluis_free(m);
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "this computer's clock stands before this program was made: set it first");
+    }
     kluis_buf_init(&m->root_cert, KLUIS_CERT_MAX);
     kluis_buf_init(&m->device_ca, KLUIS_CERT_MAX);
     kluis_buf_init(&m->seal, KLUIS_CERT_MAX);

@@ -18,6 +18,19 @@ kluis_status part_init(const char *home, const char *organisation, const char *n
     return rc == KLUIS_E_EXISTS ? KLUIS_E_REJECT : rc; /* a home that is there stays as it is, and whoever asked should know */
 }
 
+struct waiting {
+    int ready_fd;
+    unsigned asked;
+};
+
+/* Ten times a second: nobody who asked this vault to stop waits long. */
+static bool go_on(void *ctx)
+{
+    struct waiting *w = ctx;
+    if (w->asked++ % 50 == 0) { serve_beat(w->ready_fd); }
+    return !serve_stop_asked();
+}
+
 kluis_status part_vault(const char *home, const char *gate_url, const char *name, int page_fd, const struct vault_users *as, int ready_fd,
                         struct kluis_err *err)
 {
@@ -25,11 +38,15 @@ kluis_status part_vault(const char *home, const char *gate_url, const char *name
     char control_path[KLUIS_PATH_MAX], page_path[KLUIS_PATH_MAX];
     bool own_socket = page_fd < 0;
     int control_fd = -1;
+    struct waiting w = { .ready_fd = ready_fd };
+    const struct vault_turn turn = { &w, go_on };
     struct control *control = NULL;
     struct desk *desk = NULL;
     KLUIS_TRY(kluis_path(control_path, sizeof control_path, home, "vault/control.sock", err));
     KLUIS_TRY(kluis_path(page_path, sizeof page_path, home, "vault/page.sock", err));
-    KLUIS_TRY(vault_open(&v, home, as, err));
+    kluis_status opened = vault_open(&v, home, as, &turn, err);
+    if (opened == KLUIS_E_BUSY && serve_stop_asked()) { return KLUIS_OK; }
+    KLUIS_TRY(opened);
     /* Both sockets listen before the walls go up: behind them nothing can be made to. */
     kluis_status rc = local_listen(control_path, &control_fd, err);
     if (rc == KLUIS_OK && own_socket) { rc = local_listen(page_path, &page_fd, err); }
@@ -69,7 +86,7 @@ static kluis_status print_line(KLUIS_UNUSED void *ctx, char kind, struct kluis_s
 kluis_status part_command(const char *home, int argc, const char *const *argv, struct kluis_err *err)
 {
     KLUIS_AUTO(vault) v = NULL;
-    KLUIS_TRY(vault_open(&v, home, NULL, err)); /* holds the home's lock: a vault that starts meanwhile waits for its turn */
+    KLUIS_TRY(vault_open(&v, home, NULL, NULL, err)); /* holds the home's lock: a vault that starts meanwhile waits for its turn */
     KLUIS_TRY(vault_confine(v, NULL, err));
     const struct control_output out = { NULL, print_line };
     struct commands commands = { v, NULL };

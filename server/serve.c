@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TSA, GATE, VAULT, PAGE, PARTS, OPENER = PARTS, USERS, LINE = 256, RESTARTS = 5, READY_S = 60, STOP_S = 30 };
+enum { TSA, GATE, VAULT, PAGE, PARTS, OPENER = PARTS, USERS, LINE = 256, RESTARTS = 5, STOP_S = 30 };
 
 struct part {
     const char *name;
@@ -43,6 +43,7 @@ struct serve {
     bool own_users;                   /* each part is a user of its own         */
     struct walls_user user[USERS];
     int signals;
+    bool reap, stop; /* signals that came while a part was started */
 };
 
 static void both_signals(sigset_t *s)
@@ -75,6 +76,19 @@ bool serve_wait_ms(unsigned ms)
     return sigtimedwait(&s, NULL, &until) > 0;
 }
 
+bool serve_stop_asked(void)
+{
+    sigset_t s;
+    return sigpending(&s) == 0 && (sigismember(&s, SIGTERM) == 1 || sigismember(&s, SIGINT) == 1);
+}
+
+static const char BEAT = '.';
+
+void serve_beat(int fd)
+{
+    if (fd >= 0 && write(fd, &BEAT, 1) != 1) { return; } /* who listened is gone, and tells by a signal */
+}
+
 kluis_status serve_ready(int fd, const char *line, struct kluis_err *err)
 {
     char text[LINE];
@@ -101,7 +115,42 @@ static void inside(const char listen[LINE], char url[LINE + 32])
     (void)snprintf(url, LINE + 32, "https://%s%.*s", host, LINE - 1, rest);
 }
 
-/* Executes this program as one part; its ready line lands in p->line. */
+static void on_signal(struct serve *s)
+{
+    struct signalfd_siginfo si;
+    while (read(s->signals, &si, sizeof si) == (ssize_t)sizeof si) {
+        s->stop = s->stop || si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT;
+        s->reap = s->reap || si.ssi_signo == SIGCHLD;
+    }
+}
+
+/* The ready line into p->line; its length, without a line's end when none came in time.  Each beat before it gives the part its time anew. */
+static size_t hear(struct serve *s, struct part *p, int fd)
+{
+    size_t len = 0;
+    int64_t until = kluis_monotonic_us() + (int64_t)SERVE_READY_S * 1000000;
+    while (!s->stop && len < LINE - 1 && (len == 0 || p->line[len - 1] != '\n')) {
+        struct pollfd q[2] = { { fd, POLLIN, 0 }, { s->signals, POLLIN, 0 } };
+        int64_t left = (until - kluis_monotonic_us()) / 1000;
+        if (left <= 0 || poll(q, 2, (int)left) == 0) { break; }
+        if ((q[1].revents & POLLIN) != 0) { on_signal(s); }
+        if (q[0].revents == 0) { continue; }
+        ssize_t r = read(fd, p->line + len, LINE - 1 - len);
+        if (r < 0 && errno == EINTR) { continue; }
+        if (r <= 0) { break; }
+        len += (size_t)r;
+        size_t beats = 0;
+        while (beats < len && p->line[beats] == BEAT) { beats++; }
+        if (beats > 0) {
+            memmove(p->line, p->line + beats, len - beats);
+            len -= beats;
+            until = kluis_monotonic_us() + (int64_t)SERVE_READY_S * 1000000;
+        }
+    }
+    return len;
+}
+
+/* Executes this program as one part; its ready line lands in p->line.  KLUIS_END: it was asked to stop meanwhile. */
 static kluis_status start(struct serve *s, int which, struct kluis_err *err)
 {
     struct part *p = &s->part[which];
@@ -186,18 +235,9 @@ static kluis_status start(struct serve *s, int which, struct kluis_err *err)
         (void)close(fds[0]);
         return rc != KLUIS_OK ? rc : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot start the %s", p->name);
     }
-    size_t len = 0;
-    int64_t until = kluis_monotonic_us() + (int64_t)READY_S * 1000000;
-    while (len < LINE - 1 && (len == 0 || p->line[len - 1] != '\n')) {
-        struct pollfd q = { fds[0], POLLIN, 0 };
-        int64_t left = (until - kluis_monotonic_us()) / 1000;
-        if (left <= 0 || poll(&q, 1, (int)left) == 0) { break; }
-        ssize_t r = read(fds[0], p->line + len, LINE - 1 - len);
-        if (r < 0 && errno == EINTR) { continue; }
-        if (r <= 0) { break; }
-        len += (size_t)r;
-    }
+    size_t len = hear(s, p, fds[0]);
     (void)close(fds[0]);
+    if (s->stop) { return KLUIS_END; }
     if (len == 0 || p->line[len - 1] != '\n') { return KLUIS_FAIL(err, KLUIS_E_IO, "the %s did not start: its own message says why", p->name); }
     p->line[len - 1] = '\0';
     kluis_log(KLUIS_LOG_INFO, "serve.started", "part=%s pid=%d", p->name, (int)p->pid);
@@ -239,10 +279,11 @@ static kluis_status watch(struct serve *s, struct kluis_err *err)
 {
     for (;;) {
         struct pollfd q = { s->signals, POLLIN, 0 };
-        struct signalfd_siginfo si;
-        if (poll(&q, 1, -1) < 0 && errno != EINTR) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot wait"); }
-        if (read(s->signals, &si, sizeof si) != (ssize_t)sizeof si) { continue; }
-        if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT) { return KLUIS_OK; }
+        if (!s->reap && !s->stop && poll(&q, 1, -1) < 0 && errno != EINTR) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot wait"); }
+        on_signal(s);
+        if (s->stop) { return KLUIS_OK; }
+        if (!s->reap) { continue; }
+        s->reap = false;
         int status;
         for (int i = 0; i < PARTS; i++) {
             struct part *p = &s->part[i];
@@ -376,5 +417,5 @@ kluis_status serve_run(const struct serve_config *c, struct kluis_err *err)
     if (s.page_fd >= 0) { (void)unlink(s.page_socket); /* a leftover is replaced at the next start */ }
     kluis_close_quiet(&s.page_fd);
     kluis_close_quiet(&s.signals);
-    return rc;
+    return rc == KLUIS_END ? KLUIS_OK : rc;
 }

@@ -25,5 +25,10 @@ KLUIS_MUSTUSE kluis_status serve_ready(int fd, const char *line, struct kluis_er
 void serve_block_signals(void);
 void serve_wait(void);
 bool serve_wait_ms(unsigned ms); /* false: none came in that time */
+/* One of them has come to a thread that blocks them. */
+bool serve_stop_asked(void);
+/* A part that is alive and waits says so to `serve`, more often than every SERVE_READY_S; -1: nobody wants to know. */
+enum { SERVE_READY_S = 60 };
+void serve_beat(int fd);
 
 #endif

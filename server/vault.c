@@ -35,20 +35,65 @@ struct vault {
     unsigned walls; /* of this process, bits of walls.h */
 };
 
-static kluis_status take_lock(struct vault *v, struct kluis_err *err)
+/* A byte of the lock file says who has it, another whether a server waits for it; both count only while their locks are held. */
+enum { LOCK_SERVES = 'v', LOCK_COMMAND = 'c', TURN_US = 100000 };
+
+static kluis_status lock_file(const struct vault *v, const char *name, int *fd, struct kluis_err *err)
 {
     char path[KLUIS_PATH_MAX];
+    KLUIS_TRY(kluis_path(path, sizeof path, v->dir, name, err));
+    *fd = kluis_io_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    return *fd < 0 ? KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", path) : KLUIS_OK;
+}
+
+/* KLUIS_END: somebody has it. */
+static kluis_status try_lock(const struct vault *v, int fd, struct kluis_err *err)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) { return KLUIS_OK; }
+    return errno == EWOULDBLOCK ? KLUIS_END : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot lock the vault in '%s'", v->dir);
+}
+
+static char holder(const struct vault *v)
+{
+    char c = 0;
+    return pread(v->lock_fd, &c, 1, 0) == 1 ? c : 0;
+}
+
+/* The vault is somebody's: who that is, and whether a server waits for it. */
+static kluis_status taken(const struct vault *v, struct kluis_err *err)
+{
+    int fd = -1;
+    bool serves = holder(v) == LOCK_SERVES, waits = false;
+    struct kluis_err ignored = { 0 };
+    if (!serves && lock_file(v, "vault.turn", &fd, &ignored) == KLUIS_OK) { waits = try_lock(v, fd, &ignored) == KLUIS_END; }
+    kluis_close_quiet(&fd);
+    return KLUIS_FAIL(err, KLUIS_E_BUSY, "%s has the vault in '%s'%s", serves ? "a server" : "a command", v->dir,
+                      serves  ? ""
+                      : waits ? ": the server waits until it is done; ask again then"
+                              : ": wait until it is done");
+}
+
+static kluis_status take_lock(struct vault *v, const struct vault_turn *turn, struct kluis_err *err)
+{
     struct stat st;
+    int waiting = -1;
+    const char who = turn == NULL ? LOCK_COMMAND : LOCK_SERVES;
     if (stat(v->dir, &st) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' holds no vault; run init first", v->dir); }
-    KLUIS_TRY(kluis_path(path, sizeof path, v->dir, "vault.lock", err));
-    if ((v->lock_fd = kluis_io_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600)) < 0) {
-        return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", path);
+    KLUIS_TRY(lock_file(v, "vault.lock", &v->lock_fd, err));
+    kluis_status rc = try_lock(v, v->lock_fd, err);
+    if (rc == KLUIS_END && turn != NULL && holder(v) != LOCK_SERVES) {
+        kluis_log(KLUIS_LOG_WARN, "vault.waits", "a command has the vault: the server goes on when it is done");
+        rc = lock_file(v, "vault.turn", &waiting, err);
+        if (rc == KLUIS_OK) { rc = try_lock(v, waiting, err) == KLUIS_E_IO ? KLUIS_E_IO : KLUIS_END; } /* two may wait */
+        while (rc == KLUIS_END && turn->go_on(turn->ctx)) {
+            kluis_sleep_us(TURN_US);
+            rc = try_lock(v, v->lock_fd, err);
+        }
     }
-    if (flock(v->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        return errno == EWOULDBLOCK ? KLUIS_FAIL(err, KLUIS_E_BUSY, "another process has the vault in '%s'", v->dir)
-                                    : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot lock '%s'", path);
-    }
-    return KLUIS_OK;
+    kluis_close_quiet(&waiting);
+    if (rc == KLUIS_END) { return taken(v, err); }
+    KLUIS_TRY(rc);
+    return pwrite(v->lock_fd, &who, 1, 0) == 1 ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot write the lock of '%s'", v->dir);
 }
 
 /* The index directory holds plain files only; anything else is not ours to remove. */
@@ -81,7 +126,7 @@ static kluis_status open_index(struct vault *v, struct kluis_err *err)
     return rc;
 }
 
-static kluis_status open_all(struct vault *v, const char *home, const struct vault_users *as, struct kluis_err *err)
+static kluis_status open_all(struct vault *v, const char *home, const struct vault_users *as, const struct vault_turn *turn, struct kluis_err *err)
 {
     KLUIS_AUTO_BUF(spki, 4096);
     uint8_t digest[32];
@@ -90,7 +135,7 @@ static kluis_status open_all(struct vault *v, const char *home, const struct vau
     /* Before the first key, and before the first file is made. */
     KLUIS_TRY(zygote_start(&v->zygote, as == NULL ? NULL : &as->opener, err));
     if (as != NULL) { KLUIS_TRY(walls_user_become(&as->keeper, err)); }
-    KLUIS_TRY(take_lock(v, err));
+    KLUIS_TRY(take_lock(v, turn, err));
     KLUIS_TRY(vault_keys_load(&v->keys, home, err));
     KLUIS_TRY(kluis_cert_spki(kluis_buf_bytes(&v->keys->root_cert), &spki, err));
     kluis_sha256_of(spki.data, spki.len, digest);
@@ -108,7 +153,7 @@ static kluis_status open_all(struct vault *v, const char *home, const struct vau
     return open_index(v, err);
 }
 
-kluis_status vault_open(struct vault **out, const char *home, const struct vault_users *as, struct kluis_err *err)
+kluis_status vault_open(struct vault **out, const char *home, const struct vault_users *as, const struct vault_turn *turn, struct kluis_err *err)
 {
     *out = NULL;
     struct vault *v = kluis_calloc(1, sizeof *v);
@@ -117,7 +162,7 @@ kluis_status vault_open(struct vault **out, const char *home, const struct vault
     pthread_mutex_init(&v->reg_lock, NULL);
     pthread_mutex_init(&v->run_lock, NULL);
     pthread_rwlock_init(&v->index_use, NULL);
-    kluis_status rc = open_all(v, home, as, err);
+    kluis_status rc = open_all(v, home, as, turn, err);
     if (rc != KLUIS_OK) {
         vault_close(v);
         return rc;
@@ -213,6 +258,14 @@ const char *vault_halted(struct vault *v)
     return why;
 }
 
+/* There is something to tell the gate. */
+static void wake(struct vault *v)
+{
+    pthread_mutex_lock(&v->run_lock);
+    if (v->ingest != NULL) { ingest_answer(v->ingest); }
+    pthread_mutex_unlock(&v->run_lock);
+}
+
 struct index *vault_index_hold(struct vault *v)
 {
     pthread_rwlock_rdlock(&v->index_use);
@@ -223,6 +276,8 @@ void vault_index_release(struct vault *v) { pthread_rwlock_unlock(&v->index_use)
 struct reg *vault_register(struct vault *v) { return v->reg; }
 void vault_register_lock(struct vault *v) { pthread_mutex_lock(&v->reg_lock); }
 void vault_register_unlock(struct vault *v) { pthread_mutex_unlock(&v->reg_lock); }
+void vault_register_changed(struct vault *v) { wake(v); }
+
 void vault_root_fingerprint(const struct vault *v, uint8_t out[16]) { memcpy(out, v->fingerprint, 16); }
 
 /* ---- status ---- */
@@ -315,6 +370,15 @@ static void moment(struct kluis_buf *out, int64_t us)
     kluis_buf_fmt(out, us == 0 ? "null" : "\"%s\"", t);
 }
 
+static void text_or_null(struct kluis_buf *out, const char *text)
+{
+    if (text[0] == '\0') {
+        kluis_buf_cstr(out, "null");
+    } else {
+        kluis_buf_json(out, kluis_str_of(text));
+    }
+}
+
 static const char *yes(bool b) { return b ? "true" : "false"; }
 
 static void walls_of(struct kluis_buf *out, const char *who, unsigned walls, unsigned user)
@@ -330,7 +394,8 @@ kluis_status vault_status_json(struct vault *v, const struct vault_page *page, s
     struct index_stats s;
     kluis_hash head;
     char hex[65];
-    uint64_t backed_up, backup_at;
+    char no_stamp[KLUIS_ERR_MSG] = "";
+    uint64_t backed_up, backup_at, decided, at_gate = 0;
     KLUIS_TRY(custody_count(v->custody, &n, err));
     struct index *ix = vault_index_hold(v);
     kluis_status rc = index_statistics(ix, &s, err);
@@ -347,11 +412,26 @@ kluis_status vault_status_json(struct vault *v, const struct vault_page *page, s
                   (unsigned long long)n.packages, (unsigned long long)n.awaited, (unsigned long long)n.records,
                   (unsigned long long)ledger_size(v->ledger), hex, (unsigned long long)k.size, yes(k.stamped));
     moment(out, (int64_t)ledger_since(v->ledger) * 1000000);
+    pthread_mutex_lock(&v->run_lock);
+    if (v->ingest != NULL) { ingest_no_stamp(v->ingest, no_stamp); }
+    pthread_mutex_unlock(&v->run_lock);
+    kluis_buf_cstr(out, ",\"no_stamp\":");
+    text_or_null(out, no_stamp);
     kluis_buf_cstr(out, "},\"overdue\":[");
     KLUIS_TRY(list_overdue(v, out, err));
     KLUIS_TRY(custody_number_get(v->custody, CUSTODY_BACKED_UP, 0, &backed_up, err));
     KLUIS_TRY(custody_number_get(v->custody, CUSTODY_BACKED_UP_AT, 0, &backup_at, err));
-    kluis_buf_fmt(out, "],\"backup\":{\"packages\":%llu,\"at\":", (unsigned long long)backed_up);
+    KLUIS_TRY(reg_journal_length(v->reg, &decided, err));
+    pthread_mutex_lock(&v->run_lock);
+    bool asked = v->ingest != NULL && ingest_journal_at_gate(v->ingest, &at_gate);
+    pthread_mutex_unlock(&v->run_lock);
+    kluis_buf_fmt(out, "],\"register\":{\"entries\":%llu,\"mirrored\":", (unsigned long long)decided);
+    if (asked) {
+        kluis_buf_fmt(out, "%llu", (unsigned long long)at_gate);
+    } else {
+        kluis_buf_cstr(out, "null");
+    }
+    kluis_buf_fmt(out, "},\"backup\":{\"packages\":%llu,\"at\":", (unsigned long long)backed_up);
     moment(out, (int64_t)backup_at);
     kluis_buf_fmt(out, "},\"index\":{\"watermark\":%llu,\"records\":%llu},\"waiting\":%llu,\"refused\":%llu,\"answers\":%llu,\"walls\":{",
                   (unsigned long long)mark, (unsigned long long)s.records, (unsigned long long)n.waiting, (unsigned long long)n.refused,
@@ -365,7 +445,12 @@ kluis_status vault_status_json(struct vault *v, const struct vault_page *page, s
         walls_of(out, "page", page->walls, page->user);
     }
     kluis_buf_cstr(out, "},\"halted\":");
+    char waits[KLUIS_ERR_MSG];
+    pthread_mutex_lock(&v->run_lock);
+    const char *waiting = v->ingest == NULL ? NULL : ingest_waits(v->ingest, waits);
+    pthread_mutex_unlock(&v->run_lock);
     const char *why = vault_halted(v);
+    if (waiting != NULL && why == NULL) { why = waiting; } /* goes by itself when the clock is right */
     if (why == NULL) {
         kluis_buf_cstr(out, "null");
     } else {
@@ -396,9 +481,7 @@ kluis_status vault_backed_up(struct vault *v, uint64_t packages, int64_t made_us
         return rc;
     }
     KLUIS_TRY(custody_commit(v->custody, "vault.backup.noted", err));
-    pthread_mutex_lock(&v->run_lock);
-    if (v->ingest != NULL) { ingest_answer(v->ingest); }
-    pthread_mutex_unlock(&v->run_lock);
+    wake(v);
     return snapshot_remove(v->dir, err);
 }
 

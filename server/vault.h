@@ -14,14 +14,21 @@
 #include "server/walls/user.h"
 
 struct vault;
+/* Of a vault that serves: while a command has the vault go_on is asked ten times a second; false gives up. */
+struct vault_turn {
+    void *ctx;
+    bool (*go_on)(void *ctx);
+};
 /* Who the parts become when root starts them; uid 0: they stay. */
 struct vault_users {
     struct walls_user keeper, opener;
 };
 /* Starts the opener's zygote first, becomes the keeper, then loads keys and opens everything.  Call it before any thread is started and before
- * anything secret is loaded.  E_BUSY: another process has this vault; E_NOTFOUND: no home; E_CORRUPT.  A damaged index is put aside and built anew by
+ * anything secret is loaded.  turn NULL: a command, which does not wait.  E_BUSY: another process has this vault (with a
+ * turn: one that serves, or go_on gave up); E_NOTFOUND: no home; E_CORRUPT.  A damaged index is put aside and built anew by
  * vault_start or vault_rebuild_index.  as: NULL: nobody becomes anybody. */
-KLUIS_MUSTUSE kluis_status vault_open(struct vault **out, const char *home, const struct vault_users *as, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status vault_open(struct vault **out, const char *home, const struct vault_users *as, const struct vault_turn *turn,
+                                      struct kluis_err *err);
 /* Raises the walls of this process, for good: from here on it reaches its own directory and, when url is not NULL, the port of the gate
  * there, and no socket can be made to listen any more.  After vault_open, before any thread.  E_IO: the kernel has no seccomp; E_USAGE: the url names
  * no port. */
@@ -47,9 +54,12 @@ void vault_register_unlock(struct vault *v);
 void vault_root_fingerprint(const struct vault *v, uint8_t out[16]);
 
 enum { VAULT_GRACE_DAYS = 14 }; /* of an official for whom the register says -1 */
+/* Something was decided in the register: the gate gets it at once, not at the next occasion. */
+void vault_register_changed(struct vault *v);
 /* One JSON object, one line: packages, missing (in the ledger, not here since the vault was set back), records, ledger {size, root, checkpoint,
- * stamped, since}, overdue [official ids and why], backup {packages, at}, index {watermark, records}, waiting, refused, answers, walls {opener,
- * vault, page}, halted.  page: what is known of the page server, or NULL. */
+ * stamped, since, no_stamp: why there is none yet}, overdue [official ids and why], register {entries, mirrored: null while no gate was asked},
+ * backup {packages, at}, index {watermark, records}, waiting, refused, answers, walls {opener, vault, page}, halted.  page: what is known of the page
+ * server, or NULL. */
 struct vault_page {
     bool connected;       /* it is there; else the rest is not known           */
     unsigned walls, user; /* bits of walls.h as it says them; its user, as the kernel says it */

@@ -50,7 +50,7 @@ static kluis_status on_receipt(struct courier *c, const struct stock_package *p,
     const uint8_t *cert = strcmp(p->device, c->device) == 0 ? c->device_cert_sha : NULL;
     struct kluis_checkpoint k;
     if (rc == KLUIS_OK) { rc = kluis_receipt_check(&r, c->trust, p->id, p->root, cert, kluis_now_us(), &k, &layer, &why); }
-    if (rc == KLUIS_OK) { rc = courier_note_log(c, &k, false, &why); }
+    if (rc == KLUIS_OK) { rc = courier_note_receipt(c, &k, &r, &why); }
     if (rc == KLUIS_E_NOMEM || rc == KLUIS_E_IO) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
     if (rc != KLUIS_OK) { /* a hostile vault's word does not free this copy */
         n->hostile++;

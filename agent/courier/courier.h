@@ -39,6 +39,8 @@ struct courier_watch {
 KLUIS_MUSTUSE kluis_status courier_deliver(struct courier *c, const struct courier_watch *w, struct courier_counts *counts, struct kluis_err *err);
 /* Fetches answers, waiting at most wait_s (<= 25) for the first, and works through them.  KLUIS_END: there were none. */
 KLUIS_MUSTUSE kluis_status courier_receive(struct courier *c, int wait_s, struct courier_counts *counts, struct kluis_err *err);
+/* The gate accepted a signed request since courier_open: its clock and this computer's agree within its limit (PROTOCOL.md §5.1). */
+bool courier_clock_agreed(const struct courier *c);
 /* Seconds to wait after E_BUSY, as the gate asked, or 0. */
 int64_t courier_retry_after(const struct courier *c);
 

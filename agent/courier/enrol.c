@@ -105,6 +105,7 @@ static kluis_status refused(enum kluis_enrol_refusal why, struct kluis_err *err)
         [KLUIS_ENROL_USED] = "this code was used before: ask for a new one",
         [KLUIS_ENROL_MAC] = "this code does not belong to this vault: check the address and the code",
         [KLUIS_ENROL_MALFORMED] = "the vault cannot read the request: is this program older than the server?",
+        [KLUIS_ENROL_CLOCK] = "the vault's clock and this computer's differ by more than an hour: set the wrong one right, then use the same code",
         [KLUIS_ENROL_OTHER] = "the vault refused the enrolment: ask for a new code",
     };
     return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s", say[why]);
@@ -195,7 +196,7 @@ static kluis_status put_config(struct home *h, const char *server, const struct 
     KLUIS_TRY(home_set_bytes(h, "trust.json", r->trust_json, err));
     KLUIS_TRY(home_set_bytes(h, "identity", kluis_buf_bytes(&box), err));
     KLUIS_TRY(home_set_bytes(h, "vault-identity", (struct kluis_bytes){ r->vault, sizeof r->vault }, err));
-    static const char *const from_zero[] = { "epoch", "session-epoch", "bundle-expiry", "bundle-asked", "suspended" };
+    static const char *const from_zero[] = { "epoch", "session-epoch", "bundle-expiry", "bundle-asked", "suspended", "clock-gate" };
     for (size_t i = 0; i < sizeof from_zero / sizeof *from_zero; i++) { KLUIS_TRY(home_set_int(h, from_zero[i], 0, err)); }
     KLUIS_TRY(home_set_int(h, "enrolled-at", kluis_now_us(), err));
     KLUIS_TRY(kluis_db_run(h->db, NULL, err, "DELETE FROM session", ""));

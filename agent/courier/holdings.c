@@ -1,7 +1,7 @@
 /* agent/courier/holdings.c - after a loss on either side: what is held here, and how the vault's log stands.  docs/PROTOCOL.md §8. */
 #include "agent/courier/internal.h"
 
-enum { MESSAGE_MAX = 65536, AGAIN_S = 86400 };
+enum { MESSAGE_MAX = 65536, AGAIN_S = 86400, NOTE_MAX = KLUIS_CHECKPOINT_MAX + KLUIS_P7S_MAX + 256 };
 
 /* The next packages by id, above `after`.  *n 0: no more. */
 static kluis_status next_page(struct courier *c, uint8_t after[32], struct kluis_holding *list, size_t *n, struct kluis_err *err)
@@ -77,10 +77,37 @@ kluis_status courier_tell_holdings(struct courier *c, struct courier_counts *cou
 
 /* ---- the log ---- */
 
-kluis_status courier_note_log(struct courier *c, const struct kluis_checkpoint *k, bool newest, struct kluis_err *err)
+/* Both checkpoints, as they were signed and sealed, of the first time that this log was not believed: no answer of the vault takes them away. */
+static kluis_status keep_evidence(struct courier *c, struct kluis_bytes shown, const char *reason, struct kluis_err *err)
+{
+    int64_t at = 0;
+    KLUIS_AUTO_BUF(known, NOTE_MAX);
+    KLUIS_AUTO_BUF(both, 2 * NOTE_MAX + 64);
+    KLUIS_TRY(home_int(c->h, "log-conflict-at", 0, &at, err));
+    if (at != 0) { return KLUIS_OK; }
+    kluis_status rc = home_bytes(c->h, "log-note", &known, err);
+    if (rc != KLUIS_OK && rc != KLUIS_E_NOTFOUND) { return rc; }
+    kluis_wire_field(&both, known.data, known.len);
+    kluis_wire_field(&both, shown.ptr, shown.len);
+    KLUIS_TRY(kluis_buf_ok(&both, err));
+    KLUIS_TRY(home_set_bytes(c->h, "log-conflict", kluis_buf_bytes(&both), err));
+    KLUIS_TRY(home_set_text(c->h, "log-conflict-why", reason, err));
+    return home_set_int(c->h, "log-conflict-at", kluis_now_us(), err);
+}
+
+/* Evidence is kept; E_REJECT all the same. */
+static kluis_status not_believed(struct courier *c, struct kluis_bytes shown, const char *reason, struct kluis_err *err)
+{
+    struct kluis_err why = { 0 };
+    kluis_status rc = keep_evidence(c, shown, reason, &why);
+    return rc == KLUIS_OK ? KLUIS_FAIL(err, KLUIS_E_REJECT, "%s", reason) : KLUIS_FAIL(err, rc, "%s", why.msg);
+}
+
+kluis_status courier_note_log(struct courier *c, const struct kluis_checkpoint *k, struct kluis_bytes note, bool newest, struct kluis_err *err)
 {
     int64_t since_was = 0, size_was = 0;
     kluis_hash head;
+    char reason[KLUIS_ERR_MSG];
     KLUIS_TRY(home_int(c->h, "log-since", 0, &since_was, err));
     KLUIS_TRY(home_int(c->h, "log-size", 0, &size_was, err));
     uint64_t since = (uint64_t)since_was, size = (uint64_t)size_was;
@@ -89,17 +116,31 @@ kluis_status courier_note_log(struct courier *c, const struct kluis_checkpoint *
     if (rc != KLUIS_OK && rc != KLUIS_E_NOTFOUND) { return rc; }
     bool known = rc == KLUIS_OK && b.len == sizeof head.b;
     if (known && k->since == since && k->size == size && memcmp(b.data, k->head.b, sizeof head.b) != 0) {
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "two different trees of %llu leaves were signed: tell your administrator", (unsigned long long)size);
+        (void)snprintf(reason, sizeof reason, "two different trees of %llu leaves were signed: tell your administrator", (unsigned long long)size);
+        return not_believed(c, note, reason, err);
     }
     if (known && (k->since < since || (k->since == since && k->size < size))) {
         if (!newest) { return KLUIS_OK; } /* the receipt of an older package */
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "it went backwards, from %llu leaves to %llu: tell your administrator", (unsigned long long)size,
-                          (unsigned long long)k->size);
+        (void)snprintf(reason, sizeof reason, "it went backwards, from %llu leaves to %llu: tell your administrator", (unsigned long long)size,
+                       (unsigned long long)k->size);
+        return not_believed(c, note, reason, err);
     }
     if (k->size > INT64_MAX || k->since > INT64_MAX) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "its size is out of range"); }
     KLUIS_TRY(home_set_int(c->h, "log-since", (int64_t)k->since, err));
     KLUIS_TRY(home_set_int(c->h, "log-size", (int64_t)k->size, err));
+    KLUIS_TRY(home_set_bytes(c->h, "log-note", note, err));
     return home_set_bytes(c->h, "log-head", (struct kluis_bytes){ k->head.b, sizeof k->head.b }, err);
+}
+
+/* The checkpoint of a receipt that verified is what follows the first empty line of its proof (FORMAT.md §7). */
+kluis_status courier_note_receipt(struct courier *c, const struct kluis_checkpoint *k, const struct kluis_receipt *r, struct kluis_err *err)
+{
+    const char *gap = memmem(r->proof.ptr, r->proof.len, "\n\n", 2);
+    KLUIS_AUTO_BUF(note, NOTE_MAX);
+    if (gap == NULL) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "its proof has no checkpoint"); }
+    const struct kluis_bytes text = { (const uint8_t *)gap + 2, r->proof.len - (size_t)(gap + 2 - r->proof.ptr) };
+    KLUIS_TRY(kluis_log_write(text, r->checkpoint_seal, &note, err));
+    return courier_note_log(c, k, kluis_buf_bytes(&note), false, err);
 }
 
 kluis_status courier_judge_log(struct courier *c, struct kluis_bytes body, struct kluis_err *err)
@@ -110,12 +151,12 @@ kluis_status courier_judge_log(struct courier *c, struct kluis_bytes body, struc
     if (body.len == 0) { /* an empty log: backwards, unless it was never seen with anything in it */
         int64_t size = 0;
         KLUIS_TRY(home_int(c->h, "log-size", 0, &size, err));
-        return size == 0 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "it is empty and was not before: tell your administrator");
+        return size == 0 ? KLUIS_OK : not_believed(c, body, "it is empty and was not before: tell your administrator", err);
     }
     KLUIS_TRY(kluis_log_read(body, &text, &seal, err));
     struct kluis_str t = { (const char *)text.ptr, text.len };
     KLUIS_TRY(kluis_checkpoint_open(t, c->trust->log_vkey, &k, err));
     KLUIS_TRY(kluis_checkpoint_own(t, c->trust->log_vkey, &own, err));
     KLUIS_TRY(courier_judge_seal(c->trust, seal, kluis_buf_bytes(&own), "its checkpoint", err));
-    return courier_note_log(c, &k, true, err);
+    return courier_note_log(c, &k, body, true, err);
 }

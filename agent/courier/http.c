@@ -9,16 +9,19 @@
 
 enum { CONNECT_S = 10, HEADER_MAX_BYTES = KLUIS_LOGIN_HEADER_MAX + 64, URL_MAX = 1024, PATH_MAX_BYTES = 512 };
 
+static const uint64_t CLOCK_MOST_S = 253402300799; /* the last second of 9999 */
+
 struct http {
     CURL *curl;
     char base[HTTP_HOST_MAX + 16], gate[HTTP_HOST_MAX];
     X509 *root;
-    bool enrolling, doubted; /* doubted: the chain of the last transfer did not hold */
+    bool enrolling, doubted, untimely; /* doubted: the chain of the last transfer did not hold; untimely: at this time */
     uint8_t fingerprint[16];
     char device[64];
     const struct kluis_key *login;
     char nonce[64];
     int status;
+    int64_t gate_clock_s; /* of the last answer: the gate's time when it refused ours; 0 */
 };
 
 /* ---- address ---- */
@@ -62,31 +65,35 @@ static bool is_the_root(X509 *c, const uint8_t fingerprint[16])
 }
 
 /* The chain that x is about, against anchors in a store.  Curl checks the host name itself. */
-static bool holds(X509_STORE_CTX *x, X509_STORE *store)
+static bool holds(X509_STORE_CTX *x, X509_STORE *store, bool *untimely)
 {
     X509_STORE_CTX *own = X509_STORE_CTX_new();
-    bool ok = own != NULL && X509_STORE_CTX_init(own, store, X509_STORE_CTX_get0_cert(x), X509_STORE_CTX_get0_untrusted(x)) == 1 &&
-              X509_STORE_CTX_set_purpose(own, X509_PURPOSE_SSL_SERVER) == 1 && X509_verify_cert(own) == 1;
+    bool ready = own != NULL && X509_STORE_CTX_init(own, store, X509_STORE_CTX_get0_cert(x), X509_STORE_CTX_get0_untrusted(x)) == 1 &&
+                 X509_STORE_CTX_set_purpose(own, X509_PURPOSE_SSL_SERVER) == 1;
+    if (ready) { X509_STORE_CTX_set_time(own, 0, (time_t)(kluis_now_us() / 1000000)); } /* the clock that everything here goes by */
+    bool ok = ready && X509_verify_cert(own) == 1;
+    int why = ready && !ok ? X509_STORE_CTX_get_error(own) : X509_V_OK;
+    *untimely = *untimely || why == X509_V_ERR_CERT_NOT_YET_VALID || why == X509_V_ERR_CERT_HAS_EXPIRED;
     X509_STORE_CTX_free(own);
     return ok;
 }
 
-static bool holds_under(X509_STORE_CTX *x, X509 *root)
+static bool holds_under(X509_STORE_CTX *x, X509 *root, bool *untimely)
 {
     X509_STORE *store = X509_STORE_new();
-    bool ok = store != NULL && X509_STORE_add_cert(store, root) == 1 && holds(x, store);
+    bool ok = store != NULL && X509_STORE_add_cert(store, root) == 1 && holds(x, store, untimely);
     X509_STORE_free(store);
     return ok;
 }
 
 /* The machine's own anchors, where it has any.  Parsing them costs more than sealing a hundred packages: only when they are needed. */
-static bool holds_for_system(X509_STORE_CTX *x)
+static bool holds_for_system(X509_STORE_CTX *x, bool *untimely)
 {
     const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
     X509_STORE *store = X509_STORE_new();
     bool file = store != NULL && v->cainfo != NULL && X509_STORE_load_file(store, v->cainfo) == 1;
     bool folder = store != NULL && v->capath != NULL && X509_STORE_load_path(store, v->capath) == 1;
-    bool ok = (file || folder) && holds(x, store);
+    bool ok = (file || folder) && holds(x, store, untimely);
     X509_STORE_free(store);
     return ok;
 }
@@ -96,13 +103,13 @@ static bool holds_for_system(X509_STORE_CTX *x)
 static int judge_chain(X509_STORE_CTX *x, void *arg)
 {
     struct http *h = arg;
-    bool ok = h->root != NULL && holds_under(x, h->root);
+    bool ok = h->root != NULL && holds_under(x, h->root, &h->untimely);
     STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(x);
     for (int i = 0; !ok && h->enrolling && i < sk_X509_num(sent); i++) {
         X509 *root = sk_X509_value(sent, i);
-        ok = is_the_root(root, h->fingerprint) && holds_under(x, root);
+        ok = is_the_root(root, h->fingerprint) && holds_under(x, root, &h->untimely);
     }
-    ok = ok || holds_for_system(x);
+    ok = ok || holds_for_system(x, &h->untimely);
     h->doubted = !ok;
     ERR_clear_error();
     X509_STORE_CTX_set_error(x, ok ? X509_V_OK : X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY); /* curl asks for the result again */
@@ -243,6 +250,8 @@ static size_t on_header(char *p, size_t size, size_t count, void *arg)
         t->answer->offset = v;
     } else if (name == 15 && strncasecmp(p, "Chatkluis-Epoch", 15) == 0 && digits(p + from, to - from, &v)) {
         t->answer->epoch = v;
+    } else if (name == 15 && strncasecmp(p, "Chatkluis-Clock", 15) == 0 && digits(p + from, to - from, &v)) {
+        t->h->gate_clock_s = v <= CLOCK_MOST_S ? (int64_t)v : 0;
     } else if (name == 11 && strncasecmp(p, "Retry-After", 11) == 0 && digits(p + from, to - from, &v)) {
         t->answer->retry_after_s = v > 86400 ? 86400 : (int64_t)v;
     }
@@ -251,6 +260,7 @@ static size_t on_header(char *p, size_t size, size_t count, void *arg)
 
 static kluis_status curl_failure(const struct http *h, CURLcode rc, const struct transfer *t, struct kluis_err *err)
 {
+    char now[KLUIS_TIME_TEXT];
     if (t->too_much) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the answer of %s is larger than it may be", h->gate); }
     if (kluis_seal_starved()) { rc = CURLE_OUT_OF_MEMORY; } /* else a gate would be called false for want of our memory */
     if (h->doubted) { rc = rc == CURLE_SSL_CONNECT_ERROR ? CURLE_PEER_FAILED_VERIFICATION : rc; } /* else the line was cut in the handshake */
@@ -258,6 +268,12 @@ static kluis_status curl_failure(const struct http *h, CURLcode rc, const struct
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_ISSUER_ERROR:
+        if (h->untimely) {
+            (void)kluis_time_text(now, kluis_now_us(), 0, 0);
+            return KLUIS_FAIL(err, KLUIS_E_REJECT,
+                              "the certificate of %s is not valid at this computer's time, %s: check the clock, else tell your administrator",
+                              h->gate, now);
+        }
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s does not prove that it is your organisation's gate (%s): check the address, or ask for a new code",
                           h->gate, curl_easy_strerror(rc));
     case CURLE_OUT_OF_MEMORY: return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for a request");
@@ -308,7 +324,8 @@ static kluis_status perform(struct http *h, const char *method, const char *path
     SET(CURLOPT_TIMEOUT, (long)timeout_s);
 #undef SET
     (void)kluis_seal_starved(); /* before this it was another's */
-    h->doubted = false;
+    h->doubted = h->untimely = false;
+    h->gate_clock_s = 0;
     if (rc == CURLE_OK) { rc = curl_easy_perform(h->curl); }
     long status = 0;
     if (rc == CURLE_OK) { rc = curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status); }
@@ -359,10 +376,11 @@ kluis_status http_request(struct http *h, const char *method, const char *path, 
 }
 
 int http_status(const struct http *h) { return h->status; }
+int64_t http_gate_clock(const struct http *h) { return h->gate_clock_s; }
 
 kluis_status http_refusal(const struct http_answer *a, const char *what, struct kluis_err *err)
 {
-    char line[120];
+    char line[160];
     size_t n = 0;
     while (n < a->body.len && n + 1 < sizeof line && a->body.data[n] >= ' ' && a->body.data[n] < 0x7f) {
         line[n] = (char)a->body.data[n];

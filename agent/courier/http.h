@@ -35,6 +35,8 @@ KLUIS_MUSTUSE kluis_status http_request(struct http *h, const char *method, cons
                                         struct http_answer *out, struct kluis_err *err);
 /* Status of the last answer; 0: none came. */
 int http_status(const struct http *h);
+/* The gate refused the last request because of its time: what the gate's clock said, in seconds.  0: it did not. */
+int64_t http_gate_clock(const struct http *h);
 /* The status of an answer that is not what was hoped for: 429, 503, 507 and 5xx E_BUSY; 401, 403 and others E_REJECT.  Says what. */
 kluis_status http_refusal(const struct http_answer *a, const char *what, struct kluis_err *err);
 

@@ -20,6 +20,7 @@ struct courier {
     struct kluis_session_store store;
     struct kluis_session *session;
     uint64_t heard_epoch, asked_epoch; /* what the gate says of the newest bundle; for which of these it was fetched */
+    bool clock_agreed;                 /* a signed request of this courier was accepted */
     int64_t retry_after_s;
     int64_t no_stamp_before_us; /* after a failed time-stamp */
 };
@@ -43,8 +44,12 @@ enum { COURIER_HOLDINGS_DUE = 1 };
 /* After a new session: tells the vault what is still held here of what was acknowledged.  Again after a day without an answer. */
 KLUIS_MUSTUSE kluis_status courier_tell_holdings(struct courier *c, struct courier_counts *counts, struct kluis_err *err);
 /* How the vault's log stands (answer of kind 7), or a checkpoint that a receipt was proven against: noted if it is newer than what was seen.
+ * note: the checkpoint with its seal (kluis_log_write), kept with the one before as evidence when it is not believed.
  * E_REJECT: the log shows two trees of one size, or (newest) went backwards.  In the caller's transaction. */
-KLUIS_MUSTUSE kluis_status courier_note_log(struct courier *c, const struct kluis_checkpoint *k, bool newest, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status courier_note_log(struct courier *c, const struct kluis_checkpoint *k, struct kluis_bytes note, bool newest,
+                                            struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status courier_note_receipt(struct courier *c, const struct kluis_checkpoint *k, const struct kluis_receipt *r,
+                                                struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status courier_judge_log(struct courier *c, struct kluis_bytes body, struct kluis_err *err);
 /* "suspended" of this home: by a statement of the vault it stands until a new enrolment; what only the gate says is shown and tried
  * again, because the gate alone must not be able to silence a device for good. */

@@ -16,8 +16,29 @@ kluis_status courier_fixed(struct home *h, const char *key, void *out, size_t n,
     return rc;
 }
 
+/* What the gate says of this computer's clock, for status; the time here beside it.  0: they agree. */
+static kluis_status note_clock(struct courier *c, kluis_status rc, struct kluis_err *err)
+{
+    int64_t was = 0, gate = http_gate_clock(c->http);
+    bool agreed = rc == KLUIS_OK || rc == KLUIS_END;
+    if (agreed) { c->clock_agreed = true; }
+    if (!agreed && gate == 0) { return KLUIS_OK; }
+    KLUIS_TRY(home_int(c->h, "clock-gate", 0, &was, err));
+    if (agreed && was == 0) { return KLUIS_OK; }
+    KLUIS_TRY(home_set_int(c->h, "clock-here", agreed ? 0 : kluis_now_us() / 1000000, err));
+    return home_set_int(c->h, "clock-gate", agreed ? 0 : gate, err);
+}
+
+bool courier_clock_agreed(const struct courier *c) { return c->clock_agreed; }
+
 kluis_status courier_standing(struct courier *c, kluis_status rc, struct kluis_err *err)
 {
+    struct kluis_err unnoted = { 0 };
+    kluis_status noted = note_clock(c, rc, &unnoted);
+    if (noted != KLUIS_OK && (rc == KLUIS_OK || rc == KLUIS_END)) { /* what went wrong first is told first */
+        if (err != NULL) { *err = unnoted; }
+        return noted;
+    }
     int64_t was = STANDING_GOOD;
     struct kluis_err late = { 0 };
     kluis_status known = home_int(c->h, "suspended", STANDING_GOOD, &was, &late);
@@ -129,7 +150,7 @@ static kluis_status read_bundle(struct courier *c, struct kluis_bytes body, stru
     int64_t epoch = 0, expiry = 0;
     KLUIS_TRY(home_int(c->h, "epoch", 0, &epoch, err));
     KLUIS_TRY(home_int(c->h, "bundle-expiry", 0, &expiry, err));
-    if (b->epoch > INT64_MAX || (int64_t)b->epoch < epoch || b->expires_us < expiry) {
+    if (b->epoch > INT64_MAX || (int64_t)b->epoch < epoch || ((int64_t)b->epoch == epoch && b->expires_us < expiry)) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate offers an older prekey bundle than before: nothing is sent, tell your administrator");
     }
     b->has_prekey = id != 0;
@@ -174,28 +195,44 @@ kluis_status courier_is_newer(struct courier *c, uint64_t epoch, bool *newer, st
 
 /* A bundle costs the vault a one-time prekey: it is asked for only when there is no session, when the gate speaks of a newer one, or when what was
  * handed over stays unanswered, at most once an hour. */
+static kluis_status handed_before(struct courier *c, int64_t before_us, int64_t now, bool *any, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st = NULL;
+    /* What lies in the future was noted by a clock that was wrong: it holds nothing up. */
+    KLUIS_TRY(kluis_db_query(c->h->db, &st, err, "SELECT 1 FROM package WHERE state=2 AND device=?3 AND (handed<?1 OR handed>?2) LIMIT 1", "iis",
+                             before_us, now, c->device));
+    kluis_status rc = kluis_db_step(c->h->db, st, err);
+    kluis_db_done(st);
+    *any = rc == KLUIS_OK;
+    return rc == KLUIS_END ? KLUIS_OK : rc;
+}
+
 static kluis_status is_silent(struct courier *c, bool *silent, struct kluis_err *err)
 {
     int64_t now = kluis_now_us(), asked = 0;
-    struct sqlite3_stmt *st = NULL;
     KLUIS_TRY(courier_is_newer(c, c->heard_epoch, silent, err));
     if (*silent) { /* told once by the gate is enough; whether it is so the sealed bundle says */
         c->asked_epoch = c->heard_epoch;
         return KLUIS_OK;
     }
     KLUIS_TRY(home_int(c->h, "bundle-asked", 0, &asked, err));
-    if (asked > now - (int64_t)ASK_AGAIN_S * 1000000) { return KLUIS_OK; }
-    KLUIS_TRY(
-        kluis_db_query(c->h->db, &st, err, "SELECT 1 FROM package WHERE state=2 AND handed<?1 LIMIT 1", "i", now - (int64_t)SILENCE_S * 1000000));
-    kluis_status rc = kluis_db_step(c->h->db, st, err);
-    kluis_db_done(st);
-    *silent = rc == KLUIS_OK;
-    return rc == KLUIS_END ? KLUIS_OK : rc;
+    if (asked > now - (int64_t)ASK_AGAIN_S * 1000000 && asked <= now) { return KLUIS_OK; }
+    return handed_before(c, now - (int64_t)SILENCE_S * 1000000, now, silent, err);
+}
+
+/* A vault that is there (it has published since this home last asked) and has not answered for an hour cannot read what it was sent: somebody set it
+ * back and its gate too, so that nothing shows it.  Another session of the same epoch ends that. */
+static kluis_status is_deaf(struct courier *c, const struct kluis_bundle *b, bool *deaf, struct kluis_err *err)
+{
+    int64_t now = kluis_now_us(), expiry = 0;
+    *deaf = false;
+    KLUIS_TRY(home_int(c->h, "bundle-expiry", 0, &expiry, err));
+    return b->expires_us > expiry ? handed_before(c, now - (int64_t)ASK_AGAIN_S * 1000000, now, deaf, err) : KLUIS_OK;
 }
 
 kluis_status courier_ensure_session(struct courier *c, struct kluis_err *err)
 {
-    bool have = kluis_session_exists(c->session), silent = false;
+    bool have = kluis_session_exists(c->session), silent = false, deaf = false;
     if (have) { KLUIS_TRY(is_silent(c, &silent, err)); }
     if (have && !silent) { return KLUIS_OK; }
     struct kluis_bundle b;
@@ -208,7 +245,8 @@ kluis_status courier_ensure_session(struct courier *c, struct kluis_err *err)
     if (rc == KLUIS_OK) { rc = read_bundle(c, kluis_buf_bytes(&a.body), &b, err); }
     int64_t epoch = 0;
     if (rc == KLUIS_OK) { rc = home_int(c->h, "session-epoch", 0, &epoch, err); }
-    if (rc == KLUIS_OK) { rc = accept(c, &b, !have || (int64_t)b.epoch > epoch, err); }
+    if (rc == KLUIS_OK && have && b.has_prekey) { rc = is_deaf(c, &b, &deaf, err); }
+    if (rc == KLUIS_OK) { rc = accept(c, &b, !have || deaf || (int64_t)b.epoch > epoch, err); }
     kluis_buf_free(&a.body);
     return rc;
 }

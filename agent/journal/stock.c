@@ -108,16 +108,16 @@ kluis_status stock_file(const struct home *h, const uint8_t id[32], char out[KLU
 /* The file goes first, the mark follows: a run that died in between finds the file gone and only marks. */
 kluis_status stock_release(struct home *h, int days, uint64_t *n, struct kluis_err *err)
 {
-    int64_t before = kluis_now_us() - (int64_t)days * 86400 * 1000000;
+    const int64_t day = (int64_t)86400 * 1000000, now = kluis_now_us(), before = now - days * day;
     char path[KLUIS_PATH_MAX];
     *n = 0;
+    /* Noted by clocks that were ahead, here and there: its days begin now, or it would stay for years. */
+    KLUIS_TRY(kluis_db_run(h->db, NULL, err, "UPDATE package SET acknowledged=?1 WHERE acknowledged>?2 AND removed IS NULL", "ii", now, now + day));
     for (;;) {
         struct sqlite3_stmt *st = NULL;
         uint8_t id[32];
-        KLUIS_TRY(kluis_db_query(
-            h->db, &st, err,
-            "SELECT id FROM package WHERE acknowledged IS NOT NULL AND backed_up IS NOT NULL AND created<?1 AND removed IS NULL LIMIT 1", "i",
-            before));
+        KLUIS_TRY(kluis_db_query(h->db, &st, err,
+                                 "SELECT id FROM package WHERE acknowledged<?1 AND backed_up IS NOT NULL AND removed IS NULL LIMIT 1", "i", before));
         kluis_status rc = kluis_db_step(h->db, st, err);
         if (rc == KLUIS_OK && !kluis_db_fixed(st, 0, id, 32)) { rc = damaged(err); }
         kluis_db_done(st);

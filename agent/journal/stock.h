@@ -36,7 +36,8 @@ KLUIS_MUSTUSE kluis_status stock_next(struct home *h, const char *device, enum s
 KLUIS_MUSTUSE kluis_status stock_at(struct home *h, uint64_t n, struct stock_package *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status stock_key(struct home *h, const uint8_t id[32], uint8_t key[32], struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status stock_file(const struct home *h, const uint8_t id[32], char out[KLUIS_PATH_MAX], struct kluis_err *err);
-/* Removes the ciphertext and the content key of packages whose receipt verified, that stand in a completed backup, and that are `days` old. */
+/* Removes the ciphertext and the content key of packages whose receipt verified, that stand in a completed backup, and whose receipt is `days` old.
+ * Only when somebody else agrees with this computer's clock. */
 KLUIS_MUSTUSE kluis_status stock_release(struct home *h, int days, uint64_t *n, struct kluis_err *err);
 
 /* A new enrolment: what nobody acknowledged is marked, its messages are dropped, and the journal forgets its records, so that they are

@@ -75,6 +75,7 @@ enum kluis_enrol_refusal {
     KLUIS_ENROL_USED,
     KLUIS_ENROL_MAC,
     KLUIS_ENROL_MALFORMED,
+    KLUIS_ENROL_CLOCK,
     KLUIS_ENROL_OTHER /* a word that this version does not know */
 };
 KLUIS_MUSTUSE kluis_status kluis_enrol_refusal_write(enum kluis_enrol_refusal why, struct kluis_buf *out, struct kluis_err *err);

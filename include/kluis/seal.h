@@ -121,8 +121,9 @@ KLUIS_MUSTUSE kluis_status kluis_seal_judge_long(struct kluis_bytes p7s, struct 
 KLUIS_MUSTUSE kluis_status kluis_seal_signer(struct kluis_bytes p7s, struct kluis_buf *cert_der, struct kluis_err *err);
 /* The subject's common name (of a device: its random id).  E_REJECT when there is not exactly one. */
 KLUIS_MUSTUSE kluis_status kluis_cert_name(struct kluis_bytes cert_der, struct kluis_buf *name, struct kluis_err *err);
-/* Takes the token out of a TimeStampResp after checking status, imprint, nonce, EKU, chain to an anchor. E_REJECT; E_BUSY when the
- * authority said waiting or try later. */
+/* Takes the token out of a TimeStampResp after checking status, imprint, nonce, EKU, chain to an anchor, and that its time is this clock's within the
+ * slack (RFC 3161 §2.4.2). E_REJECT; E_BUSY when the authority said waiting or try later. */
+#define KLUIS_TIME_SLACK_US ((int64_t)600 * 1000000)
 KLUIS_MUSTUSE kluis_status kluis_time_accept(struct kluis_bytes response, const uint8_t imprint[32], uint64_t nonce,
                                              const struct kluis_bytes *tsa_anchors, size_t n, struct kluis_buf *token, int64_t *gen_time_us,
                                              struct kluis_err *err);
@@ -158,6 +159,8 @@ KLUIS_MUSTUSE kluis_status kluis_cert_issue(const struct kluis_cert_request *q, 
                                             struct kluis_buf *cert_der, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_cert_check(struct kluis_bytes cert_der, enum kluis_cert_role role, const struct kluis_bytes *anchors, size_t n,
                                             int64_t at_us, struct kluis_err *err);
+/* From when to when it holds; the last moment included.  E_REJECT. */
+KLUIS_MUSTUSE kluis_status kluis_cert_validity(struct kluis_bytes cert_der, int64_t *from_us, int64_t *to_us, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_cert_spki(struct kluis_bytes cert_der, struct kluis_buf *spki_der, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_cert_pem(struct kluis_bytes cert_der, struct kluis_buf *pem, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_cert_from_pem(struct kluis_bytes pem, struct kluis_buf *cert_der, struct kluis_err *err); /* the first one */

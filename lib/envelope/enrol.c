@@ -7,7 +7,7 @@
 enum { MAC = 32, MAC_FIELD = 4 + MAC, FIELD_MAX = 128 << 10 };
 
 /* In the order of enum kluis_enrol_refusal. */
-static const char *const words[] = { "unknown", "expired", "used", "mac", "malformed" };
+static const char *const words[] = { "unknown", "expired", "used", "mac", "malformed", "clock" };
 enum { WORDS = sizeof words / sizeof *words };
 
 /* HMAC over `before` (may be empty) and everything of `message` before its MAC field. */

@@ -247,6 +247,20 @@ kluis_status kluis_cert_check(struct kluis_bytes cert_der, enum kluis_cert_role 
     return st;
 }
 
+kluis_status kluis_cert_validity(struct kluis_bytes cert_der, int64_t *from_us, int64_t *to_us, struct kluis_err *err)
+{
+    int64_t from = 0, to = 0;
+    X509 *x = x509_from_der(cert_der);
+    if (!x) { return ossl_failed(err, KLUIS_E_REJECT, "certificate"); }
+    bool ok = chain_seconds(X509_get0_notBefore(x), &from) && chain_seconds(X509_get0_notAfter(x), &to);
+    X509_free(x);
+    ERR_clear_error();
+    if (!ok) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "certificate: its dates are none"); }
+    *from_us = from * 1000000;
+    *to_us = to * 1000000 - 1;
+    return KLUIS_OK;
+}
+
 kluis_status kluis_cert_spki(struct kluis_bytes cert_der, struct kluis_buf *spki_der, struct kluis_err *err)
 {
     struct cert_view v;

@@ -41,7 +41,7 @@ struct window {
     int64_t from, to; /* seconds, both included */
 };
 
-static bool seconds_of(const ASN1_TIME *t, int64_t *out)
+bool chain_seconds(const ASN1_TIME *t, int64_t *out)
 {
     struct tm tm;
     if (ASN1_TIME_to_tm(t, &tm) != 1) { return false; }
@@ -56,7 +56,7 @@ static struct window window_of(const X509_STORE_CTX *ctx)
     for (int i = 0; i < sk_X509_num(chain); i++) {
         int64_t from = 0, to = 0;
         const X509 *x = sk_X509_value(chain, i);
-        if (!seconds_of(X509_get0_notBefore(x), &from) || !seconds_of(X509_get0_notAfter(x), &to)) { return (struct window){ 1, 0 }; }
+        if (!chain_seconds(X509_get0_notBefore(x), &from) || !chain_seconds(X509_get0_notAfter(x), &to)) { return (struct window){ 1, 0 }; }
         if (from > w.from) { w.from = from; }
         if (to - 1 < w.to) { w.to = to - 1; } /* OpenSSL counts the last second as expired */
     }

@@ -15,6 +15,7 @@ enum chain_use { CHAIN_SIGNER, CHAIN_TIME, CHAIN_ANY };
  * demanded.  CHAIN_EXPIRED: right but for its dates being past.  reason: of anything but CHAIN_GOOD. */
 KLUIS_MUSTUSE kluis_status chain_check(X509 *leaf, STACK_OF(X509) * untrusted, const struct kluis_bytes *anchors, size_t n, enum chain_use use,
                                        int64_t at_us, enum chain_result *out, char reason[KLUIS_ERR_MSG], struct kluis_err *err);
+bool chain_seconds(const ASN1_TIME *t, int64_t *out); /* since 1970; false: no time */
 /* The certificates of a view, in order. */
 KLUIS_MUSTUSE kluis_status chain_embedded(const struct cms_view *v, STACK_OF(X509) * *out, struct kluis_err *err);
 /* Every embedded certificate belongs to the signer's path and is signed by the next; the last one is an anchor, signed by one, or

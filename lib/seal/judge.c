@@ -117,6 +117,8 @@ static kluis_status token_chain(const struct cms_view *v, STACK_OF(X509) * embed
     enum chain_result then = CHAIN_BAD, now = CHAIN_BAD;
     char why[KLUIS_ERR_MSG] = "";
     KLUIS_TRY(chain_check(signer, embedded, anchors, n, CHAIN_TIME, out->gen_us, &then, why, err));
+    /* Not judged as of before it was made: only a clock that is behind would ask for that. */
+    if (at_us < out->gen_us) { at_us = out->gen_us; }
     if (then == CHAIN_GOOD) { KLUIS_TRY(chain_check(signer, embedded, anchors, n, CHAIN_TIME, at_us, &now, why, err)); }
     if (then == CHAIN_GOOD && now == CHAIN_GOOD) {
         out->outcome = KLUIS_VALID;

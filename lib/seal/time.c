@@ -54,6 +54,14 @@ kluis_status kluis_time_accept_of(struct kluis_bytes response, const struct klui
     struct kluis_time_verdict v;
     KLUIS_TRY(token_judge(tok, (struct kluis_bytes){ NULL, 0 }, imprint, tsa_anchors, n, kluis_now_us(), &nonce, &v, err));
     if (v.outcome != KLUIS_VALID) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%.280s", v.reason); }
+    /* RFC 3161 §2.4.2: the answer is held against the local clock, where there is one to trust. */
+    int64_t ahead = v.gen_us - kluis_now_us();
+    if (ahead > KLUIS_TIME_SLACK_US || ahead < -KLUIS_TIME_SLACK_US) {
+        char theirs[KLUIS_TIME_TEXT], ours[KLUIS_TIME_TEXT];
+        (void)kluis_time_text(theirs, v.gen_us, 0, 0);
+        (void)kluis_time_text(ours, kluis_now_us(), 0, 0);
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "time authority: its clock says %s, this computer's %s: set the wrong one right", theirs, ours);
+    }
     kluis_buf_add(token, tok.ptr, tok.len);
     if (gen_time_us) { *gen_time_us = v.gen_us; }
     return kluis_buf_ok(token, err);

@@ -47,6 +47,27 @@ static kluis_status judge_device(struct kluis_verdict *v, struct kluis_bytes cer
     return KLUIS_OK;
 }
 
+/* A clock that was wrong makes nothing invalid: what counts is what is proven.  It is told beside the signature. */
+static void judge_clock(struct kluis_verdict *v, struct kluis_bytes cert)
+{
+    char claimed[KLUIS_TIME_TEXT], other[KLUIS_TIME_TEXT];
+    const int64_t at = v->seal.claimed_us;
+    int64_t from = 0, to = 0;
+    if (v->layer[KLUIS_V_SIGNATURE].state != KLUIS_L_VALID || at == KLUIS_TIME_ABSENT || kluis_cert_validity(cert, &from, &to, NULL) != KLUIS_OK) {
+        return;
+    }
+    struct layer_finding f = { .state = KLUIS_L_VALID };
+    (void)kluis_time_text(claimed, at, 0, 0);
+    if (v->proven_us != KLUIS_TIME_ABSENT && at > v->proven_us + KLUIS_TIME_SLACK_US) {
+        (void)kluis_time_text(other, v->proven_us, 0, 0);
+        finding(&f, KLUIS_L_VALID, "the device's clock was ahead: it said %s, and the signature was there at %s", claimed, other);
+    } else if (at < from) {
+        (void)kluis_time_text(other, from, 0, 0);
+        finding(&f, KLUIS_L_VALID, "the device's clock was behind: it said %s, and its certificate begins at %s", claimed, other);
+    }
+    if (f.reason[0] != '\0') { take(v, KLUIS_V_SIGNATURE, &f); }
+}
+
 static enum kluis_outcome conclude(const struct kluis_verdict *v, bool receipt_given, bool sealed, bool trusted)
 {
     static const enum kluis_layer always[] = { KLUIS_V_CONTAINER, KLUIS_V_MANIFESTS, KLUIS_V_RECORDS,
@@ -119,6 +140,7 @@ static kluis_status judge_proofs(const struct kluis_input *again, struct kluis_s
     judge_signature(out);
     if (signer) { KLUIS_TRY(judge_device(out, kluis_buf_bytes(&cert), err)); }
     out->proven_us = earliest(known, out->seal.proven_us);
+    if (signer) { judge_clock(out, kluis_buf_bytes(&cert)); }
     if (signer && out->layer[KLUIS_V_CERTIFICATE].state == KLUIS_L_VALID) {
         struct layer_finding r = { .state = KLUIS_L_ABSENT };
         KLUIS_TRY(revocation_judge(kluis_buf_bytes(&cert), &out->facts, t, out->proven_us, now_us, &r, err));

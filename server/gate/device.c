@@ -212,6 +212,8 @@ enum MHD_Result gate_device_act(struct gate_request *r)
     case GATE_VAULT_BUNDLE_GET:
     case GATE_VAULT_MIRROR_PUT:
     case GATE_VAULT_MIRROR_GET:
+    case GATE_VAULT_REGISTER_PUT:
+    case GATE_VAULT_REGISTER_GET:
     case GATE_VAULT_OUTBOX: break;
     }
     return gate_answer_line(r, MHD_HTTP_INTERNAL_SERVER_ERROR, "the gate is out of order");

@@ -7,6 +7,7 @@
 #include "server/log.h"
 
 enum { SWALLOW_MAX = 8 << 20, CLOCK_S = 300, STRANGER_S = 30 };
+static const int64_t CLOCK_MOST_S = 253402300799; /* the last second of 9999 */
 
 /* ---- refusing --------------------------------------------------------------------------------- */
 
@@ -60,9 +61,13 @@ static unsigned sign_in(struct gate_request *r, const char *method, struct kluis
     uint64_t now_s = gate_nonce_clock();
     kluis_status rc = gate_nonce_check(r->g->nonces, r->login.nonce, now_s, err);
     if (rc != KLUIS_OK) { return rc == KLUIS_E_REJECT ? MHD_HTTP_UNAUTHORIZED : MHD_HTTP_SERVICE_UNAVAILABLE; }
-    int64_t skew = r->login.time_s - kluis_now_us() / 1000000;
+    const int64_t here_s = kluis_now_us() / 1000000, skew = r->login.time_s - here_s;
     if (skew > CLOCK_S || skew < -CLOCK_S) {
-        (void)KLUIS_FAIL(err, KLUIS_E_REJECT, "the clocks differ by more than %d s: set the device's clock", CLOCK_S);
+        char ours[KLUIS_TIME_TEXT], theirs[KLUIS_TIME_TEXT];
+        (void)kluis_time_text(ours, here_s * 1000000, 0, 0);
+        (void)kluis_time_text(theirs, r->login.time_s > CLOCK_MOST_S || r->login.time_s < 0 ? 0 : r->login.time_s * 1000000, 0, 0);
+        gate_extra(r, "Chatkluis-Clock", "%" PRId64, here_s);
+        (void)KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate's clock says %s, this device's %s: set the wrong one right", ours, theirs);
         return MHD_HTTP_UNAUTHORIZED;
     }
     bool vault = strcmp(r->login.id, KLUIS_LOGIN_VAULT) == 0;

@@ -37,6 +37,8 @@ static const struct row {
     { "GET", "/vault/v1/bundle", TAIL_NONE, 0, 0, GATE_VAULT_BUNDLE_GET, GATE_VAULT, "vault.prekeys", 0 },
     { "POST", "/vault/v1/mirror", TAIL_NONE, 0, 0, GATE_VAULT_MIRROR_PUT, GATE_VAULT, "vault.mirror", 8 << 20 },
     { "GET", "/vault/v1/mirror", TAIL_NONE, P_FROM, 0, GATE_VAULT_MIRROR_GET, GATE_VAULT, "vault.replay", 0 },
+    { "POST", "/vault/v1/register", TAIL_NONE, 0, 0, GATE_VAULT_REGISTER_PUT, GATE_VAULT, "vault.register", 8 << 20 },
+    { "GET", "/vault/v1/register", TAIL_NONE, P_FROM, 0, GATE_VAULT_REGISTER_GET, GATE_VAULT, "vault.recall", 0 },
     { "POST", "/vault/v1/outbox", TAIL_NONE, 0, 0, GATE_VAULT_OUTBOX, GATE_VAULT, "vault.outbox", 8 << 20 },
     { "POST", "/vault/v1/timestamp", TAIL_NONE, 0, 0, GATE_VAULT_TIMESTAMP, GATE_VAULT, "vault.timestamp", 4 << 10 },
 };

@@ -77,6 +77,13 @@ KLUIS_MUSTUSE kluis_status gate_store_inbox(struct gate_store *s, const char *de
 KLUIS_MUSTUSE kluis_status gate_store_inbox_delete(struct gate_store *s, const char *device, const uint8_t id[16], int64_t now_us,
                                                    struct kluis_err *err);
 
+/* ---- the register's journal (journal.c) ---- */
+enum { GATE_JOURNAL_ENTRY_MAX = 64 << 10 };
+/* Body of `POST register`.  *size: entries held now.  E_BUSY: `from` is not the end; E_REJECT: malformed; E_LIMIT: ten million are held. */
+KLUIS_MUSTUSE kluis_status gate_journal_append(struct gate_store *s, struct kluis_bytes body, uint64_t *size, struct kluis_err *err);
+/* The same form from entry `from` on, at most 1,000 entries or some 4 MiB; KLUIS_END: there is none. */
+KLUIS_MUSTUSE kluis_status gate_journal_read(struct gate_store *s, uint64_t from, struct kluis_buf *out, uint64_t *size, struct kluis_err *err);
+
 /* ---- the mirror of the ledger (mirror.c) ---- */
 /* Body of `POST mirror`.  *size: leaves held now.  E_BUSY: another `from` is due; E_REJECT: malformed, or the head is not that of the leaves. */
 KLUIS_MUSTUSE kluis_status gate_mirror_append(struct gate_store *s, struct kluis_bytes body, uint64_t *size, struct kluis_buf *wake,

@@ -115,9 +115,10 @@ static kluis_status bundle_put(struct gate_store *s, struct kluis_wire w, struct
     bool had = rc == KLUIS_OK;
     kluis_db_done(st);
     if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
-    if (epoch < had_epoch || expiry < had_expiry) {
+    /* A higher epoch is newer whatever it says of its end: a clock that was wrong once must not keep a vault from its devices for years. */
+    if (epoch < had_epoch || (epoch == had_epoch && expiry < had_expiry)) {
         *lower = true;
-        return KLUIS_FAIL(err, KLUIS_E_REJECT, "epoch and expiry of a bundle never go backwards");
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "a bundle's epoch never goes backwards, nor its expiry within one epoch");
     }
     /* The private halves of an older epoch are lost: none of its prekeys may be handed out any more. */
     if (had && epoch > had_epoch) { KLUIS_TRY(kluis_db_run(s->db, NULL, err, "DELETE FROM prekey", "")); }

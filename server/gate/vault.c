@@ -102,7 +102,11 @@ static enum MHD_Result mirror_put(struct gate_request *r)
     uint64_t size = 0;
     KLUIS_AUTO_BUF(wake, 16 << 20);
     kluis_status rc = gate_uploads_room(r->g->uploads, r->body.len, &err);
-    if (rc == KLUIS_OK) { rc = gate_mirror_append(r->g->store, kluis_buf_bytes(&r->body), &size, &wake, &err); }
+    if (rc == KLUIS_OK && r->route.action == GATE_VAULT_MIRROR_PUT) {
+        rc = gate_mirror_append(r->g->store, kluis_buf_bytes(&r->body), &size, &wake, &err);
+    } else if (rc == KLUIS_OK) {
+        rc = gate_journal_append(r->g->store, kluis_buf_bytes(&r->body), &size, &err);
+    }
     if (rc == KLUIS_OK || rc == KLUIS_E_BUSY || rc == KLUIS_E_REJECT) { gate_extra(r, "Chatkluis-Size", "%" PRIu64, size); }
     if (rc == KLUIS_E_BUSY) { return gate_answer_line(r, MHD_HTTP_CONFLICT, err.msg); }
     if (rc != KLUIS_OK) { return gate_answer_failure(r, &err, MHD_HTTP_BAD_REQUEST); }
@@ -115,7 +119,9 @@ static enum MHD_Result mirror_get(struct gate_request *r)
     struct kluis_err err = { 0 };
     uint64_t size = 0;
     KLUIS_AUTO_BUF(out, GATE_RESPONSE_MAX);
-    kluis_status rc = gate_mirror_read(r->g->store, r->route.from, &out, &size, &err);
+    bool ledger = r->route.action == GATE_VAULT_MIRROR_GET;
+    kluis_status rc =
+        ledger ? gate_mirror_read(r->g->store, r->route.from, &out, &size, &err) : gate_journal_read(r->g->store, r->route.from, &out, &size, &err);
     gate_extra(r, "Chatkluis-Size", "%" PRIu64, size);
     if (rc == KLUIS_END) { return gate_answer_empty(r, MHD_HTTP_NO_CONTENT); }
     if (rc != KLUIS_OK) { return gate_answer_failure(r, &err, MHD_HTTP_BAD_REQUEST); }
@@ -144,8 +150,10 @@ enum MHD_Result gate_vault_act(struct gate_request *r)
     case GATE_VAULT_DEVICE: return device(r);
     case GATE_VAULT_BUNDLE_PUT: return bundle_put(r);
     case GATE_VAULT_BUNDLE_GET: return bundle_get(r);
-    case GATE_VAULT_MIRROR_PUT: return mirror_put(r);
-    case GATE_VAULT_MIRROR_GET: return mirror_get(r);
+    case GATE_VAULT_MIRROR_PUT:
+    case GATE_VAULT_REGISTER_PUT: return mirror_put(r);
+    case GATE_VAULT_MIRROR_GET:
+    case GATE_VAULT_REGISTER_GET: return mirror_get(r);
     case GATE_VAULT_OUTBOX: return outbox(r);
     case GATE_VAULT_TIMESTAMP:
     case GATE_NONCE:

@@ -58,8 +58,8 @@ static kluis_status forget(struct ingest *in, struct kluis_err *err)
     return custody_commit(in->c.custody, "vault.sessions.forgotten", err);
 }
 
-/* Under the sessions' lock: new keys go to the store in one transaction, before the gate hears of them. */
-static kluis_status make_keys(struct ingest *in, struct making *m, uint32_t want, uint64_t at_gate, struct kluis_err *err)
+/* Under the sessions' lock: new keys go to the store in one transaction, before the gate hears of them.  anew: a new epoch, whatever the old one. */
+static kluis_status make_keys(struct ingest *in, struct making *m, uint32_t want, uint64_t at_gate, bool anew, struct kluis_err *err)
 {
     const struct kluis_session_store *store = sessions_store(in->sessions);
     int64_t now = kluis_now_us();
@@ -71,7 +71,7 @@ static kluis_status make_keys(struct ingest *in, struct making *m, uint32_t want
         KLUIS_TRY(forget(in, err));
         m->epoch = 0;
     }
-    if (m->epoch == 0) {
+    if (m->epoch == 0 || anew) {
         /* A custody without sessions is newer than any before it, also one that was lost: agents start anew. */
         if (at_gate >= INT64_MAX) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the gate holds a bundle of an epoch that no bundle has"); }
         m->epoch = (uint64_t)(now / 1000000) > at_gate ? (uint64_t)(now / 1000000) : at_gate + 1;
@@ -113,16 +113,14 @@ static kluis_status make_keys(struct ingest *in, struct making *m, uint32_t want
     return custody_commit(in->c.custody, "vault.bundle", err);
 }
 
-kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struct kluis_err *err)
+/* KLUIS_END: the gate holds one of this epoch that expires later. */
+static kluis_status publish(struct ingest *in, struct link *l, uint64_t left, uint64_t at_gate, bool anew, struct kluis_err *err)
 {
-    uint64_t left, at_gate;
     struct link_answer a;
     struct making *m;
-    KLUIS_TRY(left_at_gate(l, &left, &at_gate, err));
-    if (!at_start && left >= PREKEYS_LOW) { return KLUIS_OK; }
     if ((m = kluis_calloc(1, sizeof *m)) == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot make prekeys: out of memory"); }
     sessions_lock(in->sessions);
-    kluis_status rc = make_keys(in, m, left >= PREKEYS_WANTED ? 0 : (uint32_t)(PREKEYS_WANTED - left), at_gate, err);
+    kluis_status rc = make_keys(in, m, left >= PREKEYS_WANTED ? 0 : (uint32_t)(PREKEYS_WANTED - left), at_gate, anew, err);
     sessions_unlock(in->sessions);
     KLUIS_AUTO_BUF(bundle, 4096);
     KLUIS_AUTO_BUF(seal, KLUIS_P7S_MAX);
@@ -155,11 +153,24 @@ kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struc
     if (rc == KLUIS_OK && a.status == 409) {
         /* Of a later epoch only when somebody else publishes there; else its expiry is later than what this clock makes of two weeks. */
         rc = a.epoch > m->epoch ? KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate holds a bundle of a later epoch: does another vault publish there?")
-                                : KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate holds a bundle that expires later: is the vault's clock behind?");
+                                : KLUIS_END;
     } else if (rc == KLUIS_OK && a.status != 204) {
         rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take the prekey bundle (%ld)", a.status);
     }
     if (rc == KLUIS_OK) { kluis_log(KLUIS_LOG_INFO, "bundle.published", "prekeys=%u", (unsigned)m->n_one); }
     kluis_free(m);
     return rc;
+}
+
+kluis_status bundle_keep(struct ingest *in, struct link *l, bool at_start, struct kluis_err *err)
+{
+    uint64_t left, at_gate;
+    KLUIS_TRY(left_at_gate(l, &left, &at_gate, err));
+    if (!at_start && left >= PREKEYS_LOW) { return KLUIS_OK; }
+    kluis_status rc = publish(in, l, left, at_gate, false, err);
+    if (rc != KLUIS_END) { return rc; }
+    /* That was made when this clock, or the one before it, was ahead.  A new epoch ends it: devices start new sessions and lose nothing. */
+    kluis_log(KLUIS_LOG_WARN, "bundle.epoch", "reason=the-bundle-at-the-gate-expires-later-than-this-clock-can-say");
+    rc = publish(in, l, left, at_gate, true, err);
+    return rc == KLUIS_END ? KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate takes no bundle of a new epoch") : rc;
 }

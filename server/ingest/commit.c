@@ -304,7 +304,8 @@ static kluis_status checkpoint_and_answers(struct committer *m, bool *pending, s
     uint64_t size = 0, after = 0;
     bool stamped = false;
     size_t n = 0;
-    const struct ledger_clock clock = { m, ask_time };
+    char why[KLUIS_ERR_MSG] = "";
+    const struct ledger_clock clock = { m, ask_time, why };
     bool may_ask = kluis_monotonic_us() >= m->stamp_after;
     kluis_status rc = ledger_checkpoint(m->in->c.ledger, may_ask ? &clock : NULL, &size, &stamped, err);
     if (rc == KLUIS_E_NOTFOUND) { /* nothing was ever accepted; a refusal may still have to be told */
@@ -314,7 +315,12 @@ static kluis_status checkpoint_and_answers(struct committer *m, bool *pending, s
     KLUIS_TRY(rc);
     if (may_ask && !stamped && size > 0) {
         m->stamp_after = kluis_monotonic_us() + STAMP_AGAIN_US;
-        kluis_log(KLUIS_LOG_WARN, "checkpoint.pending", "size=%llu reason=no-time-stamp", (unsigned long long)size);
+        kluis_log(KLUIS_LOG_WARN, "checkpoint.pending", "size=%llu reason=%s", (unsigned long long)size, why);
+    }
+    if (may_ask) {
+        pthread_mutex_lock(&m->in->lock);
+        memcpy(m->in->no_stamp, why, sizeof why);
+        pthread_mutex_unlock(&m->in->lock);
     }
     if (stamped) { KLUIS_TRY(follow_up(m, size, err)); }
     KLUIS_TRY(ingest_tell_backups(m->in, err));
@@ -439,7 +445,7 @@ static struct decided *next_group(struct committer *m, bool pending)
     while (!ingest_stopping(in)) {
         int64_t now = kluis_monotonic_us();
         bool idle = in->at_work == 0 && !in->inbox_more;
-        if (!in->joined) {
+        if (!in->joined || !ingest_clock_right(in)) {
             ingest_wait(in, 1000000);
             continue;
         }
@@ -490,7 +496,8 @@ void *committer_main(void *arg)
         if (ingest_stopping(in)) { break; }
         rc = checkpoint_and_answers(&m, &pending, &err);
         if (rc == KLUIS_OK && kluis_monotonic_us() >= m.gate_after) {
-            rc = mirror(&m, &err);
+            rc = journal_push(in, m.l, &err);
+            if (rc == KLUIS_OK) { rc = mirror(&m, &err); }
             if (rc == KLUIS_OK) { rc = post_answers(&m, &err); }
             if (rc == KLUIS_E_BUSY || rc == KLUIS_E_REJECT) { m.gate_after = kluis_monotonic_us() + GATE_AGAIN_US; }
         } else if (rc == KLUIS_OK) { /* a group came in while the gate was left alone: its answers still have to go */

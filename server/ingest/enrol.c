@@ -3,6 +3,7 @@
 
 #include "server/log.h"
 
+#define CLOCK_US ((int64_t)3600 * 1000000) /* certificates begin so much before now: a device further behind would refuse its own */
 #define DEVICE_LIFE_US ((int64_t)2 * 365 * 86400 * 1000000)
 
 static kluis_status refusal(enum kluis_enrol_refusal why, struct kluis_buf *reply, struct kluis_err *err)
@@ -73,6 +74,9 @@ static kluis_status accept(struct reg *reg, const struct vault_keys *k, struct k
         if (err != NULL) { *err = why; }
         return rc;
     }
+    /* Before the code is used: with such a clock the device could not log in, and would not take its certificates.  Or it asked so long ago that
+     * nobody waits for the answer. */
+    if (r->made_us > now_us + CLOCK_US || r->made_us < now_us - CLOCK_US) { return refusal(KLUIS_ENROL_CLOCK, reply, err); }
     kluis_random(random_id, sizeof random_id);
     kluis_hex(random_id, sizeof random_id, id);
     rc = issue(k, KLUIS_CERT_DEVICE, id, r->device_spki, now_us, &cert, &why);

@@ -61,6 +61,59 @@ kluis_status ingest_link(struct ingest *in, struct link **out, struct kluis_err 
     return link_open(out, &c, err);
 }
 
+bool ingest_clock_right(struct ingest *in)
+{
+    int64_t now = kluis_now_us();
+    bool wrong = now < in->clock_from || now > in->clock_to;
+    if (atomic_exchange(&in->clock_wrong, wrong) != wrong) {
+        char why[KLUIS_ERR_MSG];
+        kluis_log(wrong ? KLUIS_LOG_ERROR : KLUIS_LOG_INFO, "clock", "%s", wrong ? ingest_waits(in, why) : "right again");
+    }
+    return !wrong;
+}
+
+const char *ingest_waits(struct ingest *in, char out[KLUIS_ERR_MSG])
+{
+    int64_t now = kluis_now_us();
+    char t[3][KLUIS_TIME_TEXT];
+    if (now >= in->clock_from && now <= in->clock_to) { return NULL; }
+    (void)kluis_time_text(t[0], now, 0, 0);
+    (void)kluis_time_text(t[1], in->clock_from, 0, 0);
+    (void)kluis_time_text(t[2], in->clock_to, 0, 0);
+    (void)snprintf(out, KLUIS_ERR_MSG,
+                   "this computer's clock says %s, and this vault's certificates hold from %s to %s: set the clock; until then nothing is decided",
+                   t[0], t[1], t[2]);
+    return out;
+}
+
+void ingest_no_stamp(struct ingest *in, char out[KLUIS_ERR_MSG])
+{
+    pthread_mutex_lock(&in->lock);
+    memcpy(out, in->no_stamp, sizeof in->no_stamp);
+    pthread_mutex_unlock(&in->lock);
+}
+
+/* Seal and device CA: what is signed at another time holds for nobody. */
+static kluis_status clock_bounds(struct ingest *in, struct kluis_err *err)
+{
+    const struct kluis_bytes certs[] = { kluis_buf_bytes(&in->c.keys->seal_cert), kluis_buf_bytes(&in->c.keys->device_ca_cert) };
+    in->clock_from = INT64_MIN;
+    in->clock_to = INT64_MAX;
+    for (size_t i = 0; i < sizeof certs / sizeof *certs; i++) {
+        int64_t from, to;
+        KLUIS_TRY(kluis_cert_validity(certs[i], &from, &to, err));
+        in->clock_from = from > in->clock_from ? from : in->clock_from;
+        in->clock_to = to < in->clock_to ? to : in->clock_to;
+    }
+    return KLUIS_OK;
+}
+
+bool ingest_journal_at_gate(struct ingest *in, uint64_t *entries)
+{
+    *entries = atomic_load(&in->journal_at_gate);
+    return atomic_load(&in->journal_known);
+}
+
 const char *ingest_halted(struct ingest *in)
 {
     pthread_mutex_lock(&in->lock);
@@ -110,8 +163,10 @@ kluis_status ingest_start(struct ingest **out, const struct ingest_config *c, st
     pthread_cond_init(&in->changed, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&in->lock, NULL);
+    pthread_mutex_init(&in->journal_lock, NULL);
     atomic_init(&in->stop, false);
     kluis_status rc = sessions_open(&in->sessions, c->custody, err);
+    if (rc == KLUIS_OK) { rc = clock_bounds(in, err); }
     if (rc == KLUIS_OK) { rc = custody_last_package(c->custody, &in->handed, err); }
     if (rc == KLUIS_OK) { rc = start(in, "feeder", feeder_main, err); }
     if (rc == KLUIS_OK) { rc = start(in, "committer", committer_main, err); }
@@ -145,5 +200,6 @@ void ingest_stop(struct ingest *in)
     sessions_free(in->sessions);
     pthread_cond_destroy(&in->changed);
     pthread_mutex_destroy(&in->lock);
+    pthread_mutex_destroy(&in->journal_lock);
     kluis_free(in);
 }

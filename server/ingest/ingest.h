@@ -33,6 +33,12 @@ struct ingest;
 KLUIS_MUSTUSE kluis_status ingest_start(struct ingest **out, const struct ingest_config *c, struct kluis_err *err);
 void ingest_stop(struct ingest *in);   /* ends the threads; what was acknowledged stays; NULL: no-op     */
 void ingest_answer(struct ingest *in); /* custody has news for devices: the committer looks */
+/* How many entries of the register's journal the gate has on its disk; false: it was not asked yet. */
+bool ingest_journal_at_gate(struct ingest *in, uint64_t *entries);
+/* Why the newest checkpoint has no time stamp yet; "": it has one, or nothing was asked. */
+void ingest_no_stamp(struct ingest *in, char out[KLUIS_ERR_MSG]);
+/* Why everything waits for the clock, or NULL: it is right. */
+const char *ingest_waits(struct ingest *in, char out[KLUIS_ERR_MSG]);
 /* A stage met damage of our own (E_CORRUPT, E_BUG) and everything stands still: why, or NULL while all is well. */
 const char *ingest_halted(struct ingest *in);
 

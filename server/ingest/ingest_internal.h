@@ -36,6 +36,7 @@ struct decided {
     struct kluis_arena *arena;  /* holds what follows                                       */
     struct index_package rows;
     struct kluis_bytes manifest, signature; /* for the judge                                */
+    int64_t enrolled_us;                    /* the device was: nothing of it is judged as of a moment before */
     struct decided *next;
 };
 
@@ -58,10 +59,16 @@ struct ingest {
     struct decided *feed, **feed_end; /* for the feeder: accepted, committed, rising sequence     */
     uint64_t handed;                  /* ... up to here it was given them, or has to open them again */
     uint64_t held_bytes, held_packages;
-    bool answers;    /* outbox rows wait                                         */
-    bool packages;   /* the feeder has something to look at                      */
-    bool republish;  /* prekeys were used                                        */
-    int64_t list_us; /* intake alone: when the revocation list was made; 0: not yet     */
+    bool answers;                  /* outbox rows wait                                         */
+    bool packages;                 /* the feeder has something to look at                      */
+    bool republish;                /* prekeys were used                                        */
+    int64_t list_us;               /* intake alone: when the revocation list was made; 0: not yet     */
+    char no_stamp[KLUIS_ERR_MSG];  /* why the newest checkpoint has none; "" */
+    int64_t clock_from, clock_to;  /* this vault's own certificates hold between: another time is a wrong clock's */
+    atomic_bool clock_wrong;       /* and was told                                       */
+    pthread_mutex_t journal_lock;  /* while the next two are brought up to date, which the gate takes part in */
+    atomic_bool journal_known;     /* the gate was asked                                */
+    atomic_ullong journal_at_gate; /* entries of the register's journal that it has     */
     char halted[KLUIS_ERR_MSG + 64];
     pthread_t thread[WORKERS + 3];
     size_t threads;
@@ -73,6 +80,8 @@ bool ingest_room(const struct ingest *in); /* for another opened package before 
 /* Waits until something changed, at most us; the lock is held. */
 void ingest_wait(struct ingest *in, int64_t us);
 void ingest_wake(struct ingest *in); /* takes the lock itself */
+/* While the clock says a time at which this vault cannot be at work, nothing is taken, decided or answered: it waits for the right one. */
+bool ingest_clock_right(struct ingest *in);
 /* Our own data is damaged or a bug showed: everything stops, loudly. */
 void ingest_halt(struct ingest *in, const char *stage, const struct kluis_err *err);
 /* Logs; halts on E_CORRUPT and E_BUG; else pauses for a moment. */
@@ -90,6 +99,11 @@ KLUIS_MUSTUSE kluis_status bundle_keep(struct ingest *in, struct link *l, bool a
  * there, so that the log never forks, and forgets its sessions; where the mirror was lost too the log begins anew.  E_CORRUPT: the two are of
  * different trees; E_BUSY: the gate is away. */
 KLUIS_MUSTUSE kluis_status ingest_join(struct ingest *in, struct link *l, struct kluis_err *err);
+/* journal.c: the register's journal at the gate and ours become one: what only the gate has is done again here, what only we have goes there.
+ * E_CORRUPT: the gate has entries that are not this vault's; E_BUSY: the gate is away. */
+KLUIS_MUSTUSE kluis_status journal_join(struct ingest *in, struct link *l, struct kluis_err *err);
+/* ... and what was decided since goes there.  OK: all of it is on the gate's disk. */
+KLUIS_MUSTUSE kluis_status journal_push(struct ingest *in, struct link *l, struct kluis_err *err);
 /* tell.c: one answer of a kind about 1 to KLUIS_ANSWER_PACKAGES_MAX packages of a device, in the caller's transaction. */
 KLUIS_MUSTUSE kluis_status ingest_answer_many(struct ingest *in, const char *device, uint32_t kind, const uint8_t *packages, size_t n,
                                               struct kluis_err *err);

@@ -102,6 +102,8 @@ static kluis_status enrolment(struct intake *k, const struct item *it, struct kl
         KLUIS_TRY(rc);
         KLUIS_TRY(put_device(k->l, device, dev.login_spki, dev.state, err));
     }
+    /* And before it the gate has it in the journal: a device that was told so is never unknown to a vault that was restored. */
+    KLUIS_TRY(journal_push(k->in, k->l, err));
     (void)snprintf(path, sizeof path, "/vault/v1/enrolled/%s", it->ticket);
     KLUIS_TRY(link_call(k->l, "POST", path, kluis_buf_bytes(&reply), 30, NULL, &a, err));
     /* 404: the ticket is gone, nobody waits for this answer; asking again gets it. */
@@ -429,16 +431,19 @@ static kluis_status settle(struct ingest *in, struct taking *t, struct kluis_err
 static kluis_status suspend(struct intake *k, const struct taking *t, struct kluis_err *err)
 {
     struct reg_device dev;
+    int64_t last;
+    KLUIS_TRY(custody_last_delivery(k->in->c.custody, t->it->device, &last, err));
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
     if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot suspend a device: out of memory"); }
     pthread_mutex_lock(k->in->c.reg_lock);
-    kluis_status rc = reg_device_suspend(k->in->c.reg, t->it->device, t->reason, err);
+    kluis_status rc = reg_device_suspend(k->in->c.reg, t->it->device, t->reason, last, err);
     if (rc == KLUIS_OK) { rc = reg_device_get(k->in->c.reg, t->it->device, arena, &dev, err); }
     pthread_mutex_unlock(k->in->c.reg_lock);
     KLUIS_TRY(rc);
     kluis_durable_step("vault.suspended");
     kluis_log(KLUIS_LOG_ERROR, "device.suspended", "device=%s reason=%s", t->it->device, t->reason);
     KLUIS_TRY(revocation_keep(k->in, true, err));
+    KLUIS_TRY(journal_push(k->in, k->l, err));
     return put_device(k->l, dev.id, dev.login_spki, REG_DEVICE_SUSPENDED, err);
 }
 
@@ -541,6 +546,12 @@ void *intake_main(void *arg)
     while (!ingest_stopping(in)) {
         kluis_status rc = KLUIS_OK;
         kluis_err_clear(&err);
+        if (!ingest_clock_right(in)) {
+            pthread_mutex_lock(&in->lock);
+            ingest_wait(in, 1000000);
+            pthread_mutex_unlock(&in->lock);
+            continue;
+        }
         pthread_mutex_lock(&in->lock);
         bool republish = in->republish;
         in->republish = false;

@@ -237,6 +237,7 @@ kluis_status ingest_join(struct ingest *in, struct link *l, struct kluis_err *er
     kluis_buf_init(&j.seal, SEAL_MAX);
     kluis_buf_init(&j.digests, (size_t)PAGES_MAX * 32);
     kluis_status rc = join(&j, err);
+    if (rc == KLUIS_OK) { rc = journal_join(in, l, err); }
     kluis_buf_free(&j.page.bytes);
     kluis_buf_free(&j.text);
     kluis_buf_free(&j.seal);

@@ -70,7 +70,8 @@ static void weigh(struct decided *o, const struct judging *j)
         refused(o, LAYER_JUDGE, v->reason);
     } else if (v->signature != KLUIS_VALID) {
         refused(o, LAYER_SIGNATURE, v->reason[0] != 0 ? v->reason : "the device's signature is not valid");
-    } else if (v->certificate != KLUIS_VALID) {
+    } else if (v->certificate ==
+               KLUIS_INVALID) { /* one that expired meanwhile is flagged: a device may have lain in a drawer, or this clock be ahead */
         refused(o, LAYER_CERTIFICATE, v->reason[0] != 0 ? v->reason : "the device's certificate is not of this organisation");
     } else if (memcmp(v->cert_sha256, o->p.device_cert, 32) != 0) {
         /* Whatever opener and judge made of it: only the certificate of the device whose session brought the package counts. */
@@ -79,7 +80,7 @@ static void weigh(struct decided *o, const struct judging *j)
         refused(o, LAYER_TIME, v->reason[0] != 0 ? v->reason : "the time stamp is not valid");
     } else {
         o->accepted = true;
-        (void)snprintf(o->p.verdict, sizeof o->p.verdict, "%s", v->time == KLUIS_VALID ? "valid" : "indeterminate");
+        (void)snprintf(o->p.verdict, sizeof o->p.verdict, "%s", v->time == KLUIS_VALID && v->certificate == KLUIS_VALID ? "valid" : "indeterminate");
     }
 }
 
@@ -120,6 +121,7 @@ kluis_status ingest_open(struct ingest *in, struct decided *o, struct kluis_err 
         refused(o, LAYER_DELIVERY, differs);
         return KLUIS_OK;
     }
+    o->enrolled_us = dev.enrolled_us;
     kluis_sha256_of(dev.cert.ptr, dev.cert.len, o->p.device_cert);
     (void)snprintf(o->p.official, sizeof o->p.official, "%s", dev.official);
     o->p.d = o->d;
@@ -160,7 +162,9 @@ kluis_status ingest_judge(struct ingest *in, struct decided *const *list, size_t
         of[waiting++] = list[i];
     }
     if (waiting == 0) { return KLUIS_OK; }
-    KLUIS_TRY(judge_run(in->c.zygote, &anchors, j, waiting, kluis_now_us(), err));
+    /* All of one device, whose certificate this vault made: a clock that is behind does not undo that. */
+    const int64_t now = kluis_now_us(), since = of[0]->enrolled_us;
+    KLUIS_TRY(judge_run(in->c.zygote, &anchors, j, waiting, now > since ? now : since, err));
     for (size_t i = 0; i < waiting; i++) {
         weigh(of[i], &j[i]);
         of[i]->settled = true;
@@ -214,7 +218,7 @@ static size_t next_run(struct ingest *in, struct decided *run[RUN_MAX], struct k
     size_t n = 0;
     pthread_mutex_lock(&in->lock);
     while (n == 0 && err->code == KLUIS_OK && !ingest_stopping(in)) {
-        while (in->joined && n < RUN_MAX && ingest_room(in) && in->inbox_more) {
+        while (in->joined && ingest_clock_right(in) && n < RUN_MAX && ingest_room(in) && in->inbox_more) {
             struct decided *o = take_row(in, n == 0 ? NULL : run[0]->d.device, err);
             if (o == NULL) { break; }
             run[n++] = o;

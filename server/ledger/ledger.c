@@ -217,6 +217,7 @@ kluis_status ledger_checkpoint(struct ledger *l, const struct ledger_clock *cloc
     KLUIS_AUTO_BUF(with_token, KLUIS_P7S_MAX);
     *size = ledger_size(l);
     *stamped = false;
+    if (clock != NULL && clock->why != NULL) { clock->why[0] = '\0'; }
     if (*size == 0) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "the ledger is empty"); }
     kluis_status rc = custody_checkpoint_get(l->custody, *size, &k, &text, &seal, err);
     if (rc == KLUIS_OK && (k.stamped || clock == NULL)) {
@@ -240,6 +241,8 @@ kluis_status ledger_checkpoint(struct ledger *l, const struct ledger_clock *cloc
         if (stamp(l, clock, final, &with_token, &why) == KLUIS_OK) {
             final = kluis_buf_bytes(&with_token);
             *stamped = true;
+        } else if (clock->why != NULL) {
+            (void)snprintf(clock->why, KLUIS_ERR_MSG, "%s", why.msg);
         }
     }
     k = (struct custody_checkpoint){ .size = *size, .stamped = *stamped, .made_us = kluis_now_us() };

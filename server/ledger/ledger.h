@@ -13,6 +13,7 @@
 struct ledger_clock {
     void *ctx;
     kluis_status (*ask)(void *ctx, struct kluis_bytes request, struct kluis_buf *response, struct kluis_err *err);
+    char *why; /* NULL, or room for KLUIS_ERR_MSG bytes: why the last call gave no stamp; "" when it gave one or none was due */
 };
 struct ledger_keys { /* borrowed for as long as the ledger is open */
     const char *origin;

@@ -6,6 +6,7 @@
 #include "server/register/register.h"
 
 #include "kluis/db.h"
+#include "server/register/journal.h"
 #include "server/register/trail.h"
 
 #include <pthread.h>
@@ -42,6 +43,7 @@ static const char *const SCHEMA[] = {
     /* Suspended before the time was kept: not later than now. */
     ("ALTER TABLE device ADD COLUMN suspended_us INTEGER NOT NULL DEFAULT 0;"
      "UPDATE device SET suspended_us=CAST(strftime('%s','now') AS INTEGER)*1000000 WHERE state=2;"),
+    "CREATE TABLE journal(number INTEGER PRIMARY KEY, entry BLOB NOT NULL, chain BLOB NOT NULL) STRICT;",
 };
 
 /* ---- the audit trail ---- */
@@ -196,6 +198,23 @@ static kluis_status decide(struct reg *r, const char *step, struct kluis_err *er
     return KLUIS_OK;
 }
 
+/* ---- the journal ---- */
+
+static kluis_status journal_what_was(struct reg *r, struct kluis_err *err);
+
+/* What was decided before there was a journal becomes its beginning. */
+static kluis_status journal_found(struct reg *r, struct kluis_err *err)
+{
+    uint64_t n;
+    KLUIS_TRY(journal_length(r->db, &n, err));
+    if (n > 0) { return KLUIS_OK; }
+    KLUIS_TRY(kluis_db_begin(r->db, err));
+    kluis_status rc = journal_what_was(r, err);
+    if (rc == KLUIS_OK) { return kluis_db_commit(r->db, "register.journal.founded", err); }
+    kluis_db_rollback(r->db);
+    return rc;
+}
+
 kluis_status reg_open(struct reg **out, const char *vault_dir, struct kluis_err *err)
 {
     *out = NULL;
@@ -218,6 +237,7 @@ kluis_status reg_open(struct reg **out, const char *vault_dir, struct kluis_err 
     if (rc == KLUIS_OK) { rc = move_table(r, vault_dir, err); }
     if (rc == KLUIS_OK) { rc = trail_open(&r->trail, vault_dir, &r->mark, noting, r, err); }
     if (rc == KLUIS_OK) { rc = enter_due(r, err); }
+    if (rc == KLUIS_OK) { rc = journal_found(r, err); }
     if (rc != KLUIS_OK) {
         reg_free(r);
         return rc;
@@ -283,6 +303,7 @@ kluis_status reg_official_add(struct reg *r, const struct reg_official *o, struc
     KLUIS_TRY(kluis_db_begin(r->db, err));
     kluis_status rc = kluis_db_run(r->db, NULL, err, "INSERT INTO official(id,name,function,starts,ends,grace_days) VALUES(?,?,?,?,?,?)", "sssssi",
                                    o->id, o->name, o->function, o->from, o->to, (int64_t)o->grace_days);
+    if (rc == KLUIS_OK) { rc = journal_official(r->db, o, err); }
     if (rc == KLUIS_OK) { rc = audit_add(r, "command", "official.add", "", o->id, err); }
     if (rc != KLUIS_OK) {
         give_up(r);
@@ -408,6 +429,7 @@ kluis_status reg_enrol(struct reg *r, const uint8_t code_id[16], const struct re
                           "ssibbbi", d->id, d->official, (int64_t)d->state, (struct kluis_bytes){ d->identity, 33 }, d->cert, d->login_spki,
                           d->enrolled_us);
     }
+    if (rc == KLUIS_OK) { rc = journal_device(r->db, code_id, d, err); }
     if (rc == KLUIS_OK) { rc = audit_add(r, "vault", "enrol", d->official, d->id, err); }
     if (rc != KLUIS_OK) {
         give_up(r);
@@ -467,19 +489,91 @@ kluis_status reg_devices(struct reg *r, struct kluis_arena *arena, void *ctx,
     return rc == KLUIS_END ? KLUIS_OK : rc;
 }
 
-kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reason, struct kluis_err *err)
+kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reason, int64_t not_before_us, struct kluis_err *err)
 {
     HOLD(r);
     KLUIS_TRY(kluis_db_begin(r->db, err));
-    int64_t changed = 0;
-    kluis_status rc = kluis_db_run(r->db, &changed, err, "UPDATE device SET state=2, suspended_why=?, suspended_us=? WHERE id=? AND state=1", "sis",
-                                   reason, kluis_now_us(), id);
+    int64_t changed = 0, now = kluis_now_us(), at = now > not_before_us ? now : not_before_us; /* absent is the least number */
+    kluis_status rc =
+        kluis_db_run(r->db, &changed, err, "UPDATE device SET state=2, suspended_why=?, suspended_us=max(?,enrolled_us) WHERE id=? AND state=1",
+                     "sis", reason, at, id);
+    if (rc == KLUIS_OK && changed > 0) { rc = journal_suspension(r->db, id, reason, at, err); }
     if (rc == KLUIS_OK && changed > 0) { rc = audit_add(r, "vault", "suspend", reason, id, err); }
     if (rc != KLUIS_OK) {
         give_up(r);
         return rc;
     }
     return decide(r, "register.suspend", err);
+}
+
+/* ---- the journal, for whoever keeps it elsewhere ---- */
+
+static kluis_status found_official(void *ctx, const struct reg_official *o, struct kluis_err *err)
+{
+    struct reg *r = ctx;
+    return journal_official(r->db, o, err);
+}
+
+static kluis_status found_device(void *ctx, const struct reg_device *d, struct kluis_err *err)
+{
+    static const uint8_t no_code[16];
+    struct reg *r = ctx;
+    KLUIS_TRY(journal_device(r->db, no_code, d, err));
+    return d->state == REG_DEVICE_SUSPENDED ? journal_suspension(r->db, d->id, "", d->suspended_us, err) : KLUIS_OK;
+}
+
+static kluis_status journal_what_was(struct reg *r, struct kluis_err *err)
+{
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(512 << 20);
+    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    KLUIS_TRY(reg_officials(r, r, found_official, err));
+    return reg_devices(r, arena, r, found_device, err);
+}
+
+kluis_status reg_journal_length(struct reg *r, uint64_t *entries, struct kluis_err *err)
+{
+    HOLD(r);
+    return journal_length(r->db, entries, err);
+}
+
+kluis_status reg_journal_mark(struct reg *r, uint64_t entries, struct reg_journal_mark *out, struct kluis_err *err)
+{
+    HOLD(r);
+    return journal_mark(r->db, entries, out, err);
+}
+
+kluis_status reg_journal_get(struct reg *r, uint64_t number, struct kluis_buf *entry, struct kluis_err *err)
+{
+    HOLD(r);
+    return journal_get(r->db, number, entry, err);
+}
+
+/* In a transaction. */
+static kluis_status redo(struct reg *r, const struct kluis_bytes *entry, size_t n, struct kluis_err *err)
+{
+    char what[JOURNAL_WHAT];
+    for (size_t i = 0; i < n; i++) {
+        KLUIS_TRY(journal_append(r->db, entry[i], err));
+        KLUIS_TRY(journal_redo(r->db, entry[i], what, err));
+        if (what[0] != '\0') { KLUIS_TRY(audit_add(r, "vault", "register.replayed", "", what, err)); }
+    }
+    return KLUIS_OK;
+}
+
+kluis_status reg_journal_join(struct reg *r, uint64_t common, const struct kluis_bytes *entry, size_t n, struct kluis_err *err)
+{
+    HOLD(r);
+    KLUIS_AUTO_BUF(tail, REG_JOURNAL_TAIL_MAX);
+    KLUIS_TRY(kluis_db_begin(r->db, err));
+    kluis_status rc = journal_cut(r->db, common, &tail, err);
+    if (rc == KLUIS_OK) { rc = redo(r, entry, n, err); }
+    struct kluis_wire w = kluis_wire_open(kluis_buf_bytes(&tail));
+    while (rc == KLUIS_OK && kluis_wire_more(&w)) { rc = journal_append(r->db, kluis_wire_get(&w, REG_JOURNAL_ENTRY_MAX), err); }
+    if (rc != KLUIS_OK) {
+        give_up(r);
+        return rc;
+    }
+    return decide(r, "register.journal.joined", err);
 }
 
 /* ---- audit ---- */

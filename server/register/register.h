@@ -57,8 +57,24 @@ KLUIS_MUSTUSE kluis_status reg_enrol(struct reg *r, const uint8_t code_id[16], c
 KLUIS_MUSTUSE kluis_status reg_device_get(struct reg *r, const char *id, struct kluis_arena *arena, struct reg_device *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status reg_devices(struct reg *r, struct kluis_arena *arena, void *ctx,
                                        kluis_status (*each)(void *ctx, const struct reg_device *d, struct kluis_err *err), struct kluis_err *err);
-/* With an audit entry, the first time; a device that is suspended already stays as it is. */
-KLUIS_MUSTUSE kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reason, struct kluis_err *err);
+/* With an audit entry, the first time; a device that is suspended already stays as it is.  Since now, but never before it was enrolled or
+ * not_before_us (KLUIS_TIME_ABSENT: no such moment): what it delivered by then stays good, whatever the clock says. */
+KLUIS_MUSTUSE kluis_status reg_device_suspend(struct reg *r, const char *id, const char *reason, int64_t not_before_us, struct kluis_err *err);
+
+/* ---- the journal: every decision above in its order (codes that nobody used are none), to be kept in a second place and done again from there.
+ * Entries are numbered from 1; the chain tells two journals apart. ---- */
+enum { REG_JOURNAL_ENTRY_MAX = 16 << 10, REG_JOURNAL_TAIL_MAX = 512 << 20 };
+struct reg_journal_mark {
+    uint64_t entries;
+    uint8_t chain[32]; /* zeros when there is no entry */
+};
+KLUIS_MUSTUSE kluis_status reg_journal_length(struct reg *r, uint64_t *entries, struct kluis_err *err);
+/* How the journal stood after so many entries; E_NOTFOUND: it has fewer. */
+KLUIS_MUSTUSE kluis_status reg_journal_mark(struct reg *r, uint64_t entries, struct reg_journal_mark *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status reg_journal_get(struct reg *r, uint64_t number, struct kluis_buf *entry, struct kluis_err *err); /* E_NOTFOUND */
+/* Another copy of this journal has n entries after the first `common` that this one has not: they are put there and done, each that changes something
+ * with an audit entry, and what this one had after `common` follows behind them; in one transaction.  E_CORRUPT: one is no entry; nothing changed. */
+KLUIS_MUSTUSE kluis_status reg_journal_join(struct reg *r, uint64_t common, const struct kluis_bytes *entry, size_t n, struct kluis_err *err);
 
 /* Audit: who did what, for which purpose, when; hash-chained; never content.  On disk when it returns OK; E_IO fails the action that it records.
  * What the functions above decide they record themselves, in the same transaction. */

@@ -118,7 +118,8 @@ static unsigned http_code(kluis_status rc)
     if (rc == KLUIS_E_USAGE || rc == KLUIS_E_REJECT) { return 400; }
     if (rc == KLUIS_E_NOTFOUND) { return 404; }
     if (rc == KLUIS_E_LIMIT) { return 413; }
-    return rc == KLUIS_E_BUSY || rc == KLUIS_E_NOMEM ? 503 : 500;
+    /* A full disk under the audit trail, say: nothing is wrong with what was asked, and later it can be answered. */
+    return rc == KLUIS_E_BUSY || rc == KLUIS_E_NOMEM || rc == KLUIS_E_IO ? 503 : 500;
 }
 
 static enum MHD_Result refusal(struct MHD_Connection *c, kluis_status rc, const struct kluis_err *err)

@@ -1,4 +1,4 @@
-/* Bodies that the vault sends to the gate, a stranger's as far as the gate knows: done, bundle, outbox, mirror, on a real database. */
+/* Bodies that the vault sends to the gate, a stranger's as far as the gate knows: done, bundle, outbox, mirror, register, on a real database. */
 #include "server/gate/store.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
     static unsigned runs;
     if (++runs % FRESH_EVERY == 0 && runs / FRESH_EVERY < 20) { fresh(); }
-    unsigned which = fuzz_which(&p, &n, 4);
+    unsigned which = fuzz_which(&p, &n, 5);
     struct kluis_bytes body = { p, n };
     struct kluis_err err = { 0 };
     uint64_t count = 0;
@@ -42,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     kluis_status rc = which == 0   ? gate_store_done(store, body, &out, &err)
                       : which == 1 ? gate_store_bundle_put(store, body, &count, &lower, &err)
                       : which == 2 ? gate_store_outbox_put(store, body, &out, &err)
-                                   : gate_mirror_append(store, body, &count, &out, &err);
+                      : which == 3 ? gate_mirror_append(store, body, &count, &out, &err)
+                                   : gate_journal_append(store, body, &count, &err);
     MUST(rc == err.code);
     MUST(rc == KLUIS_OK || rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT || rc == KLUIS_E_BUSY || rc == KLUIS_E_EXISTS);
     if (which == 3) {
@@ -50,6 +51,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         kluis_buf_clear(&out);
         rc = gate_mirror_read(store, 0, &out, &size, NULL);
         MUST((rc == KLUIS_OK || rc == KLUIS_END) && size <= count);
+    }
+    if (which == 4) {
+        uint64_t size = 0;
+        kluis_buf_clear(&out);
+        kluis_status read = gate_journal_read(store, 0, &out, &size, NULL);
+        MUST((read == KLUIS_OK || read == KLUIS_END) && (rc != KLUIS_OK || size == count));
     }
     struct gate_status s;
     MUST(gate_store_status(store, &s, NULL) == KLUIS_OK);

@@ -558,11 +558,16 @@ static void gate(void)
     kluis_wire_str(&b, KLUIS_STR_LIT("seal"));
     for (unsigned i = 0; i < 3; i++) { kluis_wire_str(&b, KLUIS_STR_LIT("leaf")); }
     save_choice("corpus/gate_bodies", "seed-mirror", 3, b.data, b.len);
+    kluis_buf_clear(&b);
+    kluis_wire_label(&b, "chatkluis-register-v1");
+    kluis_wire_u64(&b, 0);
+    for (unsigned i = 0; i < 2; i++) { kluis_wire_str(&b, KLUIS_STR_LIT("sealed entry")); }
+    save_choice("corpus/gate_bodies", "seed-register", 4, b.data, b.len);
     TEXTS("route", "GET\n/v1/nonce\n", "PUT\n/v1/upload/00112233445566778899aabbccddeeff?offset=0&length=8388608\n",
           "POST\n/v1/message/00112233445566778899aabbccddeeff?upload=00112233445566778899aabbccddeeff\n", "GET\n/v1/inbox?wait=25\n",
           "GET\n/tile/0/x001/067.p/3\n", "GET\n/tile/entries/000\n", "GET\n/vault/v1/next?after=0&wait=9\n",
           "GET\n/vault/v1/upload/00112233445566778899aabbccddeeff\nbytes=10-999", "DELETE\n/v1/inbox/00112233445566778899aabbccddeeff\n",
-          "PUT\n/vault/v1/device/00112233445566778899aabbccddeeff\n", "GET\n/vault/v1/mirror?from=7\nbytes=5-");
+          "PUT\n/vault/v1/device/00112233445566778899aabbccddeeff\n", "GET\n/vault/v1/mirror?from=7\nbytes=5-", "GET\n/vault/v1/register?from=7\n");
     TEXTS(
         "gate_config",
         "{\"listen\":\"127.0.0.1:8443\",\"name\":\"gate.test:8443\",\"tls_certificate\":\"tls.pem\",\"tls_key\":\"tls.pem\",\"vault_key\":\"AAECAw=="

@@ -253,12 +253,11 @@ static void a_one_time_prekey_is_handed_out_once(void **state)
     assert_int_equal(taken(w, w->other), 2);
     assert_int_equal(taken(w, w->device), 3);
     assert_int_equal(taken(w, w->device), 0);
-    publish(w, 4, 1000, 10, 1, 409, 0); /* neither goes backwards */
+    publish(w, 4, 1001, 10, 1, 409, 0); /* the epoch never goes backwards, nor the expiry within one */
     publish(w, 5, 999, 10, 1, 409, 0);
-    publish(w, 6, 999, 10, 1, 409, 0);
     assert_int_equal(taken(w, w->device), 0);
     publish(w, 5, 1001, 20, 2, 204, 2);
-    publish(w, 6, 1001, 1, 1, 204, 1); /* a new epoch: the old ones' private halves are lost */
+    publish(w, 6, 900, 1, 1, 204, 1); /* a new epoch, also of a clock that was ahead before: the old ones' private halves are lost */
     assert_int_equal(taken(w, w->device), 1);
     assert_int_equal(taken(w, w->device), 0);
     struct gate_reply r;
@@ -417,6 +416,74 @@ static void wrong_pieces_of_the_mirror_are_dropped(void **state)
     assert_int_equal(size, 5);
     assert_int_equal(mirror(w, 5, leaves, 20, 20, &size), 204);
     assert_int_equal(size, 20);
+    world_free(w);
+}
+
+static long journal(struct world *w, uint64_t from, const char *const *entries, size_t n, int64_t *size)
+{
+    KLUIS_AUTO_BUF(body, 1 << 16);
+    struct gate_reply r;
+    kluis_wire_label(&body, "chatkluis-register-v1");
+    kluis_wire_u64(&body, from);
+    for (size_t i = 0; i < n; i++) { kluis_wire_str(&body, kluis_str_of(entries[i])); }
+    gate_client_ask(w->vault, "POST", "/vault/v1/register", kluis_buf_bytes(&body), NULL, &r);
+    *size = r.size;
+    gate_reply_free(&r);
+    return r.status;
+}
+
+static void the_registers_journal_grows_only_at_its_end(void **state)
+{
+    (void)state;
+    static const char *const some[] = { "one", "two", "three", "" };
+    struct world *w = world_new(NULL);
+    int64_t size = -1;
+    struct gate_reply r;
+    ASK(w->vault, "GET", "/vault/v1/register?from=0", none(), 204);
+    ASK(w->device, "GET", "/vault/v1/register?from=0", none(), 401);
+    steps_reset();
+    assert_int_equal(journal(w, 0, some, 2, &size), 204);
+    assert_int_equal(size, 2);
+    assert_non_null(strstr(steps_seen(), "gate.journal.commit"));
+    assert_int_equal(journal(w, 0, some + 2, 1, &size), 409); /* what is there is not written over */
+    assert_int_equal(size, 2);
+    assert_int_equal(journal(w, 3, some + 2, 1, &size), 409); /* nor is anything left open */
+    assert_int_equal(journal(w, 2, some + 2, 2, &size), 400);
+    ASK(w->vault, "POST", "/vault/v1/register", bytes_of("nonsense"), 400);
+    world_stop(w);
+    world_start(w);
+    assert_int_equal(journal(w, 2, some + 2, 1, &size), 204);
+    assert_int_equal(size, 3);
+    gate_client_ask(w->vault, "GET", "/vault/v1/register?from=1", none(), NULL, &r);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(r.size, 3);
+    struct kluis_wire wire = kluis_wire_open(kluis_buf_bytes(&r.body));
+    assert_true(kluis_wire_is(&wire, "chatkluis-register-v1"));
+    assert_int_equal(kluis_wire_get_u64(&wire), 1);
+    struct kluis_bytes two = kluis_wire_get(&wire, 100), three = kluis_wire_get(&wire, 100);
+    OK(kluis_wire_end(&wire, "register", NULL));
+    assert_memory_equal(two.ptr, "two", 3);
+    assert_memory_equal(three.ptr, "three", 5);
+    gate_reply_free(&r);
+    world_free(w);
+}
+
+static void what_a_clock_that_was_ahead_noted_ends_all_the_same(void **state)
+{
+    (void)state;
+    struct world *w = world_new(NULL);
+    const int64_t day = INT64_C(86400) * 1000000;
+    clock_shift(3650 * day);
+    ASK(w->device, "PUT", "/v1/upload/" UP1 "?offset=0&length=4", bytes_of("ab"), 204);
+    clock_shift(0);
+    world_stop(w);
+    world_start(w); /* looks through what may end */
+    ASK(w->device, "GET", "/v1/upload/" UP1, none(), 200);
+    clock_shift(8 * day);
+    world_stop(w);
+    world_start(w);
+    ASK(w->device, "GET", "/v1/upload/" UP1, none(), 404);
+    clock_shift(0);
     world_free(w);
 }
 
@@ -676,6 +743,8 @@ int world_run_vault_tests(void)
         cmocka_unit_test(a_one_time_prekey_is_handed_out_once),
         cmocka_unit_test(the_mirror_grows_only_at_its_end_and_under_its_checkpoint),
         cmocka_unit_test(wrong_pieces_of_the_mirror_are_dropped),
+        cmocka_unit_test(the_registers_journal_grows_only_at_its_end),
+        cmocka_unit_test(what_a_clock_that_was_ahead_noted_ends_all_the_same),
         cmocka_unit_test(an_answer_is_handed_out_only_when_the_mirror_holds_its_leaf),
         cmocka_unit_test(time_comes_from_the_first_authority_that_answers),
         cmocka_unit_test(a_directory_has_one_gate),

@@ -56,7 +56,7 @@ static void run_vault(const struct order *o)
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     memcpy(die_at, o->die_at, sizeof die_at);
     kluis_hooks_set(&hooks);
-    if (vault_open(&v, o->home, NULL, &err) != KLUIS_OK || vault_start(v, o->url, NULL, &err) != KLUIS_OK) {
+    if (vault_open(&v, o->home, NULL, NULL, &err) != KLUIS_OK || vault_start(v, o->url, NULL, &err) != KLUIS_OK) {
         fprintf(stderr, "vault: %s\n", err.msg);
         _exit(2);
     }
@@ -149,7 +149,7 @@ static void a_kill_at_any_durable_step_loses_nothing_and_takes_nothing_twice(voi
     }
     /* Everything that was sent is there once, and all of it agrees. */
     struct vault_check_result c;
-    assert_int_equal(vault_open(&w.vault, w.home, NULL, &err), KLUIS_OK);
+    assert_int_equal(vault_open(&w.vault, w.home, NULL, NULL, &err), KLUIS_OK);
     world_start(&w);
     for (int i = 0; i < 100; i++) {
         struct index *ix = vault_index_hold(w.vault);

@@ -13,7 +13,9 @@ a=$work/a chat="$work/WhatsApp-chat met Bram.txt"
 late="KLUIS_CLOCK_SHIFT=-3456000"
 env "$late" "$twin/chatkluis-server" init --home "$work/server" --organisation "Provincie Voorbeeld" >/dev/null
 server_start "$late"
-agent_enrol "$a"
+official ambtenaar "Ambtenaar"
+(umask 077; env "$late" "$twin/chatkluis-server" enrol --home "$work/server" --official ambtenaar >"$work/code")
+env "$late" "$twin/chatkluis-agent" enrol --home "$a" --server "https://$gate" --code "@$work/code" >/dev/null
 for _ in $(seq $((200 * patience))); do [ "$(sqlite3 "$work/server/gate/gate.db" 'SELECT count(*) FROM bundle')" = 1 ] && break; sleep 0.05; done
 equal "the gate has a bundle" "$(sqlite3 "$work/server/gate/gate.db" 'SELECT count(*) FROM bundle')" 1
 server_stop

@@ -52,7 +52,7 @@ void world_open(struct world *w)
     OK(vault_init(&c, &err));
     assert_int_equal(vault_init(&c, &err), KLUIS_E_EXISTS);
     kluis_err_clear(&err);
-    OK(vault_open(&w->vault, w->home, NULL, &err));
+    OK(vault_open(&w->vault, w->home, NULL, NULL, &err));
     (void)snprintf(path, sizeof path, "%s/tsa", w->home);
     OK(tsa_start(&w->tsa, path, false, &port, &err));
     (void)snprintf(w->tsa_url, sizeof w->tsa_url, "http://127.0.0.1:%u/", (unsigned)port);
@@ -84,7 +84,7 @@ void world_restart_vault(struct world *w)
     struct kluis_err err = { 0 };
     vault_close(w->vault);
     w->vault = NULL;
-    OK(vault_open(&w->vault, w->home, NULL, &err));
+    OK(vault_open(&w->vault, w->home, NULL, NULL, &err));
     world_start(w);
 }
 

@@ -24,7 +24,7 @@ n=$(wc -l <<<"$routes")
 [ "$n" -ge 24 ] || die "only $n routes were read from the table"
 while read -r method path tail; do
   case $tail in ID) path=$path$id ;; TILE) path=${path}0/000 ;; ENTRIES) path=${path}000 ;; esac
-  case $path in */upload/*) [ "$method" = PUT ] && path="$path?offset=0&length=1" ;; */message/*) path="$path?upload=$id" ;; */next) path="$path?after=0" ;; */vault/v1/mirror) [ "$method" = GET ] && path="$path?from=0" ;; esac
+  case $path in */upload/*) [ "$method" = PUT ] && path="$path?offset=0&length=1" ;; */message/*) path="$path?upload=$id" ;; */next) path="$path?after=0" ;; */vault/v1/mirror | */vault/v1/register) [ "$method" = GET ] && path="$path?from=0" ;; esac
   for m in GET POST PUT DELETE; do
     got=$(ask $m "$path" "$([ $m = GET ] || echo x)")
     ok; [[ $got = 4?? ]] || [ "$got" = "$(given $m "${path%%\?*}")" ] || fail "$m $path without a login: $got"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# T9: whoever takes a device with all its keys finds, of what was archived, nothing older than the window: 30 days after a package was made, once it
-# stands in a completed backup, neither its bytes nor its key are there; not even ciphertext that was kept from the network opens with what is left.
-# Before that the agent keeps it: without a backup nothing goes, however old.
+# T9: whoever takes a device with all its keys finds, of what was archived, nothing older than the window: 30 days after its receipt, once it stands
+# in a completed backup, neither a package's bytes nor its key are there; not even ciphertext that was kept from the network opens with what is left.
+# Before that the agent keeps it: without a backup nothing goes, however old, nor by a clock that the gate does not agree with.
 . "$(dirname "$0")/../integration/lib.sh"
 begin T9
 export CHATKLUIS_KEYSTORE=file # the worst case: who has the folder has the keys
@@ -16,9 +16,14 @@ old=$(sqlite3 "$a/agent.db" "SELECT lower(hex(id)) FROM package")
 key=$(sqlite3 "$a/agent.db" "SELECT hex(key) FROM package")
 cp "$a/packages/$old.ckc" "$work/intercepted.ckc"
 of() { sqlite3 "$a/agent.db" "SELECT $1 FROM package WHERE id = x'$old'"; }
-later() { # DAYS [OPTION…]: a pass so many days on; the gate refuses that clock, and what is here is tidied all the same
+pass() { # DAYS [OPTION…]: a pass so many days on, by this computer's clock
   local days=$1; shift
   env KLUIS_CLOCK_SHIFT=$((days * 86400)) "$twin/chatkluis-agent" archive --home "$a" --wait 0 "$@" >/dev/null 2>&1 || true
+}
+later() { # DAYS [OPTION…]: the same, and the gate agrees
+  server_stop; server_start KLUIS_CLOCK_SHIFT=$(($1 * 86400))
+  pass "$@"
+  server_stop; server_start
 }
 seized() { # a stranger has the folder and reads what he can: words of the chat
   rm -rf "$work/seized" "$work/out"; cp -a "$a" "$work/seized"
@@ -47,6 +52,8 @@ later 29
 equal "29 days old: kept" "$(of 'removed IS NULL')" 1
 later 31 --keep-days 90
 equal "31 days old, and its owner keeps 90" "$(of 'removed IS NULL')" 1
+pass 400
+equal "400 days old by a clock that the gate does not agree with: kept" "$(of 'removed IS NULL')" 1
 refuse "a shorter time than 30 days" agent "$a" archive --keep-days 29
 later 31
 equal "31 days old: gone" "$(of 'removed IS NOT NULL')" 1
@@ -62,4 +69,4 @@ rm "$a/packages/$old.ckc"; sqlite3 "$a/agent.db" "UPDATE package SET removed = 1
 say "$chat" "06-03-2026 09:00" Anna "kanariewoord twee"
 check "the next pass" agent "$a" archive
 equal "records at the vault" "$(status_of_server | jq .records)" 2
-end 16
+end 17

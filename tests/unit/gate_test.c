@@ -59,6 +59,8 @@ static void every_route_of_the_protocol_is_known(void **state)
         { "GET", "/vault/v1/bundle", GATE_VAULT_BUNDLE_GET, GATE_VAULT },
         { "POST", "/vault/v1/mirror", GATE_VAULT_MIRROR_PUT, GATE_VAULT },
         { "GET", "/vault/v1/mirror?from=7", GATE_VAULT_MIRROR_GET, GATE_VAULT },
+        { "POST", "/vault/v1/register", GATE_VAULT_REGISTER_PUT, GATE_VAULT },
+        { "GET", "/vault/v1/register?from=7", GATE_VAULT_REGISTER_GET, GATE_VAULT },
         { "POST", "/vault/v1/outbox", GATE_VAULT_OUTBOX, GATE_VAULT },
         { "POST", "/vault/v1/timestamp", GATE_VAULT_TIMESTAMP, GATE_VAULT },
     };
