@@ -29,6 +29,7 @@ enum {
 };
 enum access_what { ACCESS_HELLO = 'h', ACCESS_KEY = 'k', ACCESS_SEARCH = 's', ACCESS_AROUND = 'a', ACCESS_STATUS = 't' };
 enum access_order { ACCESS_NEWEST, ACCESS_OLDEST, ACCESS_RELEVANCE };
+enum access_count { ACCESS_COUNT_NONE, ACCESS_COUNT_CAPPED, ACCESS_COUNT_EXACT };
 enum { ACCESS_YES = '+', ACCESS_NO_KEY = 'n', ACCESS_FAILED = '-' };
 
 struct access_request {
@@ -38,7 +39,7 @@ struct access_request {
     int64_t from_us, to_us; /* KLUIS_TIME_ABSENT: open */
     enum access_order order;
     uint32_t limit, before, after;
-    bool count;
+    enum access_count count;
     uint8_t package[32];
     uint64_t ordinal;
     uint32_t walls;           /* of a hello: bits of server/walls/walls.h, as the page server says them */

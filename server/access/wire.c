@@ -25,7 +25,7 @@ kluis_status access_request_write(const struct access_request *r, struct kluis_b
         kluis_wire_u64(out, (uint64_t)r->to_us);
         kluis_wire_u32(out, (uint32_t)r->order);
         kluis_wire_u32(out, r->limit);
-        kluis_wire_u32(out, r->count ? 1 : 0);
+        kluis_wire_u32(out, (uint32_t)r->count);
     } else if (r->what == ACCESS_AROUND) {
         if (r->purpose.len > ACCESS_STRING_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a purpose of more than %d bytes", ACCESS_STRING_MAX); }
         kluis_wire_str(out, r->purpose);
@@ -57,8 +57,8 @@ static void get_search(struct kluis_wire *w, struct access_request *r)
     uint32_t order = kluis_wire_get_u32(w), limit = kluis_wire_get_u32(w), count = kluis_wire_get_u32(w);
     r->order = order <= ACCESS_RELEVANCE ? (enum access_order)order : ACCESS_NEWEST;
     r->limit = limit;
-    r->count = count == 1;
-    if (order > ACCESS_RELEVANCE || limit > ACCESS_PAGE_MAX || count > 1 || !time_ok(r->from_us) || !time_ok(r->to_us)) { w->bad = true; }
+    r->count = count <= ACCESS_COUNT_EXACT ? (enum access_count)count : ACCESS_COUNT_NONE;
+    if (order > ACCESS_RELEVANCE || limit > ACCESS_PAGE_MAX || count > ACCESS_COUNT_EXACT || !time_ok(r->from_us) || !time_ok(r->to_us)) { w->bad = true; }
 }
 
 static void get_around(struct kluis_wire *w, struct access_request *r)

@@ -11,6 +11,8 @@ enum { ROOM = 60 << 10, ROOM_KEPT = 1 << 20 }; /* of a connection's answer: for 
 _Static_assert((int)ACCESS_PAGE_MAX == (int)INDEX_PAGE_MAX && (int)ACCESS_AROUND_MAX == (int)API_AROUND_MAX &&
                    (int)ACCESS_ANSWER_MAX > (int)API_ANSWER_MAX,
                "one ceiling on both sides");
+_Static_assert((int)ACCESS_COUNT_CAPPED == (int)INDEX_COUNT_CAPPED && (int)ACCESS_COUNT_EXACT == (int)INDEX_COUNT_EXACT,
+               "ways of counting are passed on as they are");
 _Static_assert((int)ACCESS_NEWEST == (int)INDEX_NEWEST && (int)ACCESS_OLDEST == (int)INDEX_OLDEST && (int)ACCESS_RELEVANCE == (int)INDEX_RELEVANCE,
                "one order on both sides");
 
@@ -36,7 +38,7 @@ static kluis_status search(const struct desk *d, const struct api_actor *who, co
                                    .order = (enum index_order)r->order,
                                    .limit = r->limit,
                                    .cursor = r->cursor,
-                                   .count = r->count };
+                                   .count = (enum index_count)r->count };
     struct index_result found;
     kluis_buf_cstr(b, "{\"hits\":[");
     KLUIS_TRY(api_search_page(d->api, who, &q, b, &found, err));

@@ -117,6 +117,7 @@ struct index_sink {
     kluis_status (*hit)(void *ctx, const struct index_hit *h, struct kluis_err *err);
 };
 enum index_order { INDEX_NEWEST, INDEX_OLDEST, INDEX_RELEVANCE };
+enum index_count { INDEX_COUNT_NONE, INDEX_COUNT_CAPPED, INDEX_COUNT_EXACT }; /* capped: at INDEX_COUNT_CAP, in under a millisecond */
 struct index_query {
     struct kluis_str text;                             /* words, "phrases", prefix*, -not, OR; docs/handleiding  */
     struct kluis_str conversation, official, platform; /* exact, or absent                     */
@@ -124,7 +125,7 @@ struct index_query {
     enum index_order order;
     unsigned limit;          /* 1..INDEX_PAGE_MAX                                      */
     struct kluis_str cursor; /* from the previous page, or absent                       */
-    bool count;              /* also count, capped at INDEX_COUNT_CAP                   */
+    enum index_count count;
 };
 struct index_result {
     uint64_t count;

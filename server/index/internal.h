@@ -222,6 +222,8 @@ bool igone(const struct iconn *c, int64_t row);
 /* Shadowed by a hot row, or (file 0) in a period file by now. */
 KLUIS_MUSTUSE kluis_status ihidden(struct iconn *c, int64_t file, int64_t row, bool *hidden, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status istore_reader(struct index *ix, struct iconn **out, struct kluis_err *err);
+/* One more for somebody who has one already: never waits.  NULL, when all are in use or it cannot be had: go on with one. */
+struct iconn *istore_second(struct index *ix);
 void istore_return(struct index *ix, struct iconn *c);
 KLUIS_MUSTUSE kluis_status ihot_load(struct index *ix, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int64_t first, struct kluis_err *err);

@@ -3,10 +3,13 @@
  * A period's rows are numbered in the order of their keys: FTS5 streams them newest or oldest first and the search stops when its page is full.
  * The hot file's rows are numbered as they arrived; their keys are in memory, with the newest of every block of rows and before, so that
  * a newest-first search of an archive that grows in time order stops early, and any other looks at 250,000 numbers at most.
+ *
+ * Relevance and an exact count must look at every hit: a second thread, with a connection and a page of its own, takes periods in turn.
  */
 #include "server/index/internal.h"
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 enum { PAGE_BYTES = 1 << 20 }; /* of one search: the question and what is kept of records */
 
@@ -25,8 +28,8 @@ struct search {
     size_t n, cap;
     bool has_cursor;
     struct found cursor;
-    int64_t from, to; /* [from, to) */
-    struct kluis_err *err;
+    int64_t from, to;       /* [from, to) */
+    uint64_t counted, most; /* most: counting ends there */
 };
 
 /* What is found comes with its record: in a period hits come in order, and few of them are not shown. */
@@ -89,7 +92,7 @@ static void put(struct search *s, const struct found *f)
 
 /* ---- hot ---- */
 
-static kluis_status hot_rows(struct search *s, uint64_t *count, struct kluis_err *err)
+static kluis_status hot_rows(struct search *s, bool counting, struct kluis_err *err)
 {
     struct ihot *h = &s->ix->hot;
     enum index_order o = s->q->order;
@@ -102,8 +105,8 @@ static kluis_status hot_rows(struct search *s, uint64_t *count, struct kluis_err
         if (row < h->base || row >= h->base + (int64_t)h->n || igone(s->c, row)) { continue; }
         size_t i = (size_t)(row - h->base);
         const struct found f = { .key = h->keys[i], .row = row, .unit = s->c->hot, .score = o == INDEX_RELEVANCE ? kluis_db_int(q, 1) : 0 };
-        if (count != NULL) {
-            if (f.key.at >= s->from && f.key.at < s->to && ++*count >= INDEX_COUNT_CAP) { break; }
+        if (counting) {
+            if (f.key.at >= s->from && f.key.at < s->to && ++s->counted >= s->most) { break; }
             continue;
         }
         if (o == INDEX_NEWEST && full(s) && h->newest[i / IBLOCK] < s->heap[0].key.at) { break; }
@@ -173,13 +176,114 @@ static bool outside(const struct search *s, const struct iperiod *p)
     return false;
 }
 
+static kluis_status count_in(struct search *s, struct kluis_db *unit, int64_t lo, int64_t hi, struct kluis_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(unit, &q, err, COUNT, "siii", s->match, lo, hi, (int64_t)(s->most - s->counted)));
+    KLUIS_TRY(kluis_db_step(unit, q, err));
+    s->counted += (uint64_t)kluis_db_int(q, 0);
+    kluis_db_done(q);
+    return KLUIS_OK;
+}
+
+static kluis_status count_period(struct search *s, const struct iperiod *p, struct kluis_db *unit, struct kluis_err *err)
+{
+    int64_t lo = 0, hi = 0;
+    KLUIS_TRY(range(s, p, unit, false, &lo, &hi, err));
+    if (p->shadows == 0) { return count_in(s, unit, lo, hi, err); }
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(kluis_db_query(unit, &q, err, DESC, "sii", s->match, lo, hi));
+    kluis_status st = KLUIS_OK;
+    while (s->counted < s->most && (st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
+        bool hidden = false;
+        KLUIS_TRY(ihidden(s->c, p->file, kluis_db_int(q, 0), &hidden, err));
+        s->counted += hidden ? 0 : 1;
+    }
+    kluis_db_done(q);
+    return st == KLUIS_OK || st == KLUIS_END ? KLUIS_OK : st;
+}
+
+/* ---- two at work ---- */
+
+typedef kluis_status visit_fn(struct search *s, const struct iperiod *p, struct kluis_db *unit, struct kluis_err *err);
+struct fan {
+    visit_fn *visit;
+    const struct icatalog *cat; /* the first's */
+    atomic_bool *taken;         /* of each period */
+    struct search second;
+    kluis_status rc; /* the second's */
+    struct kluis_err err;
+};
+
+/* Newest first, as alone: of equal scores the first that comes is the better.  What is hidden in a period only the first's snapshot knows. */
+static kluis_status share(struct fan *f, struct search *s, bool first, struct kluis_err *err)
+{
+    for (size_t k = f->cat->n; k-- > 0 && s->counted < s->most;) {
+        const struct iperiod *p = &f->cat->list[k];
+        struct kluis_db *unit = NULL;
+        if (outside(s, p) || (!first && p->shadows > 0) || atomic_exchange(&f->taken[k], true)) { continue; }
+        KLUIS_TRY(istore_period(s->ix, s->c, p, &unit, err));
+        KLUIS_TRY(f->visit(s, p, unit, err));
+    }
+    return KLUIS_OK;
+}
+
+static void *help(void *arg)
+{
+    struct fan *f = arg;
+    f->rc = share(f, &f->second, false, &f->err);
+    return NULL;
+}
+
+/* What the second found, in the first's hands: its connection goes back. */
+static kluis_status merge(struct search *s, struct fan *f, struct kluis_err *err)
+{
+    s->counted += f->second.counted;
+    for (size_t i = 0; i < f->second.n; i++) {
+        struct found *found = &f->second.heap[i];
+        for (size_t k = 0; k < f->cat->n; k++) {
+            if (f->cat->list[k].file == found->file) { KLUIS_TRY(istore_period(s->ix, s->c, &f->cat->list[k], &found->unit, err)); }
+        }
+        if (wanted(s, found)) { put(s, found); }
+    }
+    return KLUIS_OK;
+}
+
+/* Every period that may have to do with it, by two where that can be. */
+static kluis_status all_periods(struct search *s, visit_fn *visit, struct kluis_err *err)
+{
+    struct fan f = { .visit = visit, .cat = &s->c->catalog, .second = *s };
+    size_t n = f.cat->n;
+    pthread_t thread;
+    f.taken = kluis_arena_alloc(s->c->page, (n + 1) * sizeof *f.taken);
+    f.second.heap = kluis_arena_alloc(s->c->page, s->cap * sizeof *s->heap);
+    if (f.taken == NULL || f.second.heap == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    for (size_t k = 0; k < n; k++) { atomic_init(&f.taken[k], false); }
+    f.second.n = 0;
+    f.second.counted = 0;
+    f.second.c = n > 1 ? istore_second(s->ix) : NULL;
+    bool two = f.second.c != NULL && pthread_create(&thread, NULL, help, &f) == 0;
+    kluis_status st = share(&f, s, true, err);
+    if (two) { (void)pthread_join(thread, NULL); }
+    if (st == KLUIS_OK && two && f.rc != KLUIS_OK) {
+        *err = f.err;
+        st = f.rc;
+    }
+    if (st == KLUIS_OK && two) { st = merge(s, &f, err); }
+    if (f.second.c != NULL) { istore_return(s->ix, f.second.c); }
+    return st;
+}
+
+/* ---- all of it ---- */
+
 static kluis_status gather(struct search *s, struct kluis_err *err)
 {
     struct icatalog *cat = &s->c->catalog;
     (void)pthread_rwlock_rdlock(&s->ix->hot.lock);
-    kluis_status st = hot_rows(s, NULL, err);
+    kluis_status st = hot_rows(s, false, err);
     (void)pthread_rwlock_unlock(&s->ix->hot.lock);
     KLUIS_TRY(st);
+    if (s->q->order == INDEX_RELEVANCE) { return all_periods(s, period_rows, err); }
     for (size_t k = 0; k < cat->n; k++) {
         const struct iperiod *p = &cat->list[s->q->order == INDEX_OLDEST ? k : cat->n - 1 - k];
         if (outside(s, p)) { continue; }
@@ -192,53 +296,37 @@ static kluis_status gather(struct search *s, struct kluis_err *err)
     return KLUIS_OK;
 }
 
-static kluis_status count_in(struct search *s, struct kluis_db *unit, int64_t lo, int64_t hi, uint64_t *count, struct kluis_err *err)
+/* How many there are, wherever a page begins. */
+static kluis_status count_all(const struct search *question, struct index_result *out, struct kluis_err *err)
 {
-    sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, COUNT, "siii", s->match, lo, hi, (int64_t)INDEX_COUNT_CAP - (int64_t)*count));
-    KLUIS_TRY(kluis_db_step(unit, q, err));
-    *count += (uint64_t)kluis_db_int(q, 0);
-    kluis_db_done(q);
-    return KLUIS_OK;
-}
-
-static kluis_status count_all(struct search *s, struct index_result *out, struct kluis_err *err)
-{
-    uint64_t count = 0;
-    bool open = s->from == INT64_MIN && s->to == INT64_MAX && s->c->gone.n == 0;
+    struct search s = *question;
+    bool open = s.from == INT64_MIN && s.to == INT64_MAX && s.c->gone.n == 0;
+    s.has_cursor = false;
+    s.n = 0; /* nothing is put on a page */
+    s.counted = 0;
+    s.most = s.q->count == INDEX_COUNT_EXACT ? INT64_MAX : INDEX_COUNT_CAP;
     if (open) {
-        KLUIS_TRY(count_in(s, s->c->hot, 0, INT64_MAX, &count, err));
+        KLUIS_TRY(count_in(&s, s.c->hot, 0, INT64_MAX, err));
     } else {
-        (void)pthread_rwlock_rdlock(&s->ix->hot.lock);
-        kluis_status st = hot_rows(s, &count, err);
-        (void)pthread_rwlock_unlock(&s->ix->hot.lock);
+        (void)pthread_rwlock_rdlock(&s.ix->hot.lock);
+        kluis_status st = hot_rows(&s, true, err);
+        (void)pthread_rwlock_unlock(&s.ix->hot.lock);
         KLUIS_TRY(st);
     }
-    for (size_t i = s->c->catalog.n; i-- > 0 && count < INDEX_COUNT_CAP;) {
-        const struct iperiod *p = &s->c->catalog.list[i];
-        if (p->from >= s->to || p->to <= s->from) { continue; }
-        struct kluis_db *unit = NULL;
-        int64_t lo = 0, hi = 0;
-        KLUIS_TRY(istore_period(s->ix, s->c, p, &unit, err));
-        KLUIS_TRY(range(s, p, unit, false, &lo, &hi, err));
-        if (p->shadows == 0) {
-            KLUIS_TRY(count_in(s, unit, lo, hi, &count, err));
-            continue;
+    if (s.q->count == INDEX_COUNT_EXACT) {
+        KLUIS_TRY(all_periods(&s, count_period, err));
+    } else {
+        for (size_t i = s.c->catalog.n; i-- > 0 && s.counted < s.most;) {
+            const struct iperiod *p = &s.c->catalog.list[i];
+            struct kluis_db *unit = NULL;
+            if (outside(&s, p)) { continue; }
+            KLUIS_TRY(istore_period(s.ix, s.c, p, &unit, err));
+            KLUIS_TRY(count_period(&s, p, unit, err));
         }
-        sqlite3_stmt *q = NULL;
-        KLUIS_TRY(kluis_db_query(unit, &q, err, DESC, "sii", s->match, lo, hi));
-        kluis_status st = KLUIS_OK;
-        while (count < INDEX_COUNT_CAP && (st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
-            bool hidden = false;
-            KLUIS_TRY(ihidden(s->c, p->file, kluis_db_int(q, 0), &hidden, err));
-            count += hidden ? 0 : 1;
-        }
-        kluis_db_done(q);
-        if (st != KLUIS_OK && st != KLUIS_END) { return st; }
     }
     out->counted = true;
-    out->capped = count >= INDEX_COUNT_CAP;
-    out->count = count;
+    out->capped = s.counted >= s.most;
+    out->count = s.counted;
     return KLUIS_OK;
 }
 
@@ -382,12 +470,12 @@ static kluis_status search(struct search *s, const struct index_sink *sink, stru
     bool none = false;
     KLUIS_TRY(question(s, arena, &match, parsed, &none, err));
     if (none) {
-        out->counted = s->q->count;
+        out->counted = s->q->count != INDEX_COUNT_NONE;
         return KLUIS_OK;
     }
     s->match = (const char *)match.data;
     KLUIS_TRY(gather(s, err));
-    if (s->q->count) { KLUIS_TRY(count_all(s, out, err)); }
+    if (s->q->count != INDEX_COUNT_NONE) { KLUIS_TRY(count_all(s, out, err)); }
     return show(s, parsed, sink, out, err);
 }
 
@@ -395,7 +483,7 @@ kluis_status index_search(struct index *ix, const struct index_query *q, const s
                           struct kluis_err *err)
 {
     *out = (struct index_result){ 0 };
-    struct search s = { .ix = ix, .q = q, .err = err };
+    struct search s = { .ix = ix, .q = q, .most = UINT64_MAX };
     KLUIS_TRY(check(&s, err));
     (void)pthread_rwlock_rdlock(&ix->life);
     kluis_status rc = istore_reader(ix, &s.c, err);

@@ -361,12 +361,18 @@ void istore_drop(struct iconn *c, int64_t file)
 
 /* ---- readers ---- */
 
-kluis_status istore_reader(struct index *ix, struct iconn **out, struct kluis_err *err)
+static kluis_status reader(struct index *ix, bool wait, struct iconn **out, struct kluis_err *err)
 {
     *out = NULL;
     struct iconn *c = NULL;
     (void)pthread_mutex_lock(&ix->lock);
-    while (ix->n_readers == 0 && ix->n_made == IREADERS_MAX) { (void)pthread_cond_wait(&ix->free_reader, &ix->lock); }
+    while (ix->n_readers == 0 && ix->n_made == IREADERS_MAX) {
+        if (!wait) {
+            (void)pthread_mutex_unlock(&ix->lock);
+            return KLUIS_FAIL(err, KLUIS_E_BUSY, "all readers of the index are in use");
+        }
+        (void)pthread_cond_wait(&ix->free_reader, &ix->lock);
+    }
     if (ix->n_readers > 0) {
         c = ix->readers[--ix->n_readers];
     } else {
@@ -397,6 +403,15 @@ kluis_status istore_reader(struct index *ix, struct iconn **out, struct kluis_er
     }
     *out = c;
     return KLUIS_OK;
+}
+
+kluis_status istore_reader(struct index *ix, struct iconn **out, struct kluis_err *err) { return reader(ix, true, out, err); }
+
+struct iconn *istore_second(struct index *ix)
+{
+    struct iconn *c = NULL;
+    struct kluis_err unsaid = { 0 };
+    return reader(ix, false, &c, &unsaid) == KLUIS_OK ? c : NULL;
 }
 
 void istore_return(struct index *ix, struct iconn *c)

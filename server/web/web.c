@@ -77,14 +77,14 @@ static kluis_status arg_number(struct MHD_Connection *c, const char *name, uint6
 static kluis_status search(struct MHD_Connection *c, struct access_request *r, struct kluis_err *err)
 {
     uint64_t limit;
-    const char *from = arg(c, "from"), *to = arg(c, "to"), *order = arg(c, "order");
+    const char *from = arg(c, "from"), *to = arg(c, "to"), *order = arg(c, "order"), *count = arg(c, "count");
     r->what = ACCESS_SEARCH;
     r->text = arg_str(c, "q");
     r->conversation = arg_str(c, "conversation");
     r->official = arg_str(c, "official");
     r->platform = arg_str(c, "platform");
     r->cursor = arg_str(c, "cursor");
-    r->count = arg(c, "count") != NULL;
+    if (count != NULL) { r->count = strcmp(count, "exact") == 0 ? ACCESS_COUNT_EXACT : ACCESS_COUNT_CAPPED; }
     r->from_us = r->to_us = KLUIS_TIME_ABSENT;
     if (from != NULL) { KLUIS_TRY(access_instant(from, false, "from", &r->from_us, err)); }
     if (to != NULL) { KLUIS_TRY(access_instant(to, true, "to", &r->to_us, err)); }

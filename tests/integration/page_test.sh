@@ -64,10 +64,17 @@ is "a package that is not there" 404 "$(code "${me[@]}" "$base/api/around?packag
 
 before=$(trail)
 is "a search" 200 "$(code "${me[@]}" "$base/api/search?q=vergunning&purpose=proef-zoeken")"
+is "no count unasked" null "$(jq .count "$home/body")"
 is "its hits" true "$(jq '.hits | length >= 10' "$home/body")"
 p=$(jq -r '.hits[0] | "package=\(.package)&ordinal=\(.ordinal)"' "$home/body")
 is "reading on" 200 "$(code "${me[@]}" "$base/api/around?$p&purpose=proef-lezen")"
 is "both stand in the trail" 2 "$(($(trail) - before))"
+code "${me[@]}" "$base/api/search?q=vergunning&limit=200&purpose=proef-tellen" >/dev/null
+found=$(jq '.hits | length' "$home/body")
+for i in 1 exact; do
+  is "a count ($i)" 200 "$(code "${me[@]}" "$base/api/search?q=vergunning&limit=1&count=$i&purpose=proef-tellen")"
+  is "what it says ($i)" "$found false" "$(jq -r '"\(.count) \(.capped)"' "$home/body")"
+done
 for i in $(seq 20); do
   code "${me[@]}" "$base/api/search?q=vergunning&limit=$i&purpose=proef-volgorde" >/dev/null
   code "${me[@]}" "$base/api/around?$p&purpose=proef-volgorde" >/dev/null
@@ -83,7 +90,7 @@ order() { awk '
   /send(msg|to)\(.*\{\\"(hits|messages)\\":\[/ { if (state == 3) good++; else bad++; state = 0 }
   /send(msg|to)\(.*\{\\"error\\":/ { if (state == 1) without++; state = 0 }
   END { print good + 0, bad + 0, (without + 0 > 0) }' "$home/calls"; }
-is "answers that left after a sync of the trail, before one, and refusals without" "42 0 1" "$(order)"
+is "answers that left after a sync of the trail, before one, and refusals without" "45 0 1" "$(order)"
 is "a refused one gives no hit" 0 "$(code "${me[@]}" "$base/api/search?q=vergunning" >/dev/null; jq '.hits // [] | length' "$home/body")"
 
 # The built page: complete in itself, small.

@@ -21,7 +21,7 @@ static struct access_request sample(enum access_what what)
                                     .limit = ACCESS_PAGE_MAX,
                                     .before = ACCESS_AROUND_MAX,
                                     .after = 3,
-                                    .count = true,
+                                    .count = ACCESS_COUNT_EXACT,
                                     .package = { 7, 8 },
                                     .ordinal = UINT32_MAX,
                                     .walls = 15,
@@ -54,7 +54,7 @@ static void each_kind_comes_back_as_it_was(void **state)
             same_str(got.platform, r.platform);
             assert_null(got.conversation.ptr);
             assert_null(got.cursor.ptr);
-            assert_true(got.from_us == r.from_us && got.to_us == r.to_us && got.order == r.order && got.limit == r.limit && got.count);
+            assert_true(got.from_us == r.from_us && got.to_us == r.to_us && got.order == r.order && got.limit == r.limit && got.count == r.count);
         }
         if (kinds[i] == ACCESS_SEARCH || kinds[i] == ACCESS_AROUND) { same_str(got.purpose, r.purpose); }
         if (kinds[i] == ACCESS_AROUND) {
@@ -89,6 +89,9 @@ static void what_is_out_of_bounds_is_no_request(void **state)
     refused(ACCESS_SEARCH, &r);
     r = sample(ACCESS_SEARCH);
     r.order = (enum access_order)(ACCESS_RELEVANCE + 1);
+    refused(ACCESS_SEARCH, &r);
+    r = sample(ACCESS_SEARCH);
+    r.count = (enum access_count)(ACCESS_COUNT_EXACT + 1);
     refused(ACCESS_SEARCH, &r);
     r = sample(ACCESS_SEARCH);
     r.text = (struct kluis_str){ "een\0twee", 8 };

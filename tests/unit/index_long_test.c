@@ -23,16 +23,18 @@ static struct index_stats stats_of(struct index *ix)
 }
 
 /* What FTS5 finds is what the groups are. */
-static uint64_t found(struct index *ix, const char *official)
+static uint64_t counted(struct index *ix, const char *official, enum index_count how)
 {
     struct index_query q = query("ok");
     struct index_result r = { 0 };
     q.limit = 1;
-    q.count = true;
+    q.count = how;
     if (official != NULL) { q.official = kluis_str_of(official); }
     (void)find_q(ix, &q, &r);
+    assert_true(r.counted && r.capped == (how == INDEX_COUNT_CAPPED && r.count == INDEX_COUNT_CAP));
     return r.count;
 }
+static uint64_t found(struct index *ix, const char *official) { return counted(ix, official, INDEX_COUNT_CAPPED); }
 
 /* Processor time of this program. */
 static int64_t spent_us(void)
@@ -69,6 +71,8 @@ static void a_flood(const char *id)
     assert_int_equal(s.records, 5 * MANY); /* each stands alone */
     assert_int_equal(s.conflicts, id == NULL ? 0 : 5 * MANY);
     assert_int_equal(index_watermark(ix), 5);
+    assert_int_equal(found(ix, NULL), INDEX_COUNT_CAP);
+    assert_int_equal(counted(ix, NULL, INDEX_COUNT_EXACT), 5 * MANY);
     struct index_row one[] = { line(1, 1, 500 * (int64_t)MIN, "gewoon verder") };
     add(ix, pack(7, "anna", one, 1));
     add(ix, pack(8, "bram", one, 1));

@@ -36,7 +36,7 @@ static void *reader(void *arg)
         struct index_result r = { 0 };
         struct index_query q = query("teller");
         const struct index_sink sink = { &page, note };
-        q.count = true;
+        q.count = INDEX_COUNT_CAPPED;
         unsigned least = atomic_load(&committed);
         kluis_status rc = index_search(ix, &q, &sink, &r, &err);
         unsigned most = atomic_load(&offered), full = least < INDEX_PAGE_MAX ? least : INDEX_PAGE_MAX;

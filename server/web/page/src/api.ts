@@ -48,8 +48,8 @@ async function get<T>(path: string, args: Record<string, string | number | undef
   return body as T;
 }
 
-export interface Question { q: string; purpose: string; from?: string; to?: string; order?: string; cursor?: string }
-export const search = (a: Question) => get<SearchAnswer>('/api/search', { ...a, count: a.cursor ? undefined : 1 });
+export interface Question { q: string; purpose: string; from?: string; to?: string; order?: string; cursor?: string; count?: 'exact'; limit?: number }
+export const search = (a: Question) => get<SearchAnswer>('/api/search', { ...a, count: a.count ?? (a.cursor ? undefined : 1) });
 export const around = (h: { package: string; ordinal: number }, purpose: string, before: number, after: number) =>
   get<{ messages: Hit[] }>('/api/around', { package: h.package, ordinal: h.ordinal, before, after, purpose });
 export const status = () => get<Status>('/api/status', {});
