@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "agent/source/html.h"
@@ -92,10 +93,10 @@ static void hostile_text_costs_no_more_than_its_length(void **state)
         KLUIS_AUTO_BUF(in, 1 << 20);
         KLUIS_AUTO_BUF(out, 16 << 20);
         while (in.status == KLUIS_OK) { kluis_buf_cstr(&in, parts[i]); }
-        int64_t before = kluis_monotonic_us();
+        clock_t before = clock(); /* its own time: others run too */
         html_text((struct kluis_str){ (const char *)in.data, in.len }, false, NULL, &out, NULL);
         assert_int_equal(out.status, KLUIS_OK);
-        assert_true(kluis_monotonic_us() - before < 60000000); /* hours of it otherwise */
+        assert_true((clock() - before) / CLOCKS_PER_SEC < 60); /* hours of it otherwise */
     }
 }
 

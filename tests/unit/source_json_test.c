@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "agent/source/json.h"
@@ -268,10 +269,10 @@ static void hostile_nesting_costs_no_more_than_its_length(void **state)
         for (int i = 0; i < DEEP; i++) { kluis_buf_cstr(&b, "{\"id\":"); }
         for (int i = 0; i < DEEP && closed; i++) { kluis_buf_byte(&b, '}'); }
         kluis_buf_cstr(&b, ",{\"id\":3}]");
-        int64_t before = kluis_monotonic_us();
+        clock_t before = clock(); /* its own time: others run too */
         (void)go_through((const char *)b.data, b.len, &seen);
         assert_true(seen.items >= 2 && seen.damages >= 1);
-        assert_true(kluis_monotonic_us() - before < 60000000); /* minutes of it otherwise */
+        assert_true((clock() - before) / CLOCKS_PER_SEC < 60); /* minutes of it otherwise */
     }
 }
 
