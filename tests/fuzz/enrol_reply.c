@@ -43,6 +43,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     }
     kluis_status rc = read_reply(kluis_buf_bytes(&raw), &request, &keys, &r, &err);
     MUST(rc == err.code);
+    if (rc == KLUIS_OK) { /* one spelling */
+        kluis_buf_clear(&bound);
+        MUST(kluis_enrol_reply_write(&r, kluis_buf_bytes(&request), &keys, &bound, NULL) == KLUIS_OK);
+        MUST(bound.len == raw.len && memcmp(bound.data, raw.data, raw.len) == 0);
+    }
     if (rc == KLUIS_OK) {
         rc = check_reply(&r, &mine, &code, &err);
         MUST(rc == err.code && (rc == KLUIS_OK || rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT));

@@ -28,7 +28,7 @@ each=$((seconds * at_once / ${#targets[@]}))
 
 one() { # target: one line on stdout, 1 on a finding
   local t=$1 log=$build/logs/$1.log max=16384 rc=0 dict=()
-  case "$t" in package|package_part|content|receipt|export) max=65536 ;; esac
+  case "$t" in package|package_part|content|receipt|export|recognise) max=65536 ;; esac
   [ -f "tests/fuzz/dict/$t.dict" ] && dict=("-dict=tests/fuzz/dict/$t.dict")
   case "$t" in package_part|enrol_reply|receipt|export) dict+=("-len_control=0") ;; esac # seeds are whole: short ones tell little
   mkdir -p "$build/corpus/$t"

@@ -46,6 +46,7 @@ static void read_at(const char *where)
     kluis_status rc = source_imessage.read(&q, &sink, &err);
     MUST((rc != KLUIS_OK || !seen.open) && rc != KLUIS_E_BUG && rc != KLUIS_E_USAGE);
     kluis_buf_free(&seen.lines);
+    source_drain(&source_imessage, &q, &seen);
 }
 
 static void one_row_of_each(const uint8_t *p, size_t n)

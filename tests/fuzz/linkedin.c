@@ -1,4 +1,4 @@
-/* LinkedIn's messages.csv: every record of it can be written, whatever is in the file. */
+/* A download of LinkedIn: every record can be written, whatever messages.csv holds. */
 #include "tests/fuzz/source_file.h"
 
-FUZZ_SOURCE_FILE(source_linkedin, "messages.csv");
+FUZZ_SOURCE_FILES(source_linkedin, "", "messages.csv");

@@ -386,6 +386,9 @@ static void enrolment(void)
     save_buf("corpus/enrol_reply", "seed-refusal", &b);
 }
 
+/* Gate, method, path, nonce: what the login target signs itself. */
+static const char OWN_REQUEST[] = "gate.test:8443\nGET\n/v1/bundle\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\n";
+
 static void sessions(void)
 {
     for (unsigned i = 0; i < SESSION_MESSAGES; i++) {
@@ -397,6 +400,24 @@ static void sessions(void)
     const struct kluis_delivery d = { .sequence = 3, .length = 1000 };
     MUST(kluis_delivery_write(&d, &b, NULL) == KLUIS_OK);
     save_choice("corpus/messages", "seed-delivery", 0, b.data, b.len);
+    kluis_buf_clear(&b);
+    uint8_t held[32] = { 7 };
+    kluis_wire_label(&b, "chatkluis-holdings-v1");
+    for (uint32_t state = 0; state < 4; state++) {
+        kluis_wire_field(&b, held, sizeof held);
+        kluis_wire_u32(&b, state);
+    }
+    save_choice("corpus/messages", "seed-holdings", 3, b.data, b.len);
+    kluis_buf_clear(&b);
+    const struct kluis_bytes checkpoint = { CONTENT, sizeof CONTENT - 1 };
+    MUST(kluis_log_write(checkpoint, checkpoint, &b, NULL) == KLUIS_OK);
+    save_choice("corpus/messages", "seed-log", 4, b.data, b.len);
+    kluis_buf_clear(&b);
+    const struct kluis_log_leaf leaf = { .since = 5, .size = 9 };
+    MUST(kluis_log_leaf_write(&leaf, &b, NULL) == KLUIS_OK);
+    save_choice("corpus/ledger", "seed-log-leaf", 4, b.data, b.len);
+    save_choice("corpus/ledger", "seed-own", 5, "\x09\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0log.test/2026", 29);
+    save("corpus/login", "seed-own", OWN_REQUEST, sizeof OWN_REQUEST - 1);
     kluis_buf_clear(&b);
     const struct kluis_answer a = { .kind = KLUIS_ANSWER_RECEIPT, .body = { CONTENT, sizeof CONTENT - 1 } };
     MUST(kluis_answer_write(&a, &b, NULL) == KLUIS_OK);
@@ -502,6 +523,16 @@ static void vault(void)
     kluis_wire_u32(&b, KLUIS_LAYER_RECORDS);
     kluis_wire_str(&b, KLUIS_STR_LIT("no\x01 record"));
     save_choice("corpus/opener", "seed-refused", 0, b.data, b.len);
+    for (uint32_t layer = 0; layer < KLUIS_PACKAGE_LAYERS; layer++) {
+        char name[32];
+        kluis_buf_clear(&b);
+        kluis_wire_label(&b, OPENED_LABEL);
+        kluis_wire_u32(&b, 1);
+        kluis_wire_u32(&b, layer);
+        kluis_wire_str(&b, KLUIS_STR_LIT("this layer"));
+        (void)snprintf(name, sizeof name, "seed-refused-%u", (unsigned)layer);
+        save_choice("corpus/opener", name, 0, b.data, b.len);
+    }
     kluis_buf_clear(&b);
     kluis_wire_label(&b, JUDGED_LABEL);
     kluis_sha256_of(zero, 32, sha);
@@ -654,6 +685,32 @@ static void people(void)
           "\xe4\xbb\xa4\xe5\x92\x8c"
           "7/3/1 9:00 - Anna: \xe4\xb8\x89\n"
           "1446/9/1 09:00 - Anna: \xd8\xa3\xd8\xb1\xd8\xa8\xd8\xb9\xd8\xa9\n",
+          "\xe2\x80\x8e[01-03-2025 12:06:10] Bram: Nota dijk.pdf \xe2\x80\xa2 \xe2\x80\x8e"
+          "2 pagina\xe2\x80\x99s \xe2\x80\x8e"
+          "document weggelaten\r\n"
+          "\xe2\x80\x8e[01-03-2025 12:06:11] Anna: Een titel zonder naam \xe2\x80\x8eiets van later\r\n"
+          "\xe2\x80\x8e[01-03-2025 12:06:12] Anna: \xe2\x80\x8eiets dat niemand kent\r\n"
+          "\xe2\x80\x8e[01-03-2025 12:06:13] Anna: gewone tekst\r\n"
+          "[01-03-2025 12:06:14] Gemist spraakgesprek\r\n"
+          "[01-03-2025 12:06:15] Gemiste video-oproep\r\n"
+          "[01-03-2025 12:06:16] Je hebt de groep \xe2\x80\x9c"
+          "A: b\xe2\x80\x9d gemaakt\r\n"
+          "[01-03-2025 12:06:17] U hebt de groepsnaam gewijzigd van \xe2\x80\x9c"
+          "A\xe2\x80\x9d in \xe2\x80\x9cKering: plan\xe2\x80\x9d\r\n"
+          "[01-03-2025 12:06:18] U bent toegevoegd\r\n"
+          "[01-03-2025 12:06:19] Uw beveiligingscode met Anna is gewijzigd.\r\n"
+          "[01-03-2025 12:06:20] Je hebt Carla toegevoegd\r\n"
+          "[01-03-2025 12:06:21] U heeft de groepsafbeelding gewijzigd\r\n",
+          "01-03-2025 12:05 - Je hebt Carla toegevoegd\n"
+          "01-03-2025 12:06 - U hebt deze groep gemaakt\n"
+          "01-03-2025 12:07 - Anna heeft de groepsnaam gewijzigd van \"A: b\" in \"C\"\n"
+          "01-03-2025 12:08 - Bram: Nota over: de dijk\xef\xbc\x9a"
+          "foto.jpg\n"
+          "01-03-2025 12:09 - Bram: \xe2\x80\x8e"
+          "DOC-20250301-WA0003. (bestand bijgevoegd)\n"
+          "01-03-2025 12:10 - Bram: <\xe9\x99\x84\xe4\xbb\xb6\xef\xbc\x9a"
+          "00000004-PHOTO.jpg>\n"
+          "01-03-2025 12:11 - Bram: Peiling:\nWanneer?\nOPTIE: di (1 stem)\n",
           "2025. 3. 1. \xec\x98\xa4\xec\xa0\x84 9:00, Anna : \xed\x95\x98\xeb\x82\x98\n"
           "2025. 3. 25. \xec\x98\xa4\xed\x9b\x84 9:01, Bram : \xeb\x91\x98\n");
     TEXTS("signal_json", "{\"a\":[1,-2,\"x\\u00e9\\ud83c\\udf0a\\ud800\",true,false,null,{}],\"id\":\"18446744073709551615\"}", "[]",

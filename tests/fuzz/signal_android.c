@@ -23,6 +23,49 @@ static const char *const tables[] = {
     "CREATE TABLE groups (_id INTEGER PRIMARY KEY, group_id TEXT, title TEXT, master_key BLOB, members TEXT)",
 };
 
+/* What stands beside a message; and messages with marks that a plain one lacks. */
+static const char *const beside[] = {
+    "ALTER TABLE message ADD COLUMN deleted_by INTEGER DEFAULT 0",
+    "ALTER TABLE message ADD COLUMN view_once INTEGER DEFAULT 0",
+    "ALTER TABLE message ADD COLUMN pinned_until INTEGER DEFAULT 0",
+    "ALTER TABLE message ADD COLUMN pinned_at INTEGER DEFAULT 0",
+    "ALTER TABLE message ADD COLUMN scheduled_date INTEGER DEFAULT -1",
+    "ALTER TABLE message ADD COLUMN story_type INTEGER DEFAULT 0",
+    "ALTER TABLE message ADD COLUMN parent_story_id INTEGER DEFAULT 0",
+    "CREATE TABLE mention(_id INTEGER PRIMARY KEY, message_id INTEGER, recipient_id INTEGER, range_start INTEGER, range_length INTEGER)",
+    "CREATE TABLE attachment(_id INTEGER PRIMARY KEY, message_id INTEGER, content_type TEXT, file_name TEXT, caption TEXT, data_size INTEGER, "
+    "data_hash_end TEXT, quote INTEGER, sticker_pack_id TEXT, sticker_id INTEGER, sticker_emoji TEXT, voice_note INTEGER, borderless INTEGER, "
+    "video_gif INTEGER, transfer_state INTEGER)",
+    "CREATE TABLE reaction(_id INTEGER PRIMARY KEY, message_id INTEGER, author_id INTEGER, emoji TEXT, date_sent INTEGER)",
+    "CREATE TABLE group_receipts(_id INTEGER PRIMARY KEY, mms_id INTEGER, address INTEGER, status INTEGER, timestamp INTEGER)",
+    "CREATE TABLE call(_id INTEGER PRIMARY KEY, call_id INTEGER, message_id INTEGER, event INTEGER, ringer INTEGER, read INTEGER)",
+    "CREATE TABLE poll(_id INTEGER PRIMARY KEY, message_id INTEGER, question TEXT, allow_multiple_votes INTEGER, end_message_id INTEGER)",
+    "CREATE TABLE poll_option(_id INTEGER PRIMARY KEY, poll_id INTEGER, option_text TEXT, option_order INTEGER)",
+    "CREATE TABLE poll_vote(_id INTEGER PRIMARY KEY, poll_id INT, poll_option_id INT, voter_id INT, vote_count INT, vote_state INT)",
+};
+static const char *const fill[] = {
+    "INSERT INTO message(date_sent, date_received, thread_id, from_recipient_id, to_recipient_id, type, body, deleted_by, view_once, pinned_until, "
+    "pinned_at, scheduled_date, story_type, original_message_id, revision_number) SELECT date_sent + v.column1, date_received + v.column1, "
+    "thread_id, "
+    "from_recipient_id, to_recipient_id, type, body, v.column2, v.column3, v.column4, 5, v.column5, v.column6, v.column7, v.column1 "
+    "FROM message, (VALUES(1,0,0,0,-1,0,NULL), (2,1,0,0,-1,0,NULL), (3,3,0,0,-1,0,NULL), (4,0,1,0,-1,0,NULL), (5,0,0,9,-1,0,NULL), "
+    "(6,0,0,9223372036854775807,-1,0,NULL), (7,0,0,0,8,0,NULL), (8,0,0,0,-1,1,NULL), (9,0,0,0,-1,0,1), (10,0,0,0,-1,0,1)) v WHERE _id <= 2",
+    "UPDATE message SET latest_revision_id=(SELECT max(_id) FROM message) WHERE original_message_id IS NOT NULL AND _id < (SELECT max(_id) FROM "
+    "message)",
+    "INSERT INTO mention SELECT NULL, _id, 3, _id % 4, 2 FROM message",
+    "INSERT INTO attachment SELECT NULL, _id, CASE WHEN _id % 5 = 0 THEN 'text/x-signal-plain' ELSE 'image/png' END, body, body, 9, "
+    "hex(zeroblob(22)), _id % 3 = 0, NULL, NULL, NULL, _id % 2, _id % 3, _id % 4, 0 FROM message WHERE _id % 7 <> 1",
+    "INSERT INTO attachment SELECT NULL, _id, 'image/webp', NULL, NULL, 9, NULL, 0, hex(zeroblob(16)), 3, body, 0, 0, 0, 0 FROM message WHERE _id % "
+    "7 "
+    "= 1",
+    "INSERT INTO reaction SELECT NULL, _id, 1, body, 1760000000002 FROM message",
+    "INSERT INTO group_receipts SELECT NULL, _id, 3, _id % 6 - 1, 7 FROM message",
+    "INSERT INTO call SELECT NULL, _id, _id, _id % 11, 3, 1 FROM message",
+    "INSERT INTO poll SELECT _id, _id, body, 1, _id % 2 FROM message WHERE _id % 11 = 0",
+    "INSERT INTO poll_option SELECT NULL, _id, question, 1 FROM poll",
+    "INSERT INTO poll_vote SELECT NULL, poll_id, _id, 3, 1, column1 FROM poll_option, (VALUES(0), (1), (2), (3))",
+};
+
 /* ---- a file with right MACs, made here ---- */
 
 struct made {
@@ -131,6 +174,7 @@ static void cells(const uint8_t *p, size_t n)
     struct sqlite3_stmt *st;
     MUST(kluis_scratch_work(&db, NULL) == KLUIS_OK);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) { MUST(kluis_db_exec(db, tables[i], NULL) == KLUIS_OK); }
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) { MUST(kluis_db_exec(db, beside[i], NULL) == KLUIS_OK); }
     MUST(kluis_db_exec(db,
                        "CREATE TABLE k_damage(id INTEGER PRIMARY KEY, at INTEGER, number INTEGER, why INTEGER);"
                        "INSERT INTO recipient VALUES(1,'e1e1e1e1-0000-4000-8000-000000000001','+31600000001',NULL,'S'),"
@@ -151,6 +195,7 @@ static void cells(const uint8_t *p, size_t n)
         MUST(sqlite3_step(st) == SQLITE_DONE && sqlite3_reset(st) == SQLITE_OK);
     }
     MUST(sqlite3_finalize(st) == SQLITE_OK);
+    for (size_t i = 0; i < sizeof fill / sizeof *fill; i++) { MUST(kluis_db_exec(db, fill[i], NULL) == KLUIS_OK); }
     const struct sa_replay replay = { .db = db, .version = 290 };
     struct sa_rows rows = { .path = "fuzz", .db = db, .version = 290, .replay = &replay };
     read_rows(&rows, NULL);

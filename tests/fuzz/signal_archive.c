@@ -1,28 +1,4 @@
 /* Frames of a Signal backup in the clear: every record of them can be written.  What seals them is proved before anything is parsed. */
-#include <fcntl.h>
+#include "tests/fuzz/source_file.h"
 
-#include "tests/fuzz/source_sink.h"
-
-static int fd = -1;
-static char path[KLUIS_PATH_MAX];
-
-void fuzz_setup(void)
-{
-    MUST(kluis_path(path, sizeof path, fuzz_dir(), "frames.binproto", NULL) == KLUIS_OK);
-    fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
-    MUST(fd >= 0);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
-{
-    MUST(kluis_io_ftruncate(fd, 0) == 0 && kluis_io_pwrite(fd, p, n, 0) == (ssize_t)n);
-    const struct source_request q = { .path = path };
-    struct source_seen seen = { 0 };
-    kluis_buf_init(&seen.lines, 64 << 20);
-    const struct source_sink sink = SOURCE_SINK(&seen);
-    struct kluis_err err = { 0 };
-    kluis_status rc = source_signal_archive.read(&q, &sink, &err);
-    MUST(rc == err.code && (rc != KLUIS_OK || !seen.open) && rc != KLUIS_E_BUG && rc != KLUIS_E_IO);
-    kluis_buf_free(&seen.lines);
-    return 0;
-}
+FUZZ_SOURCE_FILES(source_signal_archive, "frames.binproto", "frames.binproto");

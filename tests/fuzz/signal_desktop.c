@@ -1,4 +1,4 @@
-/* A message's JSON in Signal Desktop's database, as every type of row: every record of it can be written. */
+/* A message's JSON in Signal Desktop's database, as every type of row, and as that of a person and a group: every record of it can be written. */
 #include "agent/source/signal_desktop/desktop.h"
 #include "tests/fuzz/source_sink.h"
 
@@ -20,6 +20,7 @@ void fuzz_setup(void)
              "INSERT INTO items VALUES('uuid_id', '{\"value\":\"e1e1e1e1-0000-4000-8000-000000000001.1\"}');"
              "INSERT INTO conversations(id, type, serviceId) VALUES('a', 'private', 'e1e1e1e1-0000-4000-8000-000000000001');"
              "INSERT INTO conversations(id, type, serviceId) VALUES('b', 'private', 'e1e1e1e1-0000-4000-8000-000000000003');"
+             "INSERT INTO conversations(id, type) VALUES('g', 'group');"
              "PRAGMA user_version=1270",
              NULL) == KLUIS_OK);
 }
@@ -31,13 +32,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     struct sqlite3_stmt *st;
     MUST(kluis_db_exec(db, "DELETE FROM messages", NULL) == KLUIS_OK);
     MUST(sqlite3_prepare_v2(kluis_db_handle(db),
-                            "INSERT INTO messages VALUES('m' || ?3, ?1, ?2, 'b', 1760000000000 + ?3, 'e1e1e1e1-0000-4000-8000-000000000003')", -1,
-                            &st, NULL) == SQLITE_OK);
+                            "INSERT INTO messages VALUES('m' || ?3, ?1, ?2, CASE WHEN ?3 % 2 THEN 'g' ELSE 'b' END, 1760000000000 + ?3, "
+                            "'e1e1e1e1-0000-4000-8000-000000000003')",
+                            -1, &st, NULL) == SQLITE_OK);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         MUST(sqlite3_bind_text(st, 1, (const char *)p, (int)n, SQLITE_STATIC) == SQLITE_OK);
         MUST(sqlite3_bind_text(st, 2, types[i], -1, SQLITE_STATIC) == SQLITE_OK && sqlite3_bind_int(st, 3, (int)i) == SQLITE_OK);
         MUST(sqlite3_step(st) == SQLITE_DONE && sqlite3_reset(st) == SQLITE_OK);
     }
+    MUST(sqlite3_finalize(st) == SQLITE_OK);
+    MUST(sqlite3_prepare_v2(kluis_db_handle(db), "UPDATE conversations SET json=?1", -1, &st, NULL) == SQLITE_OK);
+    MUST(sqlite3_bind_text(st, 1, (const char *)p, (int)n, SQLITE_STATIC) == SQLITE_OK && sqlite3_step(st) == SQLITE_DONE);
     MUST(sqlite3_finalize(st) == SQLITE_OK);
     struct desktop d = { .path = "fuzz", .db = db };
     struct model m;

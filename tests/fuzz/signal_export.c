@@ -1,31 +1,5 @@
-/* A whole Signal export: every record of it can be written. */
-#include <fcntl.h>
+/* A Signal export: its lines, what says which version it is, and an attachment. */
+#include "tests/fuzz/source_file.h"
 
-#include "tests/fuzz/source_sink.h"
-
-static int fd = -1;
-
-void fuzz_setup(void)
-{
-    char path[KLUIS_PATH_MAX];
-    static const char metadata[] = "{\"version\":1}";
-    MUST(kluis_path(path, sizeof path, fuzz_dir(), "metadata.json", NULL) == KLUIS_OK);
-    MUST(kluis_write_file(path, metadata, sizeof metadata - 1, 0600, NULL) == KLUIS_OK);
-    MUST(kluis_path(path, sizeof path, fuzz_dir(), "main.jsonl", NULL) == KLUIS_OK);
-    fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
-    MUST(fd >= 0);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
-{
-    MUST(kluis_io_ftruncate(fd, 0) == 0 && kluis_io_pwrite(fd, p, n, 0) == (ssize_t)n);
-    const struct source_request q = { .path = fuzz_dir() };
-    struct source_seen seen = { 0 };
-    kluis_buf_init(&seen.lines, 64 << 20);
-    const struct source_sink sink = SOURCE_SINK(&seen);
-    struct kluis_err err = { 0 };
-    kluis_status rc = source_signal_export.read(&q, &sink, &err);
-    MUST(rc == err.code && (rc != KLUIS_OK || !seen.open) && rc != KLUIS_E_BUG && rc != KLUIS_E_IO);
-    kluis_buf_free(&seen.lines);
-    return 0;
-}
+FUZZ_SOURCE_FILES(source_signal_export, "", "main.jsonl", "metadata.json",
+                  "files/96/96416f18586af8379700570725999a68055a5cca90ce50789cb6bf5cfe122b16.txt");

@@ -1,30 +1,5 @@
-/* Slack: every record can be written, whatever a channel holds. */
-#include <fcntl.h>
+/* Slack: a day of a channel, the lists beside it, and another day; every record can be written. */
+#include "tests/fuzz/source_file.h"
 
-#include "tests/fuzz/source_sink.h"
-
-static int fd = -1;
-static char path[KLUIS_PATH_MAX];
-
-void fuzz_setup(void)
-{
-    MUST(kluis_path(path, sizeof path, fuzz_dir(), "C1.json", NULL) == KLUIS_OK);
-    fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
-    MUST(fd >= 0);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
-{
-    MUST(kluis_io_ftruncate(fd, 0) == 0 && kluis_io_pwrite(fd, p, n, 0) == (ssize_t)n);
-    const struct source_request q = { .path = path };
-    struct source_seen seen = { 0 };
-    kluis_buf_init(&seen.lines, 64 << 20);
-    const struct source_sink sink = SOURCE_SINK(&seen);
-    struct kluis_err err = { 0 };
-    kluis_status rc = source_slack.read(&q, &sink, &err);
-    MUST(rc == err.code && (rc != KLUIS_OK || !seen.open) && rc != KLUIS_E_BUG && rc != KLUIS_E_IO);
-    kluis_buf_free(&seen.lines);
-    struct source_file f = { "C1.json", "x", n, { p, n < SOURCE_HEAD_MAX ? n : SOURCE_HEAD_MAX } };
-    (void)source_slack.probe(&f);
-    return 0;
-}
+FUZZ_SOURCE_FILES(source_slack, "", "algemeen/2026-01-01.json", "users.json", "channels.json", "dms.json", "D1/2026-01-02.json", "mpims.json",
+                  "groups.json");

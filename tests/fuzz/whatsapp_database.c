@@ -29,5 +29,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     kluis_status rc = kind->read(&q, &sink, &err);
     MUST((rc != KLUIS_OK || !seen.open) && rc != KLUIS_E_BUG && rc != KLUIS_E_USAGE);
     kluis_buf_free(&seen.lines);
+    source_drain(kind, &q, &seen);
     return 0;
 }
