@@ -5,7 +5,7 @@ cd "$1"
 known=$(ctest --test-dir "$2" -N | sed -n 's/^ *Test *#[0-9]*: //p')
 # Prints what is named and does not exist.
 missing() { # FILE
-  sed -n '/^## Claim and test/,$p' "$1" | grep -oE '`(unit|integration|arch|conformance|requirement|fault)\.[a-zT0-9_]+(: [a-z0-9_]+)?`' | tr -d '`' | while IFS=: read -r t c; do
+  sed -n '/^## Claim and test/,$p' "$1" | grep -oE '`(unit|integration|arch|conformance|requirement|fault|coverage)\.[a-zT0-9_]+(: [a-z0-9_]+)?`' | tr -d '`' | while IFS=: read -r t c; do
     grep -qx "$t" <<<"$known" || echo "$t"
     c=${c# }
     [ -z "$c" ] || grep -rqw --include='*_test.c' "cmocka_unit_test[a-z_]*($c" tests || echo "$t: $c"
