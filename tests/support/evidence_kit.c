@@ -13,7 +13,7 @@ void kit_text(unsigned object, unsigned file, char out[64]) { (void)snprintf(out
 
 struct kit_object kit_object(unsigned object)
 {
-    struct kit_object o;
+    struct kit_object o = { .sha256 = { 0 } };
     for (unsigned f = 0; f < KIT_FILES; f++) {
         char text[64];
         kit_text(object, f, text);
