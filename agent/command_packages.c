@@ -103,9 +103,10 @@ static kluis_status export_conflict(struct home *h, const char *dir, struct klui
     struct kluis_bytes note[2] = { kluis_wire_get(&w, 2 << 20), kluis_wire_get(&w, 2 << 20) };
     KLUIS_TRY(kluis_wire_end(&w, "what is kept of the archive's log", err));
     for (size_t i = 0; i < 2; i++) {
-        struct kluis_bytes part[2];
+        struct kluis_log_note n;
         if (note[i].len == 0) { continue; } /* an empty log, or one of before this was kept */
-        KLUIS_TRY(kluis_log_read(note[i], &part[0], &part[1], err));
+        KLUIS_TRY(kluis_log_read(note[i], &n, err));
+        const struct kluis_bytes part[2] = { n.checkpoint, n.seal };
         for (size_t k = 0; k < 2; k++) {
             (void)snprintf(file, sizeof file, "%s.%s", name[i], k == 0 ? "checkpoint" : "p7s");
             KLUIS_TRY(kluis_path(path, sizeof path, dir, file, err));

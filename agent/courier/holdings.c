@@ -28,13 +28,13 @@ static kluis_status next_page(struct courier *c, uint8_t after[32], struct kluis
 }
 
 /* Not kept to be sent again byte for byte, as deliveries are: said twice it changes nothing. */
-static kluis_status say(struct courier *c, const struct kluis_holding *list, size_t n, struct kluis_err *err)
+static kluis_status say(struct courier *c, const struct kluis_holding *list, size_t n, uint64_t log_size, struct kluis_err *err)
 {
     uint8_t id[16];
     char path[96], hex[33];
     KLUIS_AUTO_BUF(plain, MESSAGE_MAX);
     KLUIS_AUTO_BUF(body, MESSAGE_MAX);
-    KLUIS_TRY(kluis_holdings_write(list, n, &plain, err));
+    KLUIS_TRY(kluis_holdings_write(list, n, log_size, &plain, err));
     KLUIS_TRY(kluis_db_begin(c->h->db, err));
     kluis_status rc = kluis_session_encrypt(c->session, kluis_buf_bytes(&plain), &body, err);
     if (rc != KLUIS_OK) {
@@ -54,20 +54,47 @@ static kluis_status say(struct courier *c, const struct kluis_holding *list, siz
     return rc;
 }
 
+/* Once a day the vault is asked to show that its log continues the one that this home knows. */
+static kluis_status log_to_ask(struct courier *c, int64_t now, bool *due, struct kluis_err *err)
+{
+    int64_t size = 0, checked = 0;
+    KLUIS_TRY(home_int(c->h, "log-size", 0, &size, err));
+    KLUIS_TRY(home_int(c->h, "log-checked", 0, &checked, err));
+    *due = size > 0 && checked != 0 && (checked < now - (int64_t)AGAIN_S * 1000000 || checked > now);
+    return KLUIS_OK;
+}
+
+/* The tree that the answer's proof has to begin with is the one of this moment: receipts may come before the answer. */
+static kluis_status ask_log(struct courier *c, int64_t *size, struct kluis_err *err)
+{
+    kluis_hash head;
+    KLUIS_AUTO_BUF(b, sizeof head.b);
+    KLUIS_TRY(home_int(c->h, "log-size", 0, size, err));
+    kluis_status rc = home_bytes(c->h, "log-head", &b, err);
+    if (rc == KLUIS_E_NOTFOUND) { *size = 0; }
+    if (rc != KLUIS_OK && rc != KLUIS_E_NOTFOUND) { return rc; }
+    KLUIS_TRY(home_set_int(c->h, "log-asked", *size, err));
+    return *size == 0 ? KLUIS_OK : home_set_bytes(c->h, "log-asked-head", kluis_buf_bytes(&b), err);
+}
+
 kluis_status courier_tell_holdings(struct courier *c, struct courier_counts *counts, struct kluis_err *err)
 {
     uint8_t after[32] = { 0 };
-    int64_t now = kluis_now_us(), said = 0;
+    int64_t now = kluis_now_us(), said = 0, size = 0;
     size_t n = 0;
+    bool check = false;
     KLUIS_TRY(home_int(c->h, "holdings", 0, &said, err));
-    if (said == 0 || (said != COURIER_HOLDINGS_DUE && said > now - (int64_t)AGAIN_S * 1000000 && said <= now)) { return KLUIS_OK; }
+    KLUIS_TRY(log_to_ask(c, now, &check, err));
+    bool due = said != 0 && (said == COURIER_HOLDINGS_DUE || said <= now - (int64_t)AGAIN_S * 1000000 || said > now);
+    if (!due && (!check || said != 0)) { return KLUIS_OK; }
     struct kluis_holding *list = kluis_calloc(KLUIS_HOLDINGS_MAX, sizeof *list);
     if (list == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-    kluis_status rc = next_page(c, after, list, &n, err);
-    bool any = rc == KLUIS_OK && n > 0;
-    while (rc == KLUIS_OK && n > 0) {
-        rc = say(c, list, n, err);
-        if (rc == KLUIS_OK) { rc = next_page(c, after, list, &n, err); }
+    kluis_status rc = ask_log(c, &size, err);
+    if (rc == KLUIS_OK && due) { rc = next_page(c, after, list, &n, err); }
+    bool any = rc == KLUIS_OK && (n > 0 || size > 0);
+    for (bool more = any; rc == KLUIS_OK && more; more = n > 0) {
+        rc = say(c, list, n, (uint64_t)size, err);
+        if (rc == KLUIS_OK && n > 0) { rc = next_page(c, after, list, &n, err); }
     }
     kluis_free(list);
     if (rc != KLUIS_OK) { return rc; }
@@ -126,6 +153,7 @@ kluis_status courier_note_log(struct courier *c, const struct kluis_checkpoint *
         return not_believed(c, note, reason, err);
     }
     if (k->size > INT64_MAX || k->since > INT64_MAX) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "its size is out of range"); }
+    if (!known) { KLUIS_TRY(home_set_int(c->h, "log-checked", kluis_now_us(), err)); } /* from here on there is something to hold it against */
     KLUIS_TRY(home_set_int(c->h, "log-since", (int64_t)k->since, err));
     KLUIS_TRY(home_set_int(c->h, "log-size", (int64_t)k->size, err));
     KLUIS_TRY(home_set_bytes(c->h, "log-note", note, err));
@@ -138,25 +166,52 @@ kluis_status courier_note_receipt(struct courier *c, const struct kluis_checkpoi
     const char *gap = memmem(r->proof.ptr, r->proof.len, "\n\n", 2);
     KLUIS_AUTO_BUF(note, NOTE_MAX);
     if (gap == NULL) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "its proof has no checkpoint"); }
-    const struct kluis_bytes text = { (const uint8_t *)gap + 2, r->proof.len - (size_t)(gap + 2 - r->proof.ptr) };
-    KLUIS_TRY(kluis_log_write(text, r->checkpoint_seal, &note, err));
+    const struct kluis_log_note n = { .checkpoint = { (const uint8_t *)gap + 2, r->proof.len - (size_t)(gap + 2 - r->proof.ptr) },
+                                      .seal = r->checkpoint_seal };
+    KLUIS_TRY(kluis_log_write(&n, &note, err));
     return courier_note_log(c, k, kluis_buf_bytes(&note), false, err);
+}
+
+/* Does the tree continue the one that was known when the question was asked?  One log alone: a log that began anew names the older one in its
+ * first leaf. */
+static kluis_status continues(struct courier *c, const struct kluis_checkpoint *k, const struct kluis_log_note *note, bool *ok, struct kluis_err *err)
+{
+    int64_t asked = 0, since = 0;
+    kluis_hash head, proof[KLUIS_LOG_PROOF_MAX];
+    KLUIS_AUTO_BUF(b, sizeof head.b);
+    *ok = true;
+    KLUIS_TRY(home_int(c->h, "log-asked", 0, &asked, err));
+    KLUIS_TRY(home_int(c->h, "log-since", 0, &since, err));
+    if (asked <= 0 || (uint64_t)since != k->since || k->size < (uint64_t)asked) {
+        return KLUIS_OK;
+    } /* smaller: it went backwards, which is told as that */
+    KLUIS_TRY(home_bytes(c->h, "log-asked-head", &b, err));
+    if (b.len != sizeof head.b) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a hash in agent.db is damaged: restore the home folder"); }
+    memcpy(head.b, b.data, sizeof head.b);
+    for (size_t i = 0; i < note->n_proof; i++) { memcpy(proof[i].b, note->proof[i], sizeof proof[i].b); }
+    struct kluis_err why = { 0 };
+    *ok = kluis_check_consistency((uint64_t)asked, k->size, &head, &k->head, proof, note->n_proof, &why) == KLUIS_OK;
+    return KLUIS_OK;
 }
 
 kluis_status courier_judge_log(struct courier *c, struct kluis_bytes body, struct kluis_err *err)
 {
-    struct kluis_bytes text, seal;
+    struct kluis_log_note note;
     struct kluis_checkpoint k;
+    bool ok = true;
     KLUIS_AUTO_BUF(own, KLUIS_CHECKPOINT_MAX);
+    KLUIS_TRY(home_set_int(c->h, "log-checked", kluis_now_us(), err));
     if (body.len == 0) { /* an empty log: backwards, unless it was never seen with anything in it */
         int64_t size = 0;
         KLUIS_TRY(home_int(c->h, "log-size", 0, &size, err));
         return size == 0 ? KLUIS_OK : not_believed(c, body, "it is empty and was not before: tell your administrator", err);
     }
-    KLUIS_TRY(kluis_log_read(body, &text, &seal, err));
-    struct kluis_str t = { (const char *)text.ptr, text.len };
+    KLUIS_TRY(kluis_log_read(body, &note, err));
+    struct kluis_str t = { (const char *)note.checkpoint.ptr, note.checkpoint.len };
     KLUIS_TRY(kluis_checkpoint_open(t, c->trust->log_vkey, &k, err));
     KLUIS_TRY(kluis_checkpoint_own(t, c->trust->log_vkey, &own, err));
-    KLUIS_TRY(courier_judge_seal(c->trust, seal, kluis_buf_bytes(&own), "its checkpoint", err));
+    KLUIS_TRY(courier_judge_seal(c->trust, note.seal, kluis_buf_bytes(&own), "its checkpoint", err));
+    KLUIS_TRY(continues(c, &k, &note, &ok, err));
+    if (!ok) { return not_believed(c, body, "its tree does not continue the one that was signed before: tell your administrator", err); }
     return courier_note_log(c, &k, body, true, err);
 }

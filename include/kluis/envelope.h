@@ -176,16 +176,19 @@ struct kluis_delivery { /* device -> vault: "chatkluis-delivery-v1" */
 };
 KLUIS_MUSTUSE kluis_status kluis_delivery_write(const struct kluis_delivery *d, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_delivery_read(struct kluis_bytes data, struct kluis_delivery *out, struct kluis_err *err);
-/* device -> vault: "chatkluis-holdings-v1" || (package id[32] || u32 state)*: what it still holds of what was acknowledged, so that a vault which
- * was set back can ask for what it lacks.  One message of a list that may take several. */
+/* device -> vault: "chatkluis-holdings-v1" || u64 log size || (package id[32] || u32 state)*: what it still holds of what was acknowledged, so that a
+ * vault which was set back can ask for what it lacks, and the size of the newest checkpoint that it saw (0: none), which the log is to be shown to
+ * continue.  One message of a list that may take several. */
 enum { KLUIS_HOLDINGS_MAX = 1000, KLUIS_HOLDING_OWN = 1, KLUIS_HOLDING_BACKED_UP = 2 };
 struct kluis_holding {
     uint8_t package[32];
     uint32_t state; /* bits: OWN, this device can send it again; BACKED_UP, it was told that it stands in a completed backup */
 };
-KLUIS_MUSTUSE kluis_status kluis_holdings_write(const struct kluis_holding *list, size_t n, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_holdings_write(const struct kluis_holding *list, size_t n, uint64_t log_size, struct kluis_buf *out,
+                                                struct kluis_err *err);
 /* list has room for KLUIS_HOLDINGS_MAX. */
-KLUIS_MUSTUSE kluis_status kluis_holdings_read(struct kluis_bytes data, struct kluis_holding *list, size_t *n, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_holdings_read(struct kluis_bytes data, struct kluis_holding *list, size_t *n, uint64_t *log_size,
+                                               struct kluis_err *err);
 enum kluis_answer_kind {
     KLUIS_ANSWER_RECEIPT = 1,
     KLUIS_ANSWER_REFUSAL = 2,
@@ -203,10 +206,16 @@ struct kluis_answer { /* vault -> device: "chatkluis-answer-v1" */
         body; /* receipt text (FORMAT.md §7), or a sealed refusal; of kind 7 the newest checkpoint (kluis_log_write), or empty; of kinds 3 and 4 the
                * ids of further packages, 32 bytes each, so that one answer is about at most KLUIS_ANSWER_PACKAGES_MAX of them */
 };
-/* Body of kind 7: "chatkluis-log-v1" || checkpoint || seal. */
-KLUIS_MUSTUSE kluis_status kluis_log_write(struct kluis_bytes checkpoint, struct kluis_bytes seal, struct kluis_buf *out, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status kluis_log_read(struct kluis_bytes data, struct kluis_bytes *checkpoint, struct kluis_bytes *seal,
-                                          struct kluis_err *err); /* borrowed from data */
+/* Body of kind 7: "chatkluis-log-v1" || checkpoint || seal || hash[32]*: the consistency proof (RFC 6962 §2.1.2) from the size that the device named
+ * to the checkpoint's; none where there is none to give. */
+enum { KLUIS_LOG_PROOF_MAX = 128 };
+struct kluis_log_note {
+    struct kluis_bytes checkpoint, seal; /* borrowed */
+    uint8_t proof[KLUIS_LOG_PROOF_MAX][32];
+    size_t n_proof;
+};
+KLUIS_MUSTUSE kluis_status kluis_log_write(const struct kluis_log_note *note, struct kluis_buf *out, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status kluis_log_read(struct kluis_bytes data, struct kluis_log_note *note, struct kluis_err *err); /* borrowed from data */
 KLUIS_MUSTUSE kluis_status kluis_answer_write(const struct kluis_answer *a, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_answer_read(struct kluis_bytes data, struct kluis_answer *out, struct kluis_err *err); /* body borrowed from data */
 

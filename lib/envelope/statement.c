@@ -45,10 +45,11 @@ kluis_status kluis_delivery_read(struct kluis_bytes data, struct kluis_delivery 
     return rc;
 }
 
-kluis_status kluis_holdings_write(const struct kluis_holding *list, size_t n, struct kluis_buf *out, struct kluis_err *err)
+kluis_status kluis_holdings_write(const struct kluis_holding *list, size_t n, uint64_t log_size, struct kluis_buf *out, struct kluis_err *err)
 {
     if (n > KLUIS_HOLDINGS_MAX) { return KLUIS_FAIL(err, KLUIS_E_BUG, "holdings: more than %d in one message", KLUIS_HOLDINGS_MAX); }
     kluis_wire_label(out, HOLDINGS);
+    kluis_wire_u64(out, log_size);
     for (size_t i = 0; i < n; i++) {
         kluis_wire_field(out, list[i].package, sizeof list[i].package);
         kluis_wire_u32(out, list[i].state);
@@ -56,11 +57,12 @@ kluis_status kluis_holdings_write(const struct kluis_holding *list, size_t n, st
     return kluis_buf_ok(out, err);
 }
 
-kluis_status kluis_holdings_read(struct kluis_bytes data, struct kluis_holding *list, size_t *n, struct kluis_err *err)
+kluis_status kluis_holdings_read(struct kluis_bytes data, struct kluis_holding *list, size_t *n, uint64_t *log_size, struct kluis_err *err)
 {
     struct kluis_wire w = kluis_wire_open(data);
     *n = 0;
     (void)kluis_wire_is(&w, HOLDINGS);
+    *log_size = kluis_wire_get_u64(&w);
     while (kluis_wire_more(&w) && !w.bad) {
         if (*n == KLUIS_HOLDINGS_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "holdings: more than %d in one message", KLUIS_HOLDINGS_MAX); }
         struct kluis_holding *h = &list[(*n)++];
@@ -71,20 +73,28 @@ kluis_status kluis_holdings_read(struct kluis_bytes data, struct kluis_holding *
     return kluis_wire_end(&w, "holdings", err);
 }
 
-kluis_status kluis_log_write(struct kluis_bytes checkpoint, struct kluis_bytes seal, struct kluis_buf *out, struct kluis_err *err)
+kluis_status kluis_log_write(const struct kluis_log_note *note, struct kluis_buf *out, struct kluis_err *err)
 {
     kluis_wire_label(out, LOG);
-    kluis_wire_field(out, checkpoint.ptr, checkpoint.len);
-    kluis_wire_field(out, seal.ptr, seal.len);
+    kluis_wire_field(out, note->checkpoint.ptr, note->checkpoint.len);
+    kluis_wire_field(out, note->seal.ptr, note->seal.len);
+    for (size_t i = 0; i < note->n_proof; i++) { kluis_wire_field(out, note->proof[i], sizeof note->proof[i]); }
     return kluis_buf_ok(out, err);
 }
 
-kluis_status kluis_log_read(struct kluis_bytes data, struct kluis_bytes *checkpoint, struct kluis_bytes *seal, struct kluis_err *err)
+kluis_status kluis_log_read(struct kluis_bytes data, struct kluis_log_note *note, struct kluis_err *err)
 {
     struct kluis_wire w = kluis_wire_open(data);
+    note->n_proof = 0;
     (void)kluis_wire_is(&w, LOG);
-    *checkpoint = kluis_wire_get(&w, KLUIS_ANSWER_BODY_MAX);
-    *seal = kluis_wire_get(&w, KLUIS_ANSWER_BODY_MAX);
+    note->checkpoint = kluis_wire_get(&w, KLUIS_ANSWER_BODY_MAX);
+    note->seal = kluis_wire_get(&w, KLUIS_ANSWER_BODY_MAX);
+    while (kluis_wire_more(&w) && !w.bad) {
+        if (note->n_proof == KLUIS_LOG_PROOF_MAX) {
+            return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the state of the log: a proof of more than %d hashes", KLUIS_LOG_PROOF_MAX);
+        }
+        (void)kluis_wire_fixed(&w, note->proof[note->n_proof++], sizeof note->proof[0]);
+    }
     return kluis_wire_end(&w, "the state of the log", err);
 }
 

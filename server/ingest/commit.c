@@ -162,16 +162,27 @@ static kluis_status receipt_text(struct ingest *in, struct custody_package *p, u
     return ledger_receipt(in->c.ledger, p->leaf, p->receipt_size, out, err);
 }
 
-/* The newest checkpoint; an empty text for an empty log. */
-static kluis_status log_text(struct ingest *in, struct kluis_buf *out, uint64_t *size, struct kluis_err *err)
+/* The newest checkpoint, and how it continues the one that the device knows (asked: its size, u64be); an empty text for an empty log. */
+static kluis_status log_text(struct ingest *in, struct kluis_bytes asked, struct kluis_buf *out, uint64_t *size, struct kluis_err *err)
 {
     struct custody_checkpoint k;
+    struct kluis_log_note note = { .n_proof = 0 };
+    kluis_hash proof[KLUIS_PROOF_MAX];
+    uint64_t from = 0;
     KLUIS_AUTO_BUF(text, KLUIS_CHECKPOINT_MAX);
     KLUIS_AUTO_BUF(seal, KLUIS_P7S_MAX);
+    for (size_t i = 0; i < asked.len && asked.len == 8; i++) { from = from << 8 | asked.ptr[i]; }
     kluis_status rc = custody_checkpoint_get(in->c.custody, 0, &k, &text, &seal, err);
     *size = rc == KLUIS_OK ? k.size : 0;
     if (rc == KLUIS_E_NOTFOUND) { return KLUIS_OK; }
-    return rc == KLUIS_OK ? kluis_log_write(kluis_buf_bytes(&text), kluis_buf_bytes(&seal), out, err) : rc;
+    KLUIS_TRY(rc);
+    note.checkpoint = kluis_buf_bytes(&text);
+    note.seal = kluis_buf_bytes(&seal);
+    if (from > 0 && from <= k.size) {
+        KLUIS_TRY(ledger_consistency(in->c.ledger, from, k.size, proof, &note.n_proof, err));
+        for (size_t i = 0; i < note.n_proof; i++) { memcpy(note.proof[i], proof[i].b, sizeof note.proof[i]); }
+    }
+    return kluis_log_write(&note, out, err);
 }
 
 static kluis_status encrypt_answer(struct ingest *in, const struct custody_answer *a, struct kluis_bytes body, struct kluis_buf *out,
@@ -235,8 +246,10 @@ static kluis_status make_answers(struct committer *m, uint64_t size, bool stampe
             k->tree_size = k->p.receipt_size;
         }
         if (k->a.kind == KLUIS_ANSWER_LOG) {
+            KLUIS_AUTO_BUF(asked, 8);
+            kluis_buf_add(&asked, body.data, body.len);
             kluis_buf_clear(&body);
-            if ((rc = log_text(in, &body, &k->tree_size, err)) != KLUIS_OK) { break; }
+            if ((rc = log_text(in, kluis_buf_bytes(&asked), &body, &k->tree_size, err)) != KLUIS_OK) { break; }
         }
         rc = encrypt_answer(in, &k->a, kluis_buf_bytes(&body), &k->body, &why);
         if (rc == KLUIS_E_NOTFOUND || rc == KLUIS_E_REJECT) {

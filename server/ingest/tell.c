@@ -121,13 +121,15 @@ static kluis_status sort_one(struct ingest *in, struct sorting *s, const struct 
 
 kluis_status ingest_answer_holdings(struct ingest *in, const char *device, const char *official, struct kluis_bytes holdings, struct kluis_err *err)
 {
-    uint64_t upto;
+    uint64_t upto, log_size = 0;
+    uint8_t asked[8];
     struct kluis_err why = { 0 };
     struct custody_answer a;
     struct sorting *s = kluis_calloc(1, sizeof *s);
     if (s == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot answer a device: out of memory"); }
     /* A device that talks nonsense is answered with how the log stands, and nothing else. */
-    if (kluis_holdings_read(holdings, s->list, &s->n, &why) != KLUIS_OK) { s->n = 0; }
+    if (kluis_holdings_read(holdings, s->list, &s->n, &log_size, &why) != KLUIS_OK) { s->n = log_size = 0; }
+    for (int i = 0; i < 8; i++) { asked[i] = (uint8_t)(log_size >> (56 - 8 * i)); }
     kluis_status rc = custody_number_get(in->c.custody, CUSTODY_BACKED_UP, 0, &upto, err);
     for (size_t i = 0; rc == KLUIS_OK && i < s->n; i++) { rc = sort_one(in, s, &s->list[i], upto, official, err); }
     if (rc == KLUIS_OK && s->n_lacking > 0) { rc = ingest_answer_many(in, device, KLUIS_ANSWER_RESEND, s->lacking, s->n_lacking, err); }
@@ -135,7 +137,7 @@ kluis_status ingest_answer_holdings(struct ingest *in, const char *device, const
     memset(&a, 0, sizeof a);
     (void)snprintf(a.device, sizeof a.device, "%s", device);
     a.kind = KLUIS_ANSWER_LOG;
-    if (rc == KLUIS_OK) { rc = custody_outbox_add(in->c.custody, &a, (struct kluis_bytes){ NULL, 0 }, err); }
+    if (rc == KLUIS_OK) { rc = custody_outbox_add(in->c.custody, &a, (struct kluis_bytes){ asked, sizeof asked }, err); }
     if (s->n_lacking > 0) { kluis_log(KLUIS_LOG_INFO, "packages.asked", "device=%s n=%zu of=%zu", device, s->n_lacking, s->n); }
     kluis_free(s);
     return rc;

@@ -273,6 +273,12 @@ kluis_status ledger_receipt(struct ledger *l, uint64_t index, uint64_t size, str
     return kluis_receipt_write(&r, out, err);
 }
 
+kluis_status ledger_consistency(struct ledger *l, uint64_t from, uint64_t to, kluis_hash proof[KLUIS_PROOF_MAX], size_t *n, struct kluis_err *err)
+{
+    const struct kluis_nodes nodes = { l, get_node };
+    return kluis_prove_consistency(&nodes, from, to, proof, n, err);
+}
+
 struct comparing {
     struct ledger *l;
     kluis_status rc;

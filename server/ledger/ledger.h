@@ -49,6 +49,9 @@ KLUIS_MUSTUSE kluis_status ledger_checkpoint(struct ledger *l, const struct ledg
 /* Receipt text (FORMAT.md §7) of leaf `index` against the checkpoint of `size`: the same arguments give the same bytes as long as
  * that checkpoint is stamped.  E_NOTFOUND: no such checkpoint. */
 KLUIS_MUSTUSE kluis_status ledger_receipt(struct ledger *l, uint64_t index, uint64_t size, struct kluis_buf *out, struct kluis_err *err);
+/* The proof (RFC 6962 §2.1.2) that the tree of `to` leaves continues the one of `from` (1 to `to`). */
+KLUIS_MUSTUSE kluis_status ledger_consistency(struct ledger *l, uint64_t from, uint64_t to, kluis_hash proof[KLUIS_PROOF_MAX], size_t *n,
+                                              struct kluis_err *err);
 /* Recomputes every node and the head from the leaves, and checks the newest checkpoint's signature.  E_CORRUPT names what differs. */
 KLUIS_MUSTUSE kluis_status ledger_check(struct ledger *l, struct kluis_err *err);
 

@@ -148,6 +148,134 @@ static void the_same_message_and_the_same_package_again_change_nothing_and_are_a
     device_close(&d);
 }
 
+/* Posts bytes that were sent before under another message id, as a gate could. */
+static long replay(struct device *d, const struct sending *s, const uint8_t *upload)
+{
+    char path[160], message[33], up[33];
+    uint8_t id[16];
+    struct gate_reply r;
+    kluis_random(id, sizeof id);
+    kluis_hex(id, 16, message);
+    kluis_hex(upload, 16, up);
+    (void)snprintf(path, sizeof path, "/v1/upload/%s?offset=0&length=%zu", up, s->cipher.len);
+    gate_client_ask(d->client, "PUT", path, kluis_buf_bytes(&s->cipher), NULL, &r);
+    gate_reply_free(&r);
+    (void)snprintf(path, sizeof path, "/v1/message/%s?upload=%s", message, up);
+    gate_client_ask(d->client, "POST", path, kluis_buf_bytes(&s->body), NULL, &r);
+    long status = r.status;
+    gate_reply_free(&r);
+    return status;
+}
+
+static void deliver_as(struct device *d, struct sending *s, uint64_t sequence, const uint8_t package[32])
+{
+    struct kluis_delivery del;
+    struct kluis_err err = { 0 };
+    KLUIS_AUTO_BUF(plain, 4096);
+    memset(&del, 0, sizeof del);
+    memcpy(del.package, package, 32);
+    del.sequence = sequence;
+    if (sequence > 1) { memcpy(del.previous, d->previous, 32); }
+    memcpy(del.key, s->key, 32);
+    del.length = s->s.size;
+    kluis_sha256_of(s->cipher.data, s->cipher.len, del.cipher_sha256);
+    kluis_random(s->upload, 16);
+    kluis_random(s->message, 16);
+    memcpy(del.upload, s->upload, 16);
+    assert_int_equal(kluis_delivery_write(&del, &plain, &err), KLUIS_OK);
+    kluis_buf_clear(&s->body);
+    assert_int_equal(kluis_session_encrypt(d->session, kluis_buf_bytes(&plain), &s->body, &err), KLUIS_OK);
+    assert_int_equal(device_send(d, s), 202);
+}
+
+/* Of a first message (it begins a session) and a later one, by whoever carries them. */
+static void what_is_handed_over_again_opens_nothing_and_suspends_nobody(void **state)
+{
+    (void)state;
+    struct device d, other;
+    struct sending first, second, next;
+    char refusal[16];
+    KLUIS_AUTO_BUF(body, 1 << 20);
+    uint8_t upload[16];
+    device_enrol(&d, &w, "jansen", refusal);
+    device_session(&d);
+    device_pack(&d, &first, &(struct sealed_options){ .records = 1 });
+    assert_int_equal(device_send(&d, &first), 202);
+    assert_int_equal(first.body.data[0], 2); /* a prekey message */
+    assert_int_equal(device_answer(&d, first.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    device_pack(&d, &second, &(struct sealed_options){ .records = 1 });
+    assert_int_equal(device_send(&d, &second), 202);
+    assert_int_equal(device_answer(&d, second.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    uint64_t packages = world_number(&w, "\"packages\":"), refused = world_number(&w, "\"refused\":"), leaves = world_number(&w, "\"size\":");
+    for (int i = 0; i < 3; i++) {
+        kluis_random(upload, sizeof upload);
+        assert_int_equal(replay(&d, i == 1 ? &second : &first, upload), 202);
+        if (i == 1) { world_restart_vault(&w); } /* nor does it forget */
+    }
+    /* The same bytes in another device's name are not even its message. */
+    device_enrol(&other, &w, "jansen", refusal);
+    device_session(&other);
+    kluis_random(upload, sizeof upload);
+    assert_int_equal(replay(&other, &first, upload), 202);
+    /* Both go on: what came in between was seen, and changed nothing. */
+    device_pack(&d, &next, &(struct sealed_options){ .records = 1 });
+    assert_int_equal(device_send(&d, &next), 202);
+    assert_int_equal(device_answer(&d, next.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    sending_close(&next);
+    device_pack(&other, &next, &(struct sealed_options){ .records = 1 });
+    assert_int_equal(device_send(&other, &next), 202);
+    assert_int_equal(device_answer(&other, next.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    sending_close(&next);
+    assert_int_equal(world_number(&w, "\"packages\":"), packages + 2);
+    assert_int_equal(world_number(&w, "\"refused\":"), refused);
+    assert_int_equal(world_number(&w, "\"size\":"), leaves + 2);
+    sending_close(&first);
+    sending_close(&second);
+    device_close(&d);
+    device_close(&other);
+}
+
+/* Bytes that the vault has, under another id, another number, or another device's name: refused, and what is there stays. */
+static void the_same_upload_under_another_name_is_refused(void **state)
+{
+    (void)state;
+    struct device d, other;
+    struct sending s, t;
+    char refusal[16];
+    uint8_t another[32];
+    KLUIS_AUTO_BUF(body, 1 << 20);
+    device_enrol(&d, &w, "jansen", refusal);
+    device_session(&d);
+    device_pack(&d, &s, &(struct sealed_options){ .records = 2 });
+    assert_int_equal(device_send(&d, &s), 202);
+    assert_int_equal(device_answer(&d, s.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    uint64_t packages = world_number(&w, "\"packages\":"), leaves = world_number(&w, "\"size\":");
+    /* another package id */
+    memcpy(another, s.s.id, 32);
+    another[0] ^= 1;
+    deliver_as(&d, &s, d.sequence + 1, another);
+    assert_int_equal(device_answer(&d, another, 20, &body), KLUIS_ANSWER_REFUSAL);
+    /* another number */
+    deliver_as(&d, &s, d.sequence + 2, s.s.id);
+    assert_int_equal(device_answer(&d, s.s.id, 20, &body), KLUIS_ANSWER_REFUSAL);
+    assert_non_null(memmem(body.data, body.len, "under another number or by another device", 41));
+    /* another device */
+    device_enrol(&other, &w, "jansen", refusal);
+    device_session(&other);
+    deliver_as(&other, &s, 1, s.s.id);
+    assert_int_equal(device_answer(&other, s.s.id, 20, &body), KLUIS_ANSWER_REFUSAL);
+    assert_int_equal(world_number(&w, "\"packages\":"), packages);
+    assert_int_equal(world_number(&w, "\"size\":"), leaves);
+    world_check(&w, true);
+    device_pack(&other, &t, &(struct sealed_options){ .records = 1 }); /* nobody was suspended for it */
+    assert_int_equal(device_send(&other, &t), 202);
+    assert_int_equal(device_answer(&other, t.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    sending_close(&s);
+    sending_close(&t);
+    device_close(&d);
+    device_close(&other);
+}
+
 static void a_bad_package_is_refused_with_its_layer_and_the_next_is_taken(void **state)
 {
     (void)state;
@@ -421,6 +549,8 @@ int main(void)
         cmocka_unit_test(a_package_is_delivered_receipted_found_and_checked),
         cmocka_unit_test(unknown_codes_are_refused),
         cmocka_unit_test(the_same_message_and_the_same_package_again_change_nothing_and_are_answered_alike),
+        cmocka_unit_test(what_is_handed_over_again_opens_nothing_and_suspends_nobody),
+        cmocka_unit_test(the_same_upload_under_another_name_is_refused),
         cmocka_unit_test(a_bad_package_is_refused_with_its_layer_and_the_next_is_taken),
         cmocka_unit_test(other_content_under_a_used_number_suspends_the_device),
         cmocka_unit_test(what_was_sent_while_the_vault_was_down_is_taken_when_it_is_back),

@@ -640,7 +640,8 @@ static kluis_status read_as_holdings(struct kluis_bytes b)
     static struct kluis_holding list[KLUIS_HOLDINGS_MAX];
     struct kluis_err err = { 0 };
     size_t n;
-    return kluis_holdings_read(b, list, &n, &err);
+    uint64_t size;
+    return kluis_holdings_read(b, list, &n, &size, &err);
 }
 
 static void holdings_come_back_and_are_read_strictly(KLUIS_UNUSED void **state)
@@ -649,47 +650,61 @@ static void holdings_come_back_and_are_read_strictly(KLUIS_UNUSED void **state)
     KLUIS_AUTO_BUF(m, 65536);
     struct kluis_err err = { 0 };
     size_t n = 9;
-    assert_int_equal(kluis_holdings_write(list, 0, &m, &err), KLUIS_OK);
-    assert_int_equal(kluis_holdings_read(kluis_buf_bytes(&m), back, &n, &err), KLUIS_OK);
+    uint64_t size = 0;
+    assert_int_equal(kluis_holdings_write(list, 0, 7, &m, &err), KLUIS_OK);
+    assert_int_equal(kluis_holdings_read(kluis_buf_bytes(&m), back, &n, &size, &err), KLUIS_OK);
     assert_int_equal(n, 0);
+    assert_int_equal(size, 7);
     for (size_t i = 0; i <= KLUIS_HOLDINGS_MAX; i++) {
         memset(list[i].package, (int)(i & 255), 32);
         list[i].state = (uint32_t)(i & 3);
     }
     kluis_buf_clear(&m);
-    assert_int_equal(kluis_holdings_write(list, KLUIS_HOLDINGS_MAX, &m, &err), KLUIS_OK);
+    assert_int_equal(kluis_holdings_write(list, KLUIS_HOLDINGS_MAX, 0, &m, &err), KLUIS_OK);
     assert_true(m.len < 65536 - 1024); /* with what the session adds it is still a message the gate takes */
-    assert_int_equal(kluis_holdings_read(kluis_buf_bytes(&m), back, &n, &err), KLUIS_OK);
+    assert_int_equal(kluis_holdings_read(kluis_buf_bytes(&m), back, &n, &size, &err), KLUIS_OK);
     assert_int_equal(n, KLUIS_HOLDINGS_MAX);
     assert_memory_equal(back, list, KLUIS_HOLDINGS_MAX * sizeof *list);
-    assert_int_equal(kluis_holdings_write(list, KLUIS_HOLDINGS_MAX + 1, &m, &err), KLUIS_E_BUG);
+    assert_int_equal(kluis_holdings_write(list, KLUIS_HOLDINGS_MAX + 1, 0, &m, &err), KLUIS_E_BUG);
     kluis_wire_field(&m, list[0].package, 32); /* one more than allowed */
     kluis_wire_u32(&m, 1);
     assert_int_equal(read_as_holdings(kluis_buf_bytes(&m)), KLUIS_E_LIMIT);
     kluis_buf_clear(&m);
-    assert_int_equal(kluis_holdings_write(list + 1, 1, &m, &err), KLUIS_OK);
+    assert_int_equal(kluis_holdings_write(list + 1, 1, 0, &m, &err), KLUIS_OK);
     assert_int_equal(read_as_holdings(kluis_buf_bytes(&m)), KLUIS_OK);
     for (size_t i = 0; i < m.len; i++) { /* cut off anywhere but between pairs it is refused */
         if (i != m.len - 44) { assert_int_equal(read_as_holdings((struct kluis_bytes){ m.data, i }), KLUIS_E_REJECT); }
     }
     list[1].state = 4; /* a bit that means nothing */
     kluis_buf_clear(&m);
-    assert_int_equal(kluis_holdings_write(list + 1, 1, &m, &err), KLUIS_OK);
+    assert_int_equal(kluis_holdings_write(list + 1, 1, 0, &m, &err), KLUIS_OK);
     assert_int_equal(read_as_holdings(kluis_buf_bytes(&m)), KLUIS_E_REJECT);
 }
 
 static void the_state_of_the_log_comes_back(KLUIS_UNUSED void **state)
 {
-    KLUIS_AUTO_BUF(m, 4096);
+    KLUIS_AUTO_BUF(m, 16384);
     struct kluis_err err = { 0 };
-    struct kluis_bytes text, seal;
-    assert_int_equal(
-        kluis_log_write((struct kluis_bytes){ (const uint8_t *)"text", 4 }, (struct kluis_bytes){ (const uint8_t *)"seal!", 5 }, &m, &err), KLUIS_OK);
-    assert_int_equal(kluis_log_read(kluis_buf_bytes(&m), &text, &seal, &err), KLUIS_OK);
-    assert_int_equal(text.len, 4);
-    assert_memory_equal(seal.ptr, "seal!", 5);
+    static struct kluis_log_note note, back;
+    note.checkpoint = (struct kluis_bytes){ (const uint8_t *)"text", 4 };
+    note.seal = (struct kluis_bytes){ (const uint8_t *)"seal!", 5 };
+    for (note.n_proof = 0; note.n_proof <= KLUIS_LOG_PROOF_MAX; note.n_proof += KLUIS_LOG_PROOF_MAX / 2) {
+        memset(note.proof, (int)note.n_proof, sizeof note.proof);
+        kluis_buf_clear(&m);
+        assert_int_equal(kluis_log_write(&note, &m, &err), KLUIS_OK);
+        assert_int_equal(kluis_log_read(kluis_buf_bytes(&m), &back, &err), KLUIS_OK);
+        assert_int_equal(back.checkpoint.len, 4);
+        assert_memory_equal(back.seal.ptr, "seal!", 5);
+        assert_int_equal(back.n_proof, note.n_proof);
+        assert_memory_equal(back.proof, note.proof, note.n_proof * 32);
+    }
+    kluis_wire_field(&m, note.proof[0], 32); /* one more than there can be */
+    assert_int_equal(kluis_log_read(kluis_buf_bytes(&m), &back, &err), KLUIS_E_LIMIT);
+    kluis_buf_clear(&m);
+    note.n_proof = 1;
+    assert_int_equal(kluis_log_write(&note, &m, &err), KLUIS_OK);
     kluis_buf_byte(&m, 0);
-    assert_int_equal(kluis_log_read(kluis_buf_bytes(&m), &text, &seal, &err), KLUIS_E_REJECT);
+    assert_int_equal(kluis_log_read(kluis_buf_bytes(&m), &back, &err), KLUIS_E_REJECT);
 }
 
 static void bundle_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
