@@ -158,7 +158,7 @@ static kluis_status open_ours(struct recalling *r, uint64_t number, struct kluis
 static kluis_status same_to(struct recalling *r, uint64_t entries, bool *same, struct kluis_err *err)
 {
     struct reg_journal_mark before;
-    struct kluis_wire w;
+    struct kluis_wire w = { 0 };
     struct kluis_bytes entry;
     uint8_t chain[32];
     KLUIS_AUTO_BUF(plain, SEALED_MAX);
@@ -222,7 +222,7 @@ static kluis_status take_page(struct recalling *r, uint64_t at, struct kluis_wir
 static kluis_status recall(struct recalling *r, struct kluis_err *err)
 {
     uint64_t have, at, taken;
-    struct kluis_wire w;
+    struct kluis_wire w = { 0 };
     KLUIS_TRY(reg_journal_length(r->in->c.reg, &have, err));
     kluis_status rc = fetch(r, have, &w, err); /* how long is it there? */
     if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
