@@ -10,6 +10,7 @@
 kluis_status kluis_base_init(struct kluis_err *err)
 {
     if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P) == 0) {
+        gcry_set_allocation_handler(kluis_gcrypt_alloc, kluis_gcrypt_alloc, kluis_gcrypt_is_secure, kluis_gcrypt_realloc, kluis_gcrypt_free);
         if (gcry_check_version("1.10.0") == NULL) { return KLUIS_FAIL(err, KLUIS_E_BUG, "libgcrypt is older than 1.10: install a newer one"); }
         /* Its secure memory is a fixed 32 KiB pool that aborts when full; keys of ours have kluis_secret_new. */
         gcry_control(GCRYCTL_DISABLE_SECMEM, 0);

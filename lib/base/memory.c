@@ -2,6 +2,7 @@
 #include "lib/base/internal.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -57,6 +58,32 @@ bool kluis_equal_secret(const void *a, const void *b, size_t n)
     unsigned diff = 0;
     for (size_t i = 0; i < n; i++) { diff |= (unsigned)(x[i] ^ y[i]); }
     return diff == 0;
+}
+
+/* libgcrypt makes copies of keys (a parsed key, its numbers) and wipes only what lies in its own secure memory, which is off: what it gives back is
+ * wiped here, whatever it was. */
+void *kluis_gcrypt_alloc(size_t n) { return malloc(n == 0 ? 1 : n); }
+
+void kluis_gcrypt_free(void *p)
+{
+    if (p != NULL) { explicit_bzero(p, malloc_usable_size(p)); }
+    free(p);
+}
+
+void *kluis_gcrypt_realloc(void *p, size_t n)
+{
+    void *q = kluis_gcrypt_alloc(n);
+    if (q == NULL || p == NULL) { return q; }
+    size_t had = malloc_usable_size(p);
+    memcpy(q, p, had < n ? had : n);
+    kluis_gcrypt_free(p);
+    return q;
+}
+
+int kluis_gcrypt_is_secure(const void *p)
+{
+    (void)p;
+    return 0;
 }
 
 static size_t whole_pages(size_t n)
