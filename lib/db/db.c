@@ -92,6 +92,14 @@ static kluis_status migrate(struct kluis_db *db, const char *const *schema, size
     return KLUIS_OK;
 }
 
+/* SQLite opens a file, its log and its shared memory for reading only when they cannot be opened for writing, and so they stay as long as the handle
+ * lives: a disk that failed once would be a database that never takes anything again. */
+static kluis_status writable(struct kluis_db *db, struct kluis_err *err)
+{
+    int rc = sqlite3_db_readonly(db->db, "main") == 1 ? SQLITE_READONLY : sqlite3_exec(db->db, "BEGIN IMMEDIATE; ROLLBACK", NULL, NULL, NULL);
+    return rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY /* who writes now shows that one can */ ? KLUIS_OK : kluis_db_fail(db, rc, "open", err);
+}
+
 kluis_status kluis_db_open(struct kluis_db **out, const char *path, enum kluis_db_sync sync, const char *const *schema, size_t n,
                            struct kluis_err *err)
 {
@@ -117,6 +125,7 @@ kluis_status kluis_db_open(struct kluis_db **out, const char *path, enum kluis_d
         db, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON;", err);
     if (rc == KLUIS_OK) { rc = kluis_db_exec(db, sync == KLUIS_DB_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err); }
     if (rc == KLUIS_OK) { rc = migrate(db, schema, n, err); }
+    if (rc == KLUIS_OK) { rc = writable(db, err); }
     if (rc != KLUIS_OK) { goto fail; }
     *out = db;
     return KLUIS_OK;

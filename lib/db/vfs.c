@@ -232,7 +232,11 @@ static int x_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int fl
     if (path == NULL || (flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)) == 0) { return SQLITE_CANTOPEN; }
     f->wal = (flags & SQLITE_OPEN_WAL) != 0;
     f->step = v->keys.step;
-    int rc = set_keys(f, v, path) ? v->real->xOpen(v->real, path, REAL(f), flags, out_flags) : SQLITE_CANTOPEN;
+    int got = flags;
+    int rc = set_keys(f, v, path) ? v->real->xOpen(v->real, path, REAL(f), flags, &got) : SQLITE_CANTOPEN;
+    /* The real one opens for reading what it cannot open for writing; a handle that never writes again is worse than none. */
+    if (rc == SQLITE_OK && (flags & SQLITE_OPEN_READWRITE) != 0 && (got & SQLITE_OPEN_READONLY) != 0) { rc = SQLITE_CANTOPEN; }
+    if (out_flags != NULL) { *out_flags = got; }
     if (rc != SQLITE_OK) {
         if (REAL(f)->pMethods != NULL) { (void)REAL(f)->pMethods->xClose(REAL(f)); }
         gcry_cipher_close(f->gcm);

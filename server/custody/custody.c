@@ -54,7 +54,7 @@ kluis_status custody_sql_error(struct custody *c, const char *what, struct kluis
 sqlite3_stmt *custody_bind(struct custody *c, enum custody_query q, struct kluis_err *err, const char *types, ...)
 {
     if (c->q[q] == NULL && sqlite3_prepare_v3(kluis_db_handle(c->db), query_text[q], -1, SQLITE_PREPARE_PERSISTENT, &c->q[q], NULL) != SQLITE_OK) {
-        (void)custody_sql_error(c, "cannot prepare a statement", err);
+        (void)custody_sql_error(c, "prepare a statement", err);
         return NULL;
     }
     sqlite3_stmt *st = c->q[q];
@@ -77,7 +77,7 @@ sqlite3_stmt *custody_bind(struct custody *c, enum custody_query q, struct kluis
     }
     va_end(ap);
     if (rc != SQLITE_OK) {
-        (void)custody_sql_error(c, "cannot bind a value", err);
+        (void)custody_sql_error(c, "bind a value", err);
         return NULL;
     }
     return st;
@@ -93,7 +93,7 @@ kluis_status custody_run(struct custody *c, sqlite3_stmt *st, struct kluis_err *
 {
     if (st == NULL) { return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_E_IO; }
     int rc = sqlite3_step(st);
-    kluis_status s = rc == SQLITE_DONE || rc == SQLITE_ROW ? KLUIS_OK : custody_sql_error(c, "cannot write", err);
+    kluis_status s = rc == SQLITE_DONE || rc == SQLITE_ROW ? KLUIS_OK : custody_sql_error(c, "write", err);
     custody_done(st);
     return s;
 }
@@ -103,7 +103,7 @@ kluis_status custody_row(struct custody *c, sqlite3_stmt *st, struct kluis_err *
     if (st == NULL) { return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_E_IO; }
     int rc = sqlite3_step(st);
     if (rc == SQLITE_ROW) { return KLUIS_OK; }
-    return rc == SQLITE_DONE ? KLUIS_E_NOTFOUND : custody_sql_error(c, "cannot read", err);
+    return rc == SQLITE_DONE ? KLUIS_E_NOTFOUND : custody_sql_error(c, "read", err);
 }
 
 struct kluis_bytes custody_col_bytes(sqlite3_stmt *st, int col)
