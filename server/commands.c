@@ -353,6 +353,7 @@ static kluis_status rebuild(struct vault *v, int argc, const char *const *argv, 
     const struct vault_report r = { &to, report_line };
     KLUIS_TRY(vault_rebuild_index(v, &r, err));
     struct index *ix = vault_index_hold(v);
+    if (ix == NULL) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the index is being rebuilt: try again in a moment"); }
     uint8_t digest[32];
     char hex[65], line[160];
     struct index_stats s = { 0 };

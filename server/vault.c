@@ -30,6 +30,7 @@ struct vault {
     pthread_rwlock_t index_use; /* write: while the index is replaced          */
     pthread_mutex_t run_lock;   /* over ingest and what it was started with    */
     struct ingest *ingest;
+    bool paused; /* a rebuild stopped ingest and could not start it again: the next one does */
     char url[512], name[256];
     uint8_t fingerprint[16];
     unsigned walls; /* of this process, bits of walls.h */
@@ -247,13 +248,14 @@ void vault_stop(struct vault *v)
     pthread_mutex_lock(&v->run_lock);
     ingest_stop(v->ingest);
     v->ingest = NULL;
+    v->paused = false;
     pthread_mutex_unlock(&v->run_lock);
 }
 
 const char *vault_halted(struct vault *v)
 {
     pthread_mutex_lock(&v->run_lock);
-    const char *why = v->ingest == NULL ? NULL : ingest_halted(v->ingest);
+    const char *why = v->ingest != NULL ? ingest_halted(v->ingest) : v->paused ? "rebuild-index did not come to its end: run it again" : NULL;
     pthread_mutex_unlock(&v->run_lock);
     return why;
 }
@@ -269,7 +271,9 @@ static void wake(struct vault *v)
 struct index *vault_index_hold(struct vault *v)
 {
     pthread_rwlock_rdlock(&v->index_use);
-    return v->index;
+    struct index *ix = v->index;
+    if (ix == NULL) { pthread_rwlock_unlock(&v->index_use); }
+    return ix;
 }
 
 void vault_index_release(struct vault *v) { pthread_rwlock_unlock(&v->index_use); }
@@ -362,6 +366,19 @@ static kluis_status list_overdue(struct vault *v, struct kluis_buf *out, struct 
     return rc;
 }
 
+/* All zero while there is no index. */
+static kluis_status index_figures(struct vault *v, struct index_stats *s, uint64_t *watermark, struct kluis_err *err)
+{
+    *s = (struct index_stats){ 0 };
+    *watermark = 0;
+    struct index *ix = vault_index_hold(v);
+    if (ix == NULL) { return KLUIS_OK; }
+    kluis_status rc = index_statistics(ix, s, err);
+    *watermark = index_watermark(ix);
+    vault_index_release(v);
+    return rc;
+}
+
 /* A time as JSON; 0 is null. */
 static void moment(struct kluis_buf *out, int64_t us)
 {
@@ -397,12 +414,9 @@ kluis_status vault_status_json(struct vault *v, const struct vault_page *page, s
     char no_stamp[KLUIS_ERR_MSG] = "";
     uint64_t backed_up, backup_at, decided, at_gate = 0;
     KLUIS_TRY(custody_count(v->custody, &n, err));
-    struct index *ix = vault_index_hold(v);
-    kluis_status rc = index_statistics(ix, &s, err);
-    uint64_t mark = index_watermark(ix);
-    vault_index_release(v);
-    KLUIS_TRY(rc);
-    rc = custody_checkpoint_get(v->custody, 0, &k, NULL, NULL, err);
+    uint64_t mark;
+    KLUIS_TRY(index_figures(v, &s, &mark, err));
+    kluis_status rc = custody_checkpoint_get(v->custody, 0, &k, NULL, NULL, err);
     if (rc != KLUIS_OK && rc != KLUIS_E_NOTFOUND) { return rc; }
     ledger_head(v->ledger, &head);
     kluis_hex(head.b, 32, hex);
@@ -627,11 +641,8 @@ kluis_status vault_check(struct vault *v, bool read_data, const struct vault_rep
         say(report, "%s", why.msg);
     }
     if (read_data) { KLUIS_TRY(check_data(&c, n.packages, err)); }
-    struct index *ix = vault_index_hold(v);
-    kluis_status rc = index_statistics(ix, &s, err);
-    uint64_t mark = index_watermark(ix);
-    vault_index_release(v);
-    KLUIS_TRY(rc);
+    uint64_t mark;
+    KLUIS_TRY(index_figures(v, &s, &mark, err));
     /* While ingest runs the index may be a moment behind; standing still it must not be. */
     if (mark > n.packages || (v->ingest == NULL && mark != n.packages) || s.packages < mark) {
         out->problems++;
@@ -641,6 +652,7 @@ kluis_status vault_check(struct vault *v, bool read_data, const struct vault_rep
     return out->problems == 0 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%llu problems found", (unsigned long long)out->problems);
 }
 
+enum { OPEN_TRIES = 3, OPEN_AGAIN_US = 1000000 };
 struct rebuilding {
     struct vault *v;
     const struct vault_report *report;
@@ -667,13 +679,18 @@ static kluis_status rebuild(struct vault *v, const struct vault_report *report, 
     struct rebuilding b = { .v = v, .report = report };
     KLUIS_TRY(custody_count(v->custody, &n, err));
     b.total = n.packages;
-    index_close(v->index);
+    if (v->index != NULL) { index_close(v->index); }
     v->index = NULL;
     kluis_status rc = delete_index(v, err);
     kluis_durable_step("vault.index.deleted");
     struct kluis_err why = { 0 };
-    kluis_status opened = open_index(v, &why); /* also after a failure: readers must find one */
-    if (opened != KLUIS_OK) { return KLUIS_FAIL(err, KLUIS_E_BUG, "the index cannot be opened: %s", why.msg); }
+    kluis_status opened = open_index(v, &why);                   /* also after a failure: readers must find one */
+    for (int i = 1; i < OPEN_TRIES && opened != KLUIS_OK; i++) { /* what failed may be over in a moment, and without an index nothing goes on */
+        kluis_sleep_us(OPEN_AGAIN_US);
+        kluis_err_clear(&why);
+        opened = open_index(v, &why);
+    }
+    if (opened != KLUIS_OK) { return KLUIS_FAIL(err, opened, "there is no index now, run rebuild-index again: %s", why.msg); }
     KLUIS_TRY(rc);
     const struct ingest_config c = config(v);
     KLUIS_TRY(ingest_reopen(&c, 1, n.packages, &b, rebuild_one, err));
@@ -688,16 +705,18 @@ static kluis_status rebuild(struct vault *v, const struct vault_report *report, 
 kluis_status vault_rebuild_index(struct vault *v, const struct vault_report *report, struct kluis_err *err)
 {
     pthread_mutex_lock(&v->run_lock);
-    bool was_running = v->ingest != NULL;
+    bool was_running = v->ingest != NULL || v->paused;
     ingest_stop(v->ingest);
     v->ingest = NULL;
     pthread_rwlock_wrlock(&v->index_use);
     kluis_status rc = rebuild(v, report, err);
     bool usable = v->index != NULL;
     pthread_rwlock_unlock(&v->index_use);
+    v->paused = was_running;
     if (was_running && usable) {
         struct kluis_err why = { 0 };
         kluis_status again = start_ingest(v, &why);
+        v->paused = again != KLUIS_OK;
         if (again != KLUIS_OK && rc == KLUIS_OK) {
             rc = KLUIS_FAIL(err, again, "the index was rebuilt, but ingest did not start again: %s", why.msg);
         }

@@ -44,7 +44,7 @@ void vault_stop(struct vault *v);
 /* NULL, or why ingest stands still (damage of our own data): the operator must act. */
 const char *vault_halted(struct vault *v);
 
-/* The index, any thread; between hold and release it is not rebuilt.  Never NULL. */
+/* The index, any thread; between hold and release it is not rebuilt.  NULL, and nothing to release: a rebuild could not open a new one. */
 struct index *vault_index_hold(struct vault *v);
 void vault_index_release(struct vault *v);
 struct reg *vault_register(struct vault *v); /* only between these two: */
@@ -84,7 +84,9 @@ struct vault_check_result {
  * *out and the report say what; others: the check could not be done. */
 KLUIS_MUSTUSE kluis_status vault_check(struct vault *v, bool read_data, const struct vault_report *report, struct vault_check_result *out,
                                        struct kluis_err *err);
-/* Deletes the index and builds it from the packages.  A running vault pauses ingest for it and goes on afterwards; searches wait. */
+/* Deletes the index and builds it from the packages.  A running vault pauses ingest for it and goes on afterwards; searches wait.  After a failure
+ * the index is behind, and ingest indexes what it lacks; when none could be opened there is none, ingest stands still (vault_halted) and the next
+ * call tries again. */
 KLUIS_MUSTUSE kluis_status vault_rebuild_index(struct vault *v, const struct vault_report *report, struct kluis_err *err);
 
 #endif
