@@ -137,6 +137,7 @@ static kluis_status open_all(struct vault *v, const char *home, const struct vau
     KLUIS_TRY(zygote_start(&v->zygote, as == NULL ? NULL : &as->opener, err));
     if (as != NULL) { KLUIS_TRY(walls_user_become(&as->keeper, err)); }
     KLUIS_TRY(take_lock(v, turn, err));
+    KLUIS_TRY(backup_restored(v->dir, err));
     KLUIS_TRY(vault_keys_load(&v->keys, home, err));
     KLUIS_TRY(kluis_cert_spki(kluis_buf_bytes(&v->keys->root_cert), &spki, err));
     kluis_sha256_of(spki.data, spki.len, digest);

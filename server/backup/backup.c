@@ -111,17 +111,15 @@ static kluis_status keep(struct backing *b, const uint8_t package[32], uint64_t 
             return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "'%s', of an earlier backup, has changed: this medium cannot be trusted", to);
         }
     } else if (!there) { /* also one that is there with another length: written anew */
-        if (!b->shelf[package[0]]) {
-            (void)snprintf(name, sizeof name, "%.2s", hex);
-            KLUIS_TRY(kluis_path(shelf, sizeof shelf, b->kept, name, err));
-            KLUIS_TRY(kluis_make_dir(shelf, err));
-            b->shelf[package[0]] = true;
-        }
+        (void)snprintf(name, sizeof name, "%.2s", hex);
+        KLUIS_TRY(kluis_path(shelf, sizeof shelf, b->kept, name, err));
+        KLUIS_TRY(kluis_make_dir(shelf, err));
         kluis_status rc = file_copy(from, to, sha256, got, &size, err);
         if (rc == KLUIS_E_NOTFOUND) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "'%s' is missing from the store: run check", from); }
         KLUIS_TRY(rc);
         b->out->copied++;
     }
+    b->shelf[package[0]] = true; /* synced below, also for what was there: a backup that was killed may have named it and not synced the name */
     (void)snprintf(name, sizeof name, "../storage/%.2s/%s.ckc", hex, hex);
     b->out->files++;
     if (b->report != NULL) { b->report->done(b->report->ctx, b->out->files, b->total, b->out->bytes); }
@@ -165,7 +163,7 @@ static kluis_status keep_all(struct backing *b, struct kluis_db *custody, struct
         KLUIS_TRY(kluis_path(shelf, sizeof shelf, b->kept, name, err));
         KLUIS_TRY(kluis_fsync_dir(shelf, err));
     }
-    return KLUIS_OK;
+    return kluis_fsync_dir(b->kept, err);
 }
 
 /* ---- the whole ---- */
@@ -236,9 +234,10 @@ static kluis_status sweep(void *ctx, const char *name, struct kluis_err *err)
 static kluis_status run(struct backing *b, const char *home, const char *to, struct kluis_err *err)
 {
     struct sweeping s = { to };
-    struct stat st;
+    bool there;
     KLUIS_TRY(folder_each(to, &s, sweep, err));
-    if (lstat(b->to, &st) == 0) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "'%s' was made within this second: try again", b->to); }
+    KLUIS_TRY(kluis_exists(b->to, &there, err));
+    if (there) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "'%s' was made within this second: try again", b->to); }
     KLUIS_TRY(kluis_make_dir(b->kept, err));
     KLUIS_TRY(kluis_make_dir(b->part, err));
     if ((b->sums_fd = kluis_io_open(b->sums_path, O_WRONLY | O_CREAT | O_EXCL, 0600)) < 0) {

@@ -46,5 +46,8 @@ KLUIS_MUSTUSE kluis_status backup_run(const char *home, const char *to, bool rea
  */
 KLUIS_MUSTUSE kluis_status backup_restore(const char *from, const char *home, const struct backup_report *report, struct backup_result *out,
                                           struct kluis_err *err);
+/* Asked before a vault is opened.  OK: no restore was begun in vault_dir, or one that has put custody.db there, and its mark is gone now.  E_REJECT:
+ * one that did not come to its end; opened now it would be an archive without its packages. */
+KLUIS_MUSTUSE kluis_status backup_restored(const char *vault_dir, struct kluis_err *err);
 
 #endif

@@ -10,6 +10,7 @@
 #include "server/backup/files.h"
 
 enum { LINE = 256, SHELVES = 256 };
+static const char BEGUN[] = "restore.begun";
 
 struct restoring {
     char from[KLUIS_PATH_MAX], vault[KLUIS_PATH_MAX];
@@ -138,9 +139,10 @@ static kluis_status settle(const struct restoring *r, struct kluis_err *err)
 static kluis_status must_not_be(const struct restoring *r, const char *name, struct kluis_err *err)
 {
     char path[KLUIS_PATH_MAX];
-    struct stat st;
+    bool there;
     KLUIS_TRY(kluis_path(path, sizeof path, r->vault, name, err));
-    if (lstat(path, &st) != 0) { return KLUIS_OK; }
+    KLUIS_TRY(kluis_exists(path, &there, err));
+    if (!there) { return KLUIS_OK; }
     return KLUIS_FAIL(err, KLUIS_E_REJECT, "'%s' is there: move custody.db*, register.db* and audit away first, nothing is written over", path);
 }
 
@@ -148,6 +150,7 @@ static kluis_status restore(struct restoring *r, const char *from, const char *h
 {
     char path[KLUIS_PATH_MAX], mark[KLUIS_PATH_MAX];
     struct stat st;
+    bool begun;
     KLUIS_TRY(kluis_path(r->vault, sizeof r->vault, home, "vault", err));
     if ((size_t)snprintf(r->from, sizeof r->from, "%s", from) >= sizeof r->from) {
         return KLUIS_FAIL(err, KLUIS_E_LIMIT, "path too long: '%s'", from);
@@ -158,8 +161,9 @@ static kluis_status restore(struct restoring *r, const char *from, const char *h
     }
     KLUIS_TRY(must_not_be(r, "custody.db", err));
     /* An attempt that was interrupted left these two behind this mark: they are its own, and are written anew. */
-    KLUIS_TRY(kluis_path(mark, sizeof mark, r->vault, "restore.begun", err));
-    if (lstat(mark, &st) != 0) {
+    KLUIS_TRY(kluis_path(mark, sizeof mark, r->vault, BEGUN, err));
+    KLUIS_TRY(kluis_exists(mark, &begun, err));
+    if (!begun) {
         KLUIS_TRY(must_not_be(r, "register.db", err));
         KLUIS_TRY(must_not_be(r, "audit", err));
         KLUIS_TRY(kluis_write_file(mark, "", 0, 0600, err));
@@ -171,8 +175,22 @@ static kluis_status restore(struct restoring *r, const char *from, const char *h
     if (f == NULL) { return KLUIS_FAIL_SYS(err, errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_E_IO, "cannot open '%s'", path); }
     kluis_status rc = put_all(r, f, err);
     (void)fclose(f); /* only read from */
-    if (rc == KLUIS_OK && kluis_io_unlink(mark) != 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", mark); }
-    return rc == KLUIS_OK ? settle(r, err) : rc;
+    if (rc == KLUIS_OK) { rc = settle(r, err); }
+    return rc == KLUIS_OK ? backup_restored(r->vault, err) : rc; /* the mark goes last: until custody.db stands there, a next attempt needs it */
+}
+
+kluis_status backup_restored(const char *vault_dir, struct kluis_err *err)
+{
+    char mark[KLUIS_PATH_MAX], custody[KLUIS_PATH_MAX];
+    bool there;
+    KLUIS_TRY(kluis_path(mark, sizeof mark, vault_dir, BEGUN, err));
+    KLUIS_TRY(kluis_exists(mark, &there, err));
+    if (!there) { return KLUIS_OK; }
+    KLUIS_TRY(kluis_path(custody, sizeof custody, vault_dir, "custody.db", err));
+    KLUIS_TRY(kluis_exists(custody, &there, err));
+    if (!there) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "a restore into '%s' did not come to its end: run it again", vault_dir); }
+    if (kluis_io_unlink(mark) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", mark); }
+    return kluis_fsync_dir(vault_dir, err);
 }
 
 kluis_status backup_restore(const char *from, const char *home, const struct backup_report *report, struct backup_result *out, struct kluis_err *err)
