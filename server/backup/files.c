@@ -32,9 +32,11 @@ static kluis_status open_plain(const char *path, int *fd, struct kluis_err *err)
     struct stat st;
     *fd = kluis_io_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (*fd < 0) { return KLUIS_FAIL_SYS(err, errno == ENOENT ? KLUIS_E_NOTFOUND : KLUIS_E_IO, "cannot open '%s'", path); }
-    if (fstat(*fd, &st) == 0 && S_ISREG(st.st_mode)) { return KLUIS_OK; }
-    kluis_close_quiet(fd);
-    return KLUIS_FAIL(err, KLUIS_E_REJECT, "'%s' is no regular file", path);
+    kluis_status rc = fstat(*fd, &st) != 0  ? KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at '%s'", path)
+                      : S_ISREG(st.st_mode) ? KLUIS_OK
+                                            : KLUIS_FAIL(err, KLUIS_E_REJECT, "'%s' is no regular file", path);
+    if (rc != KLUIS_OK) { kluis_close_quiet(fd); }
+    return rc;
 }
 
 kluis_status file_digest(const char *path, uint8_t sha256[32], uint64_t *size, struct kluis_err *err)

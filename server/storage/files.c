@@ -193,9 +193,12 @@ static kluis_status files_fetch(struct storage *s, const uint8_t package[32], in
         return errno == ENOENT ? KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' is missing from the store", path)
                                : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s'", path);
     }
-    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    kluis_status rc = fstat(*fd, &st) != 0  ? KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at '%s'", path)
+                      : S_ISREG(st.st_mode) ? KLUIS_OK
+                                            : KLUIS_FAIL(err, KLUIS_E_CORRUPT, "'%s' is no regular file", path);
+    if (rc != KLUIS_OK) {
         kluis_close_quiet(fd);
-        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "'%s' is no regular file", path);
+        return rc;
     }
     *size = (uint64_t)st.st_size;
     return KLUIS_OK;

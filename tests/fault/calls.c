@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -121,19 +122,37 @@ static const char *const LIBRARY_LOSES[] = {
     "json_object_new_array_ext", /* json-c 0.16: an array whose list cannot be made is forgotten */
 };
 
+/* ... and such as read or write through a null pointer then: theirs too, and the process is gone as after an abort. */
+static const char *const LIBRARY_DIES[] = {
+    "seccomp_export_bpf", /* libseccomp 2.5: the program that it generates */
+};
+
+static bool of_library(void *const *frames, int n, const char *const *names, size_t n_names)
+{
+    for (int f = 0; f < n; f++) {
+        Dl_info at;
+        if (dladdr(frames[f], &at) == 0 || at.dli_sname == NULL) { continue; }
+        for (size_t k = 0; k < n_names; k++) {
+            if (strcmp(at.dli_sname, names[k]) == 0) { return true; }
+        }
+    }
+    return false;
+}
+
+bool calls_library_dies(const struct trial *t)
+{
+    inside++;
+    bool theirs = of_library(t->frames, t->n_frames, LIBRARY_DIES, sizeof LIBRARY_DIES / sizeof *LIBRARY_DIES);
+    inside--;
+    return theirs;
+}
+
 int64_t calls_library_blocks(void)
 {
     int64_t n = 0;
     inside++;
     for (size_t i = 0; known != NULL && i < KNOWN; i++) {
-        bool theirs = false;
-        for (int f = 0; f < known[i].n && !theirs; f++) {
-            Dl_info at;
-            if (dladdr(known[i].frames[f], &at) == 0 || at.dli_sname == NULL) { continue; }
-            for (size_t k = 0; k < sizeof LIBRARY_LOSES / sizeof *LIBRARY_LOSES; k++) {
-                theirs = theirs || strcmp(at.dli_sname, LIBRARY_LOSES[k]) == 0;
-            }
-        }
+        bool theirs = of_library(known[i].frames, known[i].n, LIBRARY_LOSES, sizeof LIBRARY_LOSES / sizeof *LIBRARY_LOSES);
         if (!theirs) { continue; }
         known[i].n = -1;
         n++;
@@ -223,6 +242,12 @@ int fault_io_point(const char *op, bool needs_room, bool transfers, bool may_int
     return t->kind == IO_EINTR ? EINTR : EIO;
 }
 
+static void stand_still(int signal)
+{
+    (void)signal;
+    for (;;) { (void)pause(); }
+}
+
 static void step(const char *op)
 {
     if (atomic_load(&crashing) && inside == 0) {
@@ -233,6 +258,7 @@ static void step(const char *op)
     if (atomic_fetch_add(&t->points, 1) != t->at) { return; }
     note_place(t, op);
     inside++;
+    (void)signal(SIGBUS, stand_still); /* another thread, in a mapping of what is cut off below */
     atomic_store(&crashing, true);
     (void)pthread_mutex_lock(&model);
     disk_crash((enum fault_disk)t->kind, t->at + 1);
@@ -242,10 +268,20 @@ static void step(const char *op)
 
 static struct kluis_hooks hooks = { .durable_step = step };
 
+/* What act forks is another process, with ceilings of its own (the vault's openers run behind walls). */
+static void not_in_children(void)
+{
+    fault_trial = NULL;
+    kluis_hooks_set(NULL);
+}
+
 void calls_arm(struct trial *t, const char *root)
 {
+    static bool told;
     void *warm[2];
     (void)backtrace(warm, 2); /* loads libgcc now */
+    if (!told && pthread_atfork(NULL, NULL, not_in_children) != 0) { abort(); }
+    told = true;
     if (t->class == FAULT_CRASH) {
         disk_watch(root);
         kluis_hooks_set(&hooks);
@@ -257,6 +293,14 @@ void calls_disarm(void)
 {
     fault_trial = NULL;
     kluis_hooks_set(NULL);
+}
+
+void fault_aside(bool on) { inside += on ? 1 : -1; }
+
+bool fault_lasts(void)
+{
+    const struct trial *t = fault_trial;
+    return t != NULL && t->hit && ((t->class == FAULT_ALLOC && t->kind == MEMORY_FROM) || (t->class == FAULT_IO && t->kind == IO_ENOSPC));
 }
 
 /* The model sees every call while a crash is awaited. */
@@ -563,6 +607,67 @@ ssize_t recv(int fd, void *p, size_t n, int flags)
 }
 int connect(int fd, __CONST_SOCKADDR_ARG a, socklen_t n) { return FAILS("connect") ? -1 : (int)syscall(SYS_connect, fd, a.__sockaddr__, n); }
 int socket(int domain, int type, int protocol) { return FAILS("socket") ? -1 : (int)syscall(SYS_socket, domain, type, protocol); }
+
+/* ---- time: waits are short, and the clock goes on as if they had not been ---- */
+
+enum { SECOND = 1000000000 };
+static int64_t hurry = 1;
+static atomic_int_fast64_t ahead; /* nanoseconds before the true clock */
+
+static int64_t true_clock(void)
+{
+    struct timespec t = { 0 };
+    if (syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t) != 0) { abort(); }
+    return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
+}
+
+static int64_t ns_of(const struct timespec *t) { return (int64_t)t->tv_sec * SECOND + t->tv_nsec; }
+static struct timespec ns_time(int64_t ns) { return (struct timespec){ .tv_sec = ns / SECOND, .tv_nsec = ns % SECOND }; }
+
+/* It is at least this late now; another thread's wait may have ended later. */
+static void late(int64_t now)
+{
+    int64_t want = now - true_clock(), is = atomic_load(&ahead);
+    while (is < want && !atomic_compare_exchange_weak(&ahead, &is, want)) {}
+}
+
+void fault_hurry(unsigned times) { hurry = times; }
+
+int clock_gettime(clockid_t which, struct timespec *t)
+{
+    if (hurry == 1 || which != CLOCK_MONOTONIC) { return (int)syscall(SYS_clock_gettime, which, t); }
+    *t = ns_time(true_clock() + atomic_load(&ahead));
+    return 0;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *restrict c, pthread_mutex_t *restrict m, const struct timespec *restrict until)
+{
+    enum { YEARS = 1000000000 }; /* no machine is up so long, and no date so small */
+    if (until->tv_sec >= YEARS) { return pthread_cond_clockwait(c, m, CLOCK_REALTIME, until); }
+    int64_t now = true_clock(), left = ns_of(until) - now - atomic_load(&ahead);
+    struct timespec t = ns_time(left <= 0 ? now : now + left / hurry);
+    int r = pthread_cond_clockwait(c, m, CLOCK_MONOTONIC, &t);
+    if (r == ETIMEDOUT && hurry > 1) { late(ns_of(until)); }
+    return r;
+}
+
+int poll(struct pollfd *p, nfds_t n, int ms)
+{
+    bool short_one = hurry > 1 && ms > 0 && ms <= 1000; /* who waits longer waits for somebody who works */
+    int64_t until = true_clock() + atomic_load(&ahead) + (int64_t)ms * (SECOND / 1000);
+    int r = (int)syscall(SYS_poll, p, n, short_one ? (ms + (int)hurry - 1) / (int)hurry : ms);
+    if (r == 0 && short_one) { late(until); }
+    return r;
+}
+
+int nanosleep(const struct timespec *t, struct timespec *left)
+{
+    int64_t until = true_clock() + atomic_load(&ahead) + ns_of(t);
+    const struct timespec less = ns_time(ns_of(t) / hurry);
+    int r = (int)syscall(SYS_nanosleep, &less, left);
+    if (r == 0 && hurry > 1) { late(until); }
+    return r;
+}
 
 /* ---- a broken assertion of ours is no library's abort ---- */
 

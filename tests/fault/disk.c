@@ -311,7 +311,8 @@ static void undo(const struct name *e)
         break;
     case NAME_REMOVE: rc = syscall(SYS_renameat, AT_FDCWD, e->stash, AT_FDCWD, e->path); break;
     }
-    if (rc != 0) {
+    /* Gone with its directory (a removed one counts as synced), or renamed into another directory, which was synced. */
+    if (rc != 0 && errno != ENOENT) {
         (void)dprintf(2, "fault: cannot take back '%s' (%d)\n", e->path, (int)e->kind);
         give_up("a name");
     }

@@ -22,7 +22,8 @@
  *
  * The rule of a trial: no leak of memory or descriptors (a suspicion is run again: it must grow each time), an exit code that is true (0, 74
  * or 75: a full disk is not a refusal of anybody's input; 0 only when judge agrees), no hang, judge content.  A library that aborts for want
- * of memory is a crash: counted, printed, judged.  A broken assertion or a segmentation fault is a failure.
+ * of memory is a crash: counted, printed, judged.  A broken assertion or a segmentation fault is a failure, but for those libraries that calls.c
+ * names.
  *
  * The test states `minimum`: the points that a run without a fault must pass.  In CI each class has a budget of trials: all points when they
  * fit, else a stride over them (printed), the same for every run of one build.
@@ -30,7 +31,8 @@
  *   KLUIS_FAULT_OFFSET=K    another offset of the stride than the fixed one
  *   KLUIS_FAULT_ONLY=CLASS:N:KIND   one trial (as a failure prints it), with the place of the fault, leaked blocks and output on stderr
  *   KLUIS_FAULT_KEEP=1      the directory of a failed trial stays
- * One thread may act; more may run (the vault's), then the nth call differs from run to run and a failure may not repeat.
+ * One thread may act; more may run (the vault's), then the nth call differs from run to run and a failure may not repeat.  What act forks is not
+ * armed.
  */
 #ifndef KLUIS_TESTS_FAULT_H
 #define KLUIS_TESTS_FAULT_H
@@ -67,10 +69,16 @@ struct fault_subject {
     bool (*code_ok)(int code);       /* with a fault; NULL: 0, 74, 75 and clean_code                              */
     unsigned warm; /* runs in the sweep's own process before it forks, so that libraries' caches are full; 0: trials start cold, as programs do */
 };
+/* For act and judge: from now on a wait of this process with an end (pthread_cond_timedwait, nanosleep, poll up to a second) is so many times
+ * shorter, and its monotonic clock goes on as if it had been whole: for work that pauses after trouble.  What is done between waits takes the time it
+ * takes. */
+void fault_hurry(unsigned times);
+void fault_aside(bool on); /* what this thread does between true and false is the test's own: no point, no fault */
+bool fault_lasts(void);    /* a fault that does not go away has begun: act need not wait for its end */
 /* Prints one line: points, trials, crashes, failures.  Gives the number of failures, a minimum that was missed included. */
 unsigned fault_sweep(const struct fault_subject *s, enum fault_class c, bool planted);
-/* The whole main of a sweep: every class of every subject.  With the words "planted CLASS": that class of the first subject alone, until the
- * first failure; then 0 means that the planted defect was found. */
+/* The whole main of a sweep: every class of every subject, or the one class that it is given ("alloc", "io", "crash").  With the words "planted
+ * CLASS": that class of the first subject alone, until the first failure; then 0 means that the planted defect was found. */
 int fault_main(int argc, char **argv, const struct fault_subject *s, size_t n);
 
 #endif

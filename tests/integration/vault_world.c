@@ -40,37 +40,62 @@ void world_stop_gate(struct world *w)
     w->gate = NULL;
 }
 
-void world_open(struct world *w)
+static void read_file(const struct world *w, const char *name, size_t max, struct kluis_buf *out)
+{
+    struct kluis_err err = { 0 };
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", w->home, name);
+    kluis_buf_init(out, max);
+    OK(kluis_read_file(path, max, out, &err));
+}
+
+void world_read(struct world *w)
+{
+    struct kluis_err err = { 0 };
+    read_file(w, "root/root.crt", 65536, &w->root_pem);
+    read_file(w, "trust.json", 1 << 20, &w->trust_json);
+    kluis_buf_init(&w->root_der, 65536);
+    OK(kluis_cert_from_pem(kluis_buf_bytes(&w->root_pem), &w->root_der, &err));
+    w->arena = kluis_arena_new(4 << 20);
+    OK(kluis_trust_read((struct kluis_str){ (const char *)w->trust_json.data, w->trust_json.len }, w->arena, &w->trust, &err));
+}
+
+void world_start_tsa(struct world *w)
 {
     struct kluis_err err = { 0 };
     char path[128];
     uint16_t port = 0;
+    (void)snprintf(path, sizeof path, "%s/tsa", w->home);
+    OK(tsa_start(&w->tsa, path, false, &port, &err));
+    (void)snprintf(w->tsa_url, sizeof w->tsa_url, "http://127.0.0.1:%u/", (unsigned)port);
+}
+
+void world_open_at(struct world *w, const char *home)
+{
+    struct kluis_err err = { 0 };
     memset(w, 0, sizeof *w);
-    OK(kluis_base_init(&err));
-    assert_true(test_dir("vault", w->home, sizeof w->home));
+    (void)snprintf(w->home, sizeof w->home, "%s", home);
     const struct vault_init_config c = { .home = w->home, .organisation = "Testministerie" };
     OK(vault_init(&c, &err));
     assert_int_equal(vault_init(&c, &err), KLUIS_E_EXISTS);
     kluis_err_clear(&err);
     OK(vault_open(&w->vault, w->home, NULL, NULL, &err));
-    (void)snprintf(path, sizeof path, "%s/tsa", w->home);
-    OK(tsa_start(&w->tsa, path, false, &port, &err));
-    (void)snprintf(w->tsa_url, sizeof w->tsa_url, "http://127.0.0.1:%u/", (unsigned)port);
-    kluis_buf_init(&w->root_pem, 65536);
-    kluis_buf_init(&w->root_der, 65536);
-    kluis_buf_init(&w->trust_json, 1 << 20);
-    (void)snprintf(path, sizeof path, "%s/root/root.crt", w->home);
-    OK(kluis_read_file(path, 65536, &w->root_pem, &err));
-    OK(kluis_cert_from_pem(kluis_buf_bytes(&w->root_pem), &w->root_der, &err));
-    (void)snprintf(path, sizeof path, "%s/trust.json", w->home);
-    OK(kluis_read_file(path, 1 << 20, &w->trust_json, &err));
-    w->arena = kluis_arena_new(4 << 20);
-    OK(kluis_trust_read((struct kluis_str){ (const char *)w->trust_json.data, w->trust_json.len }, w->arena, &w->trust, &err));
+    world_start_tsa(w);
+    world_read(w);
     struct reg_official f = { .id = "jansen", .name = "J. Jansen", .function = "beleid", .from = "2020-01-01", .grace_days = -1 };
     vault_register_lock(w->vault);
     OK(reg_official_add(vault_register(w->vault), &f, &err));
     vault_register_unlock(w->vault);
     world_start_gate(w);
+}
+
+void world_open(struct world *w)
+{
+    struct kluis_err err = { 0 };
+    char home[64];
+    OK(kluis_base_init(&err));
+    assert_true(test_dir("vault", home, sizeof home));
+    world_open_at(w, home);
 }
 
 void world_start(struct world *w)
@@ -184,6 +209,8 @@ static kluis_status del(void *ctx, enum kluis_store_table t, const char *key, st
     return KLUIS_OK;
 }
 
+void device_store(struct device *d) { d->store = (struct kluis_session_store){ d, get, put, del }; }
+
 static void make_request(struct device *d, const struct kluis_code_keys *keys, struct kluis_buf *out)
 {
     struct kluis_err err = { 0 };
@@ -261,7 +288,7 @@ void device_enrol(struct device *d, struct world *w, const char *official, char 
     memset(d, 0, sizeof *d);
     refusal[0] = 0;
     d->w = w;
-    d->store = (struct kluis_session_store){ d, get, put, del };
+    device_store(d);
     OK(kluis_key_generate(&d->pki.device.key, &err));
     OK(kluis_key_generate(&d->login, &err));
     OK(kluis_identity_new(&d->identity, &err));

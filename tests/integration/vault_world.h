@@ -20,7 +20,10 @@ struct world {
     struct kluis_arena *arena;
     struct kluis_trust trust;
 };
-void world_open(struct world *w);          /* init, vault opened, gate and time authority up; the vault not started */
+void world_open(struct world *w);                      /* init, vault opened, gate and time authority up; the vault not started */
+void world_open_at(struct world *w, const char *home); /* the same in a directory of the caller's, which is not there yet; base is initialised */
+void world_read(struct world *w);                      /* certificates and trust of w->home, nothing else */
+void world_start_tsa(struct world *w);
 void world_start(struct world *w);         /* the vault pulls */
 void world_restart_vault(struct world *w); /* stops, closes, opens and starts it again */
 void world_stop_gate(struct world *w);
@@ -53,6 +56,7 @@ struct device {
 };
 /* Asks for a code and enrols with it.  The reply's word when it is refused ("" when enrolled). */
 void device_enrol(struct device *d, struct world *w, const char *official, char refusal[16]);
+void device_store(struct device *d); /* d->store is d->row */
 void device_close(struct device *d);
 void device_session(struct device *d); /* X3DH with a fresh bundle */
 
