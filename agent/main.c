@@ -1,5 +1,6 @@
 /* agent/main.c - chatkluis-agent: the command line.  source -> select -> journal -> pack -> courier are wired in archive.c. */
 #include "agent/command.h"
+#include "agent/source/database/database.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -97,6 +98,7 @@ static int run(const struct command *c, int argc, char *const *argv)
                         a.n_words < c->min_words ? "too few" : "too many");
     }
     if (rc == KLUIS_OK) { rc = c->run(&a, &code, &err); }
+    database_forget(); /* copies, and their keys, end here and not with the process */
     if (rc != KLUIS_OK) {
         complain("%s", err.msg[0] != '\0' ? err.msg : kluis_status_name(rc));
         code = kluis_exit_code(rc);

@@ -1,6 +1,7 @@
 /* tests/fuzz/fuzz.c - see fuzz.h. */
 #include "tests/fuzz/fuzz.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <unistd.h>
 
@@ -67,4 +68,15 @@ const char *fuzz_dir(void)
     MUST(mkdtemp(dir) != NULL);
     MUST(atexit(sweep) == 0);
     return dir;
+}
+
+static int kept_fd = -1;
+static void let_go(void) { kluis_close_quiet(&kept_fd); }
+
+int fuzz_file(const char *path)
+{
+    MUST(kept_fd < 0);
+    kept_fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
+    MUST(kept_fd >= 0 && atexit(let_go) == 0);
+    return kept_fd;
 }

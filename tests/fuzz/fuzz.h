@@ -23,6 +23,8 @@ struct kluis_bytes fuzz_world(const char *name);
 struct kluis_arena *fuzz_arena(size_t bytes);
 /* A fresh directory in memory where there is one, gone at exit. */
 const char *fuzz_dir(void);
+/* Opens a file to write to, made where it is not there; open until the end.  Once. */
+int fuzz_file(const char *path);
 /* Any status will do. */
 static inline void fuzz_any(KLUIS_UNUSED kluis_status rc) {}
 static inline struct kluis_str fuzz_str(const uint8_t *p, size_t n) { return (struct kluis_str){ (const char *)p, n }; }

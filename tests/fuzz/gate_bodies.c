@@ -23,9 +23,11 @@ static void fresh(void)
     MUST(gate_store_open(&store, path, &LIMITS, (const char *)fuzz_world("vkey.txt").ptr, &err) == KLUIS_OK);
 }
 
+static void let_go(void) { gate_store_free(store); }
+
 void fuzz_setup(void)
 {
-    MUST(kluis_path(path, sizeof path, fuzz_dir(), "gate.db", NULL) == KLUIS_OK);
+    MUST(kluis_path(path, sizeof path, fuzz_dir(), "gate.db", NULL) == KLUIS_OK && atexit(let_go) == 0);
     fresh();
 }
 

@@ -1,6 +1,4 @@
 /* gate.json. */
-#include <fcntl.h>
-
 #include "server/gate/gate.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -12,8 +10,7 @@ void fuzz_setup(void)
     MUST(kluis_path(path, sizeof path, fuzz_dir(), "tls.pem", NULL) == KLUIS_OK);
     MUST(kluis_write_file(path, "pem", 3, 0600, NULL) == KLUIS_OK);
     MUST(kluis_path(path, sizeof path, fuzz_dir(), "gate.json", NULL) == KLUIS_OK);
-    fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
-    MUST(fd >= 0);
+    fd = fuzz_file(path);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)

@@ -1,5 +1,4 @@
 /* Messages on Mac and iPhone: an archived text, a list of edits, the cells of every type of row, a database with damage anywhere. */
-#include <fcntl.h>
 #include <sqlite3.h>
 
 #include "agent/source/imessage/imessage.h"
@@ -9,13 +8,19 @@ static char path[KLUIS_PATH_MAX], cells[KLUIS_PATH_MAX];
 static int fd = -1;
 static sqlite3 *db;
 
+static void let_go(void)
+{
+    database_forget();
+    (void)sqlite3_close(db);
+}
+
 void fuzz_setup(void)
 {
     MUST(setenv("TMPDIR", fuzz_dir(), 1) == 0);
     MUST(kluis_path(path, sizeof path, fuzz_dir(), "it.db", NULL) == KLUIS_OK &&
          kluis_path(cells, sizeof cells, fuzz_dir(), "cells.db", NULL) == KLUIS_OK);
-    fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
-    MUST(fd >= 0 && sqlite3_open(cells, &db) == SQLITE_OK);
+    fd = fuzz_file(path);
+    MUST(sqlite3_open(cells, &db) == SQLITE_OK && atexit(let_go) == 0);
     MUST(
         sqlite3_exec(
             db,

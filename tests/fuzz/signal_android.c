@@ -1,7 +1,6 @@
 /* A backup file of Signal on Android: its head and SQL as bytes; statements behind the right MAC; cells of every type of row; damage at any place of
  * a file. */
 #include <errno.h>
-#include <fcntl.h>
 #include <gcrypt.h>
 #include <sqlite3.h>
 
@@ -158,8 +157,7 @@ void fuzz_setup(void)
     char path[KLUIS_PATH_MAX];
     MUST(setenv("TMPDIR", fuzz_dir(), 1) == 0);
     MUST(kluis_path(path, sizeof path, fuzz_dir(), "it.backup", NULL) == KLUIS_OK);
-    fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
-    MUST(fd >= 0);
+    fd = fuzz_file(path);
     memset(&keys, 7, sizeof keys);
     memset(head.iv, 9, sizeof head.iv);
     head.version = 1;

@@ -8,9 +8,11 @@ static const char *const types[] = { "incoming",  "outgoing",        "timer-noti
                                      "keychange", "verified-change", "profile-change",     "story",           "new-one" };
 static struct kluis_db *db;
 
+static void let_go(void) { kluis_db_free(db); }
+
 void fuzz_setup(void)
 {
-    MUST(kluis_scratch_work(&db, NULL) == KLUIS_OK);
+    MUST(kluis_scratch_work(&db, NULL) == KLUIS_OK && atexit(let_go) == 0);
     MUST(kluis_db_exec(
              db,
              "CREATE TABLE conversations(id TEXT PRIMARY KEY, json TEXT, type TEXT, name TEXT, profileName TEXT, profileFamilyName TEXT, e164 TEXT, "

@@ -1,6 +1,4 @@
 /* A file of SMS Backup & Restore: every record of it can be written, every attachment can be read to its end. */
-#include <fcntl.h>
-
 #include "tests/fuzz/source_sink.h"
 
 static int fd = -1;
@@ -13,9 +11,9 @@ static struct source_seen seen;
 void fuzz_setup(void)
 {
     MUST(kluis_path(path, sizeof path, fuzz_dir(), "sms.xml", NULL) == KLUIS_OK);
-    fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
+    fd = fuzz_file(path);
     refs = kluis_arena_new(1 << 20);
-    MUST(fd >= 0 && refs != NULL);
+    MUST(refs != NULL);
 }
 
 static kluis_status with_refs(void *ctx, const struct kluis_record *r, struct kluis_bytes raw, struct kluis_err *err)

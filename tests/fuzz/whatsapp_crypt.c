@@ -6,10 +6,12 @@
 
 static int fd = -1;
 
+static void let_go(void) { kluis_close_quiet(&fd); }
+
 void fuzz_setup(void)
 {
     fd = memfd_create("crypt", MFD_CLOEXEC);
-    MUST(fd >= 0);
+    MUST(fd >= 0 && atexit(let_go) == 0);
 }
 
 static kluis_status to_buf(void *ctx, const void *p, size_t n, struct kluis_err *err)

@@ -1,6 +1,4 @@
 /* A database of WhatsApp with damage anywhere: every record that comes out can be written, and whoever is at fault is told. */
-#include <fcntl.h>
-
 #include "agent/source/database/database.h"
 #include "tests/fuzz/source_sink.h"
 
@@ -11,8 +9,8 @@ void fuzz_setup(void)
 {
     MUST(setenv("TMPDIR", fuzz_dir(), 1) == 0);
     MUST(kluis_path(path, sizeof path, fuzz_dir(), "it.db", NULL) == KLUIS_OK);
-    fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
-    MUST(fd >= 0);
+    fd = fuzz_file(path);
+    MUST(atexit(database_forget) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)

@@ -9,7 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 begin kill
 kills_wanted=${KLUIS_KILLS:-200} names_wanted=${KLUIS_KILL_NAMES:-40} others_wanted=12 workers=4
-limit=${KLUIS_KILL_SECONDS:-780}
+limit=${KLUIS_KILL_SECONDS:-$((780 * (patience > 4 ? 4 : patience)))} # a test has an hour at most
 
 if [ "${1:-}" != worker ]; then
   for i in $(seq $workers); do

@@ -340,5 +340,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_was_added_renamed_or_swapped_is_refused_by_its_layer),
         cmocka_unit_test(a_stranger_and_a_foreign_receipt_are_refused_by_their_layer),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    struct kluis_buf *const all[] = { &package, &receipt, &other_package, &other_receipt, &mine, &theirs };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) { kluis_buf_free(all[i]); }
+    kluis_arena_free(arena);
+    return failed;
 }

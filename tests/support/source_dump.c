@@ -2,6 +2,7 @@
  *
  * source_dump KIND PATH [KEY=VALUE]…    exit codes as the programs have them; errors on stderr, one line.
  */
+#include "agent/source/database/database.h"
 #include "agent/source/source.h"
 
 enum { OPTIONS_MAX = 16 };
@@ -115,6 +116,7 @@ int main(int argc, char **argv)
     const struct source_sink sink = { .ctx = &d, .begin = begin, .record = record, .end = end, .skipped = skipped };
     if (rc == KLUIS_OK) { rc = kind->read(&q, &sink, &err); }
     if (rc == KLUIS_OK) { rc = summary(&d); }
+    database_forget();
     kluis_buf_free(&d.line);
     if (fflush(stdout) != 0 && rc == KLUIS_OK) { rc = KLUIS_E_IO; }
     if (rc != KLUIS_OK) { (void)fprintf(stderr, "source_dump: %s\n", err.msg[0] != '\0' ? err.msg : kluis_status_name(rc)); }
