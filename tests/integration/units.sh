@@ -28,8 +28,13 @@ check "the page answers" curl -sf -b "$work/jar" "${page%%/\?*}/api/search?q=ver
 "$bin/chatkluis-server" rebuild-index --home "$work/server" >/dev/null 2>&1
 kill "$(pgrep -P "$server_pid")"; wait "$server_pid" || true; server_pid=
 
+# The vault's only way out is the gate, and nobody may come to it by the network: so its unit says, and so it did.
+for part in vault page; do
+  equal "$part: addresses that its unit lets through" "$(sed -n 's/^IPAddress//p' "$root/server/systemd/chatkluis-$part.service" | paste -sd ' ')" "Deny=any Allow=localhost"
+done
+
 # pid -> part: by what serve executed, inherited by threads and children.
-awk '
+awk -v ways="$work/ways" '
   { pid = $1 }
   match($0, /execve\("[^"]*", \["chatkluis-server", "(gate|vault|tsa|page)"/) { split(substr($0, RSTART, RLENGTH), q, "\""); part[pid] = q[6] }
   part[pid] != "" && match($0, /(clone|clone3|fork|vfork)\(.*= [0-9]+$/) { part[$NF] = part[pid] }
@@ -38,10 +43,22 @@ awk '
   END {
     for (i = 1; i <= n; i++) {
       split(line[i], w, " ")
+      if (part[w[1]] != "" && match(line[i], / (connect|bind|listen)\(.*(sun_path="[^"]*"|sin_port=htons\([0-9]+\))/)) {
+        way = substr(line[i], RSTART + 1, RLENGTH - 1); call = way
+        sub(/\(.*/, "", call); sub(/.*(sun_path="|htons\()/, "", way); gsub(/["()]/, "", way); sub(/.*\//, "", way)
+        print part[w[1]], call, way >ways
+      }
       if (part[w[1]] == "" || !match(line[i], /^[0-9]+ +[a-z0-9_]+\(/)) { continue }
       call = substr(line[i], RSTART, RLENGTH); sub(/^[0-9]+ +/, "", call); sub(/\(/, "", call)
       print part[w[1]], call
     } }' "$work/calls" | sort -u >"$work/called"
+
+went() { awk -v part="$1" -v call="$2" '$1 == part && $2 == call { print $3 }' "$work/ways" | sort -u | paste -sd ' '; }
+equal "where the vault connected to" "$(went vault connect)" "${gate##*:}"
+equal "where the page server connected to" "$(went page connect)" page.sock
+equal "what the vault bound" "$(went vault bind)" control.sock
+equal "where the time authority connected to" "$(went tsa connect)" ""
+ok; [ "$(went gate connect | wc -w)" -le 1 ] || fail "the gate connected to $(went gate connect)"
 
 expand() { # NAME…: system calls of sets, one a line
   local n
@@ -68,4 +85,4 @@ for part in gate vault tsa page; do
   ok; grep -qx ptrace "$work/allowed" && fail "$part: its unit allows ptrace"
   echo "units: $part makes $n system calls of $(wc -l <"$work/allowed") allowed"
 done
-end 21
+end 28

@@ -68,16 +68,17 @@ equal "the page server was not started again for it" "$(part_pid page)" "$page_p
 server_stop
 
 # Without seccomp nothing starts: the system call is refused as a kernel without it would.
-for part in gate tsa vault page; do
+for part in gate tsa vault page serve; do
   case $part in
     gate) set -- gate --dir "$work/server/gate" --listen 127.0.0.1:0 ;;
     tsa) set -- tsa --dir "$work/server/tsa" ;;
     vault) set -- vault --home "$work/server" --gate "https://$gate" ;;
     page) set -- page --vault "$work/server/page.sock" --listen 127.0.0.1:0 ;;
+    serve) set -- serve --home "$work/server" --listen 127.0.0.1:0 ;;
   esac
   rc=0
-  timeout 30 strace -f -o /dev/null -e trace=seccomp -e inject=seccomp:error=EINVAL "$bin/chatkluis-server" "$@" >"$work/.out" 2>"$work/.err" </dev/null || rc=$?
+  timeout 60 strace -f -o /dev/null -e trace=seccomp -e inject=seccomp:error=EINVAL "$bin/chatkluis-server" "$@" >"$work/.out" 2>"$work/.err" </dev/null || rc=$?
   equal "$part without a system-call filter" "$rc" 74
   ok; grep -q 'seccomp' "$work/.err" || { fail "$part does not say why"; tail -n 3 "$work/.err" >&2; }
 done
-end 38
+end 40

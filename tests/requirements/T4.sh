@@ -13,6 +13,12 @@ for part in gate vault tsa page; do
   refuse "$part: its environment, read by its own user" "${as[@]}" cat "/proc/$pid/environ"
   refuse "$part: a debugger of its own user" "${as[@]}" strace -p "$pid" -o /dev/null -e trace=none
 done
+# Neither do the programs that run for a moment: the first things they do, seen from outside.
+for program in agent verify server; do
+  strace -qq -e trace=prctl,prlimit64,setrlimit -o "$work/first" "$bin/chatkluis-$program" version >/dev/null 2>&1 || true
+  check "$program: no core" grep -qE '(RLIMIT_CORE, \{rlim_cur=0, rlim_max=0\}).* = 0' "$work/first"
+  check "$program: not dumpable" grep -qE 'prctl\(PR_SET_DUMPABLE, SUID_DUMP_DISABLE\).* = 0' "$work/first"
+done
 # Control: of a process of that user that is not protected, the same is given.
 "${as[@]}" sleep 60 & plain=$!
 sleep 0.2
@@ -40,4 +46,4 @@ PY
 equal "plain requests that got an answer" "$(grep -c answered <<<"$answers" || true)" 0
 equal "plain requests that were tried" "$(wc -l <<<"$answers")" 4
 check "control: over TLS it answers" curl -sf --cacert "$work/server/root/root.crt" "https://$gate/v1/health"
-end 20
+end 26

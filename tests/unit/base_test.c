@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -318,6 +320,39 @@ static void reading_a_file_respects_its_limit(KLUIS_UNUSED void **state)
     assert_int_equal(kluis_read_file("/nonexistent/x", 9, &c, NULL), KLUIS_E_NOTFOUND);
 }
 
+/* What the kernel says of the mapping that holds p (proc(5), smaps): " lo " locked, " dd " in no dump, " wf " empty in a fork. */
+static bool mapping_says(const void *p, const char *flag)
+{
+    FILE *f = fopen("/proc/self/smaps", "re");
+    char line[512];
+    bool here = false, said = false;
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) != NULL) {
+        char *dash = NULL, *end = NULL;
+        uintptr_t from = strtoul(line, &dash, 16), to = *dash == '-' ? strtoul(dash + 1, &end, 16) : 0;
+        if (to > from && *end == ' ') { here = from <= (uintptr_t)p && (uintptr_t)p < to; }
+        if (here && strncmp(line, "VmFlags:", 8) == 0) { said = strstr(line, flag) != NULL; }
+    }
+    (void)fclose(f);
+    return said;
+}
+
+static void secrets_are_locked_and_in_no_dump_and_no_fork(KLUIS_UNUSED void **state)
+{
+    uint8_t *p = kluis_secret_new(32), *plain = kluis_malloc(32);
+    struct rlimit locked = { 0 }, core = { 0 };
+    assert_true(p != NULL && plain != NULL && getrlimit(RLIMIT_MEMLOCK, &locked) == 0 && getrlimit(RLIMIT_CORE, &core) == 0);
+    if (locked.rlim_cur >= (64 << 10) || geteuid() == 0) { assert_true(mapping_says(p, " lo ")); }
+    assert_true(mapping_says(p, " dd ") && mapping_says(p, " wf "));
+    assert_false(mapping_says(plain, " dd ")); /* control */
+#ifndef KLUIS_UNWALLED
+    assert_true(core.rlim_cur == 0 && core.rlim_max == 0);
+    assert_int_equal(prctl(PR_GET_DUMPABLE), 0);
+#endif
+    kluis_free(plain);
+    kluis_secret_free(p, 32);
+}
+
 static void secrets_are_wiped_and_memory_can_be_made_to_fail(KLUIS_UNUSED void **state)
 {
     uint8_t *p = kluis_secret_new(32);
@@ -348,6 +383,7 @@ int main(void)
         cmocka_unit_test(durable_write_is_before_or_after_at_every_failing_call),
         cmocka_unit_test(a_folder_that_fails_is_not_a_shorter_one),
         cmocka_unit_test(reading_a_file_respects_its_limit),
+        cmocka_unit_test(secrets_are_locked_and_in_no_dump_and_no_fork),
         cmocka_unit_test(secrets_are_wiped_and_memory_can_be_made_to_fail),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -47,6 +48,26 @@ static void other_addresses_need_walls(void **state)
     }
 }
 
+#ifdef KLUIS_UNWALLED
+static void it_says_what_it_is(void **state)
+{
+    (void)state;
+    struct kluis_err err = { 0 };
+    int ends[2], before = dup(STDERR_FILENO);
+    char said[2048] = "";
+    assert_int_equal(pipe(ends), 0);
+    assert_true(before >= 0 && dup2(ends[1], STDERR_FILENO) == STDERR_FILENO);
+    bool ok = listens("127.0.0.1:0", &err);
+    assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
+    (void)close(before);
+    (void)close(ends[1]);
+    ssize_t n = read(ends[0], said, sizeof said - 1);
+    (void)close(ends[0]);
+    assert_true(ok && n > 0);
+    assert_non_null(strstr(said, " walls.none build=sanitizers"));
+}
+#endif
+
 static void what_is_no_address_is_refused(void **state)
 {
     (void)state;
@@ -64,6 +85,9 @@ int main(void)
         cmocka_unit_test(loopback_is_listened_on),
         cmocka_unit_test(other_addresses_need_walls),
         cmocka_unit_test(what_is_no_address_is_refused),
+#ifdef KLUIS_UNWALLED
+        cmocka_unit_test(it_says_what_it_is),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,9 +5,12 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "server/ingest/children.h"
+#include "tests/support/descendant.h"
 
 #define OK(expr) assert_int_equal((expr), KLUIS_OK)
 
@@ -29,6 +32,13 @@ static void say(int result, struct kluis_bytes manifest, enum kluis_outcome outc
     child_say(result, kluis_buf_bytes(&out));
 }
 
+/* For ever, without a call that the walls refuse and without processor time. */
+static void child_hang(void)
+{
+    static uint32_t never;
+    for (;;) { (void)syscall(SYS_futex, &never, FUTEX_WAIT, 0, NULL); }
+}
+
 static bool is(struct kluis_bytes b, const char *word) { return b.len == strlen(word) && memcmp(b.ptr, word, b.len) == 0; }
 
 void judge_child(int request, int result)
@@ -48,6 +58,7 @@ void judge_child(int request, int result)
     while (!w.bad && kluis_wire_more(&w)) {
         struct kluis_bytes manifest = kluis_wire_get(&w, KLUIS_MANIFEST_MAX), signature = kluis_wire_get(&w, KLUIS_P7S_MAX);
         if (is(signature, "die")) { _exit(1); }
+        if (is(signature, "hang")) { child_hang(); }
         if (is(signature, "other")) { manifest = (struct kluis_bytes){ (const uint8_t *)"?", 1 }; }
         say(result, manifest, is(signature, "wrong") ? KLUIS_INVALID : KLUIS_VALID);
         if (is(signature, "twice")) { say(result, manifest, KLUIS_VALID); }
@@ -105,6 +116,33 @@ static void a_verdict_too_many_speaks_for_no_neighbour_and_alone_is_none(void **
     zygote_free(z);
 }
 
+/* Twenty seconds of waiting: the time that the kernel gives one judge. */
+static void one_that_never_ends_is_ended(void **state)
+{
+    struct zygote *z = NULL;
+    struct kluis_err err = { 0 };
+    struct judging j[2] = { { .manifest = { (const uint8_t *)"a", 1 }, .signature = { (const uint8_t *)"hang", 4 } },
+                            { .manifest = { (const uint8_t *)"b", 1 }, .signature = { (const uint8_t *)"good", 4 } } };
+    const struct judge_anchors none = { NULL, NULL, 0, 0 };
+    (void)state;
+    OK(zygote_start(&z, NULL, &err));
+    int64_t begun = kluis_monotonic_us();
+    OK(judge_run(z, &none, &j[0], 1, kluis_now_us(), &err));
+    int64_t took = (kluis_monotonic_us() - begun) / 1000000;
+    assert_true(took >= ZYGOTE_JUDGE_SECONDS - 1 && took < 2 * ZYGOTE_JUDGE_SECONDS);
+    assert_false(j[0].judged);
+    OK(judge_run(z, &none, &j[1], 1, kluis_now_us(), &err));
+    assert_true(j[1].judged);
+    /* And it is gone, not only forgotten: a zygote's children die of their own clock. */
+    pid_t left = 1;
+    for (int i = 0; i < 500 && left > 0; i++) {
+        kluis_sleep_us(10000);
+        left = descendant("judge");
+    }
+    assert_int_equal(left, 0);
+    zygote_free(z);
+}
+
 static void a_wrong_signature_among_good_ones_is_the_only_wrong_one(void **state)
 {
     (void)state;
@@ -115,9 +153,8 @@ static void a_wrong_signature_among_good_ones_is_the_only_wrong_one(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_that_kills_its_judge_is_refused_and_the_others_are_judged),
-        cmocka_unit_test(a_verdict_on_another_manifest_is_none),
-        cmocka_unit_test(a_verdict_too_many_speaks_for_no_neighbour_and_alone_is_none),
+        cmocka_unit_test(one_that_kills_its_judge_is_refused_and_the_others_are_judged), cmocka_unit_test(a_verdict_on_another_manifest_is_none),
+        cmocka_unit_test(a_verdict_too_many_speaks_for_no_neighbour_and_alone_is_none),  cmocka_unit_test(one_that_never_ends_is_ended),
         cmocka_unit_test(a_wrong_signature_among_good_ones_is_the_only_wrong_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

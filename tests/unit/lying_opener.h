@@ -18,6 +18,7 @@ enum lie {
     LIE_MEMORY,
     LIE_DESCRIPTORS,
     LIE_KILL,
+    LIE_HANG,
     LIE_NOT,
     LIES
 };

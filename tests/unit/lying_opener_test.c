@@ -3,8 +3,13 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "tests/support/descendant.h"
 #include "tests/support/ingest_home.h"
 #include "tests/unit/lying_opener.h"
 
@@ -138,6 +143,68 @@ static void the_walls_hold_against_files_sockets_processes_code_and_memory(void 
     a_lying_opener_gets_no_other_devices_signature_accepted(state); /* and the zygote lives on */
 }
 
+/* Looks at an opener while it hangs: what the kernel holds it to, and what it has.  Then ends it, as its package might. */
+struct onlooker {
+    char limits[4096];
+    size_t n_fds;
+};
+
+static void *look_on(void *arg)
+{
+    struct onlooker *o = arg;
+    char path[64];
+    pid_t pid = 0;
+    for (int i = 0; i < 2000 && pid <= 0; i++) {
+        (void)usleep(5000);
+        pid = descendant("opener");
+    }
+    if (pid <= 0) { return NULL; }
+    (void)usleep(50000); /* it has its ceilings when it has its name; descriptors were closed before */
+    (void)snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
+    FILE *f = fopen(path, "re");
+    if (f != NULL) {
+        o->limits[fread(o->limits, 1, sizeof o->limits - 1, f)] = '\0';
+        (void)fclose(f);
+    }
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *d = opendir(path);
+    for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        if (e->d_name[0] != '.') { o->n_fds++; }
+    }
+    if (d != NULL) { (void)closedir(d); }
+    (void)kill(pid, SIGKILL);
+    return NULL;
+}
+
+static bool limit_is(const char *limits, const char *what, const char *value)
+{
+    const char *line = strstr(limits, what);
+    char soft[32] = "", hard[32] = "";
+    return line != NULL && sscanf(line + strlen(what), " %31s %31s", soft, hard) == 2 && strcmp(soft, value) == 0 && strcmp(hard, value) == 0;
+}
+
+static void an_opener_has_ceilings_and_three_descriptors_and_the_next_package_is_taken(void **state)
+{
+    char reason[KLUIS_ERR_MSG];
+    struct onlooker seen = { 0 };
+    pthread_t t;
+    assert_int_equal(pthread_create(&t, NULL, look_on, &seen), 0);
+    decide(LIE_HANG, false, LAYER_OPENER, reason);
+    assert_int_equal(pthread_join(t, NULL), 0);
+    assert_string_equal(reason, "the opener ended without an answer");
+    decide(LIE_NOT, true, "", reason);
+    (void)state;
+#ifndef KLUIS_UNWALLED
+    assert_true(limit_is(seen.limits, "Max address space", "1073741824"));
+    assert_true(limit_is(seen.limits, "Max data size", "1073741824"));
+    assert_true(limit_is(seen.limits, "Max file size", "0"));
+    assert_true(limit_is(seen.limits, "Max processes", "0"));
+#endif
+    assert_true(limit_is(seen.limits, "Max cpu time", "120"));
+    assert_true(limit_is(seen.limits, "Max core file size", "0"));
+    if (geteuid() == 0) { assert_int_equal(seen.n_fds, 6); /* 0 to 2 are /dev/null; ciphertext, key, answer */ }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +212,7 @@ int main(void)
         cmocka_unit_test(another_id_than_the_deliverys_is_refused),
         cmocka_unit_test(half_an_answer_malformed_rows_a_flood_and_death_are_refused),
         cmocka_unit_test(the_walls_hold_against_files_sockets_processes_code_and_memory),
+        cmocka_unit_test(an_opener_has_ceilings_and_three_descriptors_and_the_next_package_is_taken),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
