@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { CHUNK = 2 << 20, CHUNK_S = 300, MESSAGE_MAX = 65536, STAMP_S = 5, STAMP_PAUSE_S = 60 };
+enum { CHUNK = 2 << 20, CHUNK_S = 300, MESSAGE_MAX = 65536, STAMP_S = 5, STAMP_PAUSE_S = 60, HANDS_MAX = 3 };
 
 /* ---- opening ---- */
 
@@ -227,7 +227,8 @@ kluis_status courier_message(struct courier *c, const struct stock_package *p, u
     return rc == KLUIS_END ? make_message(c, p, id, body, err) : rc;
 }
 
-static kluis_status post_message(struct courier *c, const struct stock_package *p, struct kluis_err *err)
+/* *gone: the gate no longer has the upload whole, or never had. */
+static kluis_status post_message(struct courier *c, const struct stock_package *p, bool *gone, struct kluis_err *err)
 {
     uint8_t id[16];
     char path[160], message[33], up[33];
@@ -240,12 +241,26 @@ static kluis_status post_message(struct courier *c, const struct stock_package *
     kluis_buf_init(&a.body, 4096);
     kluis_status rc = http_request(c->http, "POST", path, kluis_buf_bytes(&body), true, 60, &a, err);
     c->retry_after_s = a.retry_after_s;
+    *gone = rc == KLUIS_OK && a.status == 409;
     if (rc == KLUIS_OK && a.status != 202 && a.status != 200) { rc = http_refusal(&a, "the message of a package was not taken", err); }
     kluis_buf_free(&a.body);
     KLUIS_TRY(rc);
     KLUIS_TRY(kluis_db_run(c->h->db, NULL, err, "UPDATE package SET state=2, handed=?2 WHERE id=?1 AND state=1", "hi", p->id, kluis_now_us()));
     kluis_durable_step("agent.package.handed");
     return KLUIS_OK;
+}
+
+/* KLUIS_END: stopped.  Between the question where an upload stands and its message, the vault may have taken both, which an earlier attempt had
+ * brought: then the gate has forgotten them, and both are sent anew. */
+static kluis_status hand_over(struct courier *c, const struct stock_package *p, const struct courier_watch *w, struct kluis_err *err)
+{
+    for (int tries = 1;; tries++) {
+        bool gone = false;
+        KLUIS_TRY(upload(c, p, w, err));
+        kluis_status rc = post_message(c, p, &gone, err);
+        if (!gone || tries == HANDS_MAX) { return rc; }
+        kluis_err_clear(err);
+    }
 }
 
 static kluis_status deliver(struct courier *c, const struct courier_watch *w, struct courier_counts *counts, struct kluis_err *err)
@@ -265,10 +280,9 @@ static kluis_status deliver(struct courier *c, const struct courier_watch *w, st
         kluis_status rc = stock_next(c->h, c->device, STOCK_WAITING, after, &p, err);
         if (rc == KLUIS_END || stopped(w)) { return KLUIS_OK; }
         KLUIS_TRY(rc);
-        rc = upload(c, &p, w, err);
+        rc = hand_over(c, &p, w, err);
         if (rc == KLUIS_END) { return KLUIS_OK; }
         KLUIS_TRY(rc);
-        KLUIS_TRY(post_message(c, &p, err));
         counts->handed++;
         if (w != NULL && w->sent != NULL) { w->sent(w->ctx, 0, 1); }
         after = p.sequence;
