@@ -28,8 +28,8 @@ KLUIS_MUSTUSE kluis_status kluis_db_fail(struct kluis_db *db, int sqlite_rc, con
 
 KLUIS_MUSTUSE kluis_status kluis_db_exec(struct kluis_db *db, const char *sql, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_db_begin(struct kluis_db *db, struct kluis_err *err); /* IMMEDIATE */
-KLUIS_MUSTUSE kluis_status kluis_db_commit(struct kluis_db *db, const char *step,
-                                           struct kluis_err *err); /* on failure rolls back; tells kluis_durable_step(step) */
+/* On failure rolls back.  Tells kluis_durable_step(step); step NULL (KLUIS_DB_NORMAL): whoever syncs the log later tells it. */
+KLUIS_MUSTUSE kluis_status kluis_db_commit(struct kluis_db *db, const char *step, struct kluis_err *err);
 void kluis_db_rollback(struct kluis_db *db);
 /* A consistent copy of the whole database as it stands now, at `path`, which must not exist: one file, 0600, compact, on disk with its name when
  * this returns OK.  Readers and writers of other connections go on meanwhile.  Not inside a transaction.  After a failure the file is gone. */

@@ -171,7 +171,7 @@ kluis_status kluis_db_commit(struct kluis_db *db, const char *step, struct kluis
         return rc;
     }
     db->open_tx = false;
-    kluis_durable_step(step);
+    if (step != NULL) { kluis_durable_step(step); }
     return KLUIS_OK;
 }
 

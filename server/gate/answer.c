@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 
 #include "server/gate/gate_internal.h"
 #include "server/log.h"
@@ -74,6 +75,38 @@ enum MHD_Result gate_answer_bytes(struct gate_request *r, unsigned status, const
         }
     }
     return send_response(r, status, type, response);
+}
+
+struct held {
+    struct gate *g;
+    uint64_t size;
+    uint8_t *bytes;
+};
+
+static void let_go(void *ctx)
+{
+    struct held *h = ctx;
+    (void)atomic_fetch_sub(&h->g->sending, h->size);
+    kluis_free(h->bytes);
+    kluis_free(h);
+}
+
+enum MHD_Result gate_answer_held(struct gate_request *r, const char *type, struct kluis_buf *bytes)
+{
+    struct held *h = kluis_calloc(1, sizeof *h);
+    if (h == NULL) { return MHD_NO; }
+    if (atomic_fetch_add(&r->g->sending, bytes->len) + bytes->len > GATE_SENDING_MAX) {
+        (void)atomic_fetch_sub(&r->g->sending, bytes->len);
+        kluis_free(h);
+        gate_extra(r, MHD_HTTP_HEADER_RETRY_AFTER, "%d", GATE_RETRY_BUSY_S);
+        return gate_answer_line(r, MHD_HTTP_SERVICE_UNAVAILABLE, "too many answers are on their way: try again later");
+    }
+    *h = (struct held){ r->g, bytes->len, bytes->data };
+    size_t max = bytes->max;
+    kluis_buf_init(bytes, max); /* the response owns the memory now */
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(h->size, h->bytes, let_go, h);
+    if (response == NULL) { let_go(h); }
+    return send_response(r, MHD_HTTP_OK, type, response);
 }
 
 enum MHD_Result gate_answer_line(struct gate_request *r, unsigned status, const char *text)
@@ -156,6 +189,17 @@ enum MHD_Result gate_sleep_or_answer(struct gate_request *r, enum gate_topic top
     }
     return gate_answer_empty(r, status);
 }
+
+enum MHD_Result gate_have_changed(struct gate_request *r, const struct gate_change_kind *how)
+{
+    r->change = (struct gate_change){ .request = r, .connection = r->connection, .kind = how, .chunk = r->chunk };
+    r->stage = GATE_STAGE_CHANGE;
+    if (gate_changes_ask(r->g->changes, &r->change)) { return MHD_YES; }
+    gate_extra(r, MHD_HTTP_HEADER_RETRY_AFTER, "%d", GATE_RETRY_BUSY_S);
+    return gate_answer_line(r, MHD_HTTP_SERVICE_UNAVAILABLE, "the gate is stopping: try again later");
+}
+
+enum MHD_Result gate_changed(struct gate_request *r) { return gate_changes_ready(r->g->changes, &r->change) ? r->change.kind->tell(r) : MHD_YES; }
 
 void gate_wake_devices(struct gate *g, const struct kluis_buf *ids)
 {

@@ -18,20 +18,29 @@ static enum MHD_Result nonce(struct gate_request *r)
     return gate_answer_bytes(r, MHD_HTTP_OK, "text/plain", &out);
 }
 
+static kluis_status enrol_work(struct gate_request *r, struct kluis_err *err)
+{
+    char ticket[GATE_ID_TEXT];
+    KLUIS_TRY(gate_uploads_room(r->g->uploads, r->body.len, err));
+    kluis_status rc = gate_store_enrol_put(r->g->store, kluis_buf_bytes(&r->body), kluis_now_us(), ticket, err);
+    if (rc == KLUIS_OK || rc == KLUIS_E_EXISTS) { kluis_buf_cstr(&r->found.bytes, ticket); }
+    return rc;
+}
+
+static enum MHD_Result enrol_tell(struct gate_request *r)
+{
+    if (r->change.rc != KLUIS_OK && r->change.rc != KLUIS_E_EXISTS) { return gate_answer_failure(r, &r->change.err, MHD_HTTP_BAD_REQUEST); }
+    gate_waits_wake(r->g->waits, GATE_TOPIC_VAULT, "");
+    return gate_answer_bytes(r, MHD_HTTP_ACCEPTED, "text/plain", &r->found.bytes);
+}
+
 static enum MHD_Result enrol(struct gate_request *r)
 {
-    struct kluis_err err = { 0 };
-    char ticket[GATE_ID_TEXT];
+    static const struct gate_change_kind kind = { enrol_work, NULL, enrol_tell };
     /* Opaque to the gate, but only the one kind of message may take a place in the queue. */
     struct kluis_wire w = kluis_wire_open(kluis_buf_bytes(&r->body));
     if (!kluis_wire_is(&w, KLUIS_ENROL_REQUEST)) { return gate_answer_line(r, MHD_HTTP_BAD_REQUEST, "this is no enrolment request"); }
-    kluis_status rc = gate_uploads_room(r->g->uploads, r->body.len, &err);
-    if (rc == KLUIS_OK) { rc = gate_store_enrol_put(r->g->store, kluis_buf_bytes(&r->body), kluis_now_us(), ticket, &err); }
-    if (rc != KLUIS_OK && rc != KLUIS_E_EXISTS) { return gate_answer_failure(r, &err, MHD_HTTP_BAD_REQUEST); }
-    gate_waits_wake(r->g->waits, GATE_TOPIC_VAULT, "");
-    KLUIS_AUTO_BUF(out, GATE_ID_TEXT);
-    kluis_buf_cstr(&out, ticket);
-    return gate_answer_bytes(r, MHD_HTTP_ACCEPTED, "text/plain", &out);
+    return gate_have_changed(r, &kind);
 }
 
 static enum MHD_Result enrol_reply(struct gate_request *r)
@@ -49,55 +58,68 @@ static enum MHD_Result enrol_reply(struct gate_request *r)
     }
 }
 
-static enum MHD_Result bundle(struct gate_request *r)
+static kluis_status bundle_work(struct gate_request *r, struct kluis_err *err)
 {
-    struct kluis_err err = { 0 };
-    KLUIS_AUTO_BUF(out, 2 << 20);
-    kluis_status rc = gate_store_bundle_take(r->g->store, r->login.id, kluis_now_us(), &out, &err);
-    if (rc == KLUIS_E_NOTFOUND) {
-        gate_extra(r, MHD_HTTP_HEADER_RETRY_AFTER, "10");
-        return gate_answer_line(r, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg);
-    }
-    if (rc != KLUIS_OK) { return gate_answer_failure(r, &err, MHD_HTTP_BAD_REQUEST); }
-    return gate_answer_bytes(r, MHD_HTTP_OK, OCTETS, &out);
+    return gate_store_bundle_take(r->g->store, r->login.id, kluis_now_us(), &r->found.bytes, err);
 }
 
-static enum MHD_Result upload_offset(struct gate_request *r)
+static enum MHD_Result bundle_tell(struct gate_request *r)
 {
-    struct kluis_err err = { 0 };
-    struct gate_upload u = { 0 };
-    if (gate_store_upload_get(r->g->store, r->route.id, r->login.id, &u, &err) != KLUIS_OK) {
-        if (err.code == KLUIS_E_REJECT) { return gate_answer_line(r, MHD_HTTP_NOT_FOUND, "no such upload"); }
-        return gate_answer_failure(r, &err, MHD_HTTP_NOT_FOUND);
+    if (r->change.rc == KLUIS_E_NOTFOUND) {
+        gate_extra(r, MHD_HTTP_HEADER_RETRY_AFTER, "10");
+        return gate_answer_line(r, MHD_HTTP_SERVICE_UNAVAILABLE, r->change.err.msg);
     }
-    gate_extra(r, "Chatkluis-Offset", "%" PRIu64, u.offset);
+    if (r->change.rc != KLUIS_OK) { return gate_answer_failure(r, &r->change.err, MHD_HTTP_BAD_REQUEST); }
+    return gate_answer_bytes(r, MHD_HTTP_OK, OCTETS, &r->found.bytes);
+}
+
+/* Changes nothing, but what it finds may not be on disk yet, and the device forgets what it hears is here. */
+static kluis_status offset_work(struct gate_request *r, struct kluis_err *err)
+{
+    struct gate_upload u = { 0 };
+    KLUIS_TRY(gate_store_upload_get(r->g->store, r->route.id, r->login.id, &u, err));
+    r->found.number = u.offset;
+    return KLUIS_OK;
+}
+
+static enum MHD_Result offset_tell(struct gate_request *r)
+{
+    if (r->change.rc == KLUIS_E_REJECT) { return gate_answer_line(r, MHD_HTTP_NOT_FOUND, "no such upload"); }
+    if (r->change.rc != KLUIS_OK) { return gate_answer_failure(r, &r->change.err, MHD_HTTP_NOT_FOUND); }
+    gate_extra(r, "Chatkluis-Offset", "%" PRIu64, r->found.number);
     return gate_answer_empty(r, MHD_HTTP_OK);
 }
 
-static enum MHD_Result upload(struct gate_request *r)
+static kluis_status upload_work(struct gate_request *r, struct kluis_err *err) { return gate_chunk_count(r->chunk, kluis_now_us(), err); }
+
+static enum MHD_Result upload_tell(struct gate_request *r)
 {
-    struct kluis_err err = { 0 };
-    kluis_status rc = gate_chunk_commit(r->chunk, kluis_now_us(), &err);
     gate_chunk_free(r->chunk);
     r->chunk = NULL;
-    if (rc != KLUIS_OK) { return gate_answer_failure(r, &err, MHD_HTTP_CONFLICT); }
+    if (r->change.rc != KLUIS_OK) { return gate_answer_failure(r, &r->change.err, MHD_HTTP_CONFLICT); }
     gate_extra(r, "Chatkluis-Offset", "%" PRIu64, r->route.offset + r->declared);
     return gate_answer_empty(r, MHD_HTTP_NO_CONTENT);
 }
 
-static enum MHD_Result message(struct gate_request *r)
+static kluis_status message_work(struct gate_request *r, struct kluis_err *err)
 {
-    struct kluis_err err = { 0 };
-    if (r->body.len == 0) { return gate_answer_line(r, MHD_HTTP_BAD_REQUEST, "an empty message"); }
-    kluis_status rc = gate_uploads_room(r->g->uploads, r->body.len, &err);
-    if (rc == KLUIS_OK) {
-        rc = gate_store_message_put(r->g->store, r->route.id, r->login.id, r->route.has_upload ? r->route.upload : NULL, kluis_buf_bytes(&r->body),
-                                    kluis_now_us(), &err);
-    }
-    if (rc == KLUIS_E_EXISTS) { return gate_answer_empty(r, MHD_HTTP_OK); }
-    if (rc != KLUIS_OK) { return gate_answer_failure(r, &err, MHD_HTTP_CONFLICT); }
+    KLUIS_TRY(gate_uploads_room(r->g->uploads, r->body.len, err));
+    return gate_store_message_put(r->g->store, r->route.id, r->login.id, r->route.has_upload ? r->route.upload : NULL, kluis_buf_bytes(&r->body),
+                                  kluis_now_us(), err);
+}
+
+static enum MHD_Result message_tell(struct gate_request *r)
+{
+    if (r->change.rc == KLUIS_E_EXISTS) { return gate_answer_empty(r, MHD_HTTP_OK); }
+    if (r->change.rc != KLUIS_OK) { return gate_answer_failure(r, &r->change.err, MHD_HTTP_CONFLICT); }
     gate_waits_wake(r->g->waits, GATE_TOPIC_VAULT, "");
     return gate_answer_empty(r, MHD_HTTP_ACCEPTED);
+}
+
+static enum MHD_Result message(struct gate_request *r)
+{
+    static const struct gate_change_kind kind = { message_work, NULL, message_tell };
+    return r->body.len == 0 ? gate_answer_line(r, MHD_HTTP_BAD_REQUEST, "an empty message") : gate_have_changed(r, &kind);
 }
 
 static enum MHD_Result inbox(struct gate_request *r)
@@ -108,18 +130,21 @@ static enum MHD_Result inbox(struct gate_request *r)
         KLUIS_AUTO_BUF(out, GATE_RESPONSE_MAX);
         uint64_t mark = gate_waits_mark(r->g->waits, GATE_TOPIC_DEVICE, r->login.id);
         kluis_status rc = gate_store_inbox(r->g->store, r->login.id, &out, &err);
-        if (rc == KLUIS_OK) { return gate_answer_bytes(r, MHD_HTTP_OK, OCTETS, &out); }
+        if (rc == KLUIS_OK) { return gate_answer_held(r, OCTETS, &out); }
         if (rc != KLUIS_END) { return gate_answer_failure(r, &err, MHD_HTTP_BAD_REQUEST); }
         enum MHD_Result done = gate_sleep_or_answer(r, GATE_TOPIC_DEVICE, r->login.id, mark, MHD_HTTP_NO_CONTENT, &again);
         if (!again) { return done; }
     }
 }
 
-static enum MHD_Result inbox_delete(struct gate_request *r)
+static kluis_status inbox_delete_work(struct gate_request *r, struct kluis_err *err)
 {
-    struct kluis_err err = { 0 };
-    kluis_status rc = gate_store_inbox_delete(r->g->store, r->login.id, r->route.id, kluis_now_us(), &err);
-    return rc == KLUIS_OK ? gate_answer_empty(r, MHD_HTTP_NO_CONTENT) : gate_answer_failure(r, &err, MHD_HTTP_BAD_REQUEST);
+    return gate_store_inbox_delete(r->g->store, r->login.id, r->route.id, kluis_now_us(), err);
+}
+
+static enum MHD_Result inbox_delete_tell(struct gate_request *r)
+{
+    return r->change.rc == KLUIS_OK ? gate_answer_empty(r, MHD_HTTP_NO_CONTENT) : gate_answer_failure(r, &r->change.err, MHD_HTTP_BAD_REQUEST);
 }
 
 /* ---- time ------------------------------------------------------------------------------------- */
@@ -186,17 +211,19 @@ static enum MHD_Result mirror(struct gate_request *r)
 
 enum MHD_Result gate_device_act(struct gate_request *r)
 {
+    static const struct gate_change_kind take_bundle = { bundle_work, NULL, bundle_tell }, tell_offset = { offset_work, NULL, offset_tell },
+                                         count_chunk = { upload_work, NULL, upload_tell }, take_out = { inbox_delete_work, NULL, inbox_delete_tell };
     switch (r->route.action) {
     case GATE_NONCE: return nonce(r);
     case GATE_HEALTH: return gate_answer_line(r, MHD_HTTP_OK, "ok");
     case GATE_ENROL: return enrol(r);
     case GATE_ENROL_REPLY: return enrol_reply(r);
-    case GATE_BUNDLE: return bundle(r);
-    case GATE_UPLOAD_OFFSET: return upload_offset(r);
-    case GATE_UPLOAD: return upload(r);
+    case GATE_BUNDLE: return gate_have_changed(r, &take_bundle);
+    case GATE_UPLOAD_OFFSET: return gate_have_changed(r, &tell_offset);
+    case GATE_UPLOAD: return gate_have_changed(r, &count_chunk);
     case GATE_MESSAGE: return message(r);
     case GATE_INBOX: return inbox(r);
-    case GATE_INBOX_DELETE: return inbox_delete(r);
+    case GATE_INBOX_DELETE: return gate_have_changed(r, &take_out);
     case GATE_TIMESTAMP:
     case GATE_VAULT_TIMESTAMP: return timestamp(r);
     case GATE_CHECKPOINT:

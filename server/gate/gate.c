@@ -43,6 +43,7 @@ static void expire(struct gate *g)
     struct kluis_err err = { 0 };
     KLUIS_AUTO_BUF(freed, 1 << 16);
     kluis_status rc = gate_store_expire(g->store, kluis_now_us(), &freed, &err);
+    if (rc == KLUIS_OK) { rc = gate_store_sync(g->store, &err); } /* no file goes before the rows are gone for good */
     if (rc == KLUIS_OK) { rc = gate_uploads_drop(g->uploads, kluis_buf_bytes(&freed), &err); }
     if (rc != KLUIS_OK) {
         kluis_log_err(KLUIS_LOG_ERROR, "expire", &err);
@@ -166,6 +167,7 @@ static kluis_status start(struct gate *g, const struct gate_config *c, int *fd, 
     if (c->confine) { KLUIS_TRY(confine(g, c, err)); }
 
     expire(g);
+    KLUIS_TRY(gate_changes_start(&g->changes, g->store, g->uploads, err));
     KLUIS_TRY(gate_relay_start(&g->relay, c->tsa_urls, c->n_tsa, g->limits.relay_workers, err));
     if (pthread_create(&g->housekeeper, NULL, keep_house, g) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot start the gate's housekeeper"); }
     g->housekeeping = true;
@@ -219,6 +221,7 @@ void gate_stop(struct gate *g)
     /* A daemon may not be stopped while a connection is suspended: first whoever waits goes on, and nobody waits any more. */
     if (g->waits != NULL) { gate_waits_stop(g->waits); }
     if (g->relay != NULL) { gate_relay_halt(g->relay); }
+    gate_changes_halt(g->changes);
     if (g->daemon != NULL) { MHD_stop_daemon(g->daemon); }
     if (g->housekeeping) {
         (void)pthread_mutex_lock(&g->sleep_lock);
@@ -228,6 +231,7 @@ void gate_stop(struct gate *g)
         (void)pthread_join(g->housekeeper, NULL);
     }
     gate_relay_free(g->relay);
+    gate_changes_free(g->changes);
     gate_waits_free(g->waits);
     gate_strangers_free(g->strangers);
     gate_nonces_free(g->nonces);

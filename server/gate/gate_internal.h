@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "kluis/login.h"
+#include "server/gate/changes.h"
 #include "server/gate/gate.h"
 #include "server/gate/nonce.h"
 #include "server/gate/relay.h"
@@ -27,17 +28,19 @@ struct gate {
     struct gate_waits *waits;
     struct gate_strangers *strangers;
     struct gate_relay *relay;
+    struct gate_changes *changes;
     struct MHD_Daemon *daemon;
     pthread_t housekeeper;
     bool housekeeping;
     pthread_mutex_t sleep_lock;
     pthread_cond_t sleep;
-    bool stopping; /* under sleep_lock */
+    bool stopping;            /* under sleep_lock */
+    _Atomic uint64_t sending; /* bytes of answers from inboxes that are in memory until their devices have read them */
     unsigned walls;
 };
 
-enum { GATE_EXTRAS = 3, GATE_RETRY_BUSY_S = 5, GATE_RESPONSE_MAX = 16 << 20 };
-enum gate_stage { GATE_STAGE_NEW, GATE_STAGE_BODY, GATE_STAGE_RELAY, GATE_STAGE_ANSWERED };
+enum { GATE_EXTRAS = 3, GATE_RETRY_BUSY_S = 5, GATE_RESPONSE_MAX = 16 << 20, GATE_SENDING_MAX = 64 << 20 };
+enum gate_stage { GATE_STAGE_NEW, GATE_STAGE_BODY, GATE_STAGE_RELAY, GATE_STAGE_CHANGE, GATE_STAGE_ANSWERED };
 
 struct gate_request {
     struct gate *g;
@@ -55,6 +58,12 @@ struct gate_request {
     struct gate_wait wait;
     struct gate_relay_job job;
     bool job_ready; /* under the lock of waits */
+    struct gate_change change;
+    struct { /* what a change found, for its answer */
+        struct kluis_buf bytes;
+        uint64_t number;
+        bool lower;
+    } found;
     struct {
         const char *name;
         char value[96];
@@ -70,6 +79,8 @@ uint64_t gate_nonce_clock(void); /* seconds; setting the wall clock must not bri
 void gate_extra(struct gate_request *r, const char *name, const char *fmt, ...) KLUIS_PRINTF(3, 4);
 enum MHD_Result gate_answer_empty(struct gate_request *r, unsigned status);
 enum MHD_Result gate_answer_bytes(struct gate_request *r, unsigned status, const char *type, struct kluis_buf *bytes); /* takes the bytes */
+/* The same with 200, for what devices may read slowly: at most GATE_SENDING_MAX of it is in memory, beyond that 503. */
+enum MHD_Result gate_answer_held(struct gate_request *r, const char *type, struct kluis_buf *bytes);
 enum MHD_Result gate_answer_line(struct gate_request *r, unsigned status, const char *text);
 enum MHD_Result gate_answer_stream(struct gate_request *r, uint64_t size, size_t block, MHD_ContentReaderCallback read, void *ctx,
                                    MHD_ContentReaderFreeCallback done);                                         /* 200; takes ctx */
@@ -86,6 +97,9 @@ enum MHD_Result gate_device_act(struct gate_request *r);
 enum MHD_Result gate_vault_act(struct gate_request *r);
 enum MHD_Result gate_relay_act(struct gate_request *r);
 enum MHD_Result gate_fetch(struct gate_request *r); /* fetch.c */
+/* Has the change made by the threads of changes.c; the request sleeps, and `how->tell` answers it. */
+enum MHD_Result gate_have_changed(struct gate_request *r, const struct gate_change_kind *how);
+enum MHD_Result gate_changed(struct gate_request *r);
 void gate_wake_devices(struct gate *g, const struct kluis_buf *ids);
 
 /* ---- MHD's callbacks (http.c) ---- */

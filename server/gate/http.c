@@ -124,6 +124,12 @@ static enum MHD_Result begin_chunk(struct gate_request *r)
     return refuse_failure(r, &err, misplaced ? MHD_HTTP_CONFLICT : MHD_HTTP_FORBIDDEN);
 }
 
+/* What adds to the disk's work.  What the vault says, and that an answer was taken, takes work away. */
+static bool brings(enum gate_action action)
+{
+    return action == GATE_ENROL || action == GATE_BUNDLE || action == GATE_UPLOAD || action == GATE_MESSAGE;
+}
+
 static enum MHD_Result begin_request(struct gate_request *r, const char *method)
 {
     r->began_us = kluis_monotonic_us();
@@ -155,6 +161,12 @@ static enum MHD_Result begin_request(struct gate_request *r, const char *method)
         if (refused != 0) { return refuse(r, refused, err.msg); }
         r->hash = kluis_sha256_new();
         if (r->hash == NULL) { return MHD_NO; }
+    }
+    /* Sent away before its body: what waits for the disk already is more than that can take. */
+    unsigned late_s = brings(r->route.action) ? gate_changes_late_s(r->g->changes) : 0;
+    if (late_s > 0) {
+        gate_extra(r, MHD_HTTP_HEADER_RETRY_AFTER, "%u", late_s);
+        return refuse(r, MHD_HTTP_SERVICE_UNAVAILABLE, "the gate's disk does not keep up: keep everything and try again later");
     }
     kluis_buf_init(&r->body, r->route.body_max);
     return r->route.action == GATE_UPLOAD ? begin_chunk(r) : MHD_YES;
@@ -227,6 +239,7 @@ enum MHD_Result gate_http_handle(void *cls, struct MHD_Connection *connection, c
     case GATE_STAGE_NEW: return begin_request(r, method);
     case GATE_STAGE_BODY: return *size > 0 ? take_body(r, data, size) : finish(r);
     case GATE_STAGE_RELAY: return gate_relay_act(r);
+    case GATE_STAGE_CHANGE: return gate_changed(r);
     case GATE_STAGE_ANSWERED: break;
     }
     *size = 0;
@@ -242,6 +255,7 @@ void *gate_http_begin(void *cls, const char *uri, struct MHD_Connection *connect
     (void)snprintf(r->uri, sizeof r->uri, "%s", uri);
     kluis_buf_init(&r->body, 0);
     kluis_buf_init(&r->job.response, 0);
+    kluis_buf_init(&r->found.bytes, GATE_RESPONSE_MAX);
     return r;
 }
 
@@ -259,5 +273,6 @@ void gate_http_end(void *cls, struct MHD_Connection *connection, void **ctx, enu
     kluis_sha256_free(r->hash);
     kluis_buf_free(&r->body);
     kluis_buf_free(&r->job.response);
+    kluis_buf_free(&r->found.bytes);
     kluis_free(r);
 }

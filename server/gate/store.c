@@ -35,16 +35,19 @@ kluis_status gate_store_open(struct gate_store **out, const char *path, const st
     struct gate_store *s = kluis_calloc(1, sizeof *s);
     if (s == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory for the gate's database"); }
     (void)pthread_mutex_init(&s->lock, NULL);
+    (void)pthread_mutex_init(&s->sync_lock, NULL);
+    s->log_fd = -1;
     s->limits = *limits;
     kluis_status rc = KLUIS_OK;
     if (log_vkey != NULL && (size_t)snprintf(s->log_vkey, sizeof s->log_vkey, "%s", log_vkey) >= sizeof s->log_vkey) {
         rc = KLUIS_FAIL(err, KLUIS_E_USAGE, "the log's vkey is too long");
     }
-    if (rc == KLUIS_OK) { rc = kluis_db_open(&s->db, path, KLUIS_DB_FULL, SCHEMA, sizeof SCHEMA / sizeof SCHEMA[0], err); }
+    if (rc == KLUIS_OK) { rc = kluis_db_open(&s->db, path, KLUIS_DB_NORMAL, SCHEMA, sizeof SCHEMA / sizeof SCHEMA[0], err); }
     if (rc == KLUIS_OK) { rc = gate_count(s, "SELECT count(*) FROM queue WHERE kind = 2", &s->queued, err); }
     if (rc == KLUIS_OK) { rc = gate_count(s, "SELECT count(*) FROM outbox WHERE body IS NOT NULL", &s->outbox, err); }
     if (rc == KLUIS_OK) { rc = gate_count(s, "SELECT coalesce(max(epoch), 0) FROM bundle", &s->epoch, err); }
     if (rc == KLUIS_OK) { rc = gate_mirror_load(s, err); }
+    if (rc == KLUIS_OK) { rc = gate_log_open(s, path, err); }
     if (rc != KLUIS_OK) {
         gate_store_free(s);
         return rc;
@@ -57,6 +60,8 @@ void gate_store_free(struct gate_store *s)
 {
     if (s == NULL) { return; }
     kluis_db_free(s->db);
+    kluis_close_quiet(&s->log_fd);
+    (void)pthread_mutex_destroy(&s->sync_lock);
     (void)pthread_mutex_destroy(&s->lock);
     kluis_free(s);
 }

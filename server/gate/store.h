@@ -1,6 +1,8 @@
-/* store.h - gate.db: what the gate remembers, one writer behind one lock, acknowledged only after commit.
+/* store.h - gate.db: what the gate remembers, one writer behind one lock, acknowledged only after gate_store_sync.
  *
- * Every call is thread-safe, is one transaction, and leaves nothing changed unless it returns KLUIS_OK (KLUIS_END and E_EXISTS say so).
+ * Every call is thread-safe, is one transaction, and leaves nothing changed unless it returns KLUIS_OK (KLUIS_END and E_EXISTS say so).  A
+ * transaction is short: it is not on disk when a call returns, but after the next gate_store_sync, which serves all that came before it.  So
+ * nobody who reads waits for the disk, and many changes share one wait.
  * E_IO with err->sys == ENOSPC: the disk is full. */
 #ifndef SERVER_GATE_STORE_H
 #define SERVER_GATE_STORE_H
@@ -14,6 +16,9 @@ enum { GATE_SPKI_MAX = 600, GATE_BATCH = 64, GATE_BATCH_BYTES = 4 << 20, GATE_AN
 KLUIS_MUSTUSE kluis_status gate_store_open(struct gate_store **out, const char *path, const struct gate_limits *limits, const char *log_vkey,
                                            struct kluis_err *err);
 void gate_store_free(struct gate_store *s);
+/* All that calls before this one changed is on disk.  Anything that is said to whoever asked, and rests on such a change, is said afterwards; also
+ * what a reading call found.  E_IO: it may not be; then the log is copied into the database before the next sync can succeed. */
+KLUIS_MUSTUSE kluis_status gate_store_sync(struct gate_store *s, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status gate_store_status(struct gate_store *s, struct gate_status *out, struct kluis_err *err);
 
 /* ---- devices ---- */

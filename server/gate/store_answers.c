@@ -304,7 +304,7 @@ kluis_status gate_store_inbox(struct gate_store *s, const char *device, struct k
     gate_lock(s);
     kluis_status rc = kluis_db_query(
         s->db, &st, err, "SELECT message, body FROM outbox WHERE device = ?1 AND tree <= ?2 AND body IS NOT NULL ORDER BY number LIMIT 64", "si",
-        device, (int64_t)s->covered.size);
+        device, (int64_t)s->shown);
     kluis_wire_label(out, "chatkluis-inbox-v1");
     while (rc == KLUIS_OK && out->len < GATE_BATCH_BYTES) {
         rc = kluis_db_step(s->db, st, err);

@@ -8,9 +8,19 @@
 #include "kluis/ledger.h"
 #include "server/gate/store.h"
 
+enum { GATE_STEPS = 256 };
+
 struct gate_store {
-    struct kluis_db *db;
+    struct kluis_db *db; /* synchronous=NORMAL: a commit writes the log, gate_store_sync makes it durable */
     pthread_mutex_t lock;
+    const char *step[GATE_STEPS]; /* committed and not synced: told then */
+    size_t n_steps;
+    uint64_t commits;          /* transactions of this run */
+    uint64_t shown;            /* leaves of the mirror that are on disk under their checkpoint: answers that need more are not handed out */
+    pthread_mutex_t sync_lock; /* taken before `lock`: what follows is of the one who syncs */
+    int log_fd;
+    uint64_t synced; /* of commits */
+    bool broken;     /* a sync failed: what the log's pages hold on disk is not known */
     struct gate_limits limits;
     char log_vkey[KLUIS_VKEY_MAX]; /* "" when none */
     uint64_t epoch;                /* of the bundle; 0: none */
@@ -19,6 +29,8 @@ struct gate_store {
     struct kluis_tree covered;     /* the leaves under the stored checkpoint: what is handed out */
 };
 
+/* store_tx.c: opens the log of the database at `path` for syncing, and syncs. */
+KLUIS_MUSTUSE kluis_status gate_log_open(struct gate_store *s, const char *path, struct kluis_err *err);
 /* Takes the lock and begins; `gate_tx_end` commits when rc is OK, else rolls back, and gives the final status.  After a commit that
  * failed for want of space err->sys is ENOSPC. */
 KLUIS_MUSTUSE kluis_status gate_tx_begin(struct gate_store *s, struct kluis_err *err);

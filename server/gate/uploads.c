@@ -22,6 +22,7 @@ struct gate_chunk {
     int fd;
     bool fresh; /* no row yet: without a commit the file goes too */
     bool superseded;
+    bool settling; /* on its way to the disk: nobody takes over any more */
 };
 
 struct stripe {
@@ -143,6 +144,9 @@ static kluis_status begin(struct gate_chunk *c, struct stripe *s, bool *misplace
         if (memcmp(other->id, c->id, GATE_ID) == 0 && strcmp(other->device, c->device) != 0) {
             return KLUIS_FAIL(err, KLUIS_E_REJECT, "this upload id belongs to another device; make a new one");
         }
+        if (memcmp(other->id, c->id, GATE_ID) == 0 && other->settling) {
+            return KLUIS_FAIL(err, KLUIS_E_BUSY, "a chunk of this upload is being stored: ask for its offset");
+        }
     }
     *stands = had.offset;
     if (c->offset != had.offset || (!c->fresh && c->length != had.length)) {
@@ -155,11 +159,6 @@ static kluis_status begin(struct gate_chunk *c, struct stripe *s, bool *misplace
     KLUIS_TRY(file_path(c->u, c->id, path, err));
     c->fd = kluis_io_open(path, c->fresh ? O_WRONLY | O_CREAT | O_TRUNC : O_WRONLY, 0600);
     if (c->fd < 0) { return KLUIS_FAIL_SYS(err, errno == ENOENT ? KLUIS_E_CORRUPT : KLUIS_E_IO, "cannot open an upload's file"); }
-    if (c->fresh) {
-        /* The name must be there before a row says that its bytes are. */
-        KLUIS_TRY(kluis_fsync_dir(c->u->dir, err));
-        kluis_durable_step("gate.upload.create");
-    }
     for (struct gate_chunk *other = s->active; other != NULL; other = other->next) {
         if (memcmp(other->id, c->id, GATE_ID) == 0) { other->superseded = true; }
     }
@@ -231,21 +230,35 @@ kluis_status gate_chunk_add(struct gate_chunk *c, const void *p, size_t n, struc
     return rc;
 }
 
-kluis_status gate_chunk_commit(struct gate_chunk *c, int64_t now_us, struct kluis_err *err)
+kluis_status gate_chunk_sync(struct gate_chunk *c, struct kluis_err *err)
 {
     if (c->got != c->size) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the chunk is shorter than declared"); }
     struct stripe *s = stripe_of(c->u, c->id);
     (void)pthread_mutex_lock(&s->lock);
     kluis_status rc = taken_over(c, err);
+    c->settling = rc == KLUIS_OK;
+    (void)pthread_mutex_unlock(&s->lock);
     /* A failed fsync is final for these bytes: the offset stays, the device sends them again. */
     if (rc == KLUIS_OK && kluis_io_fsync(c->fd) != 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot sync an upload"); }
-    if (rc == KLUIS_OK) {
-        kluis_durable_step("gate.upload.chunk");
-        rc = gate_store_upload_advance(c->u->store, c->id, c->device, c->length, c->offset, c->offset + c->size, now_us, err);
-    }
-    if (rc == KLUIS_OK) { c->fresh = false; }
-    (void)pthread_mutex_unlock(&s->lock);
+    if (rc == KLUIS_OK) { kluis_durable_step("gate.upload.chunk"); }
     return rc;
+}
+
+bool gate_chunk_has_new_name(const struct gate_chunk *c) { return c->fresh; }
+
+/* A name must be there before a row says that its bytes are. */
+kluis_status gate_uploads_sync_names(struct gate_uploads *u, struct kluis_err *err)
+{
+    KLUIS_TRY(kluis_fsync_dir(u->dir, err));
+    kluis_durable_step("gate.upload.create");
+    return KLUIS_OK;
+}
+
+kluis_status gate_chunk_count(struct gate_chunk *c, int64_t now_us, struct kluis_err *err)
+{
+    KLUIS_TRY(gate_store_upload_advance(c->u->store, c->id, c->device, c->length, c->offset, c->offset + c->size, now_us, err));
+    c->fresh = false;
+    return KLUIS_OK;
 }
 
 void gate_chunk_free(struct gate_chunk *c)

@@ -18,12 +18,16 @@ void gate_uploads_free(struct gate_uploads *u);
 KLUIS_MUSTUSE kluis_status gate_uploads_room(struct gate_uploads *u, uint64_t more, struct kluis_err *err);
 
 /* Begins a chunk at `offset` of `length`.  Checks room, ownership, place and ceilings; E_REJECT: *stands is the right offset when *misplaced,
- * else the id is another's; E_BUSY: ceiling; ENOSPC as above. */
+ * else the id is another's; E_BUSY: ceiling, or a chunk of it is just being counted; ENOSPC as above. */
 KLUIS_MUSTUSE kluis_status gate_chunk_begin(struct gate_uploads *u, const uint8_t id[16], const char *device, uint64_t offset, uint64_t length,
                                             uint64_t size, struct gate_chunk **out, bool *misplaced, uint64_t *stands, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status gate_chunk_add(struct gate_chunk *c, const void *p, size_t n, struct kluis_err *err);
-/* fsync, then the row.  The chunk must be whole.  E_BUSY: taken over by another request. */
-KLUIS_MUSTUSE kluis_status gate_chunk_commit(struct gate_chunk *c, int64_t now_us, struct kluis_err *err);
+/* A whole chunk becomes part of its upload in three steps: its bytes to the disk; the names of new files, once for many chunks; its row, which counts
+ * after gate_store_sync.  From the first on no other request may write the upload.  E_BUSY: taken over by another request. */
+KLUIS_MUSTUSE kluis_status gate_chunk_sync(struct gate_chunk *c, struct kluis_err *err);
+bool gate_chunk_has_new_name(const struct gate_chunk *c);
+KLUIS_MUSTUSE kluis_status gate_uploads_sync_names(struct gate_uploads *u, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status gate_chunk_count(struct gate_chunk *c, int64_t now_us, struct kluis_err *err);
 void gate_chunk_free(struct gate_chunk *c); /* without commit nothing counts; NULL: no-op */
 
 /* Deletes the files of ids (16 bytes each) whose rows are gone; the directory is synced. */

@@ -1,7 +1,7 @@
 # tests/bench/lib.sh - what the benchmarks share: homes, parts of the server, medians, one JSON line a figure.  Sourced by bench.sh.
 
-bin=$PWD/build/bin
-tools=$PWD/build/bench
+bin=${KLUIS_BIN:-$PWD/build/bin}
+tools=${KLUIS_BENCH:-$PWD/build/bench}
 messages=${BENCH_MESSAGES:-1000000}
 rounds=${BENCH_ROUNDS:-5}
 data=$PWD/build/bench-data/$messages

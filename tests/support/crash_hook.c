@@ -6,6 +6,7 @@
  * KLUIS_KILL_ONCE=FILE        … only if this file exists: it is removed just before, so that a restarted part lives on
  * KLUIS_KILL_FILE=FILE        the same, told to running processes: a file of 192 bytes shared by all of them: count (u32le), from byte 4 the
  *                             name, ended by zero. Counted down at each such step; who reaches zero leaves 'K' in byte 128 and dies
+ * KLUIS_SLOW_STEP=START:MS    every durable step whose name begins with START takes so much longer: a slow disk
  * KLUIS_CLOCK_SHIFT=SECONDS    the program believes that it is so much later (earlier: negative)
  * Files are opened before main: the gate's walls, which close later, would forbid it.
  */
@@ -25,6 +26,9 @@ static long kill_count;
 static int log_fd = -1;
 static char *order;
 static int64_t clock_shift_us;
+static const char *slow_step;
+static size_t slow_name_len;
+static int64_t slow_us;
 
 static _Noreturn void die(void)
 {
@@ -47,6 +51,7 @@ static void step(const char *name)
             die();
         }
     }
+    if (slow_step != NULL && strncmp(name, slow_step, slow_name_len) == 0) { kluis_sleep_us(slow_us); }
     if (kill_step == NULL || len != kill_name_len || strncmp(name, kill_step, kill_name_len) != 0) { return; }
     if (__atomic_sub_fetch(&kill_count, 1, __ATOMIC_SEQ_CST) != 0) { return; }
     if (once_file != NULL && unlink(once_file) != 0) { return; }
@@ -85,6 +90,13 @@ __attribute__((constructor)) static void install(void)
         kill_count = strtol(colon + 1, NULL, 10);
     } else {
         kill_step = NULL;
+    }
+    slow_step = getenv("KLUIS_SLOW_STEP");
+    const char *slow_ms = slow_step == NULL ? NULL : strrchr(slow_step, ':');
+    slow_step = slow_ms == NULL ? NULL : slow_step;
+    if (slow_ms != NULL) {
+        slow_name_len = (size_t)(slow_ms - slow_step);
+        slow_us = strtoll(slow_ms + 1, NULL, 10) * 1000;
     }
     kluis_hooks_set(&hooks);
 }

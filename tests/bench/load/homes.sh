@@ -6,6 +6,7 @@
 
 load_chats() {
   local dir=$1 agents=$2 chats=$3 seed=$4
+  mkdir -p "$dir"
   (cd "$dir" && mkdir -p chats && seq -f 'chats/%04g' "$agents" | xargs mkdir -p)
   awk -v dir="$dir/chats" -v agents="$agents" -v chats="$chats" -v seed="$seed" 'BEGIN {
     srand(seed)
@@ -30,9 +31,10 @@ load_chats() {
 
 load_home() { # BIN SERVER_HOME GATE DIR NUMBER
   local bin=$1 server=$2 gate=$3 dir=$4 n=$5 rc=0
-  local home=$dir/home/$n
-  "$bin/chatkluis-server" official add --home "$server" --id "last-$n" --name "Ambtenaar $n" --function beleid --from 2020-01-01 >/dev/null
-  (umask 077; "$bin/chatkluis-server" enrol --home "$server" --official "last-$n" >"$dir/code-$n")
+  local home=$dir/home/$n official
+  official=last-$n-$(printf %s "$dir" | cksum | cut -d' ' -f1)
+  "$bin/chatkluis-server" official add --home "$server" --id "$official" --name "Ambtenaar $n" --function beleid --from 2020-01-01 >/dev/null
+  (umask 077; "$bin/chatkluis-server" enrol --home "$server" --official "$official" >"$dir/code-$n")
   "$bin/chatkluis-agent" enrol --home "$home" --server "https://$gate" --code "@$dir/code-$n" >/dev/null
   rm "$dir/code-$n"
   "$bin/chatkluis-agent" source add --home "$home" whatsapp-text "$dir/chats/$n" --option zone=UTC >/dev/null
