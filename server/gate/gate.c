@@ -45,6 +45,7 @@ static void expire(struct gate *g)
     kluis_status rc = gate_store_expire(g->store, kluis_now_us(), &freed, &err);
     if (rc == KLUIS_OK) { rc = gate_store_sync(g->store, &err); } /* no file goes before the rows are gone for good */
     if (rc == KLUIS_OK) { rc = gate_uploads_drop(g->uploads, kluis_buf_bytes(&freed), &err); }
+    if (rc == KLUIS_OK) { rc = gate_uploads_sweep(g->uploads, &err); } /* what trouble kept from being removed in its time */
     if (rc != KLUIS_OK) {
         kluis_log_err(KLUIS_LOG_ERROR, "expire", &err);
     } else if (freed.len > 0) {
@@ -86,7 +87,8 @@ static kluis_status own_directory(struct gate *g, const char *dir, struct kluis_
     g->lock_fd = kluis_io_open(path, O_RDWR | O_CREAT, 0600);
     if (g->lock_fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open gate.lock in '%.200s'", dir); }
     if (flock(g->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        return KLUIS_FAIL(err, errno == EWOULDBLOCK ? KLUIS_E_BUSY : KLUIS_E_IO, "another gate runs in '%.200s': stop it first", dir);
+        return errno == EWOULDBLOCK ? KLUIS_FAIL(err, KLUIS_E_BUSY, "another gate runs in '%.200s': stop it first", dir)
+                                    : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot lock gate.lock in '%.200s'", dir);
     }
     KLUIS_TRY(kluis_path(path, sizeof path, dir, "gate.db", err));
     return KLUIS_OK;
@@ -103,12 +105,27 @@ static char *pem_text(struct kluis_bytes pem)
     return text;
 }
 
+/* libmicrohttpd says that it failed, not of what; of memory and descriptors that ran out errno still tells. */
+static kluis_status not_started(int e, struct kluis_err *err)
+{
+    switch (e) {
+    case ENOMEM:
+    case EAGAIN: return KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory or threads to start serving: try again");
+    case EMFILE:
+    case ENFILE:
+    case EIO: errno = e; return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot start serving");
+    default: return KLUIS_FAIL(err, KLUIS_E_USAGE, "cannot start serving: check the TLS certificate and key");
+    }
+}
+
 static kluis_status start_daemon(struct gate *g, const struct gate_config *c, int fd, struct kluis_err *err)
 {
     const struct gate_limits *l = &g->limits;
     char *key = pem_text(c->tls_key_pem);
     char *cert = pem_text(c->tls_cert_pem);
+    int e = ENOMEM;
     if (key != NULL && cert != NULL) {
+        errno = 0;
         g->daemon = MHD_start_daemon(
             MHD_USE_TLS | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, gate_http_handle, g, MHD_OPTION_LISTEN_SOCKET, fd,
             MHD_OPTION_HTTPS_MEM_KEY, key, MHD_OPTION_HTTPS_MEM_CERT, cert, MHD_OPTION_HTTPS_PRIORITIES, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2",
@@ -116,10 +133,11 @@ static kluis_status start_daemon(struct gate *g, const struct gate_config *c, in
             (unsigned)l->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)l->connections_per_ip, MHD_OPTION_CONNECTION_TIMEOUT,
             (unsigned)l->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)l->threads,
             MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_TLS_NO_ALPN, 1, MHD_OPTION_END);
+        e = errno;
     }
     kluis_secret_free(key, c->tls_key_pem.len + 1);
     kluis_secret_free(cert, c->tls_cert_pem.len + 1);
-    return g->daemon != NULL ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_USAGE, "cannot start serving: check the TLS certificate and key");
+    return g->daemon != NULL ? KLUIS_OK : not_started(e, err);
 }
 
 /* A gate without a time authority to ask opens no connection itself. */

@@ -87,8 +87,10 @@ static unsigned sign_in(struct gate_request *r, const char *method, struct kluis
         if (rc != KLUIS_OK) { return MHD_HTTP_SERVICE_UNAVAILABLE; }
         spki = (struct kluis_bytes){ device.spki, device.spki_len };
     }
-    rc = kluis_login_check(&r->login, spki, r->g->name, method, r->uri, NULL);
+    rc = kluis_login_check(&r->login, spki, r->g->name, method, r->uri, err);
+    if (rc != KLUIS_OK && rc != KLUIS_E_REJECT) { return MHD_HTTP_SERVICE_UNAVAILABLE; } /* it could not be looked at: nobody's fault but ours */
     if (rc != KLUIS_OK) {
+        kluis_err_clear(err);
         (void)KLUIS_FAIL(err, KLUIS_E_REJECT, "%s", REFUSED);
         return MHD_HTTP_UNAUTHORIZED;
     }

@@ -58,9 +58,10 @@ static kluis_status resolve(const char *text, struct addrinfo **found, struct kl
     }
     struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
     *found = NULL;
-    if (getaddrinfo(strcmp(name, "localhost") == 0 ? "127.0.0.1" : name, colon + 1, &hints, found) != 0 || *found == NULL) {
-        return KLUIS_FAIL(err, KLUIS_E_USAGE, "the listen address '%.100s' is not a numeric ADDR:PORT", text);
-    }
+    int rc = getaddrinfo(strcmp(name, "localhost") == 0 ? "127.0.0.1" : name, colon + 1, &hints, found);
+    if (rc == EAI_MEMORY) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory to read the listen address: try again"); }
+    if (rc == EAI_SYSTEM) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read the listen address '%.100s'", text); }
+    if (rc != 0 || *found == NULL) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "the listen address '%.100s' is not a numeric ADDR:PORT", text); }
     return KLUIS_OK;
 }
 

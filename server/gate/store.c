@@ -214,6 +214,40 @@ kluis_status gate_store_upload_advance(struct gate_store *s, const uint8_t id[16
     return gate_tx_end(s, rc, "gate.upload.offset", err);
 }
 
+static kluis_status uploads_keep(struct gate_store *s, kluis_status (*judge)(void *, const uint8_t *, uint64_t, bool *, struct kluis_err *),
+                                 void *ctx, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st = NULL;
+    KLUIS_AUTO_BUF(gone, 64 << 20);
+    KLUIS_TRY(
+        kluis_db_query(s->db, &st, err, "SELECT id, offset FROM upload WHERE NOT EXISTS(SELECT 1 FROM queue WHERE queue.upload = upload.id)", ""));
+    kluis_status rc = KLUIS_OK;
+    while ((rc = kluis_db_step(s->db, st, err)) == KLUIS_OK) {
+        uint8_t id[GATE_ID];
+        bool drop = false;
+        if (!kluis_db_fixed(st, 0, id, sizeof id)) { continue; }
+        kluis_status judged = judge(ctx, id, (uint64_t)kluis_db_int(st, 1), &drop, err);
+        if (judged != KLUIS_OK) {
+            kluis_db_done(st);
+            return judged;
+        }
+        if (drop) { kluis_buf_add(&gone, id, sizeof id); }
+    }
+    if (rc != KLUIS_END) { return rc; }
+    KLUIS_TRY(kluis_buf_ok(&gone, err));
+    for (size_t at = 0; at + GATE_ID <= gone.len; at += GATE_ID) {
+        KLUIS_TRY(kluis_db_run(s->db, NULL, err, "DELETE FROM upload WHERE id = ?1", "b", gate_id_bytes(gone.data + at)));
+    }
+    return KLUIS_OK;
+}
+
+kluis_status gate_store_uploads_keep(struct gate_store *s, kluis_status (*judge)(void *, const uint8_t *, uint64_t, bool *, struct kluis_err *),
+                                     void *ctx, struct kluis_err *err)
+{
+    KLUIS_TRY(gate_tx_begin(s, err));
+    return gate_tx_end(s, uploads_keep(s, judge, ctx, err), "gate.upload.kept", err);
+}
+
 /* ---- the queue for the vault ------------------------------------------------------------------ */
 
 /* KLUIS_END: no such message. */

@@ -47,6 +47,11 @@ KLUIS_MUSTUSE kluis_status gate_store_upload_advance(struct gate_store *s, const
 /* A complete one, whosever: for the vault. */
 KLUIS_MUSTUSE kluis_status gate_store_upload_length(struct gate_store *s, const uint8_t id[16], uint64_t *length, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status gate_store_upload_known(struct gate_store *s, const uint8_t id[16], bool *known, struct kluis_err *err);
+/* Asks `judge` of every upload that no queued message names; those it drops are gone when this returns KLUIS_OK. */
+KLUIS_MUSTUSE kluis_status gate_store_uploads_keep(struct gate_store *s,
+                                                   kluis_status (*judge)(void *ctx, const uint8_t id[16], uint64_t offset, bool *drop,
+                                                                         struct kluis_err *),
+                                                   void *ctx, struct kluis_err *err);
 
 /* ---- the queue for the vault ---- */
 /* E_EXISTS: the same again; E_REJECT: other body, other device, upload incomplete; E_BUSY: ceilings. */

@@ -48,8 +48,29 @@ static kluis_status file_path(const struct gate_uploads *u, const uint8_t id[16]
     return kluis_path(out, KLUIS_PATH_MAX, u->dir, name, err);
 }
 
-/* A file without a row holds nothing that was acknowledged. */
-static kluis_status sweep(struct gate_uploads *u, struct kluis_err *err)
+/* A file without a row holds nothing that was acknowledged; the one of a chunk under way is left alone.  An id may have been used anew since its row
+ * went: then the file is that one's. */
+static kluis_status remove_orphan(struct gate_uploads *u, const uint8_t id[16], size_t *removed, struct kluis_err *err)
+{
+    char path[KLUIS_PATH_MAX];
+    bool known = false;
+    KLUIS_TRY(file_path(u, id, path, err));
+    struct stripe *s = stripe_of(u, id);
+    (void)pthread_mutex_lock(&s->lock);
+    for (const struct gate_chunk *c = s->active; c != NULL && !known; c = c->next) { known = memcmp(c->id, id, GATE_ID) == 0; }
+    kluis_status rc = known ? KLUIS_OK : gate_store_upload_known(u->store, id, &known, err);
+    if (rc == KLUIS_OK && !known) {
+        if (kluis_io_unlink(path) == 0) {
+            (*removed)++;
+        } else if (errno != ENOENT) {
+            rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove an upload");
+        }
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+kluis_status gate_uploads_sweep(struct gate_uploads *u, struct kluis_err *err)
 {
     DIR *d = opendir(u->dir);
     if (d == NULL) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read the uploads directory"); }
@@ -57,14 +78,7 @@ static kluis_status sweep(struct gate_uploads *u, struct kluis_err *err)
     size_t removed = 0;
     for (const char *name; kluis_dir_next(d, u->dir, &name, &rc, err);) {
         uint8_t id[GATE_ID];
-        bool known = false;
-        if (strlen(name) != 2 * (size_t)GATE_ID || !kluis_unhex(kluis_str_of(name), id, sizeof id)) { continue; }
-        rc = gate_store_upload_known(u->store, id, &known, err);
-        if (rc != KLUIS_OK || known) { continue; }
-        char path[KLUIS_PATH_MAX];
-        rc = file_path(u, id, path, err);
-        if (rc == KLUIS_OK && kluis_io_unlink(path) != 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove an orphaned upload"); }
-        removed++;
+        if (strlen(name) == 2 * (size_t)GATE_ID && kluis_unhex(kluis_str_of(name), id, sizeof id)) { rc = remove_orphan(u, id, &removed, err); }
     }
     (void)closedir(d); /* read only */
     if (rc == KLUIS_OK && removed > 0) {
@@ -73,6 +87,25 @@ static kluis_status sweep(struct gate_uploads *u, struct kluis_err *err)
         kluis_log(KLUIS_LOG_INFO, "upload.sweep", "files=%zu", removed);
     }
     return rc;
+}
+
+/* A row is written after its bytes are synced, so its file is there and long enough - but for one: a commit that failed is told as not done, its
+ * file is taken back, and the journal may still hold it when the machine dies then.  Nobody was told of such an upload: it begins anew. */
+static kluis_status drop_unbacked(void *ctx, const uint8_t id[16], uint64_t offset, bool *drop, struct kluis_err *err)
+{
+    const struct gate_uploads *u = ctx;
+    char path[KLUIS_PATH_MAX];
+    struct stat st;
+    KLUIS_TRY(file_path(u, id, path, err));
+    if (stat(path, &st) == 0) {
+        *drop = !S_ISREG(st.st_mode) || (uint64_t)st.st_size < offset;
+    } else if (errno == ENOENT) {
+        *drop = true;
+    } else {
+        return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at an upload's file");
+    }
+    if (*drop) { kluis_log(KLUIS_LOG_WARN, "upload.unbacked", "offset=%llu", (unsigned long long)offset); }
+    return KLUIS_OK;
 }
 
 kluis_status gate_uploads_open(struct gate_uploads **out, const char *dir, struct gate_store *store, uint64_t disk_reserve, struct kluis_err *err)
@@ -86,7 +119,8 @@ kluis_status gate_uploads_open(struct gate_uploads **out, const char *dir, struc
     for (size_t i = 0; i < STRIPES; i++) { (void)pthread_mutex_init(&u->stripe[i].lock, NULL); }
     kluis_status rc = kluis_path(u->dir, sizeof u->dir, dir, "uploads", err);
     if (rc == KLUIS_OK) { rc = kluis_make_dir(u->dir, err); }
-    if (rc == KLUIS_OK) { rc = sweep(u, err); }
+    if (rc == KLUIS_OK) { rc = gate_store_uploads_keep(store, drop_unbacked, u, err); }
+    if (rc == KLUIS_OK) { rc = gate_uploads_sweep(u, err); }
     if (rc != KLUIS_OK) {
         gate_uploads_free(u);
         return rc;
@@ -139,7 +173,10 @@ static kluis_status begin(struct gate_chunk *c, struct stripe *s, bool *misplace
     struct kluis_err why = { 0 };
     kluis_status rc = gate_store_upload_get(c->u->store, c->id, c->device, &had, &why);
     c->fresh = rc == KLUIS_E_NOTFOUND;
-    if (rc != KLUIS_OK && !c->fresh) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
+    if (rc != KLUIS_OK && !c->fresh) {
+        if (err != NULL) { *err = why; }
+        return rc;
+    }
     for (struct gate_chunk *other = s->active; other != NULL; other = other->next) {
         if (memcmp(other->id, c->id, GATE_ID) == 0 && strcmp(other->device, c->device) != 0) {
             return KLUIS_FAIL(err, KLUIS_E_REJECT, "this upload id belongs to another device; make a new one");
@@ -284,25 +321,9 @@ void gate_chunk_free(struct gate_chunk *c)
 
 kluis_status gate_uploads_drop(struct gate_uploads *u, struct kluis_bytes ids, struct kluis_err *err)
 {
-    kluis_status rc = KLUIS_OK;
-    for (size_t at = 0; at + GATE_ID <= ids.len; at += GATE_ID) {
-        const uint8_t *id = ids.ptr + at;
-        char path[KLUIS_PATH_MAX];
-        bool known = false;
-        KLUIS_TRY(file_path(u, id, path, err));
-        struct stripe *s = stripe_of(u, id);
-        (void)pthread_mutex_lock(&s->lock);
-        bool active = false;
-        for (struct gate_chunk *c = s->active; c != NULL; c = c->next) { active = active || memcmp(c->id, id, GATE_ID) == 0; }
-        /* The id may have been used anew since its row went: then the file is that one's. */
-        kluis_status found = gate_store_upload_known(u->store, id, &known, NULL);
-        if (found == KLUIS_OK && !known && !active && kluis_io_unlink(path) != 0 && errno != ENOENT) {
-            rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove an upload");
-        }
-        (void)pthread_mutex_unlock(&s->lock);
-    }
-    if (ids.len == 0) { return rc; }
-    KLUIS_TRY(rc);
+    size_t removed = 0;
+    for (size_t at = 0; at + GATE_ID <= ids.len; at += GATE_ID) { KLUIS_TRY(remove_orphan(u, ids.ptr + at, &removed, err)); }
+    if (removed == 0) { return KLUIS_OK; }
     KLUIS_TRY(kluis_fsync_dir(u->dir, err));
     kluis_durable_step("gate.upload.unlink");
     return KLUIS_OK;
@@ -315,8 +336,16 @@ kluis_status gate_uploads_read(struct gate_uploads *u, const uint8_t id[16], uin
     *fd = -1;
     KLUIS_TRY(file_path(u, id, path, err));
     *fd = kluis_io_open(path, O_RDONLY | O_NOFOLLOW, 0);
-    if (*fd < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_NOTFOUND, "the upload's file is not there"); }
-    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < length) {
+    if (*fd < 0) {
+        return errno == ENOENT ? KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "the upload's file is not there")
+                               : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open an upload's file");
+    }
+    if (fstat(*fd, &st) != 0) {
+        kluis_status rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at an upload's file");
+        kluis_close_quiet(fd);
+        return rc;
+    }
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < length) {
         kluis_close_quiet(fd);
         return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "an upload's file is shorter than what was acknowledged");
     }

@@ -9,7 +9,7 @@
 struct gate_uploads;
 struct gate_chunk; /* a chunk being received */
 
-/* Also removes files that no row knows: a crash left them. */
+/* Also removes files that no row knows, and rows of unfinished uploads whose bytes are not there: a crash left them. */
 KLUIS_MUSTUSE kluis_status gate_uploads_open(struct gate_uploads **out, const char *dir, struct gate_store *store, uint64_t disk_reserve,
                                              struct kluis_err *err);
 void gate_uploads_free(struct gate_uploads *u);
@@ -30,9 +30,11 @@ KLUIS_MUSTUSE kluis_status gate_uploads_sync_names(struct gate_uploads *u, struc
 KLUIS_MUSTUSE kluis_status gate_chunk_count(struct gate_chunk *c, int64_t now_us, struct kluis_err *err);
 void gate_chunk_free(struct gate_chunk *c); /* without commit nothing counts; NULL: no-op */
 
+/* Removes files that no row knows and no chunk is being written to. */
+KLUIS_MUSTUSE kluis_status gate_uploads_sweep(struct gate_uploads *u, struct kluis_err *err);
 /* Deletes the files of ids (16 bytes each) whose rows are gone; the directory is synced. */
 KLUIS_MUSTUSE kluis_status gate_uploads_drop(struct gate_uploads *u, struct kluis_bytes ids, struct kluis_err *err);
-/* For reading; the caller closes.  E_NOTFOUND. */
+/* For reading; the caller closes.  E_NOTFOUND: there is none (E_IO: that cannot be known); E_CORRUPT: shorter than length. */
 KLUIS_MUSTUSE kluis_status gate_uploads_read(struct gate_uploads *u, const uint8_t id[16], uint64_t length, int *fd, struct kluis_err *err);
 
 #endif

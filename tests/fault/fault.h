@@ -67,6 +67,7 @@ struct fault_subject {
     unsigned minimum[FAULT_CLASSES]; /* faults that must have been put in; 0: fault_main leaves the class out */
     unsigned budget[FAULT_CLASSES];  /* trials in CI; 0: no ceiling                                                */
     bool (*code_ok)(int code);       /* with a fault; NULL: 0, 74, 75 and clean_code                              */
+    int64_t kept_blocks; /* blocks that libraries keep of every run (calls.c names them): no more than these raise a suspicion of a leak */
     unsigned warm; /* runs in the sweep's own process before it forks, so that libraries' caches are full; 0: trials start cold, as programs do */
 };
 /* For act and judge: from now on a wait of this process with an end (pthread_cond_timedwait, nanosleep, poll up to a second) is so many times

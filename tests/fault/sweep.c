@@ -164,7 +164,7 @@ static _Noreturn void child(const struct sweep *w)
     t->returned = true;
     if (t->trace) { calls_tell_frames(t->frames, t->n_frames); }
     if (w->s->secrets != NULL && t->class != FAULT_CRASH && secret_left(w)) { _exit(4); }
-    _exit(t->class != FAULT_CRASH && (t->blocks > 0 || t->bytes_mapped > 0 || t->fds > 0) ? 3 : 0);
+    _exit(t->class != FAULT_CRASH && (t->blocks > w->s->kept_blocks || t->bytes_mapped > 0 || t->fds > 0) ? 3 : 0);
 }
 
 /* The same trial again in a process of its own, several times. */
@@ -336,7 +336,7 @@ unsigned fault_sweep(const struct fault_subject *s, enum fault_class c, bool pla
     uint64_t points = w.points, kinds = (uint64_t)KINDS[c].n, total = points * kinds;
     uint64_t stride = full || s->budget[c] == 0 || total <= s->budget[c] ? 1 : total / s->budget[c];
     while (stride > 1 && gcd(stride, kinds) != 1) { stride++; } /* else a kind would never have its turn */
-    uint64_t offset = stride == 1 || planted ? 0 : (offset_text != NULL ? strtoull(offset_text, NULL, 10) : OFFSET) % stride;
+    uint64_t offset = stride <= 1 || planted ? 0 : (offset_text != NULL ? strtoull(offset_text, NULL, 10) : OFFSET) % stride;
     unsigned missed = 0;
     for (uint64_t i = offset;; i += stride) {
         uint64_t n = i / kinds;

@@ -435,6 +435,50 @@ static void an_unfinished_upload_goes_after_seven_days_and_a_queued_one_stays(vo
     world_free(w);
 }
 
+/* A commit that failed was told as not done, its file went, and then the machine died with the row in the journal. */
+static void an_upload_whose_bytes_are_gone_begins_anew(void **state)
+{
+    (void)state;
+    struct world *w = world_new(NULL);
+    char path[160];
+    ASK(w->device, "PUT", PATH1 "?offset=0&length=4", bytes_of("ab"), 204);
+    ASK(w->device, "PUT", "/v1/upload/" UP2 "?offset=0&length=4", bytes_of("abcd"), 204);
+    ASK(w->device, "POST", "/v1/message/" MSG2 "?upload=" UP2, bytes_of("m"), 202);
+    world_stop(w);
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%s/uploads/%s", w->dir, i == 0 ? UP1 : UP2);
+        assert_int_equal(truncate(path, 1), 0);
+    }
+    world_start(w);
+    assert_int_equal(offset_of(w, PATH1), -1);
+    ASK(w->device, "PUT", PATH1 "?offset=0&length=4", bytes_of("abcd"), 204);
+    /* One that a message names was acknowledged as complete: it is not forgotten, and its loss is an alarm. */
+    assert_int_equal(offset_of(w, "/v1/upload/" UP2), 4);
+    ASK(w->vault, "GET", "/vault/v1/upload/" UP2, none(), 500);
+    world_free(w);
+}
+
+/* Not being able to open a file is not its absence: the vault would take the upload for lost. */
+static void an_upload_that_cannot_be_opened_is_not_told_as_absent(void **state)
+{
+    (void)state;
+    struct world *w = world_new(NULL);
+    KLUIS_AUTO_BUF(body, 4096);
+    char path[160], link[160];
+    uint8_t id[16];
+    ASK(w->device, "PUT", PATH1 "?offset=0&length=4", bytes_of("abcd"), 204);
+    (void)snprintf(path, sizeof path, "%s/uploads/%s", w->dir, UP1);
+    (void)snprintf(link, sizeof link, "%s/aside", w->dir);
+    assert_int_equal(rename(path, link), 0);
+    assert_int_equal(symlink(link, path), 0); /* O_NOFOLLOW: ELOOP */
+    assert_true(kluis_unhex(kluis_str_of(UP1), id, sizeof id));
+    kluis_wire_label(&body, "chatkluis-fetch-v1");
+    kluis_wire_field(&body, id, sizeof id);
+    ASK(w->vault, "GET", "/vault/v1/upload/" UP1, none(), 503);
+    ASK(w->vault, "POST", "/vault/v1/fetch", kluis_buf_bytes(&body), 503);
+    world_free(w);
+}
+
 static void a_file_without_a_row_is_swept_at_the_start(void **state)
 {
     (void)state;
@@ -585,6 +629,8 @@ int world_run_device_tests(void)
         cmocka_unit_test(a_full_disk_says_507_and_loses_nothing),
         cmocka_unit_test(an_unfinished_upload_goes_after_seven_days_and_a_queued_one_stays),
         cmocka_unit_test(a_file_without_a_row_is_swept_at_the_start),
+        cmocka_unit_test(an_upload_whose_bytes_are_gone_begins_anew),
+        cmocka_unit_test(an_upload_that_cannot_be_opened_is_not_told_as_absent),
         cmocka_unit_test(hostile_requests_are_refused_and_the_gate_goes_on),
         cmocka_unit_test(who_waits_is_woken_or_told_that_time_is_over),
     };

@@ -59,8 +59,7 @@ static size_t next_items(struct world *w, uint64_t after, uint64_t *numbers, siz
 static void done_with(struct world *w, const uint64_t *numbers, size_t n)
 {
     KLUIS_AUTO_BUF(body, 1 << 16);
-    kluis_wire_label(&body, "chatkluis-done-v1");
-    for (size_t i = 0; i < n; i++) { kluis_wire_u64(&body, numbers[i]); }
+    gate_body_done(&body, numbers, n);
     ASK(w->vault, "POST", "/vault/v1/done", kluis_buf_bytes(&body), 204);
 }
 
@@ -487,17 +486,6 @@ static void what_a_clock_that_was_ahead_noted_ends_all_the_same(void **state)
     world_free(w);
 }
 
-static void outbox_item(struct kluis_buf *body, uint64_t tree, const char *device, const char *id, const char *text)
-{
-    uint8_t raw[16];
-    assert_true(kluis_unhex(kluis_str_of(id), raw, sizeof raw));
-    if (body->len == 0) { kluis_wire_label(body, "chatkluis-outbox-v1"); }
-    kluis_wire_u64(body, tree);
-    kluis_wire_str(body, kluis_str_of(device));
-    kluis_wire_field(body, raw, sizeof raw);
-    kluis_wire_str(body, kluis_str_of(text));
-}
-
 /* How many answers the device is given; the first one's text. */
 static size_t inbox_of(struct gate_client *by, const char *path, char first[64])
 {
@@ -541,9 +529,9 @@ static void an_answer_is_handed_out_only_when_the_mirror_holds_its_leaf(void **s
     struct world *w = world_new(NULL);
     KLUIS_AUTO_BUF(body, 1 << 16);
     char first[64] = "";
-    outbox_item(&body, 0, DEVICE, MSG1, "free");
-    outbox_item(&body, 4, DEVICE, MSG2, "bound");
-    outbox_item(&body, 4, OTHER, MSG3, "of another");
+    gate_body_outbox(&body, 0, DEVICE, MSG1, "free");
+    gate_body_outbox(&body, 4, DEVICE, MSG2, "bound");
+    gate_body_outbox(&body, 4, OTHER, MSG3, "of another");
     ASK(w->vault, "POST", "/vault/v1/outbox", kluis_buf_bytes(&body), 204);
     ASK(w->vault, "POST", "/vault/v1/outbox", kluis_buf_bytes(&body), 204); /* idempotent by message id */
     assert_int_equal(inbox_of(w->device, "/v1/inbox", first), 1);

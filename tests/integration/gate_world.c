@@ -80,9 +80,7 @@ void world_device(struct world *w, const char *id, const struct kluis_key *key, 
     KLUIS_AUTO_BUF(spki, 1024);
     KLUIS_AUTO_BUF(body, 2048);
     OK(kluis_key_public(key, &spki, NULL));
-    kluis_wire_label(&body, "chatkluis-device-v1");
-    kluis_wire_field(&body, spki.data, spki.len);
-    kluis_wire_u32(&body, state);
+    gate_body_device(&body, kluis_buf_bytes(&spki), state);
     (void)snprintf(path, sizeof path, "/vault/v1/device/%s", id);
     ASK(w->vault, "PUT", path, kluis_buf_bytes(&body), 204);
 }
@@ -147,17 +145,7 @@ struct kluis_bytes part(const void *p, size_t n) { return (struct kluis_bytes){ 
 
 struct kluis_bytes none(void) { return (struct kluis_bytes){ (const uint8_t *)"", 0 }; }
 
-struct kluis_bytes pattern(struct kluis_buf *b, size_t n, uint32_t seed)
-{
-    uint8_t *p = kluis_buf_reserve(b, n);
-    assert_non_null(p);
-    for (size_t i = 0; i < n; i++) {
-        seed = seed * 1664525 + 1013904223;
-        p[i] = (uint8_t)(seed >> 24);
-    }
-    b->len += n;
-    return (struct kluis_bytes){ b->data + b->len - n, n };
-}
+struct kluis_bytes pattern(struct kluis_buf *b, size_t n, uint32_t seed) { return gate_body_pattern(b, n, seed); }
 
 size_t files_in(const struct world *w)
 {
@@ -173,28 +161,12 @@ size_t files_in(const struct world *w)
 
 void checkpoint_of(const struct world *w, const struct kluis_str *leaves, size_t n, struct kluis_buf *out)
 {
-    struct kluis_tree tree;
-    kluis_tree_init(&tree);
-    for (size_t i = 0; i < n; i++) {
-        kluis_hash h;
-        kluis_leaf_hash(leaves[i].ptr, leaves[i].len, &h);
-        kluis_tree_append(&tree, &h, NULL, NULL);
-    }
-    struct kluis_checkpoint c = { .origin = "log.test/2026", .size = n };
-    kluis_tree_head(&tree, &c.head);
-    OK(kluis_checkpoint_sign(&c, w->pki->log_seed, out, NULL));
+    gate_body_checkpoint(w->pki->log_seed, leaves, n, out);
 }
 
 void mirror_body(const struct world *w, uint64_t from, const struct kluis_str *leaves, size_t to, size_t covered, struct kluis_buf *out)
 {
-    KLUIS_AUTO_BUF(checkpoint, KLUIS_CHECKPOINT_MAX);
-    checkpoint_of(w, leaves, covered, &checkpoint);
-    kluis_wire_label(out, "chatkluis-mirror-v1");
-    kluis_wire_u64(out, from);
-    kluis_wire_field(out, checkpoint.data, checkpoint.len);
-    kluis_wire_str(out, KLUIS_STR_LIT("seal"));
-    for (size_t i = (size_t)from; i < to; i++) { kluis_wire_str(out, leaves[i]); }
-    OK(kluis_buf_ok(out, NULL));
+    gate_body_mirror(w->pki->log_seed, from, leaves, to, covered, out);
 }
 
 int main(void)

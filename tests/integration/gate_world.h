@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "server/gate/gate.h"
+#include "tests/support/gate_bodies.h"
 #include "tests/support/gate_client.h"
 #include "tests/support/pki.h"
 
