@@ -159,7 +159,7 @@ static kluis_status same_to(struct recalling *r, uint64_t entries, bool *same, s
 {
     struct reg_journal_mark before;
     struct kluis_wire w = { 0 };
-    struct kluis_bytes entry;
+    struct kluis_bytes entry = { NULL, 0 };
     uint8_t chain[32];
     KLUIS_AUTO_BUF(plain, SEALED_MAX);
     KLUIS_AUTO_BUF(own, REG_JOURNAL_ENTRY_MAX);
@@ -207,7 +207,7 @@ static kluis_status take_page(struct recalling *r, uint64_t at, struct kluis_wir
     KLUIS_TRY(reg_journal_mark(r->in->c.reg, at, &m, err));
     while (kluis_wire_more(&w) && n < PAGE_ENTRIES) {
         uint8_t chain[32];
-        struct kluis_bytes entry;
+        struct kluis_bytes entry = { NULL, 0 };
         KLUIS_AUTO_BUF(plain, SEALED_MAX);
         KLUIS_TRY(open_ours(r, at + n + 1, kluis_wire_get(&w, SEALED_MAX), &plain, chain, &entry, err));
         if (n == 0 && memcmp(chain, m.chain, 32) != 0) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the register's journal changed while it was read"); }
