@@ -58,7 +58,9 @@ static void get_search(struct kluis_wire *w, struct access_request *r)
     r->order = order <= ACCESS_RELEVANCE ? (enum access_order)order : ACCESS_NEWEST;
     r->limit = limit;
     r->count = count <= ACCESS_COUNT_EXACT ? (enum access_count)count : ACCESS_COUNT_NONE;
-    if (order > ACCESS_RELEVANCE || limit > ACCESS_PAGE_MAX || count > ACCESS_COUNT_EXACT || !time_ok(r->from_us) || !time_ok(r->to_us)) { w->bad = true; }
+    if (order > ACCESS_RELEVANCE || limit > ACCESS_PAGE_MAX || count > ACCESS_COUNT_EXACT || !time_ok(r->from_us) || !time_ok(r->to_us)) {
+        w->bad = true;
+    }
 }
 
 static void get_around(struct kluis_wire *w, struct access_request *r)
