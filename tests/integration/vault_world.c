@@ -270,6 +270,8 @@ static void take_reply(struct device *d, const struct kluis_code_keys *keys, con
     assert_int_equal(v.signature, KLUIS_VALID);
     assert_int_equal(v.certificate, KLUIS_VALID);
     memcpy(d->id, id.ptr, 32);
+    kluis_buf_free(&d->pki.device.cert); /* of the first of two same replies */
+    kluis_buf_free(&d->pki.device_ca.cert);
     kluis_buf_init(&d->pki.device.cert, KLUIS_CERT_MAX);
     kluis_buf_init(&d->pki.device_ca.cert, KLUIS_CERT_MAX);
     kluis_buf_add(&d->pki.device.cert, cert.ptr, cert.len);
