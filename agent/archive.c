@@ -244,6 +244,7 @@ static kluis_status regime_grace(struct home *h, int *days, struct kluis_err *er
     if (rc != KLUIS_OK) { return rc == KLUIS_E_NOTFOUND ? KLUIS_OK : rc; }
     kluis_buf_byte(&b, 0);
     KLUIS_TRY(kluis_buf_ok(&b, err));
+    uint64_t mark = kluis_memory_mark();
     struct json_object *o = json_tokener_parse((const char *)b.data), *v = NULL;
     if (o != NULL && json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, "grace_days", &v) &&
         json_object_is_type(v, json_type_int)) {
@@ -251,7 +252,7 @@ static kluis_status regime_grace(struct home *h, int *days, struct kluis_err *er
         *days = d < 0 ? 0 : d > 3650 ? 3650 : (int)d;
     }
     (void)json_object_put(o);
-    return KLUIS_OK;
+    return kluis_memory_refused(mark) ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for the regime") : KLUIS_OK;
 }
 
 static kluis_status run_started(struct home *h, int64_t *run, struct kluis_err *err)

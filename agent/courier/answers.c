@@ -38,6 +38,9 @@ static kluis_status set_state(struct courier *c, const uint8_t id[32], enum stoc
                         reason);
 }
 
+/* What is wrong with a message itself; any other failure is ours, and the message waits for a better moment. */
+static bool of_the_message(kluis_status rc) { return rc == KLUIS_E_REJECT || rc == KLUIS_E_EXISTS || rc == KLUIS_E_LIMIT || rc == KLUIS_E_NOTFOUND; }
+
 static kluis_status on_receipt(struct courier *c, const struct stock_package *p, struct answered *a, struct courier_counts *n, struct kluis_err *err)
 {
     struct kluis_receipt r;
@@ -51,7 +54,7 @@ static kluis_status on_receipt(struct courier *c, const struct stock_package *p,
     struct kluis_checkpoint k;
     if (rc == KLUIS_OK) { rc = kluis_receipt_check(&r, c->trust, p->id, p->root, cert, kluis_now_us(), &k, &layer, &why); }
     if (rc == KLUIS_OK) { rc = courier_note_receipt(c, &k, &r, &why); }
-    if (rc == KLUIS_E_NOMEM || rc == KLUIS_E_IO) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
+    if (rc != KLUIS_OK && !of_the_message(rc)) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
     if (rc != KLUIS_OK) { /* a hostile vault's word does not free this copy */
         n->hostile++;
         (void)snprintf(a->reason, sizeof a->reason, "receipt refused: %.200s", why.msg);
@@ -97,7 +100,7 @@ static kluis_status on_refusal(struct courier *c, const struct stock_package *p,
         kluis_hex(p->id, 32, hex);
         if (id.len != 64 || memcmp(id.ptr, hex, 64) != 0) { rc = KLUIS_FAIL(&why, KLUIS_E_REJECT, "a refusal speaks of another package"); }
     }
-    if (rc == KLUIS_E_NOMEM || rc == KLUIS_E_IO) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
+    if (rc != KLUIS_OK && !of_the_message(rc)) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
     if (rc != KLUIS_OK) {
         n->hostile++;
         (void)snprintf(a->reason, sizeof a->reason, "refusal not believed: %.200s", why.msg);
@@ -183,7 +186,7 @@ static kluis_status on_log(struct courier *c, struct answered *a, struct courier
 {
     struct kluis_err why = { 0 };
     kluis_status rc = courier_judge_log(c, a->body, &why);
-    if (rc == KLUIS_E_NOMEM || rc == KLUIS_E_IO || rc == KLUIS_E_BUSY) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
+    if (rc != KLUIS_OK && !of_the_message(rc)) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
     n->asked = false;
     a->accepted = rc == KLUIS_OK;
     if (!a->accepted) {
@@ -260,7 +263,7 @@ static kluis_status open_message(struct courier *c, const uint8_t id[16], struct
         memcpy(a.package, said.package, sizeof a.package);
         a.body = said.body;
         KLUIS_TRY(work_on(c, &a, n, err));
-    } else if (rc == KLUIS_E_REJECT || rc == KLUIS_E_EXISTS || rc == KLUIS_E_LIMIT || rc == KLUIS_E_NOTFOUND) {
+    } else if (of_the_message(rc)) {
         n->hostile += late ? 0 : 1;
         (void)snprintf(a.reason, sizeof a.reason, "cannot be opened: %.200s", why.msg);
     } else {

@@ -174,8 +174,14 @@ kluis_status http_new(struct http **out, const struct http_setup *s, struct klui
     if (rc == KLUIS_OK) { (void)snprintf(h->base, sizeof h->base, "https://%s", h->gate); }
     if (rc == KLUIS_OK && s->root.len > 0) {
         const uint8_t *p = s->root.ptr;
+        uint64_t mark = kluis_memory_mark();
         h->root = d2i_X509(NULL, &p, (long)s->root.len);
-        if (h->root == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the stored root certificate cannot be read: enrol again"); }
+        if (h->root != NULL) { (void)X509_check_purpose(h->root, -1, 0); } /* now: what want of memory spoils in it later stays spoilt */
+        if (kluis_memory_refused(mark)) {
+            rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for the root certificate");
+        } else if (h->root == NULL) {
+            rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the stored root certificate cannot be read: enrol again");
+        }
     }
     if (s->root_fingerprint != NULL) {
         h->enrolling = true;
@@ -201,14 +207,15 @@ struct transfer {
     const uint8_t *body;
     size_t left;
     bool too_much;
+    uint64_t memory; /* kluis_memory_mark at its begin */
 };
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
     struct transfer *t = arg;
     kluis_buf_add(&t->answer->body, p, size * n);
-    t->too_much = t->answer->body.status != KLUIS_OK;
-    return t->too_much ? 0 : size * n;
+    t->too_much = t->answer->body.status == KLUIS_E_LIMIT;
+    return t->answer->body.status != KLUIS_OK ? 0 : size * n;
 }
 
 static size_t on_send(char *p, size_t size, size_t n, void *arg)
@@ -262,7 +269,7 @@ static kluis_status curl_failure(const struct http *h, CURLcode rc, const struct
 {
     char now[KLUIS_TIME_TEXT];
     if (t->too_much) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "the answer of %s is larger than it may be", h->gate); }
-    if (kluis_seal_starved()) { rc = CURLE_OUT_OF_MEMORY; } /* else a gate would be called false for want of our memory */
+    if (kluis_memory_refused(t->memory)) { rc = CURLE_OUT_OF_MEMORY; } /* else a gate would be called false for want of our memory */
     if (h->doubted) { rc = rc == CURLE_SSL_CONNECT_ERROR ? CURLE_PEER_FAILED_VERIFICATION : rc; } /* else the line was cut in the handshake */
     switch ((int)rc) {
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -285,7 +292,7 @@ static kluis_status perform(struct http *h, const char *method, const char *path
                             struct http_answer *out, struct kluis_err *err)
 {
     char url[URL_MAX];
-    struct transfer t = { out, h, body.ptr, body.len, false };
+    struct transfer t = { out, h, body.ptr, body.len, false, 0 };
     kluis_buf_clear(&out->body);
     out->status = h->status = 0;
     out->has_offset = false;
@@ -323,7 +330,7 @@ static kluis_status perform(struct http *h, const char *method, const char *path
     SET(CURLOPT_HEADERDATA, &t);
     SET(CURLOPT_TIMEOUT, (long)timeout_s);
 #undef SET
-    (void)kluis_seal_starved(); /* before this it was another's */
+    t.memory = kluis_memory_mark();
     h->doubted = h->untimely = false;
     h->gate_clock_s = 0;
     if (rc == CURLE_OK) { rc = curl_easy_perform(h->curl); }

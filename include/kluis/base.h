@@ -98,6 +98,12 @@ char *kluis_strdup(const char *s);
 void kluis_wipe(void *p, size_t n);                              /* cannot be optimised away */
 bool kluis_equal_secret(const void *a, const void *b, size_t n); /* constant time */
 
+/* Libraries that run out of memory often say something else (OpenSSL: "key too weak"; libsignal: "not of this session"; json-c: no JSON).  Who turns
+ * a library's failure into a verdict on what came takes a mark before, and believes the failure only when no memory was refused since: in this
+ * thread, by the allocator above (OpenSSL's and expat's too) or by libc's own, which leaves ENOMEM in errno.  A mark sets errno to 0. */
+uint64_t kluis_memory_mark(void);
+bool kluis_memory_refused(uint64_t mark);
+
 /* Secret memory: own pages, mlocked (best effort: RLIMIT_MEMLOCK may forbid), not dumped, not
  * inherited by forks (MADV_WIPEONFORK), wiped on free.  Meant for few and small keys (<= 64 KiB). */
 void *kluis_secret_new(size_t n);

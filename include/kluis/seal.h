@@ -205,9 +205,6 @@ KLUIS_DEFINE_CLEANUP(kluis_tsa)
 /* Starts OpenSSL without its configuration file: what openssl.cnf of a machine says must not change a verdict.  Before any other
  * call of this module, where that matters; kluis_seal_warm includes it. */
 KLUIS_MUSTUSE kluis_status kluis_seal_start(struct kluis_err *err);
-/* Whether OpenSSL was refused memory in this thread since this was asked before.  It often calls that something else: who reports a failure of TLS or
- * of a certificate asks here first. */
-bool kluis_seal_starved(void);
 /* Loads every OpenSSL table that later calls would open files for, before a sandbox closes.  Judging then needs memory and the
  * clock only; P-384 also getpid and getrandom (it blinds its points). */
 KLUIS_MUSTUSE kluis_status kluis_seal_warm(struct kluis_err *err);

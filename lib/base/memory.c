@@ -2,6 +2,7 @@
 #include "lib/base/internal.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <malloc.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -26,16 +27,35 @@ static bool refused(size_t n)
     return p == NULL;
 }
 
-void *kluis_malloc(size_t n) { return refused(n) ? NULL : malloc(n == 0 ? 1 : n); }
+static _Thread_local uint64_t refusals; /* of this thread */
+
+static void *counted(void *p)
+{
+    if (p == NULL) {
+        refusals++;
+        errno = ENOMEM;
+    }
+    return p;
+}
+
+uint64_t kluis_memory_mark(void)
+{
+    errno = 0;
+    return refusals;
+}
+
+bool kluis_memory_refused(uint64_t mark) { return refusals != mark || errno == ENOMEM; }
+
+void *kluis_malloc(size_t n) { return counted(refused(n) ? NULL : malloc(n == 0 ? 1 : n)); }
 
 void *kluis_calloc(size_t count, size_t size)
 {
     size_t n;
-    if (__builtin_mul_overflow(count, size, &n) || refused(n)) { return NULL; }
-    return n == 0 ? calloc(1, 1) : calloc(count, size);
+    if (__builtin_mul_overflow(count, size, &n) || refused(n)) { return counted(NULL); }
+    return counted(n == 0 ? calloc(1, 1) : calloc(count, size));
 }
 
-void *kluis_realloc(void *p, size_t n) { return refused(n) ? NULL : realloc(p, n == 0 ? 1 : n); }
+void *kluis_realloc(void *p, size_t n) { return counted(refused(n) ? NULL : realloc(p, n == 0 ? 1 : n)); }
 
 void kluis_free(void *p) { free(p); }
 
@@ -94,14 +114,16 @@ static size_t whole_pages(size_t n)
 
 void *kluis_secret_new(size_t n)
 {
-    if (n == 0 || n > (64u << 10) || refused(n)) { return NULL; }
+    if (n == 0 || n > (64u << 10)) { return NULL; }
     size_t len = whole_pages(n);
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) { return NULL; }
+    int before = errno;
+    void *p = refused(n) ? MAP_FAILED : mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) { return counted(NULL); }
     /* Best effort, all three: RLIMIT_MEMLOCK may be small, and an unlocked key is still better than no archive. */
     (void)mlock(p, len);
     (void)madvise(p, len, MADV_DONTDUMP);
     (void)madvise(p, len, MADV_WIPEONFORK);
+    errno = before; /* a page that could not be locked is no memory refused */
     return p;
 }
 

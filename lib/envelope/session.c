@@ -21,6 +21,7 @@ struct kluis_session {
 
     /* of the call under way */
     struct kluis_err *err;
+    uint64_t memory;     /* kluis_memory_mark at the call's begin */
     kluis_status failed; /* what a callback met; wins over the library's own code */
     bool decrypting;
     bool had_session; /* a record was loaded, and its current state began with … */
@@ -35,6 +36,7 @@ struct kluis_session {
 static void call_begin(struct kluis_session *s, struct kluis_err *err)
 {
     s->err = err;
+    s->memory = kluis_memory_mark();
     s->failed = KLUIS_OK;
     s->decrypting = s->had_session = s->starts = s->older = false;
     s->first = NULL;
@@ -54,7 +56,8 @@ static kluis_status call_end(struct kluis_session *s, int rc, const char *what)
     s->err = NULL;
     if (s->failed != KLUIS_OK) { return s->failed; }
     if (rc >= 0) { return KLUIS_OK; }
-    switch (rc) {
+    /* Out of memory, the library takes the next thing: an earlier session of the record, another reading of the message. */
+    switch (kluis_memory_refused(s->memory) ? SG_ERR_NOMEM : rc) {
     case SG_ERR_NOMEM: return KLUIS_FAIL(err, KLUIS_E_NOMEM, "%s: out of memory; try again", what);
     case SG_ERR_DUPLICATE_MESSAGE: return KLUIS_FAIL(err, KLUIS_E_EXISTS, "%s: this message was opened before", what);
     case SG_ERR_NO_SESSION: return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: there is no session with this peer yet", what);
@@ -116,7 +119,9 @@ static int look_into(struct kluis_session *s, const uint8_t *p, size_t n, sessio
     *record = NULL;
     int rc = session_record_deserialize(record, p, n, s->env.context);
     if (rc < 0) {
-        return rc == SG_ERR_NOMEM ? rc : callback_failed(s, KLUIS_FAIL(s->err, KLUIS_E_CORRUPT, "session store: a session record is damaged"));
+        return rc == SG_ERR_NOMEM || kluis_memory_refused(s->memory)
+                   ? SG_ERR_NOMEM
+                   : callback_failed(s, KLUIS_FAIL(s->err, KLUIS_E_CORRUPT, "session store: a session record is damaged"));
     }
     const session_state *state = session_record_get_state(*record);
     rc = state == NULL ? SG_ERR_UNKNOWN : point_bytes(session_state_get_remote_identity_key(state), remote);

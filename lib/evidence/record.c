@@ -147,10 +147,10 @@ kluis_status er_read(struct kluis_bytes der, er_record **out, struct kluis_err *
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "evidence record: empty, too large, or no DER");
     }
     const uint8_t *p = der.ptr;
+    uint64_t mark = kluis_memory_mark();
     ER_AUTO r = (er_record *)ASN1_item_d2i(NULL, &p, (long)der.len, ASN1_ITEM_rptr(er_record));
-    bool memory = ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE;
     ERR_clear_error();
-    if (!r && memory) { return er_no_memory(err); }
+    if (kluis_memory_refused(mark)) { return er_no_memory(err); }
     if (!r || p != der.ptr + der.len) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "evidence record: malformed, or with parts that are not accepted"); }
     uint8_t *again = NULL;
     KLUIS_TRY(encode(r, &again, &n, err));

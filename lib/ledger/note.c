@@ -108,6 +108,7 @@ static kluis_status ed25519_verify(const uint8_t pub[32], struct kluis_bytes msg
     if (!scalar_is_reduced(sig + 32)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "Ed25519 signature: wrong"); }
     gcry_sexp_t key = NULL, data = NULL, s = NULL;
     assert(msg.len <= INT32_MAX);
+    uint64_t mark = kluis_memory_mark();
     gcry_error_t rc = gcry_sexp_build(&key, NULL, "(public-key(ecc(curve Ed25519)(flags eddsa)(q %b)))", 32, pub);
     if (!rc) { rc = gcry_sexp_build(&data, NULL, "(data(flags eddsa)(hash-algo sha512)(value %b))", (int)msg.len, msg.ptr); }
     if (!rc) { rc = gcry_sexp_build(&s, NULL, "(sig-val(eddsa(r %b)(s %b)))", 32, sig, 32, sig + 32); }
@@ -121,7 +122,8 @@ static kluis_status ed25519_verify(const uint8_t pub[32], struct kluis_bytes msg
     }
     kluis_status st = KLUIS_OK;
     if (rc) {
-        st = gcry_err_code(rc) == GPG_ERR_ENOMEM ? gcry_failed(err, rc, "verification") : KLUIS_FAIL(err, KLUIS_E_REJECT, "Ed25519 signature: wrong");
+        st = gcry_err_code(rc) == GPG_ERR_ENOMEM || kluis_memory_refused(mark) ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "Ed25519 signature: out of memory")
+                                                                               : KLUIS_FAIL(err, KLUIS_E_REJECT, "Ed25519 signature: wrong");
     }
     gcry_sexp_release(s);
     gcry_sexp_release(data);

@@ -176,7 +176,7 @@ kluis_status kluis_cert_issue(const struct kluis_cert_request *q, const struct k
     if (!der_canonical(q->spki_der) || spki_kind(q->spki_der) == KEY_REFUSED) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "certificate: the key must be P-256, P-384 or RSA of 3072 bits or more");
     }
-    ERR_clear_error();
+    uint64_t mark = ossl_enter();
     const uint8_t *at = q->spki_der.ptr;
     EVP_PKEY *subject = d2i_PUBKEY(NULL, &at, (long)q->spki_der.len);
     /* The form was right and the key is none: a point that is not on its curve.  The key is a stranger's: never our own bug. */
@@ -206,8 +206,7 @@ kluis_status kluis_cert_issue(const struct kluis_cert_request *q, const struct k
     X509_free(x);
     X509_free(issuer);
     EVP_PKEY_free(subject);
-    ERR_clear_error();
-    return st;
+    return ossl_leave(mark, st, "certificate", err);
 }
 
 static bool eku_is(X509 *x, const struct profile *p)
@@ -228,6 +227,7 @@ kluis_status kluis_cert_check(struct kluis_bytes cert_der, enum kluis_cert_role 
     if (cert_der.len > KLUIS_CERT_MAX || !der_canonical(cert_der) || !cert_view_read(cert_der, &v) || spki_kind(v.spki) == KEY_REFUSED) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "certificate: malformed, or its key is not P-256, P-384 or RSA of 3072 bits or more");
     }
+    uint64_t mark = ossl_enter();
     X509 *x = x509_from_der(cert_der);
     if (!x) { return ossl_failed(err, KLUIS_E_REJECT, "certificate"); }
     uint32_t flags = X509_get_extension_flags(x), usage = X509_get_key_usage(x);
@@ -243,8 +243,7 @@ kluis_status kluis_cert_check(struct kluis_bytes cert_der, enum kluis_cert_role 
         if (st == KLUIS_OK && r != CHAIN_GOOD) { st = KLUIS_FAIL(err, KLUIS_E_REJECT, "%s", why); }
     }
     X509_free(x);
-    ERR_clear_error();
-    return st;
+    return ossl_leave(mark, st, "certificate", err);
 }
 
 kluis_status kluis_cert_validity(struct kluis_bytes cert_der, int64_t *from_us, int64_t *to_us, struct kluis_err *err)
@@ -273,6 +272,7 @@ kluis_status kluis_cert_spki(struct kluis_bytes cert_der, struct kluis_buf *spki
 
 kluis_status kluis_cert_name(struct kluis_bytes cert_der, struct kluis_buf *name, struct kluis_err *err)
 {
+    uint64_t mark = ossl_enter();
     X509 *x = x509_from_der(cert_der);
     if (!x) { return ossl_failed(err, KLUIS_E_REJECT, "certificate"); }
     X509_NAME *subject = X509_get_subject_name(x);
@@ -281,16 +281,17 @@ kluis_status kluis_cert_name(struct kluis_bytes cert_der, struct kluis_buf *name
     uint8_t *text = NULL;
     int n = more == -1 ? ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at))) : -1;
     X509_free(x);
-    ERR_clear_error();
-    if (n < 0) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "certificate: not exactly one common name"); }
-    kluis_buf_add(name, text, (size_t)n);
+    kluis_status st = n < 0 ? KLUIS_FAIL(err, KLUIS_E_REJECT, "certificate: not exactly one common name") : KLUIS_OK;
+    if (st == KLUIS_OK) { kluis_buf_add(name, text, (size_t)n); }
     OPENSSL_free(text);
-    return kluis_buf_ok(name, err);
+    if (st == KLUIS_OK) { st = kluis_buf_ok(name, err); }
+    return ossl_leave(mark, st, "certificate", err);
 }
 
 kluis_status kluis_cert_pem(struct kluis_bytes cert_der, struct kluis_buf *pem, struct kluis_err *err)
 {
     if (cert_der.len == 0 || cert_der.len > KLUIS_CERT_MAX) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "certificate: malformed"); }
+    (void)ossl_enter();
     BIO *bio = BIO_new(BIO_s_mem());
     char *p = NULL;
     if (!bio || PEM_write_bio(bio, PEM_STRING_X509, "", cert_der.ptr, (long)cert_der.len) <= 0) {
@@ -306,6 +307,7 @@ kluis_status kluis_cert_pem(struct kluis_bytes cert_der, struct kluis_buf *pem, 
 kluis_status kluis_cert_from_pem(struct kluis_bytes pem, struct kluis_buf *cert_der, struct kluis_err *err)
 {
     if (pem.len == 0 || pem.len > (1 << 20)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "certificate: no PEM text"); }
+    (void)ossl_enter();
     BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
     X509 *x = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
     uint8_t *der = NULL;

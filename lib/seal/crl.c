@@ -35,10 +35,12 @@ static X509_CRL *crl_from_der(struct kluis_bytes der)
 
 kluis_status kluis_crl_check(struct kluis_bytes crl_der, struct kluis_err *err)
 {
+    uint64_t mark = ossl_enter();
     X509_CRL *crl = crl_from_der(crl_der);
     bool good = crl != NULL;
     X509_CRL_free(crl);
-    return good ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "revocation list: malformed, too large, or not a full list of version 2");
+    kluis_status st = good ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "revocation list: malformed, too large, or not a full list of version 2");
+    return ossl_leave(mark, st, "revocation list", err);
 }
 
 /* ---- making ------------------------------------------------------------------------------------- */
@@ -91,7 +93,7 @@ kluis_status kluis_crl_issue(const struct kluis_revoked *revoked, size_t n, uint
 {
     if (n > KLUIS_REVOKED_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "revocation list: more than %d certificates", KLUIS_REVOKED_MAX); }
     if (this_us >= next_us || this_us < 0) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "revocation list: ends before it begins"); }
-    ERR_clear_error();
+    uint64_t mark = ossl_enter();
     X509 *issuer = x509_from_der(issuer_cert);
     X509_CRL *crl = X509_CRL_new();
     uint8_t *der = NULL;
@@ -119,8 +121,7 @@ kluis_status kluis_crl_issue(const struct kluis_revoked *revoked, size_t n, uint
     OPENSSL_free(der);
     X509_CRL_free(crl);
     X509_free(issuer);
-    ERR_clear_error();
-    return st;
+    return ossl_leave(mark, st, "revocation list", err);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------- */
@@ -173,6 +174,7 @@ kluis_status kluis_revocation_judge(struct kluis_bytes cert_der, const struct kl
                                     size_t n_crls, int64_t moment_us, struct kluis_revocation_verdict *out, struct kluis_err *err)
 {
     *out = (struct kluis_revocation_verdict){ KLUIS_UNCHECKED, KLUIS_TIME_ABSENT, KLUIS_TIME_ABSENT };
+    uint64_t mark = ossl_enter();
     X509 *x = x509_from_der(cert_der);
     kluis_status st = KLUIS_OK;
     for (size_t i = 0; x && st == KLUIS_OK && i < n_crls; i++) {
@@ -183,6 +185,5 @@ kluis_status kluis_revocation_judge(struct kluis_bytes cert_der, const struct kl
         X509_CRL_free(crl);
     }
     X509_free(x);
-    ERR_clear_error();
-    return st;
+    return ossl_leave(mark, st, "revocation", err);
 }

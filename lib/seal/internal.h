@@ -125,7 +125,12 @@ void known_fact_is(const uint8_t name[32], int64_t from, int64_t to);
 
 /* ---- key.c ------------------------------------------------------------------------------------- */
 EVP_PKEY *key_pkey(const struct kluis_key *k);
-/* The status that fits OpenSSL's error queue (E_NOMEM or `otherwise`), with *err set; empties the queue. */
+/* Around everything that asks OpenSSL: want of memory is no verdict.  enter empties the error queue and takes a kluis_memory_mark; leave empties it
+ * again and gives st, or E_NOMEM when memory was refused in between, whatever OpenSSL made of that (a "yes" is not believed either).  They may nest.
+ */
+uint64_t ossl_enter(void);
+KLUIS_MUSTUSE kluis_status ossl_leave(uint64_t mark, kluis_status st, const char *what, struct kluis_err *err);
+/* E_NOMEM when memory was refused since ossl_enter, else `otherwise` with OpenSSL's reason; sets *err, empties the queue. */
 kluis_status ossl_failed(struct kluis_err *err, kluis_status otherwise, const char *what);
 
 #endif

@@ -79,11 +79,7 @@ kluis_status view_verify(const struct cms_view *v, struct kluis_bytes der, struc
     }
     BIO_free(in);
     CMS_ContentInfo_free(cms);
-    bool starved = kluis_seal_starved(); /* also when a certificate was parsed for this: want of memory is no verdict */
-    for (unsigned long e = ERR_get_error(); e; e = ERR_get_error()) { starved = starved || ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE; }
-    if (!starved) { return KLUIS_OK; }
-    *good = false;
-    return KLUIS_FAIL(err, KLUIS_E_NOMEM, "signature: out of memory");
+    return KLUIS_OK;
 }
 
 static bool nonce_is(struct kluis_bytes in, uint64_t want)
@@ -190,10 +186,9 @@ kluis_status kluis_time_digest(struct kluis_bytes token, enum kluis_digest *out,
 kluis_status kluis_time_judge(struct kluis_bytes token, const struct kluis_imprint *imprint, const struct kluis_bytes *tsa_anchors, size_t n,
                               int64_t at_us, struct kluis_time_verdict *out, struct kluis_err *err)
 {
-    ERR_clear_error();
+    uint64_t mark = ossl_enter();
     kluis_status st = token_judge(token, (struct kluis_bytes){ NULL, 0 }, imprint, tsa_anchors, n, at_us, NULL, out, err);
-    ERR_clear_error();
-    return st;
+    return ossl_leave(mark, st, "time-stamp token", err);
 }
 
 static kluis_status certificate_judge(const struct cms_view *v, STACK_OF(X509) * embedded, const struct kluis_bytes *anchors, size_t n,
@@ -241,7 +236,7 @@ static kluis_status signature_judge(enum view_kind kind, struct kluis_bytes p7s,
     out->signature = KLUIS_INVALID;
     out->certificate = out->time = KLUIS_INDETERMINATE;
     out->claimed_us = out->proven_us = KLUIS_TIME_ABSENT;
-    ERR_clear_error();
+    uint64_t mark = ossl_enter();
     if (content.len > INT32_MAX) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "signed content is too large"); }
     if (cms_view_read(p7s, kind, &v, &e) != KLUIS_OK) {
         note(out, out->signature_reason, e.msg);
@@ -254,7 +249,7 @@ static kluis_status signature_judge(enum view_kind kind, struct kluis_bytes p7s,
     kluis_status st = chain_embedded(&v, &embedded, &e);
     if (st != KLUIS_OK) {
         note(out, out->signature_reason, e.msg);
-        return st == KLUIS_E_NOMEM ? KLUIS_FAIL(err, st, "%s", e.msg) : KLUIS_OK;
+        return ossl_leave(mark, KLUIS_OK, "signature", err);
     }
     bool good = false;
     char why[KLUIS_ERR_MSG] = "";
@@ -274,8 +269,7 @@ static kluis_status signature_judge(enum view_kind kind, struct kluis_bytes p7s,
     /* A missing or expired proof of time is the mildest finding and speaks last. */
     if (st == KLUIS_OK && t.outcome == KLUIS_INDETERMINATE) { note(out, out->time_reason, v.token.ptr ? t.reason : "no time-stamp token"); }
     sk_X509_pop_free(embedded, X509_free);
-    ERR_clear_error();
-    return st;
+    return ossl_leave(mark, st, "signature", err);
 }
 
 kluis_status kluis_seal_judge_known(struct kluis_bytes p7s, struct kluis_bytes content, const struct kluis_bytes *anchors, size_t n_anchors,

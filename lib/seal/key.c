@@ -17,13 +17,7 @@ enum { PEM_MAX = 64 << 10 };
 
 /* OpenSSL 3's decoders give back the bytes of a private key that they decoded without wiping them, so all that it gives back is wiped.  Set
  * before main: OpenSSL takes it only before its first allocation. */
-static _Thread_local bool starved; /* an allocation failed since ossl_failed spoke last */
-static void *take(size_t n, KLUIS_UNUSED const char *file, KLUIS_UNUSED int line)
-{
-    void *p = kluis_malloc(n);
-    if (p == NULL) { starved = true; }
-    return p;
-}
+static void *take(size_t n, KLUIS_UNUSED const char *file, KLUIS_UNUSED int line) { return kluis_malloc(n); }
 static void give_back(void *p, KLUIS_UNUSED const char *file, KLUIS_UNUSED int line)
 {
     if (p != NULL) { kluis_wipe(p, malloc_usable_size(p)); }
@@ -43,11 +37,19 @@ __attribute__((constructor)) static void wipe_what_openssl_gives_back(void) { (v
 
 EVP_PKEY *key_pkey(const struct kluis_key *k) { return k->pkey; }
 
-bool kluis_seal_starved(void)
+static _Thread_local uint64_t entered; /* the mark of the latest ossl_enter */
+
+uint64_t ossl_enter(void)
 {
-    bool was = starved;
-    starved = false;
-    return was;
+    ERR_clear_error();
+    return entered = kluis_memory_mark();
+}
+
+kluis_status ossl_leave(uint64_t mark, kluis_status st, const char *what, struct kluis_err *err)
+{
+    bool starved = kluis_memory_refused(mark);
+    ERR_clear_error();
+    return starved ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "%s: out of memory; try again", what) : st;
 }
 
 kluis_status ossl_failed(struct kluis_err *err, kluis_status otherwise, const char *what)
@@ -60,7 +62,7 @@ kluis_status ossl_failed(struct kluis_err *err, kluis_status otherwise, const ch
         if (reason) { (void)snprintf(text, sizeof text, "%s", reason); }
     }
     /* Out of memory, OpenSSL often cannot note why it failed, and its decoders then call what they were given unsupported. */
-    nomem = kluis_seal_starved() || nomem;
+    nomem = kluis_memory_refused(entered) || nomem;
     return KLUIS_FAIL(err, nomem ? KLUIS_E_NOMEM : otherwise, "%s: %s", what, text);
 }
 
@@ -96,6 +98,7 @@ static kluis_status wrap(EVP_PKEY *pkey, struct kluis_key **out, struct kluis_er
 kluis_status kluis_key_generate(struct kluis_key **out, struct kluis_err *err)
 {
     *out = NULL;
+    (void)ossl_enter();
     EVP_PKEY *pkey = EVP_EC_gen("P-256");
     if (!pkey) { return ossl_failed(err, KLUIS_E_BUG, "generating a P-256 key"); }
     return wrap(pkey, out, err);
@@ -112,6 +115,7 @@ kluis_status kluis_key_from_pem(struct kluis_bytes pem, struct kluis_key **out, 
 {
     *out = NULL;
     if (pem.len == 0 || pem.len > PEM_MAX) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "private key: no PEM text"); }
+    (void)ossl_enter();
     BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
     EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
     BIO_free(bio);
@@ -122,6 +126,7 @@ kluis_status kluis_key_from_pem(struct kluis_bytes pem, struct kluis_key **out, 
 
 kluis_status kluis_key_to_pem(const struct kluis_key *k, struct kluis_buf *out, struct kluis_err *err)
 {
+    (void)ossl_enter();
     BIO *bio = BIO_new(BIO_s_secmem()); /* wiped when freed */
     char *p = NULL;
     if (!bio || PEM_write_bio_PKCS8PrivateKey(bio, k->pkey, NULL, NULL, 0, NULL, NULL) != 1) {
@@ -162,11 +167,13 @@ kluis_status kluis_key_save_new(const struct kluis_key *k, const char *path, str
 
 kluis_status kluis_key_public(const struct kluis_key *k, struct kluis_buf *spki_der, struct kluis_err *err)
 {
+    (void)ossl_enter();
     return put_spki(k->pkey, spki_der, err);
 }
 
 kluis_status kluis_key_sign(const struct kluis_key *k, struct kluis_bytes message, struct kluis_buf *signature, struct kluis_err *err)
 {
+    uint64_t mark = ossl_enter();
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     uint8_t sig[KLUIS_SIGNATURE_MAX];
     size_t n = sizeof sig;
@@ -174,8 +181,9 @@ kluis_status kluis_key_sign(const struct kluis_key *k, struct kluis_bytes messag
              EVP_DigestSign(ctx, sig, &n, message.len ? message.ptr : (const uint8_t *)"", message.len) == 1;
     EVP_MD_CTX_free(ctx);
     if (!ok) { return ossl_failed(err, KLUIS_E_BUG, "signing"); }
+    if (n > sizeof sig) { n = 0; } /* without memory to write one, OpenSSL 3.0 gives an ECDSA signature of 2^32 - 1 bytes and calls it made */
     kluis_buf_add(signature, sig, n);
-    return kluis_buf_ok(signature, err);
+    return ossl_leave(mark, kluis_buf_ok(signature, err), "signing", err);
 }
 
 kluis_status kluis_key_check(struct kluis_bytes spki_der, struct kluis_bytes message, struct kluis_bytes signature, struct kluis_err *err)
@@ -183,6 +191,7 @@ kluis_status kluis_key_check(struct kluis_bytes spki_der, struct kluis_bytes mes
     if (spki_der.len > KLUIS_CERT_MAX || !der_canonical(spki_der) || spki_kind(spki_der) == KEY_REFUSED) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "public key: not P-256, P-384 or RSA of 3072 bits or more");
     }
+    uint64_t mark = ossl_enter();
     EVP_PKEY *pkey = known_key(spki_der);
     if (!pkey) { return ossl_failed(err, KLUIS_E_REJECT, "public key"); }
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -191,8 +200,7 @@ kluis_status kluis_key_check(struct kluis_bytes spki_der, struct kluis_bytes mes
                  : -1;
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(pkey);
-    if (rc == 1) { return KLUIS_OK; }
-    return ossl_failed(err, KLUIS_E_REJECT, "signature is wrong");
+    return ossl_leave(mark, rc == 1 ? KLUIS_OK : ossl_failed(err, KLUIS_E_REJECT, "signature is wrong"), "signature", err);
 }
 
 void kluis_key_free(struct kluis_key *k)

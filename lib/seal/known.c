@@ -6,7 +6,7 @@
  * Whoever finds a table in use, by another thread or at the moment of a fork, does the work anew: nobody ever waits. */
 #include "internal.h"
 
-#include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 
 enum { PARSED = 32, FACTS = 16 };
@@ -71,8 +71,11 @@ X509 *known_certificate(struct kluis_bytes der)
     }
     if (x != NULL) { return x; }
     const uint8_t *at = der.ptr;
+    uint64_t mark = kluis_memory_mark();
     x = d2i_X509(NULL, &at, (long)der.len);
-    if (x != NULL && at != der.ptr + der.len) {
+    /* What OpenSSL would work out of it later, now: what it could not for want of memory it would call a defect of the certificate for good. */
+    if (x != NULL) { (void)X509_check_purpose(x, -1, 0); }
+    if (x != NULL && (at != der.ptr + der.len || kluis_memory_refused(mark))) {
         X509_free(x);
         return NULL;
     }
@@ -93,8 +96,9 @@ EVP_PKEY *known_key(struct kluis_bytes spki)
     }
     if (k != NULL) { return k; }
     const uint8_t *at = spki.ptr;
+    uint64_t mark = kluis_memory_mark();
     k = d2i_PUBKEY(NULL, &at, (long)spki.len);
-    if (k != NULL) { keep(name, NULL, k); }
+    if (k != NULL && !kluis_memory_refused(mark)) { keep(name, NULL, k); }
     return k;
 }
 

@@ -52,7 +52,9 @@ kluis_status kluis_time_accept_of(struct kluis_bytes response, const struct klui
     }
     if (!der_take_whole(&in, DER_SEQUENCE, &tok) || in.len) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "time authority: granted, but no token"); }
     struct kluis_time_verdict v;
-    KLUIS_TRY(token_judge(tok, (struct kluis_bytes){ NULL, 0 }, imprint, tsa_anchors, n, kluis_now_us(), &nonce, &v, err));
+    uint64_t mark = ossl_enter();
+    kluis_status judged = token_judge(tok, (struct kluis_bytes){ NULL, 0 }, imprint, tsa_anchors, n, kluis_now_us(), &nonce, &v, err);
+    KLUIS_TRY(ossl_leave(mark, judged, "time-stamp token", err));
     if (v.outcome != KLUIS_VALID) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%.280s", v.reason); }
     /* RFC 3161 §2.4.2: the answer is held against the local clock, where there is one to trust. */
     int64_t ahead = v.gen_us - kluis_now_us();
@@ -97,7 +99,7 @@ static int now_for_tsa(TS_RESP_CTX *ctx, void *data, long *sec, long *usec)
 kluis_status kluis_tsa_new(const struct kluis_key *k, struct kluis_bytes cert_der, struct kluis_tsa **out, struct kluis_err *err)
 {
     *out = NULL;
-    ERR_clear_error();
+    uint64_t mark = ossl_enter();
     X509 *x = x509_from_der(cert_der);
     struct kluis_tsa *t = kluis_calloc(1, sizeof *t);
     ASN1_OBJECT *policy = OBJ_txt2obj(POLICY, 1);
@@ -113,7 +115,7 @@ kluis_status kluis_tsa_new(const struct kluis_key *k, struct kluis_bytes cert_de
     }
     ASN1_OBJECT_free(policy);
     X509_free(x);
-    if (!ok) {
+    if (!ok || kluis_memory_refused(mark)) {
         kluis_tsa_free(t);
         return ossl_failed(err, KLUIS_E_USAGE, "time authority: key and certificate do not fit, or it lacks critical timeStamping");
     }
@@ -124,6 +126,7 @@ kluis_status kluis_tsa_new(const struct kluis_key *k, struct kluis_bytes cert_de
 kluis_status kluis_tsa_respond(struct kluis_tsa *t, struct kluis_bytes request, struct kluis_buf *response, struct kluis_err *err)
 {
     size_t len = request.len <= REQUEST_MAX ? request.len : 0; /* nothing is malformed enough */
+    uint64_t mark = ossl_enter();
     BIO *in = BIO_new_mem_buf(len ? request.ptr : (const uint8_t *)"", (int)len);
     TS_RESP *r = in ? TS_RESP_create_response(t->ctx, in) : NULL;
     uint8_t *der = NULL;
@@ -131,10 +134,10 @@ kluis_status kluis_tsa_respond(struct kluis_tsa *t, struct kluis_bytes request, 
     BIO_free(in);
     TS_RESP_free(r);
     if (n <= 0) { return ossl_failed(err, KLUIS_E_BUG, "time authority: no answer"); }
-    kluis_buf_add(response, der, (size_t)n);
+    bool starved = kluis_memory_refused(mark); /* OpenSSL then refuses the request, as if it were bad */
+    if (!starved) { kluis_buf_add(response, der, (size_t)n); }
     OPENSSL_free(der);
-    ERR_clear_error(); /* a refused request leaves its reason there */
-    return kluis_buf_ok(response, err);
+    return ossl_leave(mark, kluis_buf_ok(response, err), "time authority", err);
 }
 
 void kluis_tsa_free(struct kluis_tsa *t)

@@ -46,7 +46,6 @@ static kluis_status der_list(json_object *v, struct kluis_arena *arena, bool (*i
         }
         list[i] = (struct kluis_bytes){ der, len };
         if (!is(list[i])) {
-            if (kluis_seal_starved()) { return no_memory(err); }
             return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: \"%s\" holds something that is no %s", what,
                               is == is_cert ? "certificate" : "revocation list");
         }
@@ -132,6 +131,7 @@ kluis_status kluis_trust_read(struct kluis_str json, struct kluis_arena *arena, 
     if (!json.ptr || json.len == 0 || json.len > TRUST_MAX || kluis_utf8_valid(json.ptr, json.len) != json.len) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: empty, too large or not UTF-8");
     }
+    uint64_t mark = ossl_enter();
     struct json_tokener *tok = json_tokener_new_ex(8);
     if (!tok) { return no_memory(err); }
     json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
@@ -140,11 +140,17 @@ kluis_status kluis_trust_read(struct kluis_str json, struct kluis_arena *arena, 
     while (end < json.len && strchr(" \t\r\n", json.ptr[end]) && json.ptr[end]) { end++; }
     struct kluis_trust t;
     memset(&t, 0, sizeof t);
-    kluis_status st = json_tokener_get_error(tok) != json_tokener_success || end != json.len
-                          ? KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: malformed JSON")
-                          : read_members(o, arena, &t, err);
+    kluis_status st = KLUIS_OK;
+    if (kluis_memory_refused(mark)) { /* json-c then leaves a member out and goes on: a file without its witnesses or revocation lists */
+        st = no_memory(err);
+    } else if (json_tokener_get_error(tok) != json_tokener_success || end != json.len) {
+        st = KLUIS_FAIL(err, KLUIS_E_REJECT, "trust file: malformed JSON");
+    } else {
+        st = read_members(o, arena, &t, err);
+    }
     json_object_put(o);
     json_tokener_free(tok);
+    st = ossl_leave(mark, st, "trust file", err);
     if (st == KLUIS_OK) { *out = t; }
     return st;
 }

@@ -70,16 +70,19 @@ kluis_status kluis_receipt_read(struct kluis_str json, struct kluis_arena *arena
     if (!json.ptr || json.len == 0 || json.len > KLUIS_RECEIPT_MAX || kluis_utf8_valid(json.ptr, json.len) != json.len) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "receipt: empty, too large or not UTF-8");
     }
+    uint64_t mark = kluis_memory_mark();
     struct json_tokener *tok = json_tokener_new_ex(4);
     if (!tok) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "receipt: out of memory"); }
     json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
     json_object *o = json_tokener_parse_ex(tok, json.ptr, (int)json.len);
     struct kluis_receipt r;
     memset(&r, 0, sizeof r);
-    kluis_status st = json_tokener_get_error(tok) == json_tokener_success ? take_members(o, arena, &r, err)
-                                                                          : KLUIS_FAIL(err, KLUIS_E_REJECT, "receipt: malformed JSON");
+    kluis_status st = json_tokener_get_error(tok) == json_tokener_success && !kluis_memory_refused(mark)
+                          ? take_members(o, arena, &r, err)
+                          : KLUIS_FAIL(err, KLUIS_E_REJECT, "receipt: malformed JSON");
     json_object_put(o);
     json_tokener_free(tok);
+    if (st != KLUIS_OK && kluis_memory_refused(mark)) { st = KLUIS_FAIL(err, KLUIS_E_NOMEM, "receipt: out of memory; try again"); }
     KLUIS_TRY(st);
     KLUIS_AUTO_BUF(again, KLUIS_RECEIPT_MAX + 1);
     KLUIS_TRY(kluis_receipt_write(&r, &again, err));

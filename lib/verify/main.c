@@ -151,10 +151,11 @@ static int add_list(const char *path, struct kluis_arena *arena, struct kluis_tr
         (void)complain(err);
         return kluis_exit_code(KLUIS_E_IO);
     }
-    if (kluis_crl_check(kluis_buf_bytes(&der), err) != KLUIS_OK) {
+    kluis_status form = kluis_crl_check(kluis_buf_bytes(&der), err);
+    if (form != KLUIS_OK) {
         kluis_err_prefix(err, "%s", path);
         (void)complain(err);
-        return kluis_exit_code(KLUIS_E_USAGE); /* not the package's fault */
+        return kluis_exit_code(form == KLUIS_E_NOMEM ? form : KLUIS_E_USAGE); /* not the package's fault */
     }
     struct kluis_bytes *more = kluis_arena_alloc(arena, (trust->n_crls + 1) * sizeof *more);
     uint8_t *copy = kluis_arena_alloc(arena, der.len);
@@ -177,9 +178,10 @@ static int load_trust(struct belief *b, struct kluis_err *err)
         (void)complain(err);
         return kluis_exit_code(KLUIS_E_IO);
     }
-    if (kluis_trust_read((struct kluis_str){ (const char *)b->text.data, b->text.len }, b->arena, &b->trust, err) != KLUIS_OK) {
+    kluis_status read = kluis_trust_read((struct kluis_str){ (const char *)b->text.data, b->text.len }, b->arena, &b->trust, err);
+    if (read != KLUIS_OK) {
         (void)complain(err);
-        return kluis_exit_code(KLUIS_E_USAGE);
+        return kluis_exit_code(read == KLUIS_E_NOMEM ? read : KLUIS_E_USAGE);
     }
     return EXIT_VALID;
 }

@@ -162,15 +162,18 @@ static kluis_status parse(const char *dir, struct json_object **out, struct klui
     KLUIS_AUTO_BUF(text, CONFIG_MAX);
     KLUIS_TRY(kluis_path(path, sizeof path, dir, "gate.json", err));
     KLUIS_TRY(kluis_read_file(path, CONFIG_MAX - 1, &text, err));
+    uint64_t mark = kluis_memory_mark();
     struct json_tokener *tok = json_tokener_new();
     if (tok == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory for gate.json"); }
     json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
     struct json_object *o = json_tokener_parse_ex(tok, (const char *)text.data, (int)text.len);
     if (o == NULL && json_tokener_get_error(tok) == json_tokener_continue) { o = json_tokener_parse_ex(tok, "", -1); }
+    bool starved = kluis_memory_refused(mark); /* json-c then leaves a member out and goes on */
     bool whole = o != NULL && json_object_is_type(o, json_type_object);
     json_tokener_free(tok);
-    if (!whole) {
+    if (!whole || starved) {
         json_object_put(o);
+        if (starved) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "no memory for gate.json"); }
         return KLUIS_FAIL(err, KLUIS_E_USAGE, "'%.200s' is not one JSON object", path);
     }
     *out = o;

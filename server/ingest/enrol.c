@@ -12,22 +12,23 @@ static kluis_status refusal(enum kluis_enrol_refusal why, struct kluis_buf *repl
     return kluis_enrol_refusal_write(why, reply, err);
 }
 
-static bool same_key(struct kluis_bytes cert, struct kluis_bytes spki)
+/* KLUIS_END: another key. */
+static kluis_status same_key(struct kluis_bytes cert, struct kluis_bytes spki, struct kluis_err *err)
 {
-    KLUIS_AUTO_BUF(theirs, KLUIS_ENROL_SPKI_MAX);
-    return kluis_cert_spki(cert, &theirs, NULL) == KLUIS_OK && theirs.len == spki.len && memcmp(theirs.data, spki.ptr, spki.len) == 0;
+    KLUIS_AUTO_BUF(theirs, KLUIS_CERT_MAX);
+    KLUIS_TRY(kluis_cert_spki(cert, &theirs, err));
+    return theirs.len == spki.len && memcmp(theirs.data, spki.ptr, spki.len) == 0 ? KLUIS_OK : KLUIS_END;
 }
 
-/* Was this reply made for the keys of this request?  A lost answer is given again, to nobody else. */
-static bool reply_is_for(struct kluis_bytes raw, const struct kluis_enrol_request *r, char device[33])
+/* Was this reply made for the keys of this request?  A lost answer is given again, to nobody else (KLUIS_END). */
+static kluis_status reply_is_for(struct kluis_bytes raw, const struct kluis_enrol_request *r, char device[33], struct kluis_err *err)
 {
     struct kluis_enrol_reply reply;
-    if (kluis_enrol_reply_read(raw, &reply, NULL) != KLUIS_OK || !same_key(reply.device_cert, r->device_spki) ||
-        !same_key(reply.login_cert, r->login_spki)) {
-        return false;
-    }
+    KLUIS_TRY(kluis_enrol_reply_read(raw, &reply, err));
+    KLUIS_TRY(same_key(reply.device_cert, r->device_spki, err));
+    KLUIS_TRY(same_key(reply.login_cert, r->login_spki, err));
     memcpy(device, reply.device, sizeof reply.device);
-    return true;
+    return KLUIS_OK;
 }
 
 static kluis_status issue(const struct vault_keys *k, enum kluis_cert_role role, const char *id, struct kluis_bytes spki, int64_t now_us,
@@ -123,12 +124,18 @@ kluis_status ingest_enrol(struct reg *reg, const struct vault_keys *k, struct kl
     kluis_status rc = reg_code_find(reg, r.code_id, now_us, official, secret, &why);
     if (rc == KLUIS_E_NOTFOUND) { return refusal(KLUIS_ENROL_UNKNOWN, reply, err); }
     if (rc == KLUIS_E_REJECT) {
-        struct kluis_err ignored = { 0 };
-        kluis_status had = reg_code_reply(reg, r.code_id, reply, &ignored);
-        if (had == KLUIS_OK && reply_is_for(kluis_buf_bytes(reply), &r, device)) {
-            kluis_buf_add(login_spki, r.login_spki.ptr, r.login_spki.len);
-            return kluis_buf_ok(login_spki, err);
+        kluis_status had = reg_code_reply(reg, r.code_id, reply, err);
+        if (had == KLUIS_OK) {
+            kluis_status same = reply_is_for(kluis_buf_bytes(reply), &r, device, err);
+            if (same == KLUIS_OK) {
+                kluis_buf_add(login_spki, r.login_spki.ptr, r.login_spki.len);
+                return kluis_buf_ok(login_spki, err);
+            }
+            if (same != KLUIS_END) { return same; } /* what is ours must not be told as a code that was used */
+        } else if (had != KLUIS_E_NOTFOUND) {
+            return had;
         }
+        if (err != NULL) { kluis_err_clear(err); }
         kluis_buf_clear(reply);
         return refusal(had == KLUIS_OK ? KLUIS_ENROL_USED : KLUIS_ENROL_EXPIRED, reply, err);
     }
