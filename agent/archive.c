@@ -43,7 +43,7 @@ static kluis_status read_selected(void *ctx, const struct source_sink *sink, str
     w->select.next = *sink;
     w->select.counts = (struct select_counts){ 0 };
     struct source_sink chosen = select_sink(&w->select);
-    return w->kind->read(&w->own, &chosen, err);
+    return source_read(w->kind, &w->own, &chosen, err);
 }
 
 static kluis_status on_skipped(void *ctx, const struct source_skip *s, struct kluis_err *err)

@@ -146,7 +146,7 @@ kluis_status command_read(const struct args *a, int *exit_code, struct kluis_err
     } else {
         struct select s = { .request = &all, .due_before_us = INT64_MAX, .next = { d, begin, record, end, skipped } };
         struct source_sink sink = select_sink(&s);
-        rc = kind->read(&own, &sink, err);
+        rc = source_read(kind, &own, &sink, err);
         progress_end(&d->progress);
         if (rc == KLUIS_OK) { rc = d->json ? summary_json(d, &s.counts, err) : summary_text(d, err); }
     }

@@ -158,7 +158,9 @@ static kluis_status fetch(struct fill *f, struct kluis_err *err)
     memset(f->found, 0, f->n_refs);
     f->failed = SIZE_MAX;
     f->more = false;
+    uint64_t mark = kluis_memory_mark();
     if (f->n_refs > 0) { KLUIS_TRY(p->s.kind->attachments(p->s.request, p->header.conversation_id, f->refs, f->n_refs, &sink, err)); }
+    if (kluis_memory_refused(mark)) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for attachments: try again"); } /* not: "damaged" */
     for (size_t i = 0; i < f->n_wants; i++) {
         struct kluis_attachment *file = f->wants[i].file;
         file->loss = (struct kluis_str){ NULL, 0 };

@@ -31,6 +31,13 @@ const struct source_kind *const *source_kinds(size_t *n)
     return kinds;
 }
 
+kluis_status source_read(const struct source_kind *kind, const struct source_request *q, const struct source_sink *sink, struct kluis_err *err)
+{
+    uint64_t mark = kluis_memory_mark();
+    kluis_status rc = kind->read(q, sink, err);
+    return kluis_memory_refused(mark) ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory while %s was read: try again", q->path) : rc;
+}
+
 const struct source_kind *source_find(const char *name)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

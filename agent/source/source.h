@@ -104,6 +104,10 @@ extern const struct source_kind source_snapchat;         /* agent/source/snapcha
 /* A token of tells or loss in words; NULL: it has none yet. */
 const char *source_ability(const char *token, bool dutch);
 const struct source_kind *const *source_kinds(size_t *n);
+/* kind->read.  E_NOMEM when memory was refused on the way, also when the reader ended well: what its libraries took for damage then (a file passed
+ * over, a wrong password) is none. */
+KLUIS_MUSTUSE kluis_status source_read(const struct source_kind *kind, const struct source_request *q, const struct source_sink *sink,
+                                       struct kluis_err *err);
 const struct source_kind *source_find(const char *name); /* NULL: no such kind */
 
 /* What lies at `path`, by asking every kind about every file there (4,096 at most).  E_NOTFOUND; E_IO; E_NOMEM.  found: kinds that are at
