@@ -6,6 +6,7 @@
 #   search   the page's requests over HTTP
 #   fresh    from a receipt to the first search that finds the record; steady (BENCH_SECONDS, 60) and at full speed
 #   sources  reading each kind of source, records only counted (sources.sh)
+#   peers    ingest and search beside PostgreSQL, Xapian, Sphinx and ripgrep (peers.sh; not part of all: Xapian alone takes a minute for a million)
 #   verify   chatkluis-verify; against openssl dgst -sha256
 #   load     1,000 agents, 200 uploading at once, bad ones among them (load.sh)
 #
@@ -15,6 +16,7 @@ cd "$(dirname "$(readlink -f "$0")")/../.."
 . tests/bench/lib.sh
 . tests/bench/fresh.sh
 . tests/bench/sources.sh
+. tests/bench/peers.sh
 . tests/bench/load.sh
 mkdir -p "${data%/*}"
 exec 9>"$data.lock"
@@ -317,7 +319,7 @@ case "${1:-all}" in sources|load) ;; *) template ;; esac
 case "${1:-all}" in
   all) bench_pack; bench_ingest; bench_search; bench_fresh; bench_verify; bench_sources; bench_load ;;
   pack|size) bench_pack ;;
-  ingest|search|fresh|verify|sources|load) "bench_$1" ;;
-  *) die "unknown name '$1': pack, size, ingest, search, fresh, verify, sources or load" ;;
+  ingest|search|fresh|verify|sources|load|peers) "bench_$1" ;;
+  *) die "unknown name '$1': pack, size, ingest, search, fresh, verify, sources, load or peers" ;;
 esac
 exit "$failed"

@@ -1,0 +1,154 @@
+# peers.sh - what a user would pick instead, fed with the same messages and asked the same questions in the same run.  Sourced by bench.sh.
+#
+# notmuch and bare FTS5 stand in bench_ingest.  Here: PostgreSQL 15 (GIN, configuration 'dutch'), Xapian, Sphinx and ripgrep.  None of them verifies,
+# encrypts, finds doubles or shows a conversation; PEERS names some of them only.
+
+peers_all="postgresql xapian sphinx"
+pg=/usr/lib/postgresql/15/bin
+as_postgres() { if [ "$(id -u)" = 0 ]; then (cd / && runuser -u postgres -- "$@"); else "$@"; fi; } # PostgreSQL refuses root
+python=/usr/bin/python3 # Debian's own: the modules are packages
+
+peers_up() { # DIR: an empty cluster with room for the whole of it
+  rm -rf "$1"; mkdir -p "$1/socket"
+  [ "$(id -u)" != 0 ] || chown -R postgres "$1"
+  as_postgres "$pg/initdb" -D "$1/cluster" -U postgres -A trust --no-locale -E UTF8 >"$work/pg.log" 2>&1 || die "initdb: $(tail -n 1 "$work/pg.log")"
+  as_postgres "$pg/pg_ctl" -D "$1/cluster" -w -l "$1/log" -o "-k $1/socket -c listen_addresses= -c shared_buffers=2GB -c maintenance_work_mem=1GB \
+    -c work_mem=64MB -c max_wal_size=16GB -c checkpoint_timeout=30min -c wal_level=minimal -c max_wal_senders=0 -c jit=off -c gin_pending_list_limit=65536 \
+    -c effective_cache_size=8GB -c random_page_cost=1.1" start >"$work/pg.log" 2>&1 || die "PostgreSQL does not start: $(tail -n 1 "$work/pg.log")"
+}
+peers_down() { [ ! -d "$work/pg/cluster" ] || as_postgres "$pg/pg_ctl" -D "$work/pg/cluster" -m immediate stop >/dev/null 2>&1 || true; }
+
+sphinx_load() { # DIR TSV: prints seconds of the clock and bytes; searchd listens afterwards
+  mkdir -p "$1/data"
+  cat >"$1/conf" <<C
+source msg {
+  type = tsvpipe
+  tsvpipe_command = cat $2
+  tsvpipe_attr_bigint = ts
+  tsvpipe_attr_uint = conv
+  tsvpipe_attr_uint = sender
+  tsvpipe_field = text
+}
+index msg {
+  source = msg
+  path = $1/data/msg
+  min_prefix_len = 3
+  dict = keywords
+}
+indexer { mem_limit = 1024M }
+searchd {
+  listen = $1/sphinx.sock:mysql41
+  pid_file = $1/pid
+  log = $1/log
+  binlog_path =
+  workers = threads
+  max_matches = 1000
+}
+C
+  local from now
+  from=$(date +%s%N)
+  indexer --config "$1/conf" --all >"$1/out" 2>&1 || die "sphinx: $(tail -n 1 "$1/out")"
+  now=$(date +%s%N)
+  searchd --config "$1/conf" >>"$1/out" 2>&1 || die "searchd: $(tail -n 1 "$1/out")"
+  echo "$(calc "($now - $from) / 1e9") $(du -sb "$1/data" | cut -f1)"
+}
+sphinx_down() { [ ! -f "$work/sphinx/pid" ] || kill "$(cat "$work/sphinx/pid")" 2>/dev/null || true; }
+
+# The messages as the chats of m500 hold them; for Sphinx with a number in front.
+peers_tsv() {
+  local n500=$((messages / 30000)); [ "$n500" -ge 1 ] || n500=1; [ "$n500" -le 2000 ] || n500=2000
+  awk -F'\t' -v OFS='\t' -v n="$n500" '{ $2 = (NR - 1) % n; print }' "$data/texts.tsv" >"$work/peers.tsv"
+}
+
+# Words of a class that every peer finds as often as bare FTS5 does; PostgreSQL stems, so many fall out.  Fewer than WANT left: no figure.
+agreed() { # WANT <words: prints those left
+  local word n p said all
+  all=$(cat)
+  for p in $peers; do "$python" tests/bench/peers.py count "$p" "$(peer_dir "$p")" <<<"$all" >"$work/count.$p"; done
+  said=0
+  while read -r word; do
+    n=$(sqlite3 "$work/yard.db" "SELECT count(*) FROM fts WHERE fts MATCH '\"$word\"'")
+    for p in $peers; do [ "$(awk -v w="$word" '$1 == w { print $2 }' "$work/count.$p")" = "$n" ] || continue 2; done
+    echo "$word"; said=$((said + 1))
+  done <<<"$all"
+  [ "$said" -ge "$1" ] || die "only $said words are found equally often by all; $1 are needed"
+}
+peer_dir() { case $1 in postgresql) echo "$work/pg" ;; *) echo "$work/$1" ;; esac; }
+
+bench_peers() {
+  local i p peers=${PEERS:-$peers_all} where key api="/api/search?purpose=meting&limit=50&q=" class line t x chats held
+  declare -A took bytes
+  at_gate m500
+  words
+  peers_tsv
+  rm -f "$work"/yard.db*
+  "$tools/bench_fts5_yardstick" "$work/peers.tsv" "$work/yard.db" >"$work/yard"
+  say "bare FTS5: $(cut -d' ' -f1 "$work/yard") s"
+  for p in $peers; do
+    case $p in
+      postgresql) peers_up "$work/pg"; trap 'peers_down; sphinx_down; stop_all; rm -rf "$work"' EXIT; line=$("$python" tests/bench/peers.py load postgresql "$work/pg" "$work/peers.tsv") ;;
+      sphinx) awk -v OFS='\t' '{ print NR, $0 }' "$work/peers.tsv" >"$work/sphinx.tsv"; line=$(sphinx_load "$work/sphinx" "$work/sphinx.tsv"); rm -f "$work/sphinx.tsv" ;;
+      *) rm -rf "$(peer_dir "$p")"; mkdir -p "$(peer_dir "$p")"; line=$("$python" tests/bench/peers.py load "$p" "$(peer_dir "$p")" "$work/peers.tsv") ;;
+    esac
+    took[$p]=${line% *} bytes[$p]=${line#* }
+    say "$p: ${took[$p]} s for $messages messages, $(calc "${bytes[$p]} / $messages") bytes each"
+  done
+  KEEP=1 ingest_once m500
+  held=$(du -sb "$work/run/server/vault/index" | cut -f1)
+  say "ours: $wall s, peak $((peak / 1024)) MiB, index $(calc "$held / $messages") bytes each"
+  figure peers.index.bytes "$(calc "$held / $messages")" "bytes a message in the index, text included" "" null "<= 200" "$held <= 200 * $messages"
+  figure peers.memory "$(calc "$peak / 1024")" "MiB peak of the vault" "" null "<= 512" "$peak <= 512 * 1024"
+  figure peers.ingest.fts5 "$(calc "$messages / $wall")" "messages a second" "bare SQLite+FTS5 without encryption: $(calc "$messages / $(cut -d' ' -f1 "$work/yard")")" \
+    "$(calc "$(cut -d' ' -f1 "$work/yard") / $wall")" ">= 0.75" "$(cut -d' ' -f1 "$work/yard") >= 0.75 * $wall"
+  for p in $peers; do
+    x="" ; [ "$p" != postgresql ] || x="${took[$p]} >= $wall"
+    figure "peers.ingest.$p" "$(calc "$messages / $wall")" "messages a second" "$p: $(calc "$messages / ${took[$p]}"), $(calc "${bytes[$p]} / $messages") bytes a message" "$(calc "${took[$p]} / $wall")" \
+      "${x:+>= 1}" "$x"
+  done
+
+  where=${page#http://}; where=${where%%/*}; key=${page##*key=}
+  say "waiting until the index is at rest"
+  local before=-1 now=0 ; while [ "$before" != "$now" ]; do before=$now; sleep 5; now=$(awk '{ print $14 + $15 }' "/proc/$vault_pid/stat"); [ $((now - before)) -gt 20 ] || before=$now; done
+  # Classes: by share of the messages.  In a conversation: words of that share, in chats of the middle.
+  draw 2 10 60 | agreed 10 | awk '{ print "rare\t" $0 }' >"$work/ask"
+  draw $((messages * 8 / 10000)) $((messages * 12 / 10000)) 60 | agreed 10 | awk '{ print "mid\t" $0 }' >>"$work/ask"
+  draw $((messages * 4 / 100)) $((messages * 15 / 100)) 60 | agreed 3 >"$work/common"
+  awk '{ print "common\t" $0 }' "$work/common" >>"$work/ask"
+  awk '{ w[NR] = $1 } END { for (i = 1; i < NR; i++) print "two\t" w[i] " " w[NR + 1 - i] }' "$work/common" | awk '{ if ($2 != $3) print }' >>"$work/ask"
+  awk '{ print "relevance.common\t" $0 }' "$work/common" >>"$work/ask"
+  grep '^mid' "$work/ask" | head -n 20 | sed 's/^mid/relevance.mid/' >>"$work/ask"
+  # Phrases that were written: two words that follow one another in messages of the middle.
+  sed -n "$((messages / 3)),$((messages / 3 + 400))p" "$work/peers.tsv" | cut -f4 | grep -oE '\b[a-z]{4,} [a-z]{4,}\b' | awk '!seen[$0]++' | head -n 30 | awk '{ print "phrase\t" $0 }' >>"$work/ask"
+  grep '^mid' "$work/ask" | cut -f2 | awk 'length($1) >= 5 { print "prefix\t" substr($1, 1, 3) }' | sort -u | head -n 20 >>"$work/ask"
+  chats=$(curl -sf -H "Cookie: kluis=$key" "http://$where${api}de&limit=200" | jq -r '.hits[].conversation | "\(.name)\t\(.id | @uri)"' | sort -u | head -n 3)
+  while IFS=$'\t' read -r t x; do
+    t=${t#*chat-}; head -n 5 "$work/common" | awk -v c="$((10#${t:-0}))" '{ print "filtered\t" $0 "\t" c }' >>"$work/ask"
+  done <<<"$chats"
+  [ "$(grep -c '^filtered' "$work/ask")" -ge 3 ] || die "no conversation to search in"
+  # Ours: the same, as the page asks it.
+  awk -F'\t' -v api="$api" -v chats="$chats" 'BEGIN { n = split(chats, row, "\n"); for (i = 1; i <= n; i++) { split(row[i], f, "\t"); sub(/.*chat-/, "", f[1]); id[f[1] + 0] = f[2] } }
+    { q = $2; gsub(/ /, "%20", q); if ($1 == "phrase") q = "%22" q "%22"; if ($1 == "prefix") q = q "*"; if ($1 ~ /^relevance/) q = q "&order=relevance"; if ($3 != "") q = q "&conversation=" id[$3 + 0]; print $1 "\t" api q }' "$work/ask" >"$work/queries"
+  awk -v api="/api/search?purpose=meting&limit=1&count=1&q=" '{ print "count.capped\t" api $0 }' "$work/common" >>"$work/queries"
+  awk -v api="/api/search?purpose=meting&limit=1&count=exact&q=" '{ print "count.exact\t" api $0 }' "$work/common" >>"$work/queries"
+  same_counts < <(awk '{ print $2 }' "$work/ask" | sort -u | grep -E '^[a-z]+$' | head -n 40)
+  "$tools/bench_search_client" "$where" "$key" 10 <"$work/queries" | sort >"$work/ours"
+  for p in $peers; do "$python" tests/bench/peers.py ask "$p" "$(peer_dir "$p")" 3 <"$work/ask" | sort >"$work/asked.$p"; done
+  while read -r class i t x now line; do
+    local goal="" cond="" p50=$t p99=$now beside=""
+    for p in $peers; do beside="$beside$p $(awk -v c="$class" '$1 == c { print $3 " (p99 " $4 ")" }' "$work/asked.$p"), "; done
+    case $class in
+      rare|mid|common|two) goal="p50 <= 0.5, p99 <= 5" cond="$p50 <= 0.5 && $p99 <= 5" ;;
+      filtered) goal="p50 <= 2, p99 <= 5" cond="$p50 <= 2 && $p99 <= 5" ;;
+      prefix) goal="p99 <= 15" cond="$p99 <= 15" ;;
+      phrase) goal="p99 <= 10" cond="$p99 <= 10" ;;
+      relevance.common) goal="p99 <= 120" cond="$p99 <= 120" ;;
+      count.capped) goal="p50 <= 1" cond="$p50 <= 1" ;;
+      count.exact) goal="p99 <= 40" cond="$p99 <= 40" ;;
+    esac
+    figure "peers.search.$class" "$p50" "ms p50 (p99 $p99, $i requests)" "${beside%, }" null "$goal" "$cond"
+  done < <(grep -v '^#' "$work/ours")
+  t=$(date +%s%N); rg -c -w "$(head -n 1 "$work/common")" "$work/peers.tsv" >/dev/null || true; x=$(date +%s%N)
+  figure peers.search.ripgrep "$(calc "($x - $t) / 1e6")" "ms for a common word over the plain texts" "" null "" ""
+  stop_all; peers_down; sphinx_down
+  rm -rf "$work/run" "$work/pg" "$work/xapian" "$work/sphinx"
+}
