@@ -35,14 +35,16 @@ index msg {
   min_prefix_len = 3
   dict = keywords
 }
-indexer { mem_limit = 1024M }
-searchd {
+indexer
+{
+  mem_limit = 1024M
+}
+searchd
+{
   listen = $1/sphinx.sock:mysql41
   pid_file = $1/pid
   log = $1/log
   binlog_path =
-  workers = threads
-  max_matches = 1000
 }
 C
   local from now
@@ -112,7 +114,7 @@ bench_peers() {
   # Classes: by share of the messages.  In a conversation: words of that share, in chats of the middle.
   draw 2 10 60 | agreed 10 | awk '{ print "rare\t" $0 }' >"$work/ask"
   draw $((messages * 8 / 10000)) $((messages * 12 / 10000)) 60 | agreed 10 | awk '{ print "mid\t" $0 }' >>"$work/ask"
-  draw $((messages * 4 / 100)) $((messages * 15 / 100)) 60 | agreed 3 >"$work/common"
+  draw $((messages / 100)) $((messages * 15 / 100)) 100 | agreed 3 >"$work/common"
   awk '{ print "common\t" $0 }' "$work/common" >>"$work/ask"
   awk '{ w[NR] = $1 } END { for (i = 1; i < NR; i++) print "two\t" w[i] " " w[NR + 1 - i] }' "$work/common" | awk '{ if ($2 != $3) print }' >>"$work/ask"
   awk '{ print "relevance.common\t" $0 }' "$work/common" >>"$work/ask"
