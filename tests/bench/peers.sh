@@ -118,11 +118,11 @@ bench_peers() {
   awk '{ print "common\t" $0 }' "$work/common" >>"$work/ask"
   awk '{ w[NR] = $1 } END { for (i = 1; i < NR; i++) print "two\t" w[i] " " w[NR + 1 - i] }' "$work/common" | awk '{ if ($2 != $3) print }' >>"$work/ask"
   awk '{ print "relevance.common\t" $0 }' "$work/common" >>"$work/ask"
-  grep '^mid' "$work/ask" | head -n 20 | sed 's/^mid/relevance.mid/' >>"$work/ask"
+  awk '/^mid/ && ++n <= 20' "$work/ask" | sed 's/^mid/relevance.mid/' >>"$work/ask"
   # Phrases that were written: two words that follow one another in messages of the middle.
-  sed -n "$((messages / 3)),$((messages / 3 + 400))p" "$work/peers.tsv" | cut -f4 | grep -oE '\b[a-z]{4,} [a-z]{4,}\b' | awk '!seen[$0]++' | head -n 30 | awk '{ print "phrase\t" $0 }' >>"$work/ask"
-  grep '^mid' "$work/ask" | cut -f2 | awk 'length($1) >= 5 { print "prefix\t" substr($1, 1, 3) }' | sort -u | head -n 20 >>"$work/ask"
-  chats=$(curl -sf -H "Cookie: kluis=$key" "http://$where${api}de&limit=200" | jq -r '.hits[].conversation | "\(.name)\t\(.id | @uri)"' | sort -u | head -n 3)
+  sed -n "$((messages / 3)),$((messages / 3 + 400))p" "$work/peers.tsv" | cut -f4 | grep -oE '\b[a-z]{4,} [a-z]{4,}\b' | awk '!seen[$0]++ && ++n <= 30 { print "phrase\t" $0 }' >>"$work/ask"
+  grep '^mid' "$work/ask" | cut -f2 | awk 'length($1) >= 5 { print "prefix\t" substr($1, 1, 3) }' | sort -u | sed -n 1,20p >>"$work/ask"
+  chats=$(curl -sf -H "Cookie: kluis=$key" "http://$where${api}de&limit=200" | jq -r '.hits[].conversation | "\(.name)\t\(.id | @uri)"' | sort -u | sed -n 1,3p)
   while IFS=$'\t' read -r t x; do
     t=${t#*chat-}; head -n 5 "$work/common" | awk -v c="$((10#${t:-0}))" '{ print "filtered\t" $0 "\t" c }' >>"$work/ask"
   done <<<"$chats"
@@ -132,7 +132,7 @@ bench_peers() {
     { q = $2; gsub(/ /, "%20", q); if ($1 == "phrase") q = "%22" q "%22"; if ($1 == "prefix") q = q "*"; if ($1 ~ /^relevance/) q = q "&order=relevance"; if ($3 != "") q = q "&conversation=" id[$3 + 0]; print $1 "\t" api q }' "$work/ask" >"$work/queries"
   awk -v api="/api/search?purpose=meting&limit=1&count=1&q=" '{ print "count.capped\t" api $0 }' "$work/common" >>"$work/queries"
   awk -v api="/api/search?purpose=meting&limit=1&count=exact&q=" '{ print "count.exact\t" api $0 }' "$work/common" >>"$work/queries"
-  same_counts < <(awk '{ print $2 }' "$work/ask" | sort -u | grep -E '^[a-z]+$' | head -n 40)
+  same_counts < <(awk '{ print $2 }' "$work/ask" | sort -u | grep -E '^[a-z]+$' | sed -n 1,40p)
   "$tools/bench_search_client" "$where" "$key" 10 <"$work/queries" | sort >"$work/ours"
   for p in $peers; do "$python" tests/bench/peers.py ask "$p" "$(peer_dir "$p")" 3 <"$work/ask" | sort >"$work/asked.$p"; done
   while read -r class i t x now line; do
