@@ -401,16 +401,14 @@ static void sessions(void)
     MUST(kluis_delivery_write(&d, &b, NULL) == KLUIS_OK);
     save_choice("corpus/messages", "seed-delivery", 0, b.data, b.len);
     kluis_buf_clear(&b);
-    uint8_t held[32] = { 7 };
-    kluis_wire_label(&b, "chatkluis-holdings-v1");
-    for (uint32_t state = 0; state < 4; state++) {
-        kluis_wire_field(&b, held, sizeof held);
-        kluis_wire_u32(&b, state);
-    }
+    struct kluis_holding held[4];
+    for (uint32_t state = 0; state < 4; state++) { held[state] = (struct kluis_holding){ { 7 }, state }; }
+    MUST(kluis_holdings_write(held, 4, 9, &b, NULL) == KLUIS_OK);
     save_choice("corpus/messages", "seed-holdings", 3, b.data, b.len);
     kluis_buf_clear(&b);
     const struct kluis_bytes checkpoint = { CONTENT, sizeof CONTENT - 1 };
-    MUST(kluis_log_write(checkpoint, checkpoint, &b, NULL) == KLUIS_OK);
+    const struct kluis_log_note note = { .checkpoint = checkpoint, .seal = checkpoint, .proof = { { 1 }, { 2 } }, .n_proof = 2 };
+    MUST(kluis_log_write(&note, &b, NULL) == KLUIS_OK);
     save_choice("corpus/messages", "seed-log", 4, b.data, b.len);
     kluis_buf_clear(&b);
     const struct kluis_log_leaf leaf = { .since = 5, .size = 9 };
