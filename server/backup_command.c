@@ -38,7 +38,7 @@ static kluis_status carry(const char *home, const char *to, bool read_data, int 
     const struct backup_report report = { &p, show };
     char packages[24], made[24], sums[65], detail[256];
     const char *const snapshot[] = { "snapshot", "--home", home };
-    KLUIS_TRY(part_ask(home, 3, snapshot, exit_code, err));
+    KLUIS_TRY(part_ask_apart(home, 3, snapshot, exit_code, err));
     if (*exit_code != 0) { return KLUIS_OK; }
     kluis_status rc = backup_run(home, to, read_data, &report, &r, err);
     if (p.told_us != 0) { fprintf(stderr, "\n"); }
@@ -48,7 +48,7 @@ static kluis_status carry(const char *home, const char *to, bool read_data, int 
     (void)snprintf(made, sizeof made, "%lld", (long long)r.made_us);
     (void)snprintf(detail, sizeof detail, "name=%s packages=%s sums=%s", r.name, packages, sums);
     const char *const done[] = { "backed-up", "--home", home, "--packages", packages, "--made", made, "--detail", detail };
-    KLUIS_TRY(part_ask(home, 9, done, exit_code, err));
+    KLUIS_TRY(part_ask_apart(home, 9, done, exit_code, err));
     if (*exit_code != 0) { return KLUIS_OK; }
     if (printf("backup %s/%s: %llu packages, %llu ciphertexts (%llu new), %llu bytes verified\n", to, r.name, (unsigned long long)r.packages,
                (unsigned long long)r.files, (unsigned long long)r.copied, (unsigned long long)r.bytes) < 0 ||

@@ -9,6 +9,9 @@
 #include "server/serve.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 kluis_status part_init(const char *home, const char *organisation, const char *name, const char *const *hosts, size_t n_hosts, struct kluis_err *err)
@@ -93,12 +96,44 @@ kluis_status part_command(const char *home, int argc, const char *const *argv, s
     return commands_run(&commands, argc, argv, &out, err);
 }
 
-kluis_status part_ask(const char *home, int argc, const char *const *argv, int *exit_code, struct kluis_err *err)
+/* Opening the vault raises its walls for good: who has something to do outside of them has it done by a child. */
+static kluis_status in_a_child(const char *home, int argc, const char *const *argv, int *exit_code, struct kluis_err *err)
+{
+    int status = 0;
+    (void)fflush(stdout);
+    pid_t child = fork();
+    if (child < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_NOMEM, "cannot start a process"); }
+    if (child == 0) {
+        struct kluis_err why = { 0 };
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody waits for it any more */
+        kluis_status rc = part_command(home, argc, argv, &why);
+        if (rc != KLUIS_OK) { fprintf(stderr, "chatkluis-server: %s\n", why.msg); }
+        _exit(fflush(stdout) == 0 ? kluis_exit_code(rc) : kluis_exit_code(KLUIS_E_IO));
+    }
+    while (waitpid(child, &status, 0) != child) {
+        if (errno != EINTR) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot wait for a process"); }
+    }
+    if (!WIFEXITED(status)) { return KLUIS_FAIL(err, KLUIS_E_IO, "the process that opened the vault was killed: try again"); }
+    *exit_code = WEXITSTATUS(status);
+    return KLUIS_OK;
+}
+
+static kluis_status ask(const char *home, int argc, const char *const *argv, bool apart, int *exit_code, struct kluis_err *err)
 {
     char socket_path[KLUIS_PATH_MAX];
     KLUIS_TRY(kluis_path(socket_path, sizeof socket_path, home, "vault/control.sock", err));
     kluis_status rc = control_call(socket_path, argc, argv, exit_code, err);
     if (rc != KLUIS_E_NOTFOUND) { return rc; }
     kluis_err_clear(err);
-    return part_command(home, argc, argv, err);
+    return apart ? in_a_child(home, argc, argv, exit_code, err) : part_command(home, argc, argv, err);
+}
+
+kluis_status part_ask(const char *home, int argc, const char *const *argv, int *exit_code, struct kluis_err *err)
+{
+    return ask(home, argc, argv, false, exit_code, err);
+}
+
+kluis_status part_ask_apart(const char *home, int argc, const char *const *argv, int *exit_code, struct kluis_err *err)
+{
+    return ask(home, argc, argv, true, exit_code, err);
 }

@@ -14,6 +14,9 @@ KLUIS_MUSTUSE kluis_status part_vault(const char *home, const char *gate_url, co
                                       int ready_fd, struct kluis_err *err);
 /* One command: by the vault process that has this home, else here. */
 KLUIS_MUSTUSE kluis_status part_ask(const char *home, int argc, const char *const *argv, int *exit_code, struct kluis_err *err);
+/* The same for who has something to do afterwards: the vault that is opened here, and its walls with it, are a child's.  What it said stands on
+ * stderr. */
+KLUIS_MUSTUSE kluis_status part_ask_apart(const char *home, int argc, const char *const *argv, int *exit_code, struct kluis_err *err);
 /* One command without a running vault, under the home's lock.  argv[0] is the command's name. */
 KLUIS_MUSTUSE kluis_status part_command(const char *home, int argc, const char *const *argv, struct kluis_err *err);
 

@@ -52,6 +52,11 @@ commands=$n
 backup=$(ls -d "$work"/to/2*Z)
 bare() { mkdir -p "$1/vault"; cp -a "$work/server/vault/keys" "$1/vault/"; cp -a "$work/server/trust.json" "$1/"; }
 server_stop
+# Nobody serves: the command opens the vault itself, behind whose walls no backup could be written.
+run "$bin/chatkluis-server" backup --home "$work/server" --to "$work/alone" --read-data
+equal "a backup while nobody serves ($(head -n 1 "$work/err"))" "$rc" 0
+complete "while nobody serves" "$work/alone"
+ok; [ -n "$(ls -d "$work"/alone/2*Z 2>/dev/null)" ] || fail "no backup was made while nobody serves"
 bare "$work/good"
 run "KLUIS_STEP_LOG=$work/restore.steps" "$twin/chatkluis-server" restore --from "$backup" --home "$work/good"
 equal "an undisturbed restore" "$rc" 0
