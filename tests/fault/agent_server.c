@@ -185,15 +185,17 @@ int main(int argc, char **argv)
           .before = device,
           .act = deliver,
           .judge = is_delivered,
-          .minimum = { 25, 18, 25 },
-          .budget = { 30, 32, 30 } },
+          .minimum = { 10, 8, 25 },
+          .budget = { 12, 14, 30 },
+          .warm = 2 },
         { .name = "agent enrol",
           .prepare = nothing,
           .before = code,
           .act = enrol,
           .judge = is_enrolled,
-          .minimum = { 10, 8, 10 },
-          .budget = { 12, 16, 12 } },
+          .minimum = { 6, 5, 10 },
+          .budget = { 8, 10, 12 },
+          .warm = 2 },
     };
     struct kluis_err err = { 0 };
     if (kluis_base_init(&err) != KLUIS_OK) { return 1; }

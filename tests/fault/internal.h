@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-enum { FRAMES = 24, OWN_FD = 600 }; /* descriptors of the machinery itself stand from OWN_FD on */
+enum { FRAMES = 48, OWN_FD = 600 }; /* descriptors of the machinery itself stand from OWN_FD on */
 
 /* What a trial does and what came of it, in memory that parent and child share. */
 struct trial {
