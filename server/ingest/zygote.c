@@ -82,6 +82,21 @@ static void limit(int what, rlim_t value)
     if (setrlimit((__rlimit_resource_t)what, &r) != 0) { _exit(70); }
 }
 
+/* What every child begins with is no memory of its own: whoever opened the vault may have had threads, each of which leaves 64 MiB of addresses. */
+static rlim_t mapped;
+
+#ifndef KLUIS_UNWALLED
+static bool measure(void)
+{
+    char text[32] = "";
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) { (void)close(fd); }
+    mapped = (rlim_t)strtoull(text, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE);
+    return n > 0 && mapped > 0;
+}
+#endif
+
 /* In the child: three descriptors, ceilings, walls.  Any failure ends it before it sees a byte of the package. */
 static void enter(enum zygote_job job, int input, int request, int result, const struct sock_fprog *filter)
 {
@@ -104,7 +119,7 @@ static void enter(enum zygote_job job, int input, int request, int result, const
 #ifndef KLUIS_UNWALLED /* the sanitizers map terabytes, call what they like, and write down what they saw */
     limit(RLIMIT_FSIZE, 0);
     limit(RLIMIT_NPROC, 0);
-    limit(RLIMIT_AS, ZYGOTE_MEMORY);
+    limit(RLIMIT_AS, mapped + ZYGOTE_MEMORY);
     limit(RLIMIT_DATA, ZYGOTE_MEMORY);
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0U, filter) != 0) { _exit(70); }
 #else
@@ -190,6 +205,7 @@ static void become_zygote(int s, const struct walls_user *as, const struct sock_
     children_warm();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) { walls |= ZYGOTE_WALL_PRIVILEGES; }
 #ifndef KLUIS_UNWALLED
+    if (!measure()) { _exit(70); }
     if (close_files()) { walls |= ZYGOTE_WALL_FILES; }
     walls |= ZYGOTE_WALL_CALLS;
 #endif

@@ -18,7 +18,7 @@ enum {
     ZYGOTE_OPEN_CPU = 120,
     ZYGOTE_JUDGE_SECONDS = 20,
     ZYGOTE_JUDGE_CPU = 10,
-    ZYGOTE_MEMORY = 1 << 30 /* address space of a child                               */
+    ZYGOTE_MEMORY = 1 << 30 /* of a child: its data, and address space beyond the zygote's */
 };
 
 struct zygote;
