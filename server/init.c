@@ -1,8 +1,6 @@
 /* server/init.c - keys and certificates of a new home.  trust.json comes last: where it stands, everything else does. */
 #include "server/init.h"
 
-#include <sys/stat.h>
-
 #include "kluis/ledger.h"
 #include "kluis/seal.h"
 #include "server/ingest/keys.h"
@@ -189,14 +187,15 @@ static kluis_status make_trust(struct making *m, struct kluis_err *err)
 
 static kluis_status make_all(struct making *m, struct kluis_err *err)
 {
-    struct stat st;
+    bool there;
     KLUIS_TRY(kluis_make_dir(m->c->home, err));
     KLUIS_TRY(kluis_path(m->root, sizeof m->root, m->c->home, "root", err));
     KLUIS_TRY(kluis_path(m->vault, sizeof m->vault, m->c->home, "vault", err));
     KLUIS_TRY(kluis_path(m->keys, sizeof m->keys, m->vault, "keys", err));
     KLUIS_TRY(kluis_path(m->gate, sizeof m->gate, m->c->home, "gate", err));
     KLUIS_TRY(kluis_path(m->tsa, sizeof m->tsa, m->c->home, "tsa", err));
-    if (stat(m->keys, &st) == 0) {
+    KLUIS_TRY(kluis_exists(m->keys, &there, err));
+    if (there) {
         return KLUIS_FAIL(err, KLUIS_E_EXISTS, "'%s' holds a vault already; choose another home (or remove it, if its init was interrupted)",
                           m->c->home);
     }

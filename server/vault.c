@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kluis/validation.h"
@@ -76,10 +75,11 @@ static kluis_status taken(const struct vault *v, struct kluis_err *err)
 
 static kluis_status take_lock(struct vault *v, const struct vault_turn *turn, struct kluis_err *err)
 {
-    struct stat st;
+    bool there;
     int waiting = -1;
     const char who = turn == NULL ? LOCK_COMMAND : LOCK_SERVES;
-    if (stat(v->dir, &st) != 0) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' holds no vault; run init first", v->dir); }
+    KLUIS_TRY(kluis_exists(v->dir, &there, err));
+    if (!there) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' holds no vault; run init first", v->dir); }
     KLUIS_TRY(lock_file(v, "vault.lock", &v->lock_fd, err));
     kluis_status rc = try_lock(v, v->lock_fd, err);
     if (rc == KLUIS_END && turn != NULL && holder(v) != LOCK_SERVES) {

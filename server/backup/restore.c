@@ -149,16 +149,15 @@ static kluis_status must_not_be(const struct restoring *r, const char *name, str
 static kluis_status restore(struct restoring *r, const char *from, const char *home, struct kluis_err *err)
 {
     char path[KLUIS_PATH_MAX], mark[KLUIS_PATH_MAX];
-    struct stat st;
-    bool begun;
+    bool begun, there;
     KLUIS_TRY(kluis_path(r->vault, sizeof r->vault, home, "vault", err));
     if ((size_t)snprintf(r->from, sizeof r->from, "%s", from) >= sizeof r->from) {
         return KLUIS_FAIL(err, KLUIS_E_LIMIT, "path too long: '%s'", from);
     }
     KLUIS_TRY(kluis_path(path, sizeof path, r->vault, "keys/wrapping.key", err));
-    if (stat(r->vault, &r->owner) != 0 || stat(path, &st) != 0) {
-        return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' has no keys: put vault/keys and trust.json of this archive there first", home);
-    }
+    KLUIS_TRY(kluis_exists(path, &there, err));
+    if (!there) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' has no keys: put vault/keys and trust.json of this archive there first", home); }
+    if (stat(r->vault, &r->owner) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at '%s'", r->vault); }
     KLUIS_TRY(must_not_be(r, "custody.db", err));
     /* An attempt that was interrupted left these two behind this mark: they are its own, and are written anew. */
     KLUIS_TRY(kluis_path(mark, sizeof mark, r->vault, BEGUN, err));

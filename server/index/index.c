@@ -1,6 +1,7 @@
 /* server/index/index.c - opening, closing, figures.  See index.h. */
 #include "server/index/internal.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
@@ -22,7 +23,9 @@ static kluis_status open_files(struct index *ix, const uint8_t master[32], struc
     KLUIS_TRY(kluis_make_dir(ix->dir, err));
     KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, "keys", err));
     struct stat st;
-    KLUIS_TRY(ikeys_open(&ix->keys, ix->dir, master, stat(path, &st) != 0, err));
+    bool there; /* keys that cannot be looked for are not absent: made anew they would open nothing */
+    KLUIS_TRY(kluis_exists(path, &there, err));
+    KLUIS_TRY(ikeys_open(&ix->keys, ix->dir, master, !there, err));
     KLUIS_TRY(kluis_vfs_new(&ix->vfs, &(struct kluis_vfs_keys){ ix->keys, find_key, "index.sync" }, err));
     ikeys_hot(ix->keys, hot);
     if (hot[0] == '\0') {
@@ -30,9 +33,9 @@ static kluis_status open_files(struct index *ix, const uint8_t master[32], struc
         ikeys_hot(ix->keys, hot);
     }
     KLUIS_TRY(kluis_path(path, sizeof path, ix->dir, hot, err));
-    if (stat(path, &st) != 0 || st.st_size == 0) {
-        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s is gone: delete the index and rebuild it", hot);
-    }
+    bool gone = stat(path, &st) != 0;
+    if (gone && errno != ENOENT) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at index file %s", hot); }
+    if (gone || st.st_size == 0) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s is gone: delete the index and rebuild it", hot); }
     KLUIS_TRY(istore_connect(ix, hot, ICONN_WRITER, &ix->w.hot, err));
     KLUIS_TRY(istore_catalog(&ix->w, err));
     for (size_t i = 0; i < ix->w.catalog.n; i++) {

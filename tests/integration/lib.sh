@@ -76,14 +76,15 @@ give_away() {
   mkdir -p "$programs"; cp "$bin"/chatkluis-* "$programs/"
   chmod 755 "$work" "$programs"; chown -R 65534:65534 "$work/server"
 }
-# server_start_as COMMAND…: `serve` under a command (strace, another user) that stays its parent.
+# server_start_as COMMAND…: `serve` under a command (strace, another user) that stays its parent.  1: it ended before it listened, with $server_code
 server_start_as() {
   : >"$work/serve.out"
-  "$@" "$programs/chatkluis-server" serve --home "$work/server" --listen 127.0.0.1:0 >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
+  "$@" "$programs/chatkluis-server" serve --home "$work/server" --listen "${gate:-127.0.0.1:0}" >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
   for _ in $(seq $((3000 * patience))); do
     grep -q '^listening on' "$work/serve.out" && break
     if ! kill -0 "$server_pid" 2>/dev/null; then
-      wait "$server_pid" 2>/dev/null || true
+      server_code=0
+      wait "$server_pid" 2>/dev/null || server_code=$?
       server_pid=
       return 1
     fi
