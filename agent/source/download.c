@@ -57,14 +57,14 @@ static kluis_status list_folder(struct download *d, int fd, const char *below, i
     for (const char *entry; kluis_dir_next(dir, d->path, &entry, &rc, err);) {
         struct stat st;
         int w = snprintf(name, sizeof name, "%s%s%s", below, below[0] != '\0' ? "/" : "", entry);
-        if (w < 0 || (size_t)w >= sizeof name || fstatat(dirfd(dir), entry, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
+        if (w < 0 || (size_t)w >= sizeof name || !kluis_dir_look(dir, d->path, entry, AT_SYMLINK_NOFOLLOW, &st, &rc, err)) { continue; }
         if (S_ISREG(st.st_mode)) {
             struct download_file *f;
             rc = add(d, name, (uint64_t)st.st_size, &f, err);
             if (f != NULL) { f->wanted = wanted != NULL && wanted(f->name); }
         } else if (S_ISDIR(st.st_mode) && levels > 1) {
-            int sub = kluis_io_openat(dirfd(dir), entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-            if (sub >= 0) { rc = list_folder(d, sub, name, levels - 1, wanted, err); }
+            int sub;
+            if (kluis_dir_down(dir, d->path, entry, &sub, &rc, err)) { rc = list_folder(d, sub, name, levels - 1, wanted, err); }
         }
     }
     (void)closedir(dir); /* only read */

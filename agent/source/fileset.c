@@ -113,14 +113,14 @@ static kluis_status list_folder(struct fileset *f, int fd, const char *below, in
         struct stat st;
         if (beside && f->n >= FILESET_BESIDE_MAX) { continue; }
         int w = snprintf(name, sizeof name, "%s%s%s", below, below[0] != '\0' ? "/" : "", entry);
-        if (w < 0 || (size_t)w >= sizeof name || fstatat(dirfd(d), entry, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
+        if (w < 0 || (size_t)w >= sizeof name || !kluis_dir_look(d, f->path, entry, AT_SYMLINK_NOFOLLOW, &st, &rc, err)) { continue; }
         if (S_ISREG(st.st_mode)) {
             struct fileset_entry *new = NULL;
             rc = fileset_add(f, name, (uint64_t)st.st_size, &new, err);
             if (rc == KLUIS_OK) { new->kept = true; }
         } else if (S_ISDIR(st.st_mode) && levels > 1) {
-            int sub = kluis_io_openat(dirfd(d), entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-            if (sub >= 0) { rc = list_folder(f, sub, name, levels - 1, beside, err); }
+            int sub;
+            if (kluis_dir_down(d, f->path, entry, &sub, &rc, err)) { rc = list_folder(f, sub, name, levels - 1, beside, err); }
         }
     }
     (void)closedir(d); /* only read */

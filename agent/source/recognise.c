@@ -90,12 +90,12 @@ static kluis_status names_of(struct look *l, int fd, const char *below, int leve
     for (const char *entry; kluis_dir_next(d, l->path, &entry, &rc, l->err);) {
         struct stat st;
         int w = snprintf(name, sizeof name, "%s%s%s", below, below[0] != '\0' ? "/" : "", entry);
-        if (w < 0 || (size_t)w >= sizeof name || fstatat(dirfd(d), entry, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
+        if (w < 0 || (size_t)w >= sizeof name || !kluis_dir_look(d, l->path, entry, AT_SYMLINK_NOFOLLOW, &st, &rc, l->err)) { continue; }
         if (S_ISREG(st.st_mode)) {
             rc = add_name(l, name);
         } else if (S_ISDIR(st.st_mode) && level < LEVELS) {
-            int sub = kluis_io_openat(dirfd(d), entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-            if (sub >= 0) { rc = names_of(l, sub, name, level + 1); }
+            int sub;
+            if (kluis_dir_down(d, l->path, entry, &sub, &rc, l->err)) { rc = names_of(l, sub, name, level + 1); }
         }
     }
     (void)closedir(d); /* only read */

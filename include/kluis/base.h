@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct stat;
+
 #define KLUIS_MUSTUSE __attribute__((warn_unused_result))
 #define KLUIS_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define KLUIS_UNUSED __attribute__((unused))
@@ -192,6 +194,11 @@ KLUIS_MUSTUSE kluis_status kluis_make_dir(const char *dir, struct kluis_err *err
  * readdir: NULL with errno set).  `what` names it in the message.  A loop over a directory is `for (const char *name; kluis_dir_next(…);)`
  * and looks at *rc behind it; nothing else calls readdir. */
 bool kluis_dir_next(DIR *d, const char *what, const char **name, kluis_status *rc, struct kluis_err *err);
+/* What `name` in d is (fstatat with flags), or an open folder in it (never through a link; the caller closes it).  false, *rc untouched: gone
+ * meanwhile, not that, or not this user's to see.  false, *rc E_IO: it could not be looked at or opened: it may not be left out as if it were absent.
+ */
+bool kluis_dir_look(DIR *d, const char *what, const char *name, int flags, struct stat *st, kluis_status *rc, struct kluis_err *err);
+bool kluis_dir_down(DIR *d, const char *what, const char *name, int *fd, kluis_status *rc, struct kluis_err *err);
 /* Reads a regular file whole into out (appended).  E_NOTFOUND, E_LIMIT when larger than max, E_IO. */
 KLUIS_MUSTUSE kluis_status kluis_read_file(const char *path, size_t max, struct kluis_buf *out, struct kluis_err *err);
 /* The one durable write: O_EXCL temporary beside it, write, fsync, close, rename, fsync directory.

@@ -158,6 +158,27 @@ bool kluis_dir_next(DIR *d, const char *what, const char **name, kluis_status *r
     }
 }
 
+/* errno says that there is nothing to be had there, rather than that it failed. */
+static bool not_to_be_had(void)
+{
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES || errno == EPERM || errno == ENAMETOOLONG;
+}
+
+bool kluis_dir_look(DIR *d, const char *what, const char *name, int flags, struct stat *st, kluis_status *rc, struct kluis_err *err)
+{
+    if (!fault("stat", name, dirfd(d)) && fstatat(dirfd(d), name, st, flags) == 0) { return true; }
+    if (!not_to_be_had()) { *rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at '%s' in the folder '%s'", name, what); }
+    return false;
+}
+
+bool kluis_dir_down(DIR *d, const char *what, const char *name, int *fd, kluis_status *rc, struct kluis_err *err)
+{
+    *fd = kluis_io_openat(dirfd(d), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (*fd >= 0) { return true; }
+    if (!not_to_be_had()) { *rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open '%s' in the folder '%s'", name, what); }
+    return false;
+}
+
 static kluis_status parent_of(char *out, size_t cap, const char *path, struct kluis_err *err)
 {
     const char *slash = strrchr(path, '/');

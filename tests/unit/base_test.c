@@ -259,7 +259,7 @@ static void durable_write_is_before_or_after_at_every_failing_call(KLUIS_UNUSED 
 
 static int at_the_second(const char *op, KLUIS_UNUSED const char *path, KLUIS_UNUSED int fd)
 {
-    return strcmp(op, "readdir") == 0 && calls++ == fail_at ? EIO : 0;
+    return (strcmp(op, "readdir") == 0 || strcmp(op, "stat") == 0 || strcmp(op, "open") == 0) && calls++ == fail_at ? EIO : 0;
 }
 
 static void a_folder_that_fails_is_not_a_shorter_one(KLUIS_UNUSED void **state)
@@ -285,10 +285,19 @@ static void a_folder_that_fails_is_not_a_shorter_one(KLUIS_UNUSED void **state)
         assert_non_null(d);
         kluis_hooks_set(&hooks);
         while (kluis_dir_next(d, folder, &name, &rc, &err)) {
+            int below;
+            struct stat st;
             assert_true(strcmp(name, ".") != 0 && strcmp(name, "..") != 0);
+            if (!kluis_dir_look(d, folder, name, AT_SYMLINK_NOFOLLOW, &st, &rc, &err)) { continue; }
+            assert_true(S_ISREG(st.st_mode));
             n++;
+            assert_false(kluis_dir_down(d, folder, name, &below, &rc, &err)); /* a file: no folder, and no failure */
         }
         kluis_hooks_set(NULL);
+        struct stat gone;
+        kluis_status as_it_was = KLUIS_OK;
+        assert_false(kluis_dir_look(d, folder, "gone", 0, &gone, &as_it_was, &err)); /* nor is what went meanwhile */
+        assert_int_equal(as_it_was, KLUIS_OK);
         assert_false(kluis_dir_next(d, folder, &name, &(kluis_status){ KLUIS_E_BUSY }, NULL)); /* who failed reads no further */
         assert_int_equal(closedir(d), 0);
         if (calls <= fail_at) {
@@ -301,7 +310,7 @@ static void a_folder_that_fails_is_not_a_shorter_one(KLUIS_UNUSED void **state)
         assert_int_equal(err.sys, EIO);
         assert_non_null(strstr(err.msg, folder));
     }
-    assert_int_equal(points, 6); /* three names, the two of every folder, the end */
+    assert_int_equal(points, 12); /* three names, the two of every folder, the end; a look at each and an attempt to go into it */
 }
 
 static void reading_a_file_respects_its_limit(KLUIS_UNUSED void **state)

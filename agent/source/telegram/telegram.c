@@ -369,11 +369,13 @@ static kluis_status exports(const char *path, struct kluis_arena *arena, const c
         list[(*n)++] = "";
         return KLUIS_OK;
     }
-    kluis_status rc = kluis_path(full, sizeof full, path, "result.json", err);
-    if (rc == KLUIS_OK && stat(full, &st) == 0) { list[(*n)++] = ""; }
+    kluis_status rc = KLUIS_OK;
+    if (kluis_dir_look(d, path, "result.json", 0, &st, &rc, err)) { list[(*n)++] = ""; }
     for (const char *entry; kluis_dir_next(d, path, &entry, &rc, err);) {
-        int w = snprintf(full, sizeof full, "%s/%s/result.json", path, entry);
-        if (entry[0] == '.' || w < 0 || (size_t)w >= sizeof full || stat(full, &st) != 0 || !S_ISREG(st.st_mode)) { continue; }
+        int w = snprintf(full, sizeof full, "%s/result.json", entry);
+        if (entry[0] == '.' || w < 0 || (size_t)w >= sizeof full || !kluis_dir_look(d, path, full, 0, &st, &rc, err) || !S_ISREG(st.st_mode)) {
+            continue;
+        }
         if (*n == EXPORTS_MAX) { rc = KLUIS_FAIL(err, KLUIS_E_LIMIT, "%s holds more than %d exports: keep the newest", path, (int)EXPORTS_MAX); }
         struct kluis_str name = rc == KLUIS_OK ? build_fmt(arena, "%s/", entry) : (struct kluis_str){ NULL, 0 };
         if (rc == KLUIS_OK && name.ptr == NULL) { rc = no_memory(err); }

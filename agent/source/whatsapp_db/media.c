@@ -92,12 +92,12 @@ static kluis_status list_folder(struct wdb_media *m, size_t root, int fd, const 
     for (const char *name; m->n_list < LISTED_MAX && kluis_dir_next(d, below, &name, &rc, err);) {
         char path[KLUIS_PATH_MAX];
         struct stat st;
-        if (name[0] == '.' || fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) != 0) { continue; }
+        if (name[0] == '.' || !kluis_dir_look(d, below, name, AT_SYMLINK_NOFOLLOW, &st, &rc, err)) { continue; }
         int w = snprintf(path, sizeof path, "%s/%s", below, name);
         if (w < 0 || (size_t)w >= sizeof path) { continue; }
         if (S_ISDIR(st.st_mode) && level < LEVELS) {
-            int sub = kluis_io_openat(dirfd(d), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-            if (sub >= 0) { rc = list_folder(m, root, sub, path, level + 1, err); }
+            int sub;
+            if (kluis_dir_down(d, below, name, &sub, &rc, err)) { rc = list_folder(m, root, sub, path, level + 1, err); }
         } else if (S_ISREG(st.st_mode)) {
             if (m->n_list == m->cap) {
                 size_t cap = m->cap == 0 ? 1024 : m->cap * 2;

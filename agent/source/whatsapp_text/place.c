@@ -400,7 +400,7 @@ static kluis_status list_into(const char *path, struct kluis_arena *arena, const
         char full[KLUIS_PATH_MAX];
         rc = kluis_path(full, sizeof full, path, name, err);
         struct stat st;
-        if (rc != KLUIS_OK || lstat(full, &st) != 0) { continue; }
+        if (rc != KLUIS_OK || !kluis_dir_look(d, path, name, AT_SYMLINK_NOFOLLOW, &st, &rc, err)) { continue; }
         if (S_ISDIR(st.st_mode) && depth == 0) {
             rc = list_into(full, arena, list, n, 1, err);
             continue;
