@@ -145,7 +145,7 @@ kluis_status link_open(struct link **out, const struct link_config *c, struct kl
     }
     if (rc != CURLE_OK) {
         link_free(l);
-        return KLUIS_FAIL(err, KLUIS_E_BUG, "libcurl refused a setting: %s", curl_easy_strerror(rc));
+        return KLUIS_FAIL(err, rc == CURLE_OUT_OF_MEMORY ? KLUIS_E_NOMEM : KLUIS_E_BUG, "libcurl refused a setting: %s", curl_easy_strerror(rc));
     }
     *out = l;
     return KLUIS_OK;

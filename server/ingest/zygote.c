@@ -38,15 +38,16 @@ static const int allowed[] = { SCMP_SYS(read),         SCMP_SYS(pread64),    SCM
                                SCMP_SYS(exit),         SCMP_SYS(exit_group), SCMP_SYS(futex),   SCMP_SYS(rt_sigreturn), SCMP_SYS(clock_gettime),
                                SCMP_SYS(gettimeofday), SCMP_SYS(getrandom),  SCMP_SYS(getpid) };
 
-/* libseccomp answers with a negative errno. */
-static kluis_status filter_failed(int rc, struct kluis_err *err)
+/* libseccomp answers with a negative errno, not always with that of memory. */
+static kluis_status filter_failed(int rc, uint64_t mark, struct kluis_err *err)
 {
-    return rc == -ENOMEM ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot build the opener's system-call filter: out of memory")
-                         : KLUIS_FAIL(err, KLUIS_E_BUG, "the opener's system-call filter refused a rule");
+    return rc == -ENOMEM || kluis_memory_refused(mark) ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot build the opener's system-call filter: out of memory")
+                                                       : KLUIS_FAIL(err, KLUIS_E_BUG, "the opener's system-call filter refused a rule");
 }
 
 static kluis_status compile_filter(struct sock_filter filter[FILTER_MAX], unsigned short *n, struct kluis_err *err)
 {
+    uint64_t mark = kluis_memory_mark();
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
     int fd = memfd_create("filter", MFD_CLOEXEC);
     kluis_status rc = KLUIS_OK;
@@ -60,7 +61,7 @@ static kluis_status compile_filter(struct sock_filter filter[FILTER_MAX], unsign
     if (made != 0 || (made = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0))) != 0 ||
         (made = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0))) != 0 ||
         (made = seccomp_export_bpf(ctx, fd)) != 0) {
-        rc = filter_failed(made, err);
+        rc = filter_failed(made, mark, err);
         goto done;
     }
     got = kluis_io_pread(fd, filter, FILTER_MAX * sizeof *filter, 0);
