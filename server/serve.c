@@ -124,6 +124,8 @@ static void on_signal(struct serve *s)
     }
 }
 
+static kluis_status bury(struct serve *s, const struct part *but, struct kluis_err *err);
+
 /* The ready line into p->line; its length, without a line's end when none came in time.  Each beat before it gives the part its time anew. */
 static size_t hear(struct serve *s, struct part *p, int fd)
 {
@@ -134,6 +136,8 @@ static size_t hear(struct serve *s, struct part *p, int fd)
         int64_t left = (until - kluis_monotonic_us()) / 1000;
         if (left <= 0 || poll(q, 2, (int)left) == 0) { break; }
         if ((q[1].revents & POLLIN) != 0) { on_signal(s); }
+        /* It may wait for a part that is gone: that one is started again first.  Its own end is the end of its line. */
+        if (s->reap && !s->stop && bury(s, p, NULL) != KLUIS_OK) { break; }
         if (q[0].revents == 0) { continue; }
         ssize_t r = read(fd, p->line + len, LINE - 1 - len);
         if (r < 0 && errno == EINTR) { continue; }
@@ -275,6 +279,21 @@ static kluis_status revive(struct serve *s, int which, struct kluis_err *err)
     return start(s, which, err);
 }
 
+/* Parts that ended, all but one, are started again. */
+static kluis_status bury(struct serve *s, const struct part *but, struct kluis_err *err)
+{
+    int status;
+    s->reap = but != NULL; /* whether that one ended as well is seen to later */
+    for (int i = 0; i < PARTS; i++) {
+        struct part *p = &s->part[i];
+        if (p == but || p->pid <= 0 || waitpid(p->pid, &status, WNOHANG) != p->pid) { continue; }
+        kluis_log(KLUIS_LOG_ERROR, "serve.died", "part=%s status=%d", p->name, status);
+        p->pid = 0;
+        KLUIS_TRY(revive(s, i, err));
+    }
+    return KLUIS_OK;
+}
+
 static kluis_status watch(struct serve *s, struct kluis_err *err)
 {
     for (;;) {
@@ -283,15 +302,7 @@ static kluis_status watch(struct serve *s, struct kluis_err *err)
         on_signal(s);
         if (s->stop) { return KLUIS_OK; }
         if (!s->reap) { continue; }
-        s->reap = false;
-        int status;
-        for (int i = 0; i < PARTS; i++) {
-            struct part *p = &s->part[i];
-            if (p->pid <= 0 || waitpid(p->pid, &status, WNOHANG) != p->pid) { continue; }
-            kluis_log(KLUIS_LOG_ERROR, "serve.died", "part=%s status=%d", p->name, status);
-            p->pid = 0;
-            KLUIS_TRY(revive(s, i, err));
-        }
+        KLUIS_TRY(bury(s, NULL, err));
     }
 }
 

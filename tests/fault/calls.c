@@ -119,7 +119,8 @@ void calls_tell_frames(void *const *frames, int n)
 
 /* Losses of libraries that run out of memory themselves: theirs to mend, named here each with what it is. */
 static const char *const LIBRARY_LOSES[] = {
-    "json_object_new_array_ext", /* json-c 0.16: an array whose list cannot be made is forgotten */
+    "json_object_new_array_ext",       /* json-c 0.16: an array whose list cannot be made is forgotten */
+    "session_state_serialize_prepare", /* libsignal 2.3.3: the keys written before the one that found no memory */
     /* GnuTLS 3.7: each thread's generator stays until the program ends, also when the thread did; what it had read of a certificate or greeting */
     "gnutls_rnd",
     "gnutls_certificate_set_x509_key_mem2",
