@@ -83,10 +83,10 @@ static void limit(int what, rlim_t value)
     if (setrlimit((__rlimit_resource_t)what, &r) != 0) { _exit(70); }
 }
 
+#ifndef KLUIS_UNWALLED
 /* What every child begins with is no memory of its own: whoever opened the vault may have had threads, each of which leaves 64 MiB of addresses. */
 static rlim_t mapped;
 
-#ifndef KLUIS_UNWALLED
 static bool measure(void)
 {
     char text[32] = "";
