@@ -183,6 +183,7 @@ static bool limit_is(const char *limits, const char *what, const char *value)
     return line != NULL && sscanf(line + strlen(what), " %31s %31s", soft, hard) == 2 && strcmp(soft, value) == 0 && strcmp(hard, value) == 0;
 }
 
+#ifndef KLUIS_UNWALLED
 /* Both, when they are the same number; else 0. */
 static uint64_t limit_of(const char *limits, const char *what)
 {
@@ -190,6 +191,7 @@ static uint64_t limit_of(const char *limits, const char *what)
     unsigned long long soft = 0, hard = 0;
     return line != NULL && sscanf(line + strlen(what), " %llu %llu", &soft, &hard) == 2 && soft == hard ? soft : 0;
 }
+#endif
 
 static void an_opener_has_ceilings_and_three_descriptors_and_the_next_package_is_taken(void **state)
 {
