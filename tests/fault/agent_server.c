@@ -186,7 +186,7 @@ int main(int argc, char **argv)
           .act = deliver,
           .judge = is_delivered,
           .minimum = { 10, 8, 25 },
-          .budget = { 12, 14, 30 },
+          .budget = { 12, 18, 34 },
           .warm = 2 },
         { .name = "agent enrol",
           .prepare = nothing,

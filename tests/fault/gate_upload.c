@@ -536,7 +536,7 @@ int main(int argc, char **argv)
                                      .act = act,
                                      .judge = judge,
                                      .minimum = { 100, 100, 60 },
-                                     .budget = { 116, 160, 100 },
+                                     .budget = { 116, 200, 100 },
                                      .kept_blocks = 2,
                                      .warm = 2 };
     return fault_main(argc, argv, &s, 1);
