@@ -249,8 +249,8 @@ static kluis_status merge(struct search *s, struct fan *f, struct kluis_err *err
     return KLUIS_OK;
 }
 
-/* Every period that may have to do with it, by two where that can be. */
-static kluis_status all_periods(struct search *s, visit_fn *visit, struct kluis_err *err)
+/* Every period that may have to do with it; shared: by two, where that can be. */
+static kluis_status all_periods(struct search *s, visit_fn *visit, bool shared, struct kluis_err *err)
 {
     struct fan f = { .visit = visit, .cat = &s->c->catalog, .second = *s };
     size_t n = f.cat->n;
@@ -261,7 +261,7 @@ static kluis_status all_periods(struct search *s, visit_fn *visit, struct kluis_
     for (size_t k = 0; k < n; k++) { atomic_init(&f.taken[k], false); }
     f.second.n = 0;
     f.second.counted = 0;
-    f.second.c = n > 1 ? istore_second(s->ix) : NULL;
+    f.second.c = shared && n > 1 ? istore_second(s->ix) : NULL;
     bool two = f.second.c != NULL && pthread_create(&thread, NULL, help, &f) == 0;
     kluis_status st = share(&f, s, true, err);
     if (two) { (void)pthread_join(thread, NULL); }
@@ -283,7 +283,7 @@ static kluis_status gather(struct search *s, struct kluis_err *err)
     kluis_status st = hot_rows(s, false, err);
     (void)pthread_rwlock_unlock(&s->ix->hot.lock);
     KLUIS_TRY(st);
-    if (s->q->order == INDEX_RELEVANCE) { return all_periods(s, period_rows, err); }
+    if (s->q->order == INDEX_RELEVANCE) { return all_periods(s, period_rows, true, err); }
     for (size_t k = 0; k < cat->n; k++) {
         const struct iperiod *p = &cat->list[s->q->order == INDEX_OLDEST ? k : cat->n - 1 - k];
         if (outside(s, p)) { continue; }
@@ -313,17 +313,7 @@ static kluis_status count_all(const struct search *question, struct index_result
         (void)pthread_rwlock_unlock(&s.ix->hot.lock);
         KLUIS_TRY(st);
     }
-    if (s.q->count == INDEX_COUNT_EXACT) {
-        KLUIS_TRY(all_periods(&s, count_period, err));
-    } else {
-        for (size_t i = s.c->catalog.n; i-- > 0 && s.counted < s.most;) {
-            const struct iperiod *p = &s.c->catalog.list[i];
-            struct kluis_db *unit = NULL;
-            if (outside(&s, p)) { continue; }
-            KLUIS_TRY(istore_period(s.ix, s.c, p, &unit, err));
-            KLUIS_TRY(count_period(&s, p, unit, err));
-        }
-    }
+    KLUIS_TRY(all_periods(&s, count_period, s.q->count == INDEX_COUNT_EXACT, err));
     out->counted = true;
     out->capped = s.counted >= s.most;
     out->count = s.counted;
