@@ -71,6 +71,14 @@ static int hits(const char *words)
     return n;
 }
 
+/* Packs, sends, and has the receipt; body: its. */
+static void device_hands_over(struct device *d, struct sending *s, const struct sealed_options *o, struct kluis_buf *body)
+{
+    device_pack(d, s, o);
+    assert_int_equal(device_send(d, s), 202);
+    assert_int_equal(device_answer(d, s->s.id, 20, body), KLUIS_ANSWER_RECEIPT);
+}
+
 static void a_package_is_delivered_receipted_found_and_checked(void **state)
 {
     (void)state;
@@ -82,9 +90,7 @@ static void a_package_is_delivered_receipted_found_and_checked(void **state)
     assert_string_equal(refusal, "");
     device_session(&d);
     for (int i = 0; i < 3; i++) {
-        device_pack(&d, &s, &(struct sealed_options){ .records = 5 });
-        assert_int_equal(device_send(&d, &s), 202);
-        assert_int_equal(device_answer(&d, s.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+        device_hands_over(&d, &s, &(struct sealed_options){ .records = 5 }, &body);
         receipt_holds(&d, &s.s, &body, true);
         sending_close(&s);
     }
@@ -203,9 +209,7 @@ static void what_is_handed_over_again_opens_nothing_and_suspends_nobody(void **s
     assert_int_equal(device_send(&d, &first), 202);
     assert_int_equal(first.body.data[0], 2); /* a prekey message */
     assert_int_equal(device_answer(&d, first.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
-    device_pack(&d, &second, &(struct sealed_options){ .records = 1 });
-    assert_int_equal(device_send(&d, &second), 202);
-    assert_int_equal(device_answer(&d, second.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    device_hands_over(&d, &second, &(struct sealed_options){ .records = 1 }, &body);
     uint64_t packages = world_number(&w, "\"packages\":"), refused = world_number(&w, "\"refused\":"), leaves = world_number(&w, "\"size\":");
     for (int i = 0; i < 3; i++) {
         kluis_random(upload, sizeof upload);
@@ -218,13 +222,9 @@ static void what_is_handed_over_again_opens_nothing_and_suspends_nobody(void **s
     kluis_random(upload, sizeof upload);
     assert_int_equal(replay(&other, &first, upload), 202);
     /* Both go on: what came in between was seen, and changed nothing. */
-    device_pack(&d, &next, &(struct sealed_options){ .records = 1 });
-    assert_int_equal(device_send(&d, &next), 202);
-    assert_int_equal(device_answer(&d, next.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    device_hands_over(&d, &next, &(struct sealed_options){ .records = 1 }, &body);
     sending_close(&next);
-    device_pack(&other, &next, &(struct sealed_options){ .records = 1 });
-    assert_int_equal(device_send(&other, &next), 202);
-    assert_int_equal(device_answer(&other, next.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    device_hands_over(&other, &next, &(struct sealed_options){ .records = 1 }, &body);
     sending_close(&next);
     assert_int_equal(world_number(&w, "\"packages\":"), packages + 2);
     assert_int_equal(world_number(&w, "\"refused\":"), refused);
@@ -246,9 +246,7 @@ static void the_same_upload_under_another_name_is_refused(void **state)
     KLUIS_AUTO_BUF(body, 1 << 20);
     device_enrol(&d, &w, "jansen", refusal);
     device_session(&d);
-    device_pack(&d, &s, &(struct sealed_options){ .records = 2 });
-    assert_int_equal(device_send(&d, &s), 202);
-    assert_int_equal(device_answer(&d, s.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    device_hands_over(&d, &s, &(struct sealed_options){ .records = 2 }, &body);
     uint64_t packages = world_number(&w, "\"packages\":"), leaves = world_number(&w, "\"size\":");
     /* another package id */
     memcpy(another, s.s.id, 32);
@@ -298,9 +296,7 @@ static void a_bad_package_is_refused_with_its_layer_and_the_next_is_taken(void *
     assert_int_equal(kluis_seal_judge(seal, text, w.trust.seal_cas, w.trust.n_seal_cas, NULL, 0, kluis_now_us(), &v, NULL), KLUIS_OK);
     assert_int_equal(v.signature, KLUIS_VALID);
     sending_close(&s);
-    device_pack(&d, &s, &(struct sealed_options){ .records = 2 });
-    assert_int_equal(device_send(&d, &s), 202);
-    assert_int_equal(device_answer(&d, s.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    device_hands_over(&d, &s, &(struct sealed_options){ .records = 2 }, &body);
     assert_int_equal(world_number(&w, "\"refused\":"), refused + 1);
     sending_close(&s);
     device_close(&d);
@@ -315,9 +311,7 @@ static void other_content_under_a_used_number_suspends_the_device(void **state)
     KLUIS_AUTO_BUF(body, 1 << 20);
     device_enrol(&d, &w, "jansen", refusal);
     device_session(&d);
-    device_pack(&d, &s, &(struct sealed_options){ .records = 2 });
-    assert_int_equal(device_send(&d, &s), 202);
-    assert_int_equal(device_answer(&d, s.s.id, 20, &body), KLUIS_ANSWER_RECEIPT);
+    device_hands_over(&d, &s, &(struct sealed_options){ .records = 2 }, &body);
     sending_close(&s);
     d.sequence = 0;
     memset(d.previous, 0, 32);
