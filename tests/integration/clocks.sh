@@ -11,26 +11,9 @@ run_at() { # SHIFT COMMAND…: the agent believes that it is so many seconds lat
   rc=0
   env "KLUIS_CLOCK_SHIFT=$s" "$twin/chatkluis-agent" "$@" >"$work/out" 2>"$work/err" || rc=$?
 }
-of() { "$bin/chatkluis-agent" status --home "$1" --json 2>/dev/null | jq -c "$2" || true; }
-server() { status_of_server | jq -c "$1"; }
 db() { sqlite3 "$work/server/vault/custody.db" "$1"; }
-await() { # COMMAND…: until it succeeds, 15 s
-  local _
-  for _ in $(seq $((300 * patience))); do "$@" && return 0; sleep 0.05; done
-  return 1
-}
-is() { [ "$(server "$1" 2>/dev/null)" = "$2" ]; }
 told() { ok; grep -q -- "$2" "$work/err" || fail "$1: it says $(head -c 300 "$work/err")"; }
-gate_alone() { # the gate takes what comes, and its vault is away
-  "$bin/chatkluis-server" gate --dir "$work/server/gate" --listen "$gate" >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
-  await grep -q '^listening on' "$work/serve.out"
-}
-written=0
-write() { # a chat more with one message, so that it becomes a package of its own
-  written=$((written + 1))
-  say "$work/WhatsApp-chat met Persoon$written.txt" "05-03-2026 09:00" Anna "klokbericht $written"
-  source_add "$a" whatsapp-text "$work/WhatsApp-chat met Persoon$written.txt"
-}
+write() { chat_more "$a" klokbericht; }
 all() { # WHAT: a pass with the right clock, and everything is acknowledged and found once
   local _
   for _ in $(seq 20); do

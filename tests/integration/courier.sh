@@ -28,7 +28,6 @@ cat "$work/gate.json" >"$work/server/gate/gate.json"
 server_start
 printf '%s\n' "$gate" >"$work/upstream"
 
-run_agent() { rc=0; "$bin/chatkluis-agent" "$@" >"$work/out" 2>"$work/err" || rc=$?; }
 # says WHAT EXIT WORDS: exit code and one line on stderr with these words.
 says() {
   equal "$1: exit" "$rc" "$2"

@@ -128,6 +128,26 @@ await_hits() { # N QUERY
   return 1
 }
 status_of_server() { "$bin/chatkluis-server" status --home "$work/server" --json; }
+server() { status_of_server | jq -c "$1"; } # FILTER
+is() { [ "$(server "$1" 2>/dev/null)" = "$2" ]; } # FILTER VALUE
+of() { "$bin/chatkluis-agent" status --home "$1" --json 2>/dev/null | jq -c "$2" || true; } # HOME FILTER
+run_agent() { rc=0; "$bin/chatkluis-agent" "$@" >"$work/out" 2>"$work/err" || rc=$?; }
+await() { # COMMAND…: until it succeeds, 15 s
+  local _
+  for _ in $(seq $((300 * patience))); do "$@" && return 0; sleep 0.05; done
+  return 1
+}
+gate_alone() { # the gate takes what comes, and its vault is away
+  "$bin/chatkluis-server" gate --dir "$work/server/gate" --listen "$gate" >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
+  await grep -q '^listening on' "$work/serve.out"
+}
+lose() { find "$work/server/vault" -mindepth 1 -maxdepth 1 ! -name keys -exec rm -rf {} +; } # everything of the vault but its keys
+written=0
+chat_more() { # HOME WORD: a chat more with one message, so that it becomes a package of its own
+  written=$((written + 1))
+  say "$work/WhatsApp-chat met Persoon$written.txt" "05-03-2026 09:00" Anna "$2 $written"
+  source_add "$1" whatsapp-text "$work/WhatsApp-chat met Persoon$written.txt"
+}
 say() { # FILE TIME AUTHOR TEXT: one more line of an Android export
   printf '%s - %s: %s\n' "$2" "$3" "$4" >>"$1"
 }

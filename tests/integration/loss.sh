@@ -5,28 +5,11 @@
 . "$(dirname "$0")/lib.sh"
 begin loss
 a=$work/a b=$work/b
-run_agent() { rc=0; "$bin/chatkluis-agent" "$@" >"$work/out" 2>"$work/err" || rc=$?; }
-of() { "$bin/chatkluis-agent" status --home "$1" --json 2>/dev/null | jq -c "$2" || true; }
-server() { status_of_server | jq -c "$1"; }
 db() { sqlite3 "$work/server/vault/custody.db" "$1"; }
 backup() { "$bin/chatkluis-server" backup --home "$work/server" --to "$work/backup" >"$work/out" 2>"$work/err"; }
 newest() { ls -d "$work"/backup/2* | tail -n 1; }
-lose() { # everything of the vault but its keys
-  find "$work/server/vault" -mindepth 1 -maxdepth 1 ! -name keys -exec rm -rf {} +
-}
 restore() { "$bin/chatkluis-server" restore --from "$1" --home "$work/server" >"$work/out" 2>"$work/err"; }
-await() { # COMMAND…: until it succeeds, 10 s
-  local _
-  for _ in $(seq $((200 * patience))); do "$@" && return 0; sleep 0.05; done
-  return 1
-}
-is() { [ "$(server "$1")" = "$2" ]; }
-written=0
-write() { # HOME: a chat more with one message, so that it becomes a package of its own
-  written=$((written + 1))
-  say "$work/WhatsApp-chat met Persoon$written.txt" "05-03-2026 09:00" Anna "verliesbericht $written"
-  source_add "$1" whatsapp-text "$work/WhatsApp-chat met Persoon$written.txt"
-}
+write() { chat_more "$1" verliesbericht; }
 both() { # both agents make a pass, and are through with it
   run_agent archive --home "$a" --wait 60; equal "$1: the pass of a" "$rc" 0
   run_agent archive --home "$b" --wait 60; equal "$1: the pass of b" "$rc" 0
@@ -96,8 +79,7 @@ valid "before the loss" "$work/before" 6
 # One more lies at the gate, which has not heard from its vault since.
 server_stop
 cp -a "$work/server" "$work/good"
-"$bin/chatkluis-server" gate --dir "$work/server/gate" --listen "$gate" >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
-for _ in $(seq $((200 * patience))); do grep -q '^listening on' "$work/serve.out" && break; sleep 0.05; done
+gate_alone
 write "$a"
 run_agent archive --home "$a" --wait 1; equal "handed to the gate alone" "$rc" 75
 server_stop

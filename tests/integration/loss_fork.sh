@@ -5,22 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 begin loss_fork
 a=$work/a b=$work/b
-run_agent() { rc=0; "$bin/chatkluis-agent" "$@" >"$work/out" 2>"$work/err" || rc=$?; }
-of() { "$bin/chatkluis-agent" status --home "$1" --json 2>/dev/null | jq -c "$2" || true; }
-server() { status_of_server | jq -c "$1"; }
 agent_db() { sqlite3 "$1/agent.db" "$2"; }
-await() { # COMMAND…: until it succeeds, 15 s
-  local _
-  for _ in $(seq $((300 * patience))); do "$@" && return 0; sleep 0.05; done
-  return 1
-}
-is() { [ "$(server "$1" 2>/dev/null)" = "$2" ]; }
-written=0
-write() { # HOME: a chat more with one message, so that it becomes a package of its own
-  written=$((written + 1))
-  say "$work/WhatsApp-chat met Persoon$written.txt" "05-03-2026 09:00" Anna "vorkbericht $written"
-  source_add "$1" whatsapp-text "$work/WhatsApp-chat met Persoon$written.txt"
-}
+write() { chat_more "$1" vorkbericht; }
 archive() { run_agent archive --home "$1" --wait 60; equal "$2: the pass: $(head -c 200 "$work/err")" "$rc" 0; }
 a_day_later() { agent_db "$1" "UPDATE config SET value = 1000000 WHERE key = 'log-checked'"; }
 

@@ -6,28 +6,9 @@
 . "$(dirname "$0")/lib.sh"
 begin loss_register
 a=$work/a b=$work/b c=$work/c d=$work/d
-run_agent() { rc=0; "$bin/chatkluis-agent" "$@" >"$work/out" 2>"$work/err" || rc=$?; }
-of() { "$bin/chatkluis-agent" status --home "$1" --json 2>/dev/null | jq -c "$2" || true; }
-server() { status_of_server | jq -c "$1"; }
 reg() { sqlite3 "$work/server/vault/register.db" "$1"; }
 gate_db() { sqlite3 "$work/server/gate/gate.db" "$1"; }
-lose() { find "$work/server/vault" -mindepth 1 -maxdepth 1 ! -name keys -exec rm -rf {} +; }
-await() { # COMMAND…: until it succeeds, 15 s
-  local _
-  for _ in $(seq $((300 * patience))); do "$@" && return 0; sleep 0.05; done
-  return 1
-}
-is() { [ "$(server "$1" 2>/dev/null)" = "$2" ]; }
-gate_alone() {
-  "$bin/chatkluis-server" gate --dir "$work/server/gate" --listen "$gate" >"$work/serve.out" 2>>"$work/serve.log" & server_pid=$!
-  await grep -q '^listening on' "$work/serve.out"
-}
-written=0
-write() { # HOME: a chat more with one message, so that it becomes a package of its own
-  written=$((written + 1))
-  say "$work/WhatsApp-chat met Persoon$written.txt" "05-03-2026 09:00" Anna "registerbericht $written"
-  source_add "$1" whatsapp-text "$work/WhatsApp-chat met Persoon$written.txt"
-}
+write() { chat_more "$1" registerbericht; }
 archive() { run_agent archive --home "$1" --wait 60; equal "$2: the pass" "$rc" 0; }
 
 server_init

@@ -4,9 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 export CHATKLUIS_KEYSTORE=file
 begin vault_lost
-run_agent() { rc=0; "$bin/chatkluis-agent" "$@" >"$work/out" 2>"$work/err" || rc=$?; }
 told() { equal "$1: exit" "$rc" "$2"; ok; grep -q -- "$3" "$work/err" || fail "$1: says $(head -c 300 "$work/err")"; }
-of() { "$bin/chatkluis-agent" status --home "$1" --json 2>/dev/null | jq "$2" || true; }
 a=$work/a chat="$work/WhatsApp-chat met Bram.txt"
 
 # ---- a bundle of a vault that has been away for forty days: its gate still hands it out ----
@@ -19,9 +17,7 @@ env "$late" "$twin/chatkluis-agent" enrol --home "$a" --server "https://$gate" -
 for _ in $(seq $((200 * patience))); do [ "$(sqlite3 "$work/server/gate/gate.db" 'SELECT count(*) FROM bundle')" = 1 ] && break; sleep 0.05; done
 equal "the gate has a bundle" "$(sqlite3 "$work/server/gate/gate.db" 'SELECT count(*) FROM bundle')" 1
 server_stop
-"$bin/chatkluis-server" gate --dir "$work/server/gate" --listen "$gate" >"$work/serve.out" 2>>"$work/serve.log" &
-server_pid=$!
-for _ in $(seq $((200 * patience))); do grep -q '^listening on' "$work/serve.out" && break; sleep 0.05; done
+gate_alone
 say "$chat" "05-03-2026 09:00" Anna "eerste kanarie"
 say "$chat" "05-03-2026 09:01" Bram "tweede kanarie"
 source_add "$a" whatsapp-text "$chat"
