@@ -19,7 +19,7 @@ again() { # WHAT DIR: the next attempt makes one, and nothing is left of the one
   if [ "$rc" = 75 ]; then sleep 1.1; run "$bin/chatkluis-server" backup --home "$work/server" --to "$2"; fi # names have a second
   equal "$1: the next backup ($(head -n 1 "$work/err"))" "$rc" 0
   complete "$1, then" "$2"
-  ok; ! find "$2" -name '*.part' | grep -q . || fail "$1: leftovers"
+  ok; [ -z "$(find "$2" -name '*.part')" ] || fail "$1: leftovers"
 }
 
 server_init

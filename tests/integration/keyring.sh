@@ -8,7 +8,7 @@ for t in dbus-run-session gnome-keyring-daemon; do
 done
 program=$bin/chatkluis-agent
 [ ! -e "$program.watched" ] || program=$program.watched # a script stands in for it (tests/support/memcheck.sh)
-ldd "$program" | grep -q libsecret || { echo "keyring: skipped: this agent was built without libsecret"; exit 77; }
+[[ $(ldd "$program") == *libsecret* ]] || { echo "keyring: skipped: this agent was built without libsecret"; exit 77; }
 unset CHATKLUIS_KEYSTORE DBUS_SESSION_BUS_ADDRESS
 export HOME="$work/home" XDG_DATA_HOME="$work/home/data" XDG_RUNTIME_DIR="$work/run"
 mkdir -m 700 "$HOME" "$work/run"
