@@ -22,7 +22,7 @@ mkdir -p "${data%/*}"
 exec 9>"$data.lock"
 flock -n 9 || die "another bench runs in this checkout: two would take each other's files and time"
 load_dir=
-trap 'stop_all; rm -rf "$work" ${load_dir:+"$load_dir"}' EXIT
+trap 'peers_down; sphinx_down; stop_all; rm -rf "$work" ${load_dir:+"$load_dir"}' EXIT
 trap 'exit 130' INT TERM
 
 # ---- pack and size ----

@@ -57,7 +57,7 @@ class Xapian:
         if kind == "phrase":
             q = x.Query(x.Query.OP_PHRASE, words)
         elif kind == "prefix":
-            q = x.Query(x.Query.OP_WILDCARD, words[0])
+            q = x.Query(x.Query.OP_WILDCARD, words[0], 0, x.Query.WILDCARD_LIMIT_ERROR)  # fewer arguments are taken for a list of queries
         else:
             q = x.Query(x.Query.OP_AND, words)
         return x.Query(x.Query.OP_FILTER, q, x.Query(f"XC{conv}")) if conv else q

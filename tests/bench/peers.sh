@@ -88,7 +88,7 @@ bench_peers() {
   say "bare FTS5: $(cut -d' ' -f1 "$work/yard") s"
   for p in $peers; do
     case $p in
-      postgresql) peers_up "$work/pg"; trap 'peers_down; sphinx_down; stop_all; rm -rf "$work"' EXIT; line=$("$python" tests/bench/peers.py load postgresql "$work/pg" "$work/peers.tsv") ;;
+      postgresql) peers_up "$work/pg"; line=$("$python" tests/bench/peers.py load postgresql "$work/pg" "$work/peers.tsv") ;;
       sphinx) awk -v OFS='\t' '{ print NR, $0 }' "$work/peers.tsv" >"$work/sphinx.tsv"; line=$(sphinx_load "$work/sphinx" "$work/sphinx.tsv"); rm -f "$work/sphinx.tsv" ;;
       *) rm -rf "$(peer_dir "$p")"; mkdir -p "$(peer_dir "$p")"; line=$("$python" tests/bench/peers.py load "$p" "$(peer_dir "$p")" "$work/peers.tsv") ;;
     esac
@@ -132,7 +132,7 @@ bench_peers() {
     { q = $2; gsub(/ /, "%20", q); if ($1 == "phrase") q = "%22" q "%22"; if ($1 == "prefix") q = q "*"; if ($1 ~ /^relevance/) q = q "&order=relevance"; if ($3 != "") q = q "&conversation=" id[$3 + 0]; print $1 "\t" api q }' "$work/ask" >"$work/queries"
   awk -v api="/api/search?purpose=meting&limit=1&count=1&q=" '{ print "count.capped\t" api $0 }' "$work/common" >>"$work/queries"
   awk -v api="/api/search?purpose=meting&limit=1&count=exact&q=" '{ print "count.exact\t" api $0 }' "$work/common" >>"$work/queries"
-  same_counts < <(awk '{ print $2 }' "$work/ask" | sort -u | grep -E '^[a-z]+$' | sed -n 1,40p)
+  same_counts < <(awk '$1 ~ /^(rare|mid|common)$/ { print $2 }' "$work/ask" | sort -u | sed -n 1,40p)
   "$tools/bench_search_client" "$where" "$key" 10 <"$work/queries" | sort >"$work/ours"
   for p in $peers; do "$python" tests/bench/peers.py ask "$p" "$(peer_dir "$p")" 3 <"$work/ask" | sort >"$work/asked.$p"; done
   while read -r class i t x now line; do
