@@ -8,6 +8,7 @@
 #   sources  reading each kind of source, records only counted (sources.sh)
 #   peers    ingest and search beside PostgreSQL, Xapian, Sphinx and ripgrep (peers.sh; not part of all: Xapian alone takes a minute for a million)
 #   verify   chatkluis-verify; against openssl dgst -sha256
+#   growth   ingest, search, memory, disk and rebuilding at 1, 3 and 10 million messages of three phones (growth.sh; not part of all)
 #   load     1,000 agents, 200 uploading at once, bad ones among them (load.sh)
 #
 # BENCH_MESSAGES (1000000), BENCH_ROUNDS (5).  Figures are medians of alternating runs.  Exit 1: a goal was missed.
@@ -17,6 +18,7 @@ cd "$(dirname "$(readlink -f "$0")")/../.."
 . tests/bench/fresh.sh
 . tests/bench/sources.sh
 . tests/bench/peers.sh
+. tests/bench/growth.sh
 . tests/bench/load.sh
 mkdir -p "${data%/*}"
 exec 9>"$data.lock"
@@ -117,27 +119,34 @@ at_gate() { # m500|back
 
 watermark() { "$bin/chatkluis-server" status --home "$1" --json | jq -r '"\(.index.watermark) \(.waiting) \(.refused) \(.index.records)"'; }
 
-# ingest_once m500|back: sets $wall, $cpu (seconds of gate, authority, vault and all its children) and $peak (KiB of the vault); the home
-# stays at $work/run, its parts run on when KEEP is set.
-ingest_once() {
-  rm -rf "$work/run"; cp -a "$work/at-gate-$1" "$work/run"
-  local n now from
-  n=$(stock "$work/run" 'count(*)')
-  sync -f "$work"
-  start_gate "$work/run/server" "$address"
+# take_all HOME PACKAGES RECORDS [HALFWAY]: a vault takes what stands at HOME's gate; RECORDS are there afterwards, doubles as one.  Sets $wall, $cpu (seconds of gate, authority, vault and all its
+# children), $peak (KiB of the vault) and $gate_peak; all parts run on.  HALFWAY is called once when half of the packages are in.
+take_all() {
+  local now from pause halfway=${4:-}
+  pause=$(calc "($2 < 2000 ? 0.1 : $2 > 20000 ? 1 : $2 / 20000)") # asking costs time too
+  start_gate "$1" ${address:+"$address"}
   from=$(date +%s%N)
-  start_vault "$work/run/server"
+  start_vault "$1"
   while :; do
     now=$(date +%s%N)
-    set -- $(watermark "$work/run/server")
-    [ "$1" = "$n" ] && [ "$2" = 0 ] && break
-    [ "$3" = 0 ] || die "$3 packages were refused"
-    [ $(( (now - from) / 1000000000 )) -lt 1800 ] || die "ingest stands at package $1 of $n"
-    sleep 0.1
+    set -- "$1" "$2" "$3" $(watermark "$1")
+    [ "$4" = "$2" ] && [ "$5" = 0 ] && break
+    [ "$6" = 0 ] || die "$6 packages were refused"
+    [ $(((now - from) / 1000000000)) -lt $((1800 + $3 / 2000)) ] || die "ingest stands at package $4 of $2"
+    if [ -n "$halfway" ] && [ "$4" -ge $(($2 / 2)) ]; then "$halfway"; halfway=; fi
+    sleep "$pause"
   done
   wall=$(calc "($now - $from) / 1e9")
-  cpu=$(cpu_of "${pids[@]}") peak=$(peak_of "$vault_pid")
-  [ "$4" = "$messages" ] || die "$4 of $messages records are in the index"
+  cpu=$(cpu_of "${pids[@]}") peak=$(peak_of "$vault_pid") gate_peak=$(peak_of "$gate_pid")
+  [ "$7" = "$3" ] || die "$7 of $3 records are in the index"
+  [ -z "$halfway" ] || die "all was taken before anybody looked: too few messages for this"
+}
+
+# ingest_once m500|back: sets what take_all sets; the home stays at $work/run, its parts run on when KEEP is set.
+ingest_once() {
+  rm -rf "$work/run"; cp -a "$work/at-gate-$1" "$work/run"
+  sync -f "$work"
+  take_all "$work/run/server" "$(stock "$work/run" 'count(*)')" "$messages"
   [ -n "${KEEP:-}" ] || stop_all
 }
 
@@ -199,24 +208,44 @@ words() {
 }
 draw() { awk -v lo="$1" -v hi="$2" '$1 >= lo && $1 <= hi { print $2 }' "$data/df" | awk -v want="$3" '{ w[NR] = $1 } END { step = NR / want; if (step < 1) step = 1; for (i = 1; i <= NR; i += step) print w[int(i)] }'; }
 
-# No time counts before the hits do: bare FTS5 over the same texts finds as many, or both more than are counted.
+# No time counts before the hits do: bare FTS5 over the same texts finds exactly as many.
 same_counts() { # WORDS on stdin
-  local word ours theirs
+  local word ours theirs n=0
   while read -r word; do
-    ours=$(curl -sf -H "Cookie: kluis=$key" "http://$where/api/search?purpose=meting&limit=1&count=1&q=$word" | jq .count)
-    theirs=$(sqlite3 "$work/yard.db" "SELECT min(10001, count(*)) FROM (SELECT 1 FROM fts WHERE fts MATCH '\"$word\"' LIMIT 10001)")
+    ours=$(curl -sf -H "Cookie: kluis=$key" "http://$where/api/search?purpose=meting&limit=1&count=exact&q=$word" | jq .count)
+    theirs=$(sqlite3 "$work/yard.db" "SELECT count(*) FROM fts WHERE fts MATCH '\"$word\"'")
     [ "$ours" = "$theirs" ] && [ "$ours" -gt 0 ] || die "'$word' is found $ours times, by bare FTS5 $theirs times"
+    n=$((n + 1))
   done
+  [ "$n" -gt 0 ] || die "no word was counted"
+  say "$n words are found as often as bare FTS5 finds them"
 }
+pairs() { awk '{ w[NR] = $1 } END { for (i = 1; i < NR; i++) if (w[i] != w[NR + 1 - i]) print w[i] " " w[NR + 1 - i] }' "$1"; } # FILE of words
+# Phrases that were written: two words that follow one another in messages of the middle.
+phrases() { sed -n "$((messages / 3)),$((messages / 3 + 400))p" "$1" | cut -f4 | grep -oE '\b[a-z]{4,} [a-z]{4,}\b' | awk '!seen[$0]++ && ++n <= 30'; } # TSV
+counts_of() { # FILE of words: requests that count
+  awk -v api="/api/search?purpose=meting&limit=1&count=" '{ print "count.capped\t" api "1&q=" $0 "\ncount.exact\t" api "exact&q=" $0 }' "$1"
+}
+search_goal() { # CLASS
+  case $1 in
+    rare|mid|common|two) echo "p50 <= 0.5, p99 <= 5" ;;
+    filtered|conversation|official) echo "p50 <= 2, p99 <= 5" ;;
+    prefix) echo "p99 <= 15" ;;
+    phrase) echo "p99 <= 10" ;;
+    relevance|relevance.common) echo "p99 <= 120" ;;
+    count.capped) echo "p50 <= 1" ;;
+    count.exact) echo "p99 <= 40" ;;
+  esac
+}
+goal_holds() { sed "s/p50/$2/; s/p99/$3/; s/,/ \&\&/" <<<"$1"; } # GOAL P50 P99: as a condition of awk
 
 bench_search() {
   at_gate back
   words
   KEEP=1 ingest_once back
-  local where key api="/api/search?purpose=meting&limit=50&q=" common i rounds_search class line
-  where=${page#http://}; where=${where%%/*}; key=${page##*key=}
-  say "search: waiting until the index is at rest"
-  local before=-1 now=0 ; while [ "$before" != "$now" ]; do before=$now; sleep 5; now=$(awk '{ print $14 + $15 }' "/proc/$vault_pid/stat"); [ $((now - before)) -gt 20 ] || before=$now; done
+  local where key api="/api/search?purpose=meting&limit=50&q=" common i class
+  where_and_key
+  at_rest
   ask() { awk -v class="$1" -v api="$api" -v more="${2:-}" '{ print class "\t" api $0 more }'; } # CLASS [FILTER]: words become requests
   draw 2 10 40 | ask rare >"$work/queries"
   draw $((messages * 8 / 10000)) $((messages * 12 / 10000)) 30 | ask mid >>"$work/queries"
@@ -313,13 +342,13 @@ bench_verify() {
 }
 
 [ "$rounds" -ge 1 ] || die "BENCH_ROUNDS must be 1 or more"
-[ "${1:-all}" = load ] || workload
+case "${1:-all}" in load|growth) ;; *) workload ;; esac
 rm -rf "$work"; mkdir -p "$work"
-case "${1:-all}" in sources|load) ;; *) template ;; esac
+case "${1:-all}" in sources|load|growth) ;; *) template ;; esac
 case "${1:-all}" in
   all) bench_pack; bench_ingest; bench_search; bench_fresh; bench_verify; bench_sources; bench_load ;;
   pack|size) bench_pack ;;
-  ingest|search|fresh|verify|sources|load|peers) "bench_$1" ;;
-  *) die "unknown name '$1': pack, size, ingest, search, fresh, verify, sources, load or peers" ;;
+  ingest|search|fresh|verify|sources|load|peers|growth) "bench_$1" ;;
+  *) die "unknown name '$1': pack, size, ingest, search, fresh, verify, sources, load, peers or growth" ;;
 esac
 exit "$failed"

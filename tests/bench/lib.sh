@@ -47,14 +47,15 @@ stop() { # PID…
 }
 stop_all() { [ ${#pids[@]} -eq 0 ] || stop "${pids[@]}"; pids=(); }
 
-# start_gate HOME [ADDR:PORT]: time authority and gate, without a vault.  Sets $gate.
+# start_gate HOME [ADDR:PORT]: time authority and gate, without a vault.  Sets $gate and $gate_pid.
 start_gate() {
   rm -f "$work/tsa.out" "$work/gate.out" # what the last run said is no sign of this one
   "$bin/chatkluis-server" tsa --dir "$1/tsa" >"$work/tsa.out" 2>"$work/tsa.log" & pids+=($!)
   started "$work/tsa.out" '^time authority on' $!
   "$bin/chatkluis-server" gate --dir "$1/gate" --listen "${2:-127.0.0.1:0}" --time-authority "$(sed -n 's/^time authority on //p' "$work/tsa.out")" \
-    >"$work/gate.out" 2>"$work/gate.log" & pids+=($!)
-  started "$work/gate.out" '^listening on' $!
+    >"$work/gate.out" 2>"$work/gate.log" & gate_pid=$!
+  pids+=($gate_pid)
+  started "$work/gate.out" '^listening on' $gate_pid
   gate=$(sed -n 's/^listening on //p' "$work/gate.out")
 }
 # start_vault HOME: vault and page server.  Sets $page, $vault_pid and $page_pid.
@@ -67,6 +68,18 @@ start_vault() {
   pids+=($page_pid)
   started "$work/page.out" '^page on' $page_pid
   page=$("$bin/chatkluis-server" page-address --home "$1" | sed -n 's/^page on //p')
+}
+
+where_and_key() { where=${page#http://}; where=${where%%/*}; key=${page##*key=}; } # of $page: sets $where and $key
+at_rest() { # waits until the vault has nothing more to do with its index
+  say "waiting until the index is at rest"
+  local before=-1 now=0
+  while [ "$before" != "$now" ]; do
+    before=$now
+    sleep 5
+    now=$(awk '{ print $14 + $15 }' "/proc/$vault_pid/stat")
+    [ $((now - before)) -gt 20 ] || before=$now
+  done
 }
 
 # Seconds of user and system time that processes, their children and what those waited for have used.

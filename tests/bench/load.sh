@@ -24,7 +24,7 @@ bench_load() {
   say "load: made in $(($(date +%s) - took)) s"
   stop_all
   load_limits 'del(.limits)'
-  start_gate "$home" "$address"; gate_pid=${pids[-1]}
+  start_gate "$home" "$address"
   start_vault "$home"
   say "load: $uploads of $agents agents upload at once, one in five misbehaves"
   # Agents are elsewhere in life: here they take what processor time the server leaves.

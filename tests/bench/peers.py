@@ -3,13 +3,17 @@
 
   peers.py load PEER DIR TEXTS.tsv        messages into PEER (postgresql, xapian, sphinx); prints seconds of the clock and bytes on disk
   peers.py count PEER DIR <words          how many messages hold each word: "word count"
+  peers.py agree xapian DIR YARD.db <best  lines of word, tab, JSON array of our 50 best texts: which share of them is, to Xapian, as good as its own
+                                          fiftieth; the same of bm25 of bare FTS5; number of words
   peers.py ask PEER DIR ROUNDS <queries   lines of class, tab, words, tab, conversation or nothing: "class requests p50 p99 worst empty" in ms
 
 DIR holds what PEER keeps; PostgreSQL and Sphinx listen there already (peers.sh starts them).  Each is set up as its own documentation advises;
 what differs from the defaults stands in peers.sh and below.  A page is the 50 newest (class relevance: the 50 best) with their texts.
 """
+import json
 import os
 import re
+import sqlite3
 import sys
 import time
 
@@ -72,6 +76,18 @@ class Xapian:
 
     def count(self, word):
         return self.db.get_termfreq(word)
+
+    def good(self, word):
+        """Texts that weigh as much as the fiftieth, or more: short messages often weigh the same, so these can be many more than fifty."""
+        e = self.x.Enquire(self.db)
+        e.set_query(self.query("relevance", [word], ""))
+        least = min(m.weight for m in e.get_mset(0, PAGE))
+        want = PAGE
+        while True:
+            found = list(e.get_mset(0, want))
+            if len(found) < want or found[-1].weight < least - 1e-9:
+                return {m.document.get_data().decode("utf-8") for m in found if m.weight >= least - 1e-9}
+            want *= 4
 
 
 class PostgreSQL:
@@ -165,6 +181,20 @@ def ask(peer, rounds):
         print(f"{kind} {len(ms)} {ms[len(ms) // 2]:.3f} {ms[min(len(ms) - 1, int(len(ms) * .99))]:.3f} {ms[-1]:.3f} {empty[kind]}")
 
 
+def agree(xapian, yard):
+    db = sqlite3.connect(yard)
+    ours, bm25 = [], []
+    for line in sys.stdin:
+        word, best = line.rstrip("\n").split("\t", 1)
+        good = xapian.good(word)
+        best = [t.replace("\n", " ") for t in json.loads(best)]
+        theirs = [r[0] for r in db.execute("SELECT msg.text FROM fts JOIN msg ON msg.id = fts.rowid WHERE fts MATCH ? ORDER BY rank LIMIT ?", ('"%s"' % word, PAGE))]
+        for into, texts in ((ours, best), (bm25, theirs)):
+            into.append(sum(t in good for t in texts) / len(texts))
+        print(word, len(good), ours[-1], bm25[-1], file=sys.stderr)
+    print(f"{sum(ours) / len(ours):.4f} {sum(bm25) / len(bm25):.4f} {len(ours)}")
+
+
 def main():
     if len(sys.argv) < 4 or sys.argv[2] not in PEERS:
         sys.exit(__doc__)
@@ -177,6 +207,8 @@ def main():
     elif what == "count":
         for word in sys.stdin.read().split():
             print(word, peer.count(word))
+    elif what == "agree":
+        agree(peer, sys.argv[4])
     elif what == "ask":
         ask(peer, int(sys.argv[4]))
 

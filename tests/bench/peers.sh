@@ -78,7 +78,7 @@ agreed() { # WANT <words: prints those left
 peer_dir() { case $1 in postgresql) echo "$work/pg" ;; *) echo "$work/$1" ;; esac; }
 
 bench_peers() {
-  local i p peers=${PEERS:-$peers_all} where key api="/api/search?purpose=meting&limit=50&q=" class line t x chats held
+  local i p peers=${PEERS:-$peers_all} where key api="/api/search?purpose=meting&limit=50&q=" class line t x chats held goal beside p50 p95 p99
   declare -A took bytes
   at_gate m500
   words
@@ -108,19 +108,17 @@ bench_peers() {
       "${x:+>= 1}" "$x"
   done
 
-  where=${page#http://}; where=${where%%/*}; key=${page##*key=}
-  say "waiting until the index is at rest"
-  local before=-1 now=0 ; while [ "$before" != "$now" ]; do before=$now; sleep 5; now=$(awk '{ print $14 + $15 }' "/proc/$vault_pid/stat"); [ $((now - before)) -gt 20 ] || before=$now; done
+  where_and_key
+  at_rest
   # Classes: by share of the messages.  In a conversation: words of that share, in chats of the middle.
   draw 2 10 60 | agreed 10 | awk '{ print "rare\t" $0 }' >"$work/ask"
   draw $((messages * 8 / 10000)) $((messages * 12 / 10000)) 60 | agreed 10 | awk '{ print "mid\t" $0 }' >>"$work/ask"
   draw $((messages / 100)) $((messages * 15 / 100)) 100 | agreed 3 >"$work/common"
   awk '{ print "common\t" $0 }' "$work/common" >>"$work/ask"
-  awk '{ w[NR] = $1 } END { for (i = 1; i < NR; i++) print "two\t" w[i] " " w[NR + 1 - i] }' "$work/common" | awk '{ if ($2 != $3) print }' >>"$work/ask"
+  pairs "$work/common" | sed 's/^/two\t/' >>"$work/ask"
   awk '{ print "relevance.common\t" $0 }' "$work/common" >>"$work/ask"
   awk '/^mid/ && ++n <= 20' "$work/ask" | sed 's/^mid/relevance.mid/' >>"$work/ask"
-  # Phrases that were written: two words that follow one another in messages of the middle.
-  sed -n "$((messages / 3)),$((messages / 3 + 400))p" "$work/peers.tsv" | cut -f4 | grep -oE '\b[a-z]{4,} [a-z]{4,}\b' | awk '!seen[$0]++ && ++n <= 30 { print "phrase\t" $0 }' >>"$work/ask"
+  phrases "$work/peers.tsv" | sed 's/^/phrase\t/' >>"$work/ask"
   grep '^mid' "$work/ask" | cut -f2 | awk 'length($1) >= 5 { print "prefix\t" substr($1, 1, 3) }' | sort -u | sed -n 1,20p >>"$work/ask"
   chats=$(curl -sf -H "Cookie: kluis=$key" "http://$where${api}de&limit=200" | jq -r '.hits[].conversation | "\(.name)\t\(.id | @uri)"' | sort -u | sed -n 1,3p)
   while IFS=$'\t' read -r t x; do
@@ -130,24 +128,14 @@ bench_peers() {
   # Ours: the same, as the page asks it.
   awk -F'\t' -v api="$api" -v chats="$chats" 'BEGIN { n = split(chats, row, "\n"); for (i = 1; i <= n; i++) { split(row[i], f, "\t"); sub(/.*chat-/, "", f[1]); id[f[1] + 0] = f[2] } }
     { q = $2; gsub(/ /, "%20", q); if ($1 == "phrase") q = "%22" q "%22"; if ($1 == "prefix") q = q "*"; if ($1 ~ /^relevance/) q = q "&order=relevance"; if ($3 != "") q = q "&conversation=" id[$3 + 0]; print $1 "\t" api q }' "$work/ask" >"$work/queries"
-  awk -v api="/api/search?purpose=meting&limit=1&count=1&q=" '{ print "count.capped\t" api $0 }' "$work/common" >>"$work/queries"
-  awk -v api="/api/search?purpose=meting&limit=1&count=exact&q=" '{ print "count.exact\t" api $0 }' "$work/common" >>"$work/queries"
+  counts_of "$work/common" >>"$work/queries"
   same_counts < <(awk '$1 ~ /^(rare|mid|common)$/ { print $2 }' "$work/ask" | sort -u | sed -n 1,40p)
   "$tools/bench_search_client" "$where" "$key" 10 <"$work/queries" | sort >"$work/ours"
   for p in $peers; do "$python" tests/bench/peers.py ask "$p" "$(peer_dir "$p")" 3 <"$work/ask" | sort >"$work/asked.$p"; done
-  while read -r class i t x now line; do
-    local goal="" cond="" p50=$t p99=$now beside=""
+  while read -r class i p50 p95 p99 line; do
+    goal=$(search_goal "$class") beside=""
     for p in $peers; do beside="$beside$p $(awk -v c="$class" '$1 == c { print $3 " (p99 " $4 ")" }' "$work/asked.$p"), "; done
-    case $class in
-      rare|mid|common|two) goal="p50 <= 0.5, p99 <= 5" cond="$p50 <= 0.5 && $p99 <= 5" ;;
-      filtered) goal="p50 <= 2, p99 <= 5" cond="$p50 <= 2 && $p99 <= 5" ;;
-      prefix) goal="p99 <= 15" cond="$p99 <= 15" ;;
-      phrase) goal="p99 <= 10" cond="$p99 <= 10" ;;
-      relevance.common) goal="p99 <= 120" cond="$p99 <= 120" ;;
-      count.capped) goal="p50 <= 1" cond="$p50 <= 1" ;;
-      count.exact) goal="p99 <= 40" cond="$p99 <= 40" ;;
-    esac
-    figure "peers.search.$class" "$p50" "ms p50 (p99 $p99, $i requests)" "${beside%, }" null "$goal" "$cond"
+    figure "peers.search.$class" "$p50" "ms p50 (p99 $p99, $i requests)" "${beside%, }" null "$goal" "${goal:+$(goal_holds "$goal" "$p50" "$p99")}"
   done < <(grep -v '^#' "$work/ours")
   t=$(date +%s%N); rg -c -w "$(head -n 1 "$work/common")" "$work/peers.tsv" >/dev/null || true; x=$(date +%s%N)
   figure peers.search.ripgrep "$(calc "($x - $t) / 1e6")" "ms for a common word over the plain texts" "" null "" ""

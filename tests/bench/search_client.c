@@ -1,8 +1,9 @@
 /* tests/bench/search_client.c - how long a person waits: the page's own requests, one after another over one connection.
  *
- * search_client ADDR:PORT KEY ROUNDS <lines: each line is CLASS, tab, target such as /api/search?purpose=meting&q=woord.  A class that
- * begins with "view" searches untimed and times the conversation around one of the hits.  Each line is asked once to warm up, then
- * ROUNDS times, all lines in turn; prints "CLASS requests p50 p95 p99 worst" in milliseconds, and the number of hits of a class. */
+ * search_client ADDR:PORT KEY ROUNDS|@FILE <lines: each line is CLASS, tab, target such as /api/search?purpose=meting&q=woord.  A class
+ * that begins with "view" searches untimed and times the conversation around one of the hits.  Each line is asked once to warm up, then
+ * ROUNDS times, all lines in turn; with @FILE all lines in turn without a pause until FILE is there, the first time counted too.  Prints
+ * "CLASS requests p50 p95 p99 worst" in milliseconds, the number of hits of a class, and how many answers had none. */
 #include "kluis/base.h"
 
 #include <arpa/inet.h>
@@ -159,9 +160,10 @@ int main(int argc, char **argv)
 {
     char text[2200];
     struct kluis_err err = { 0 };
-    size_t rounds = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
-    if (argc != 4 || rounds == 0 || rounds > ROUNDS_MAX || kluis_base_init(&err) != KLUIS_OK) {
-        fprintf(stderr, "usage: search_client ADDR:PORT KEY ROUNDS <lines\n");
+    const char *until = argc == 4 && argv[3][0] == '@' ? argv[3] + 1 : NULL;
+    size_t rounds = until != NULL ? SIZE_MAX - 1 : argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
+    if (argc != 4 || rounds == 0 || (until == NULL && rounds > ROUNDS_MAX) || kluis_base_init(&err) != KLUIS_OK) {
+        fprintf(stderr, "usage: search_client ADDR:PORT KEY ROUNDS|@FILE <lines\n");
         return 64;
     }
     if ((answer = kluis_malloc(ANSWER)) == NULL) { fail("out of memory"); }
@@ -175,12 +177,17 @@ int main(int argc, char **argv)
         memcpy(lines[n_lines++].target, tab + 1, strlen(tab + 1) + 1);
     }
     int s = dial(argv[1]);
-    for (size_t r = 0; r <= rounds; r++) {
-        for (size_t i = 0; i < n_lines; i++) { time_one(s, argv[1], argv[2], &lines[i], r, r > 0); }
+    bool done = false;
+    for (size_t r = 0; r <= rounds && !done; r++) {
+        for (size_t i = 0; i < n_lines && !done; i++) {
+            time_one(s, argv[1], argv[2], &lines[i], r, r > 0 || until != NULL);
+            done = until != NULL && access(until, F_OK) == 0;
+        }
     }
     (void)close(s);
     for (int i = 0; i < n_classes; i++) {
         struct class *c = &classes[i];
+        if (c->n == 0) { continue; } /* the end came before its turn */
         qsort(c->ms, c->n, sizeof *c->ms, by_value);
         printf("%s %zu %.3f %.3f %.3f %.3f %.1f %llu\n", c->name, c->n, at(c, 0.5), at(c, 0.95), at(c, 0.99), c->ms[c->n - 1],
                (double)c->hits / (double)c->n, (unsigned long long)c->empty);
