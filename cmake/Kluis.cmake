@@ -6,6 +6,24 @@ function(kluis_library name)
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
 endfunction()
 
+# kluis_archives(NAME lib….a …): what PkgConfig::NAME is for a program that stands alone (kluis_stands_alone); for all others it stays what pkg-config said.
+function(kluis_archives name)
+  get_target_property(shared PkgConfig::${name} INTERFACE_LINK_LIBRARIES)
+  list(TRANSFORM ARGN PREPEND "-l:")
+  set_target_properties(PkgConfig::${name} PROPERTIES INTERFACE_LINK_LIBRARIES "$<IF:$<BOOL:$<TARGET_PROPERTY:KLUIS_ALONE>>,${ARGN},${shared}>")
+endfunction()
+
+# kluis_stands_alone(TARGET SOURCE FUNCTION …): one file that needs no library of the machine (decision 0016); SOURCE has a __wrap_ for each FUNCTION of
+# libc that does.  Sanitizers and counters are libraries themselves: built with those, it is a program like the others.
+function(kluis_stands_alone target source)
+  if(NOT KLUIS_UNWALLED AND NOT KLUIS_FUZZ)
+    set_target_properties(${target} PROPERTIES KLUIS_ALONE ON)
+    target_sources(${target} PRIVATE ${source})
+    list(TRANSFORM ARGN PREPEND "-Wl,--wrap=")
+    target_link_options(${target} PRIVATE -static-pie ${ARGN})
+  endif()
+endfunction()
+
 # kluis_watched(TARGET): where programs run under something that watches them (KLUIS_WATCH), that is what stands under the target's name.
 function(kluis_watched target)
   if(KLUIS_WATCH)

@@ -15,6 +15,19 @@ agent "$work/agent" archive
 "$bin/chatkluis-agent" packages --home "$work/agent" --export "$work/export"
 server_stop
 
+# The verifier stands alone (decision 0016): in a folder with nothing but itself and what it is to judge.  That the release does: walls.sh.
+if [[ $(ldd "$bin/chatkluis-verify" 2>&1) == *"statically linked"* ]]; then
+  mkdir "$work/bare"
+  one=$(ls "$work"/export/*.asice | head -n 1)
+  cp "$bin/chatkluis-verify" "$work/server/trust.json" "$one" "${one%.asice}.receipt.json" "$work/bare/"
+  if [ "$(id -u)" = 0 ] || unshare -r true 2>/dev/null; then
+    alone() { if [ "$(id -u)" = 0 ]; then chroot "$work/bare" "$@"; else unshare -r chroot "$work/bare" "$@"; fi; }
+    check "the verifier needs nothing else" alone /chatkluis-verify --trust /trust.json --receipt "/$(basename "${one%.asice}").receipt.json" "/${one##*/}"
+  else
+    echo "independent: skipping the verifier in a bare folder: no right to change the root"
+  fi
+fi
+
 # trust.json as the tools like it
 pem() { # MEMBER FILE
   jq -r ".$1[]" "$work/server/trust.json" | while read -r c; do printf -- '-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n' "$(fold -w 64 <<<"$c")"; done >"$2"

@@ -7,6 +7,8 @@ begin walls
 # A build without walls is another program: the sentence it says of itself is not in this one.  (Control: a sentence that is.)
 ok; grep -aq 'without it no part of the server starts' "$bin/chatkluis-server" || die "these programs have no walls: a sanitizer build?"
 refuse "a program that can be without walls" grep -aq 'made for the sanitizers' "$bin/chatkluis-server"
+# Nor does the verifier need a library of the machine (decision 0016).  (Control: the server does.)
+equal "libraries of the verifier, of the server" "$(for p in verify server; do [[ $(readelf -d "$bin/chatkluis-$p") == *NEEDED* ]] && echo some || echo none; done | tr '\n' ' ')" "none some "
 
 server_init
 give_away
