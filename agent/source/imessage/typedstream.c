@@ -33,6 +33,8 @@ static bool byte(struct parse *s, uint8_t *out)
     return true;
 }
 
+static int64_t with_sign(uint8_t b) { return b <= INT8_MAX ? b : (int64_t)b - 256; }
+
 /* A number: one byte, or a mark and two or four in the writer's order, which is little-endian on everything since 2006. */
 static bool number(struct parse *s, int64_t *out)
 {
@@ -40,7 +42,7 @@ static bool number(struct parse *s, int64_t *out)
     if (!byte(s, &b)) { return false; }
     const size_t n = b == INT16 ? 2 : b == INT32 ? 4 : 0;
     if (n == 0) {
-        *out = (int8_t)b;
+        *out = with_sign(b);
         return b < REAL || b >= FIRST_REFERENCE || b == 0;
     }
     if ((size_t)(s->end - s->p) < n) { return false; }
@@ -56,7 +58,7 @@ static int64_t unsigned_of(int64_t n) { return n >= 0 ? n : n >= INT16_MIN ? n +
 /* Behind a first byte that is no mark: which number it refers to. */
 static bool reference(struct parse *s, uint8_t first, size_t *out)
 {
-    int64_t n = (int8_t)first;
+    int64_t n = with_sign(first);
     if (first == INT16 || first == INT32) {
         s->p--;
         if (!number(s, &n)) { return false; }

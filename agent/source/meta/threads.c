@@ -130,7 +130,7 @@ kluis_status meta_participants(struct meta *t, const struct part *p, void (*each
     struct kluis_input in = kluis_input_from_mem(&mem);
     KLUIS_TRY(json_stream_open(&s, &in, 0, p->file->name.ptr, 64 << 10, err));
     kluis_status rc = json_stream_enter(&s, '{', NULL);
-    while (rc == KLUIS_OK && (rc = json_stream_next(&s, &key, NULL)) == KLUIS_OK) {
+    while (rc == KLUIS_OK && json_stream_next(&s, &key, NULL) == KLUIS_OK) {
         bool found = kluis_str_is(key, "participants");
         rc = found ? json_stream_take(&s, &raw, &at, NULL) : json_stream_skip(&s, NULL);
         if (rc != KLUIS_OK || !found) { continue; }

@@ -13,6 +13,7 @@ static bool moment(struct kluis_str ts, struct kluis_when *out)
 {
     int64_t s = 0, us = 0;
     size_t i = 0, digits = 0;
+    if (ts.ptr == NULL) { return false; }
     for (; i < ts.len && ts.ptr[i] >= '0' && ts.ptr[i] <= '9'; i++) {
         if (s > INT64_C(253402300799)) { return false; }
         s = s * 10 + (ts.ptr[i] - '0');
