@@ -37,8 +37,8 @@ growth_stock() {
   now=$(date +%s%N)
   echo "$from $now $(peak_of "$gate_pid") $(sort -k4,4nr "$work"/time.[123] | awk 'NR == 1 { m = $4 } { c += $1 + $2 } END { print m, c }')" >"$t/packing"
   stop_all
-  for p in 1 2 3; do sqlite3 -separator ' ' "$t/agent-$p/agent.db" "SELECT count(*), sum(records), sum(length), sum(timed) FROM package"; done |
-    awk '{ for (i = 1; i <= 4; i++) s[i] += $i } END { printf "%d %d %d %d\n", s[1], s[2], s[3], s[4] }' >"$t/stock"
+  for p in 1 2 3; do sqlite3 -separator ' ' "$t/agent-$p/agent.db" "SELECT count(*), sum(records), sum(length), sum(timed), sum(state = 2) FROM package"; done |
+    awk '{ for (i = 1; i <= 5; i++) s[i] += $i } END { printf "%d %d %d %d\n", s[1], s[2], s[3], s[4]; exit s[5] != s[1] }' >"$t/stock" || die "not every package stands at the gate"
   rm -rf "$t"/agent-?
   touch "$t/done"
   mv "$t" "$data/stock"

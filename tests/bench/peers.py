@@ -188,6 +188,10 @@ def agree(xapian, yard):
         word, best = line.rstrip("\n").split("\t", 1)
         good = xapian.good(word)
         best = [t.replace("\n", " ") for t in json.loads(best)]
+        there = {r[0] for r in db.execute("SELECT msg.text FROM fts JOIN msg ON msg.id = fts.rowid WHERE fts MATCH ?", ('"%s"' % word,))}
+        strange = [t for t in best if t not in there]
+        if strange or len(best) != min(PAGE, len(there)):
+            sys.exit("peers: '%s': %d of the best, %d of these are in no text: %s" % (word, len(best), len(strange), strange[:1]))
         theirs = [r[0] for r in db.execute("SELECT msg.text FROM fts JOIN msg ON msg.id = fts.rowid WHERE fts MATCH ? ORDER BY rank LIMIT ?", ('"%s"' % word, PAGE))]
         for into, texts in ((ours, best), (bm25, theirs)):
             into.append(sum(t in good for t in texts) / len(texts))
