@@ -337,9 +337,9 @@ bench_verify() {
 }
 
 [ "$rounds" -ge 1 ] || die "BENCH_ROUNDS must be 1 or more"
-case "${1:-all}" in load|growth) ;; *) workload ;; esac
+case "${1:-all}" in load|growth|peers) ;; *) workload ;; esac
 rm -rf "$work"; mkdir -p "$work"
-case "${1:-all}" in sources|load|growth) ;; *) template ;; esac
+case "${1:-all}" in sources|load|growth|peers) ;; *) template ;; esac
 case "${1:-all}" in
   all) bench_pack; bench_ingest; bench_search; bench_fresh; bench_verify; bench_sources; bench_load ;;
   pack|size) bench_pack ;;

@@ -82,11 +82,11 @@ growth_searched() { # NAME FILE [GOAL]: figures of what the client printed.  GOA
   done < <(sort "$2")
 }
 
-growth_size() { # MESSAGES: sets $rate
-  local i times=${BENCH_ROUNDS:-1} packages records bytes stamped distinct held texts attachments edits reactions attached apart notices yards=() walls=() cpus=() peaks=() gates=() yard wall from now gate_peak agent_peak cpu where key asking
+# The workload and its packages.  Sets $messages, $data and $work, and what the workload and the stock count; the caller declares these ($phones_counts).
+phones_counts="distinct held attachments edits reactions texts attached apart notices packages records bytes stamped"
+growth_packed() { # MESSAGES
   messages=$1 data=$PWD/build/bench-data/growth-$1 work=$PWD/build/bench-data/growth-$1/work
   mkdir -p "$data"; rm -rf "$work"; mkdir -p "$work"
-  say "$messages messages: about $(growth_minutes "$messages") minutes on two quiet cores"
   if [ ! -f "$data/done" ]; then
     "$tools/bench_phones" "$messages" "$data"
     touch "$data/done"
@@ -95,6 +95,16 @@ growth_size() { # MESSAGES: sets $rate
   growth_stock
   read -r packages records bytes stamped <"$data/stock/stock"
   [ "$records" = $((held + edits + reactions + notices)) ] && [ "$stamped" = "$packages" ] || die "$records records in $packages packages ($stamped stamped); the phones hold $held messages, $edits edits, $reactions reactions"
+}
+growth_taken() { # [HALFWAY]: a vault takes all of it, in $work/run
+  rm -rf "$work/run"; cp -a "$data/stock" "$work/run"; sync -f "$work"
+  take_all "$work/run/server" "$packages" "$apart" "$@"
+}
+
+growth_size() { # MESSAGES: sets $rate
+  local $phones_counts i times=${BENCH_ROUNDS:-1} yards=() walls=() cpus=() peaks=() gates=() yard wall from now gate_peak agent_peak cpu where key asking
+  say "$1 messages: about $(growth_minutes "$1") minutes on two quiet cores"
+  growth_packed "$1"
   read -r from now gate_peak agent_peak cpu <"$data/stock/packing"
   gates=("$gate_peak")
   figure growth.workload "$held" "messages as three phones hold them, $distinct distinct, $attachments with an attachment, $edits edits, $reactions reactions, $packages packages of $(calc "int($records / $packages + .5)")" "" null "" ""
@@ -104,8 +114,7 @@ growth_size() { # MESSAGES: sets $rate
   words
   for i in $(seq "$times"); do
     growth_yard; yards+=("$yard")
-    rm -rf "$work/run"; cp -a "$data/stock" "$work/run"; sync -f "$work"
-    take_all "$work/run/server" "$packages" "$apart"
+    growth_taken
     walls+=("$wall") cpus+=("$cpu") peaks+=("$peak") gates+=("$gate_peak")
     say "ingest $i/$times: $wall s (CPU $cpu s), bare FTS5 $yard s for $texts texts"
     [ "$i" = "$times" ] || stop_all
@@ -147,8 +156,8 @@ growth_size() { # MESSAGES: sets $rate
   stop_all
 
   say "searching while all is taken again"
-  rm -rf "$work/run" "$work/taken"; cp -a "$data/stock" "$work/run"
-  take_all "$work/run/server" "$packages" "$apart" growth_asking
+  rm -f "$work/taken"
+  growth_taken growth_asking
   touch "$work/taken"
   wait "$asking" || { cat "$work/during.err" >&2; die "the searching client ended"; }
   stop_all

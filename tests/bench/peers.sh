@@ -1,4 +1,4 @@
-# peers.sh - what a user would pick instead, fed with the same messages and asked the same questions in the same run.  Sourced by bench.sh.
+# peers.sh - what a user would pick instead, fed with the distinct texts of what three phones hold (phones.c) and asked the same questions in the same run.  Sourced by bench.sh.
 #
 # notmuch and bare FTS5 stand in bench_ingest.  Here: PostgreSQL 15 (GIN, configuration 'dutch'), Xapian, Sphinx and ripgrep.  None of them verifies,
 # encrypts, finds doubles or shows a conversation; PEERS names some of them only.
@@ -56,12 +56,6 @@ C
 }
 sphinx_down() { [ ! -f "$work/sphinx/pid" ] || kill "$(cat "$work/sphinx/pid")" 2>/dev/null || true; }
 
-# The messages as the chats of m500 hold them; for Sphinx with a number in front.
-peers_tsv() {
-  local n500=$((messages / 30000)); [ "$n500" -ge 1 ] || n500=1; [ "$n500" -le 2000 ] || n500=2000
-  awk -F'\t' -v OFS='\t' -v n="$n500" '{ $2 = (NR - 1) % n; print }' "$data/texts.tsv" >"$work/peers.tsv"
-}
-
 # Words of a class that every peer finds as often as bare FTS5 does; PostgreSQL stems, so many fall out.  Fewer than WANT left: no figure.
 agreed() { # WANT <words: prints those left
   local word n p said all
@@ -78,47 +72,46 @@ agreed() { # WANT <words: prints those left
 peer_dir() { case $1 in postgresql) echo "$work/pg" ;; *) echo "$work/$1" ;; esac; }
 
 bench_peers() {
-  local i p peers=${PEERS:-$peers_all} where key api="/api/search?purpose=meting&limit=50&q=" class line t x chats held goal beside p50 p95 p99
-  declare -A took bytes
-  at_gate m500
+  local i p peers=${PEERS:-$peers_all} where key api="/api/search?purpose=meting&limit=50&q=" class line t x chats held goal beside p50 p95 p99 size
+  declare -A took held_by
+  local $phones_counts yard
+  growth_packed "$messages"
   words
-  peers_tsv
-  rm -f "$work"/yard.db*
-  "$tools/bench_fts5_yardstick" "$work/peers.tsv" "$work/yard.db" >"$work/yard"
-  say "bare FTS5: $(cut -d' ' -f1 "$work/yard") s"
+  growth_yard
+  say "bare FTS5: $yard s for $texts texts"
   for p in $peers; do
     case $p in
-      postgresql) peers_up "$work/pg"; line=$("$python" tests/bench/peers.py load postgresql "$work/pg" "$work/peers.tsv") ;;
-      sphinx) awk -v OFS='\t' '{ print NR, $0 }' "$work/peers.tsv" >"$work/sphinx.tsv"; line=$(sphinx_load "$work/sphinx" "$work/sphinx.tsv"); rm -f "$work/sphinx.tsv" ;;
-      *) rm -rf "$(peer_dir "$p")"; mkdir -p "$(peer_dir "$p")"; line=$("$python" tests/bench/peers.py load "$p" "$(peer_dir "$p")" "$work/peers.tsv") ;;
+      postgresql) peers_up "$work/pg"; line=$("$python" tests/bench/peers.py load postgresql "$work/pg" "$data/texts.tsv") ;;
+      sphinx) awk -v OFS='\t' '{ print NR, $0 }' "$data/texts.tsv" >"$work/sphinx.tsv"; line=$(sphinx_load "$work/sphinx" "$work/sphinx.tsv"); rm -f "$work/sphinx.tsv" ;;
+      *) rm -rf "$(peer_dir "$p")"; mkdir -p "$(peer_dir "$p")"; line=$("$python" tests/bench/peers.py load "$p" "$(peer_dir "$p")" "$data/texts.tsv") ;;
     esac
-    took[$p]=${line% *} bytes[$p]=${line#* }
-    say "$p: ${took[$p]} s for $messages messages, $(calc "${bytes[$p]} / $messages") bytes each"
+    took[$p]=${line% *} held_by[$p]=${line#* }
+    say "$p: ${took[$p]} s for $texts texts, $(calc "${held_by[$p]} / $texts") bytes each"
   done
-  KEEP=1 ingest_once m500
-  held=$(du -sb "$work/run/server/vault/index" | cut -f1)
-  say "ours: $wall s, peak $((peak / 1024)) MiB, index $(calc "$held / $messages") bytes each"
-  figure peers.index.bytes "$(calc "$held / $messages")" "bytes a message in the index, text included" "" null "<= 200" "$held <= 200 * $messages"
+  growth_taken
+  size=$(du -sb "$work/run/server/vault/index" | cut -f1)
+  say "ours: $wall s, peak $((peak / 1024)) MiB, index $(calc "$size / $held") bytes each"
+  figure peers.index.bytes "$(calc "$size / $held")" "bytes a message in the index, text included" "" null "<= 200" "$size <= 200 * $held"
   figure peers.memory "$(calc "$peak / 1024")" "MiB peak of the vault" "" null "<= 512" "$peak <= 512 * 1024"
-  figure peers.ingest.fts5 "$(calc "$messages / $wall")" "messages a second" "bare SQLite+FTS5 without encryption: $(calc "$messages / $(cut -d' ' -f1 "$work/yard")")" \
-    "$(calc "$(cut -d' ' -f1 "$work/yard") / $wall")" ">= 0.75" "$(cut -d' ' -f1 "$work/yard") >= 0.75 * $wall"
-  for p in $peers; do
-    x="" ; [ "$p" != postgresql ] || x="${took[$p]} >= $wall"
-    figure "peers.ingest.$p" "$(calc "$messages / $wall")" "messages a second" "$p: $(calc "$messages / ${took[$p]}"), $(calc "${bytes[$p]} / $messages") bytes a message" "$(calc "${took[$p]} / $wall")" \
-      "${x:+>= 1}" "$x"
+  took[fts5]=$yard held_by[fts5]=$(stat -c %s "$work/yard.db")
+  for p in fts5 $peers; do
+    case $p in fts5) x=0.75 ;; postgresql) x=1 ;; *) x="" ;; esac
+    figure "peers.ingest.$p" "$(calc "$records / $wall")" "records a second, doubles found ($(calc "$texts / $wall") distinct texts a second)" \
+      "$p, distinct texts only, unencrypted: $(calc "$texts / ${took[$p]}"), $(calc "${held_by[$p]} / $texts") bytes each" "$(calc "$records / $wall / ($texts / ${took[$p]})")" \
+      "${x:+>= $x}" "${x:+$records / $wall >= $x * $texts / ${took[$p]}}"
   done
 
   where_and_key
   at_rest
   # Classes: by share of the messages.  In a conversation: words of that share, in chats of the middle.
   draw 2 10 60 | agreed 10 | awk '{ print "rare\t" $0 }' >"$work/ask"
-  draw $((messages * 8 / 10000)) $((messages * 12 / 10000)) 60 | agreed 10 | awk '{ print "mid\t" $0 }' >>"$work/ask"
-  draw $((messages / 100)) $((messages * 15 / 100)) 100 | agreed 3 >"$work/common"
+  draw $((texts * 8 / 10000)) $((texts * 12 / 10000)) 60 | agreed 10 | awk '{ print "mid\t" $0 }' >>"$work/ask"
+  draw $((texts / 100)) $((texts * 15 / 100)) 100 | agreed 3 >"$work/common"
   awk '{ print "common\t" $0 }' "$work/common" >>"$work/ask"
   pairs "$work/common" | sed 's/^/two\t/' >>"$work/ask"
   awk '{ print "relevance.common\t" $0 }' "$work/common" >>"$work/ask"
   awk '/^mid/ && ++n <= 20' "$work/ask" | sed 's/^mid/relevance.mid/' >>"$work/ask"
-  phrases "$work/peers.tsv" | sed 's/^/phrase\t/' >>"$work/ask"
+  phrases "$data/texts.tsv" | sed 's/^/phrase\t/' >>"$work/ask"
   grep '^mid' "$work/ask" | cut -f2 | awk 'length($1) >= 5 { print "prefix\t" substr($1, 1, 3) }' | sort -u | sed -n 1,20p >>"$work/ask"
   chats=$(curl -sf -H "Cookie: kluis=$key" "http://$where${api}de&limit=200" | jq -r '.hits[].conversation | "\(.name)\t\(.id | @uri)"' | sort -u | sed -n 1,3p)
   while IFS=$'\t' read -r t x; do
@@ -137,7 +130,7 @@ bench_peers() {
     for p in $peers; do beside="$beside$p $(awk -v c="$class" '$1 == c { print $3 " (p99 " $4 ")" }' "$work/asked.$p"), "; done
     figure "peers.search.$class" "$p50" "ms p50 (p99 $p99, $i requests)" "${beside%, }" null "$goal" "${goal:+$(goal_holds "$goal" "$p50" "$p99")}"
   done < <(grep -v '^#' "$work/ours")
-  t=$(date +%s%N); rg -c -w "$(head -n 1 "$work/common")" "$work/peers.tsv" >/dev/null || true; x=$(date +%s%N)
+  t=$(date +%s%N); rg -c -w "$(head -n 1 "$work/common")" "$data/texts.tsv" >/dev/null || true; x=$(date +%s%N)
   figure peers.search.ripgrep "$(calc "($x - $t) / 1e6")" "ms for a common word over the plain texts" "" null "" ""
   stop_all; peers_down; sphinx_down
   rm -rf "$work/run" "$work/pg" "$work/xapian" "$work/sphinx"
