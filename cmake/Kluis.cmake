@@ -46,7 +46,7 @@ endfunction()
 # kluis_test(NAME SOURCES … LINK …): a cmocka binary, registered as unit test NAME with label "unit".
 function(kluis_test name)
   cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
-  add_executable(test_${name} ${A_SOURCES})
+  add_executable(test_${name} ${A_SOURCES} $<TARGET_OBJECTS:test_verdict>)
   target_link_libraries(test_${name} PRIVATE kluis_flags ${A_LINK} test_dir PkgConfig::CMOCKA)
   target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
   set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
