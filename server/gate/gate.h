@@ -1,7 +1,7 @@
 /* gate.h - the part of the server that faces the network: docs/PROTOCOL.md §5, §6 and §7.
  *
  * Takes HTTPS requests of devices and of the vault, gives bytes that it cannot read.  Owns its directory alone: gate.db, uploads/,
- * gate.lock.  Threads: its own (an epoll pool, a housekeeper, relay workers); the calls below come from one thread, the caller's.
+ * gate.lock.  Threads: its own (a pool that polls, a housekeeper, relay workers); the calls below come from one thread, the caller's.
  */
 #ifndef SERVER_GATE_GATE_H
 #define SERVER_GATE_GATE_H
@@ -13,7 +13,7 @@ struct gate;
 
 /* Ceilings.  0: the default. */
 struct gate_limits {
-    uint32_t threads;            /* epoll threads: 2                                                     */
+    uint32_t threads;            /* that take requests: 2                                                */
     uint32_t connections;        /* open at once: 1,000                                                  */
     uint32_t connections_per_ip; /* 500: an organisation may stand behind one address                    */
     uint32_t timeout_s;          /* a connection without traffic: 30                                     */

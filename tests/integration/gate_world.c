@@ -13,7 +13,7 @@
 
 /* ---- hooks ---- */
 
-static _Atomic int64_t shift_us;
+static _Atomic int64_t shift_us, stopped_us;
 static pthread_mutex_t step_lock = PTHREAD_MUTEX_INITIALIZER;
 static char steps[4096];
 static char distinct[64][48];
@@ -22,6 +22,8 @@ static size_t n_distinct;
 static int64_t now_us(void)
 {
     struct timespec t;
+    int64_t stopped = atomic_load(&stopped_us);
+    if (stopped != 0) { return stopped; }
     (void)clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 + atomic_load(&shift_us);
 }
@@ -48,7 +50,13 @@ const char *steps_seen(void) { return steps; }
 
 size_t steps_distinct(void) { return n_distinct; }
 
-void clock_shift(int64_t us) { atomic_store(&shift_us, us); }
+void clock_shift(int64_t us)
+{
+    atomic_store(&stopped_us, 0);
+    atomic_store(&shift_us, us);
+}
+
+void clock_stop(void) { atomic_store(&stopped_us, now_us()); }
 
 /* ---- the world ---- */
 
@@ -62,7 +70,7 @@ static struct kluis_key *new_key(void)
 void world_start(struct world *w)
 {
     struct kluis_err err = { 0 };
-    w->config.listen = w->address[0] != '\0' ? w->address : "127.0.0.1:0";
+    w->config.listen = w->address;
     kluis_status rc = gate_start(&w->gate, &w->config, &err);
     if (rc != KLUIS_OK) { fail_msg("gate_start: %s", err.msg); }
     gate_address(w->gate, w->address);
@@ -89,6 +97,7 @@ struct world *world_new(const struct gate_config *with)
 {
     static const struct kluis_hooks hooks = { .now_us = now_us, .durable_step = on_step };
     kluis_hooks_set(&hooks);
+    clock_shift(0); /* what failed before may have left it elsewhere */
     OK(kluis_base_init(NULL));
     struct world *w = kluis_calloc(1, sizeof *w);
     assert_non_null(w);
@@ -109,6 +118,7 @@ struct world *world_new(const struct gate_config *with)
     w->config.tls_key_pem = kluis_buf_bytes(&w->key);
     w->config.vault_spki = kluis_buf_bytes(&w->spki);
     if (w->config.disk_reserve == 0) { w->config.disk_reserve = 1 << 20; }
+    w->port = gate_port_keep(w->address);
     world_start(w);
     w->vault = gate_client_new(w->address, w->pki->root_anchor, "vault", w->pull);
     w->device = gate_client_new(w->address, w->pki->root_anchor, DEVICE, w->device_key);
@@ -127,6 +137,7 @@ void world_free(struct world *w)
     gate_client_free(w->other);
     gate_client_free(w->anyone);
     gate_stop(w->gate);
+    assert_int_equal(close(w->port), 0);
     kluis_key_free(w->pull);
     kluis_key_free(w->device_key);
     kluis_key_free(w->other_key);
@@ -138,6 +149,13 @@ void world_free(struct world *w)
 }
 
 /* ---- small things ---- */
+
+uint32_t waiting(struct world *w)
+{
+    struct gate_status s = { 0 };
+    OK(gate_status_read(w->gate, &s, NULL));
+    return s.waiting;
+}
 
 struct kluis_bytes bytes_of(const char *text) { return (struct kluis_bytes){ (const uint8_t *)text, strlen(text) }; }
 

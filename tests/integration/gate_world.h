@@ -28,6 +28,7 @@ struct world {
     struct kluis_buf cert, key, spki;
     struct gate_config config;
     char dir[64], address[GATE_ADDRESS_MAX];
+    int port; /* keeps the address this world's while no gate listens on it */
     struct gate *gate;
     struct gate_client *vault, *device, *other, *anyone;
 };
@@ -53,8 +54,17 @@ void mirror_body(const struct world *w, uint64_t from, const struct kluis_str *l
 void steps_reset(void);
 const char *steps_seen(void);
 size_t steps_distinct(void); /* in the whole run */
-/* Moves every clock of the tests. */
+/* Moves the wall clock of tests and gate. */
 void clock_shift(int64_t us);
+void clock_stop(void); /* ... or lets it stand still: for what is true of a moment, however long a busy machine takes over it */
+
+/* Until it is so: 60 s at most, a hundred times a second. */
+#define UNTIL(condition)                                                                                                                             \
+    do {                                                                                                                                             \
+        for (int left_ = 6000; !(condition) && left_ > 0; left_--) { kluis_sleep_us(10000); }                                                        \
+        assert_true(condition);                                                                                                                      \
+    } while (0)
+uint32_t waiting(struct world *w); /* requests that sleep at the gate */
 
 #define ASK(client, method, path, body, status_) assert_int_equal(gate_client_status((client), (method), (path), (body)), (status_))
 

@@ -4,8 +4,10 @@
 #include <cmocka.h>
 
 #include <curl/curl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "kluis/login.h"
 #include "tests/support/gate_client.h"
@@ -25,6 +27,22 @@ struct sending {
     struct kluis_bytes body;
     size_t at;
 };
+
+int gate_port_keep(char address[32])
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+    } a = { .in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
+    socklen_t len = sizeof a;
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one), 0);
+    assert_int_equal(bind(fd, &a.any, len), 0);
+    assert_int_equal(getsockname(fd, &a.any, &len), 0);
+    (void)snprintf(address, 32, "127.0.0.1:%u", ntohs(a.in.sin_port));
+    return fd;
+}
 
 struct gate_client *gate_client_new(const char *address, struct kluis_bytes ca, const char *id, const struct kluis_key *key)
 {
@@ -83,6 +101,23 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
+/* To send the body again when libcurl repeats a request. */
+static int on_rewind(void *ctx, curl_off_t offset, int origin)
+{
+    struct sending *s = ctx;
+    if (origin != SEEK_SET || offset < 0 || (size_t)offset > s->body.len) { return CURL_SEEKFUNC_FAIL; }
+    s->at = (size_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+static int on_sent(CURL *curl, curl_infotype kind, char *p, size_t n, void *ctx)
+{
+    struct gate_reply *r = ctx;
+    (void)curl;
+    r->sent += kind == CURLINFO_HEADER_OUT && memmem(p, n, " HTTP/1.1\r\n", 11) != NULL ? 1 : 0;
+    return 0;
+}
+
 static void perform(struct gate_client *c, const char *method, const char *path, struct kluis_bytes body, const char *authorization,
                     const char *range, struct gate_reply *r)
 {
@@ -112,12 +147,17 @@ static void perform(struct gate_client *c, const char *method, const char *path,
     (void)curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &r->body);
     (void)curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, on_header);
     (void)curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, r);
+    (void)curl_easy_setopt(c->curl, CURLOPT_VERBOSE, 1L); /* for on_sent, which prints nothing */
+    (void)curl_easy_setopt(c->curl, CURLOPT_DEBUGFUNCTION, on_sent);
+    (void)curl_easy_setopt(c->curl, CURLOPT_DEBUGDATA, r);
     (void)curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, 60L);
     (void)curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
     if (body.len > 0 || strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0) {
         (void)curl_easy_setopt(c->curl, CURLOPT_UPLOAD, 1L);
         (void)curl_easy_setopt(c->curl, CURLOPT_READFUNCTION, on_send);
         (void)curl_easy_setopt(c->curl, CURLOPT_READDATA, &sending);
+        (void)curl_easy_setopt(c->curl, CURLOPT_SEEKFUNCTION, on_rewind);
+        (void)curl_easy_setopt(c->curl, CURLOPT_SEEKDATA, &sending);
         (void)curl_easy_setopt(c->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)body.len);
     }
     (void)curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);

@@ -12,6 +12,7 @@ struct gate_reply {
     char nonce[64];                             /* Chatkluis-Nonce, or "" */
     int64_t offset, size, prekeys, retry_after; /* headers, -1 when absent */
     char content_range[96];
+    int sent; /* requests that went out for it: libcurl repeats one by itself, as it was signed, when a connection that it used before breaks */
 };
 /* What a request lies about; NULL and 0: the truth. */
 struct gate_lie {
@@ -25,6 +26,10 @@ struct gate_lie {
     const char *range;           /* Range header                     */
     const char *id;
 };
+
+/* "127.0.0.1:PORT" of a port that nobody else is given as long as the descriptor is open: connections to it are refused, until a server (with
+ * SO_REUSEADDR, as ours have) listens there, and again when it stopped. */
+int gate_port_keep(char address[32]);
 
 /* ca: DER of the root; id NULL: never signs.  Every step asserts. */
 struct gate_client *gate_client_new(const char *address, struct kluis_bytes ca, const char *id, const struct kluis_key *key);
