@@ -24,6 +24,8 @@ KLUIS_DEFINE_CLEANUP(kluis_db)
 struct sqlite3 *kluis_db_handle(struct kluis_db *db);
 /* The status of an SQLite result code: FULL and IOERR are E_IO, BUSY E_BUSY, NOMEM E_NOMEM, CORRUPT/NOTADB E_CORRUPT, CONSTRAINT E_EXISTS. */
 kluis_status kluis_db_status(int sqlite_rc);
+/* That status as an error; but CORRUPT of a database or log that the device once refused to read (EIO, ENXIO) is E_IO: SQLite cannot tell the two
+ * apart. */
 KLUIS_MUSTUSE kluis_status kluis_db_fail(struct kluis_db *db, int sqlite_rc, const char *what, struct kluis_err *err);
 
 KLUIS_MUSTUSE kluis_status kluis_db_exec(struct kluis_db *db, const char *sql, struct kluis_err *err);

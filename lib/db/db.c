@@ -49,8 +49,24 @@ kluis_status kluis_db_status(int rc)
     }
 }
 
+/* SQLite gives a read that the device refused out as a malformed database.  Its files know better: the database, and the log (which in this mode is
+ * the journal that can be asked for).  They remember such a read for as long as they are open. */
+static bool read_failed(sqlite3 *db)
+{
+    int e = 0;
+    sqlite3_file *log = NULL;
+    (void)sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &e);
+    if (e == EIO || e == ENXIO || e == ERANGE) { return true; }
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, (void *)&log) != SQLITE_OK || log == NULL || log->pMethods == NULL) {
+        return false;
+    }
+    (void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &e);
+    return e == EIO || e == ENXIO || e == ERANGE;
+}
+
 kluis_status kluis_db_fail(struct kluis_db *db, int rc, const char *what, struct kluis_err *err)
 {
+    if ((rc & 0xff) == SQLITE_CORRUPT && db->db != NULL && read_failed(db->db)) { rc = SQLITE_IOERR_READ; }
     /* errstr, not errmsg: the latter may quote a value. */
     const char *file = db->db == NULL ? NULL : sqlite3_db_filename(db->db, "main");
     const char *name = file == NULL ? "database" : strrchr(file, '/') != NULL ? strrchr(file, '/') + 1 : file;
