@@ -645,8 +645,17 @@ ssize_t send(int fd, const void *p, size_t n, int flags)
 {
     return fails("send", false, true, true, &n) ? -1 : syscall(SYS_sendto, fd, p, n, flags, NULL, 0);
 }
+/* Who finds nothing on a socket asks again: how often is the scheduler's doing, so it is no point, and the next points keep their numbers.  errno
+ * says what else the far end did. */
+static bool nothing_there(int fd, int flags)
+{
+    char byte;
+    if (!fault_armed(FAULT_IO) || (syscall(SYS_fcntl, fd, F_GETFL) & O_NONBLOCK) == 0) { return false; }
+    return syscall(SYS_recvfrom, fd, &byte, 1, flags | MSG_PEEK, NULL, NULL) < 0;
+}
 ssize_t recv(int fd, void *p, size_t n, int flags)
 {
+    if (nothing_there(fd, flags)) { return -1; }
     return fails("recv", false, true, true, &n) ? -1 : syscall(SYS_recvfrom, fd, p, n, flags, NULL, NULL);
 }
 int connect(int fd, __CONST_SOCKADDR_ARG a, socklen_t n) { return FAILS("connect") ? -1 : (int)syscall(SYS_connect, fd, a.__sockaddr__, n); }

@@ -32,6 +32,7 @@ struct sweep {
     bool only;
     uint64_t points; /* of the last trial */
     unsigned trials, hits, crashes, aborts, failures;
+    char told[FAILURES_TOLD][256]; /* of each failure a line, said again at the end: what it said itself is long */
 };
 
 static void run_name(const struct sweep *w, char out[96])
@@ -39,23 +40,27 @@ static void run_name(const struct sweep *w, char out[96])
     (void)snprintf(out, 96, "%s:%llu:%s", CLASS[w->class], (unsigned long long)w->t->at, KINDS[w->class].names[w->t->kind]);
 }
 
+/* Its end: what went wrong is said last. */
 static void tell_output(const struct sweep *w)
 {
     char text[2048];
     int fd = open(w->out, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    struct stat st;
+    off_t from = fd >= 0 && fstat(fd, &st) == 0 && st.st_size >= (off_t)sizeof text ? st.st_size - (off_t)sizeof text + 1 : 0;
+    ssize_t n = fd < 0 ? 0 : pread(fd, text, sizeof text - 1, from);
     if (fd >= 0) { (void)close(fd); }
     text[n > 0 ? n : 0] = '\0';
-    (void)printf("    %s\n", n > 0 ? text : "(it said nothing)");
+    (void)printf("    %s%s\n", from > 0 ? "… " : "", n > 0 ? text : "(it said nothing)");
 }
 
 static void failed(struct sweep *w, const char *why)
 {
     char name[96];
     run_name(w, name);
-    w->failures++;
-    if (w->failures > FAILURES_TOLD) { return; }
-    (void)printf("  FAILED %s %s (%s): %s\n", w->s->name, name, w->t->op[0] == '\0' ? "no fault" : w->t->op, why);
+    if (w->failures++ >= FAILURES_TOLD) { return; }
+    char *line = w->told[w->failures - 1];
+    (void)snprintf(line, sizeof w->told[0], "  FAILED %s %s (%s): %s\n", w->s->name, name, w->t->op[0] == '\0' ? "no fault" : w->t->op, why);
+    (void)fputs(line, stdout);
     if (!w->only) { tell_output(w); }
     (void)fflush(stdout);
 }
@@ -284,7 +289,9 @@ static bool only_this(struct sweep *w)
     if (sscanf(only, "%15[a-z]:%llu:%15[a-z-]", class, &at, kind) != 3) { return false; }
     w->only = true;
     for (int k = 0; strcmp(class, CLASS[w->class]) == 0 && k < KINDS[w->class].n; k++) {
-        if (strcmp(kind, KINDS[w->class].names[k]) == 0) { one_trial(w, at, k); }
+        if (strcmp(kind, KINDS[w->class].names[k]) != 0) { continue; }
+        one_trial(w, at, k);
+        (void)printf("fault: %s, %s: %s after %llu points\n", w->s->name, only, w->t->hit ? w->t->op : "no fault", (unsigned long long)w->points);
     }
     return true;
 }
@@ -354,6 +361,7 @@ unsigned fault_sweep(const struct fault_subject *s, enum fault_class c, bool pla
         }
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &ended);
+    for (unsigned i = 0; i < w.failures && i < FAILURES_TOLD; i++) { (void)fputs(w.told[i], stdout); }
     if (!planted && w.hits < s->minimum[c]) {
         (void)printf("  FAILED %s: %u faults were put in, at least %u are asked for\n", s->name, w.hits, s->minimum[c]);
         w.failures++;
