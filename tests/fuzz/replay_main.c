@@ -1,14 +1,36 @@
-/* tests/fuzz/replay_main.c - runs a target over its corpus without libFuzzer: every file, cut short, and with single bytes changed.
+/* tests/fuzz/replay_main.c - runs a target over its corpus without libFuzzer: every file, cut short, and with single bytes changed; then a budget of
+ * inputs made of them (mutate.h), the same in every run.
  *
- *   fuzz_<target> FOLDER|FILE...
+ *   fuzz_<target> [-dict=FILE] FOLDER|FILE...
+ *
+ * KLUIS_FUZZ_BUDGET=N: so many of those, whatever they take (10,000, or what fits in two seconds of CPU time; 0: none).  KLUIS_FUZZ_START=N: other ones.
+ * An input that ends the program stays in fuzz-<target>.input of the current directory, to be given as FILE.
  */
 #include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mutate.h"
 
-enum { INPUT_MAX = 4 << 20, CUTS = 12, CHANGES = 24 };
+enum { INPUT_MAX = 4 << 20, CUTS = 12, CHANGES = 24, BUDGET = 10000, BUDGET_MS = 2000 };
 static unsigned long inputs, files;
+static char dying[KLUIS_PATH_MAX];
+static const uint8_t *now;
+static size_t now_n;
+
+/* Only what a signal handler may do.  The signal comes again and ends the program. */
+static void on_death(int signal)
+{
+    int fd = open(dying, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        if (write(fd, now, now_n) == (ssize_t)now_n) { (void)!write(2, "its input: ", 11), (void)!write(2, dying, strlen(dying)), (void)!write(2, "\n", 1); }
+        (void)close(fd);
+    }
+    (void)raise(signal);
+}
 
 /* A block of exactly its size: a sanitizer or the allocator notices who reads past it. */
 static void one(const uint8_t *p, size_t n)
@@ -16,6 +38,7 @@ static void one(const uint8_t *p, size_t n)
     uint8_t *copy = kluis_malloc(n);
     MUST(copy != NULL);
     if (n > 0) { memcpy(copy, p, n); }
+    now = copy, now_n = n;
     (void)LLVMFuzzerTestOneInput(copy, n);
     kluis_free(copy);
     inputs++;
@@ -30,6 +53,7 @@ static void file(const char *path)
         exit(1);
     }
     files++;
+    mutate_seed(b.data, b.len);
     one(b.data, b.len);
     for (size_t i = 0; i < CUTS && b.len > 0; i++) { one(b.data, b.len * i / CUTS); }
     for (size_t i = 0; i < CHANGES && b.len > 0; i++) {
@@ -61,12 +85,27 @@ static void folder(const char *path)
     free(list);
 }
 
+static uint64_t setting(const char *name, uint64_t otherwise)
+{
+    const char *v = getenv(name);
+    return v == NULL ? otherwise : strtoull(v, NULL, 10);
+}
+
 int main(int argc, char **argv)
 {
+    static const int deadly[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+    const char *slash = strrchr(argv[0], '/');
     (void)LLVMFuzzerInitialize(&argc, &argv);
+    (void)snprintf(dying, sizeof dying, "%s.input", slash == NULL ? argv[0] : slash + 1);
+    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) {
+        struct sigaction a = { .sa_handler = on_death, .sa_flags = (int)SA_RESETHAND };
+        MUST(sigaction(deadly[i], &a, NULL) == 0);
+    }
     for (int i = 1; i < argc; i++) {
         struct stat st;
-        if (stat(argv[i], &st) == 0 && S_ISDIR(st.st_mode)) {
+        if (strncmp(argv[i], "-dict=", 6) == 0) {
+            mutate_words(argv[i] + 6);
+        } else if (stat(argv[i], &st) == 0 && S_ISDIR(st.st_mode)) {
             folder(argv[i]);
         } else {
             file(argv[i]);
@@ -76,6 +115,8 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "no corpus: nothing was replayed\n");
         return 1;
     }
-    (void)printf("%lu files, %lu inputs\n", files, inputs);
+    bool said = getenv("KLUIS_FUZZ_BUDGET") != NULL;
+    unsigned long made = mutate_run(setting("KLUIS_FUZZ_BUDGET", BUDGET), said ? UINT32_MAX : BUDGET_MS, setting("KLUIS_FUZZ_START", 1), one);
+    (void)printf("%lu files, %lu inputs, %lu of them made\n", files, inputs, made);
     return 0;
 }
