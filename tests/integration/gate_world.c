@@ -2,6 +2,7 @@
 #include "tests/integration/gate_world.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -38,6 +39,14 @@ static void on_step(const char *name)
     if (!known && n_distinct < 64) { (void)snprintf(distinct[n_distinct++], sizeof distinct[0], "%s", name); }
     (void)pthread_mutex_unlock(&step_lock);
 }
+
+static _Atomic bool failing;
+static int on_io(const char *op, KLUIS_UNUSED const char *path, KLUIS_UNUSED int fd)
+{
+    return atomic_load(&failing) && strcmp(op, "fsync") == 0 ? EIO : 0;
+}
+
+void syncs_fail(bool on) { atomic_store(&failing, on); }
 
 void steps_reset(void)
 {
@@ -95,9 +104,10 @@ void world_device(struct world *w, const char *id, const struct kluis_key *key, 
 
 struct world *world_new(const struct gate_config *with)
 {
-    static const struct kluis_hooks hooks = { .now_us = now_us, .durable_step = on_step };
+    static const struct kluis_hooks hooks = { .now_us = now_us, .io_fault = on_io, .durable_step = on_step };
     kluis_hooks_set(&hooks);
     clock_shift(0); /* what failed before may have left it elsewhere */
+    syncs_fail(false);
     OK(kluis_base_init(NULL));
     struct world *w = kluis_calloc(1, sizeof *w);
     assert_non_null(w);
@@ -190,7 +200,7 @@ void mirror_body(const struct world *w, uint64_t from, const struct kluis_str *l
 int main(void)
 {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) { return 74; }
-    int failed = world_run_device_tests() + world_run_vault_tests();
+    int failed = world_run_device_tests() + world_run_vault_tests() + world_run_trouble_tests();
     curl_global_cleanup();
     return failed == 0 ? 0 : 1;
 }
