@@ -126,7 +126,7 @@ static kluis_status start_daemon(struct gate *g, const struct gate_config *c, in
     int e = ENOMEM;
     if (key != NULL && cert != NULL) {
         errno = 0;
-        /* poll, not epoll: with that, libmicrohttpd 0.9.75 turns in circles while a peer is silent in its handshake (docs/decisions/0016). */
+        /* poll, not epoll: with that, libmicrohttpd 0.9.75 turns in circles while a peer is silent in its handshake (docs/decisions/0017). */
         g->daemon = MHD_start_daemon(
             MHD_USE_TLS | MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, gate_http_handle, g, MHD_OPTION_LISTEN_SOCKET, fd,
             MHD_OPTION_HTTPS_MEM_KEY, key, MHD_OPTION_HTTPS_MEM_CERT, cert, MHD_OPTION_HTTPS_PRIORITIES, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2",
