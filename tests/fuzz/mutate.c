@@ -123,7 +123,7 @@ static void change(void)
     case 2: input[at] ^= (uint8_t)(1U << below(8)); break;
     case 3: input[at] = edge[below(sizeof edge)]; break;
     case 4: input[at] = (uint8_t)((size_t)input[at] + 249 + below(16)); break; /* up to eight more or seven less */
-    case 5: /* a piece less */
+    case 5:                                                                    /* a piece less */
         n = 1 + below(len - at < 256 ? len - at : 256);
         memmove(input + at, input + at + n, len - at - n);
         len -= n;

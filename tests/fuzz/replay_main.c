@@ -3,8 +3,8 @@
  *
  *   fuzz_<target> [-dict=FILE] FOLDER|FILE...
  *
- * KLUIS_FUZZ_BUDGET=N: so many of those, whatever they take (10,000, or what fits in two seconds of CPU time; 0: none).  KLUIS_FUZZ_START=N: other ones.
- * An input that ends the program stays in fuzz-<target>.input of the current directory, to be given as FILE.
+ * KLUIS_FUZZ_BUDGET=N: so many of those, whatever they take (10,000, or what fits in two seconds of CPU time; 0: none).  KLUIS_FUZZ_START=N: other
+ * ones. An input that ends the program stays in fuzz-<target>.input of the current directory, to be given as FILE.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -26,7 +26,9 @@ static void on_death(int signal)
 {
     int fd = open(dying, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd >= 0) {
-        if (write(fd, now, now_n) == (ssize_t)now_n) { (void)!write(2, "its input: ", 11), (void)!write(2, dying, strlen(dying)), (void)!write(2, "\n", 1); }
+        if (write(fd, now, now_n) == (ssize_t)now_n) {
+            (void)!write(2, "its input: ", 11), (void)!write(2, dying, strlen(dying)), (void)!write(2, "\n", 1);
+        }
         (void)close(fd);
     }
     (void)raise(signal);
