@@ -54,7 +54,7 @@ void mirror_body(const struct world *w, uint64_t from, const struct kluis_str *l
 void steps_reset(void);
 const char *steps_seen(void);
 size_t steps_distinct(void); /* in the whole run */
-void syncs_fail(bool on); /* every fsync of the gate's own */
+void syncs_fail(bool on);    /* every fsync of the gate's own */
 /* Moves the wall clock of tests and gate. */
 void clock_shift(int64_t us);
 void clock_stop(void); /* ... or lets it stand still: for what is true of a moment, however long a busy machine takes over it */
