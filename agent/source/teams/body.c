@@ -12,7 +12,7 @@ struct kluis_str teams_id(struct kluis_str id)
         id = (struct kluis_str){ at, id.len - (size_t)(at - id.ptr) };
     }
     size_t n = sizeof people - 1;
-    if (id.len > n && memcmp(id.ptr, people, n) == 0) { id = (struct kluis_str){ id.ptr + n, id.len - n }; }
+    if (id.ptr != NULL && id.len > n && memcmp(id.ptr, people, n) == 0) { id = (struct kluis_str){ id.ptr + n, id.len - n }; }
     return id.len == 0 ? absent() : id;
 }
 

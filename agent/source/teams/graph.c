@@ -52,7 +52,7 @@ static kluis_status note_chat(struct teams *t, struct json *m, struct kluis_err 
     struct kluis_str word = json_string(m, "chatType"), topic = json_string(m, "topic");
     struct json *members = json_array(m, "members");
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        if (kluis_str_is(word, types[i].word)) { type = types[i].type; }
+        if (kluis_str_is(word, types[i].word)) { type = (int)types[i].type; }
     }
     KLUIS_TRY(teams_chat_find(t, json_string(m, "id"), &chat, err));
     teams_chat_call(t, chat, topic.ptr != NULL ? topic : json_string(m, "displayName"), type);
