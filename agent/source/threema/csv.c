@@ -114,10 +114,10 @@ static bool split(struct csv *c, struct kluis_arena *arena)
 
 kluis_status csv_open(struct csv *c, const struct kluis_input *in, struct kluis_err *err)
 {
-    *c = (struct csv){ .in = *in, .cap = 2 * CSV_PIECE };
+    *c = (struct csv){ .in = *in, .cap = (size_t)2 * CSV_PIECE };
     c->data = kluis_malloc(c->cap);
     c->names = kluis_arena_new(CSV_ROW_MAX);
-    c->arena = kluis_arena_new(2 * CSV_ROW_MAX);
+    c->arena = kluis_arena_new((size_t)2 * CSV_ROW_MAX);
     if (c->data == NULL || c->names == NULL || c->arena == NULL) {
         csv_close(c);
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again");
