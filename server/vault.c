@@ -459,6 +459,18 @@ kluis_status vault_status_json(struct vault *v, const struct vault_page *page, s
         kluis_buf_byte(out, ',');
         walls_of(out, "page", page->walls, page->user);
     }
+    struct walls_told gate = { 0 }, authority = { 0 };
+    pthread_mutex_lock(&v->run_lock);
+    if (v->ingest != NULL) { ingest_walls(v->ingest, &gate, &authority); }
+    pthread_mutex_unlock(&v->run_lock);
+    if (gate.told) {
+        kluis_buf_byte(out, ',');
+        walls_of(out, "gate", gate.walls, gate.user);
+    }
+    if (authority.told) {
+        kluis_buf_byte(out, ',');
+        walls_of(out, "tsa", authority.walls, authority.user);
+    }
     kluis_buf_cstr(out, "},\"halted\":");
     char waits[KLUIS_ERR_MSG];
     pthread_mutex_lock(&v->run_lock);

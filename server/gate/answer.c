@@ -31,6 +31,24 @@ static void note(const struct gate_request *r, unsigned status)
               r->got);
 }
 
+/* To the vault alone: its own walls, and what the time authority of this machine said of its. */
+static enum MHD_Result tell_walls(struct gate *g, struct MHD_Response *response)
+{
+    char text[WALLS_TEXT];
+    struct walls_told authority;
+    enum MHD_Result ok = MHD_YES;
+    if (g->walls.told) {
+        walls_text(&g->walls, text);
+        ok = MHD_add_response_header(response, "Chatkluis-Walls", text);
+    }
+    gate_relay_walls(g->relay, &authority);
+    if (ok == MHD_YES && authority.told) {
+        walls_text(&authority, text);
+        ok = MHD_add_response_header(response, "Chatkluis-Authority-Walls", text);
+    }
+    return ok;
+}
+
 static enum MHD_Result send_response(struct gate_request *r, unsigned status, const char *type, struct MHD_Response *response)
 {
     if (response == NULL) { return MHD_NO; } /* no memory: the connection closes, nothing was promised */
@@ -42,6 +60,7 @@ static enum MHD_Result send_response(struct gate_request *r, unsigned status, co
         ok = MHD_add_response_header(response, "Chatkluis-Nonce", nonce);
         if (ok == MHD_YES) { ok = MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"); }
     }
+    if (ok == MHD_YES && r->signed_in && r->route.who == GATE_VAULT) { ok = tell_walls(r->g, response); }
     /* A vault that came back without its sessions is met at once: who asks for answers hears that there is a newer bundle. */
     uint64_t epoch = r->route.action == GATE_INBOX && r->signed_in && status < 300 ? gate_store_epoch(r->g->store) : 0;
     if (ok == MHD_YES && epoch > 0) {

@@ -150,7 +150,8 @@ static kluis_status confine(struct gate *g, const struct gate_config *c, struct 
         w.port[w.n_ports] = walls_port_of(c->tsa_urls[i], &named);
         w.n_ports += w.port[w.n_ports] != 0;
     }
-    return walls_raise(&w, &g->walls, err);
+    g->walls = (struct walls_told){ .told = true, .user = (unsigned)geteuid() };
+    return walls_raise(&w, &g->walls.walls, err);
 }
 
 static kluis_status start(struct gate *g, const struct gate_config *c, int *fd, struct kluis_err *err)
@@ -222,7 +223,7 @@ kluis_status gate_start(struct gate **out, const struct gate_config *config, str
 
 void gate_address(const struct gate *g, char out[GATE_ADDRESS_MAX]) { memcpy(out, g->address, GATE_ADDRESS_MAX); }
 
-unsigned gate_walls(const struct gate *g) { return g->walls; }
+unsigned gate_walls(const struct gate *g) { return g->walls.walls; }
 
 kluis_status gate_status_read(struct gate *g, struct gate_status *out, struct kluis_err *err)
 {
@@ -230,7 +231,7 @@ kluis_status gate_status_read(struct gate *g, struct gate_status *out, struct kl
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(g->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
     out->connections = info != NULL ? info->num_connections : 0;
     out->waiting = gate_waits_count(g->waits);
-    out->walls = g->walls;
+    out->walls = g->walls.walls;
     return gate_store_status(g->store, out, err);
 }
 

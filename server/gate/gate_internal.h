@@ -15,6 +15,7 @@
 #include "server/gate/strangers.h"
 #include "server/gate/uploads.h"
 #include "server/gate/waits.h"
+#include "server/walls/walls.h"
 
 struct gate {
     struct gate_limits limits;
@@ -36,7 +37,7 @@ struct gate {
     pthread_cond_t sleep;
     bool stopping;            /* under sleep_lock */
     _Atomic uint64_t sending; /* bytes of answers from inboxes that are in memory until their devices have read them */
-    unsigned walls;
+    struct walls_told walls;  /* not told: nobody asked for any */
 };
 
 enum { GATE_EXTRAS = 3, GATE_RETRY_BUSY_S = 5, GATE_RESPONSE_MAX = 16 << 20, GATE_SENDING_MAX = 64 << 20 };

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <strings.h>
 
 #include "server/log.h"
 
@@ -25,6 +26,7 @@ struct gate_relay {
     pthread_t thread[WORKERS_MAX];
     uint32_t threads;
     atomic_bool stopping;
+    struct walls_told walls;
 };
 
 bool gate_der_sequence(struct kluis_bytes der)
@@ -61,6 +63,18 @@ static size_t take(char *p, size_t size, size_t n, void *ctx)
     return out->status == KLUIS_OK ? size * n : 0;
 }
 
+/* The one header that is looked at. */
+static size_t take_header(char *p, size_t size, size_t n, void *ctx)
+{
+    static const char NAME[] = "Chatkluis-Walls: ";
+    size_t len = size * n, at = sizeof NAME - 1;
+    if (len < at || strncasecmp(p, NAME, at) != 0) { return len; }
+    size_t end = len;
+    while (end > at && (p[end - 1] == '\r' || p[end - 1] == '\n')) { end--; }
+    (void)walls_text_read((struct kluis_str){ p + at, end - at }, ctx);
+    return len;
+}
+
 static int keep_going(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
     (void)a;
@@ -75,6 +89,7 @@ static bool ask_one(struct gate_relay *r, CURL *curl, size_t which, struct gate_
 {
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/timestamp-query");
     if (headers == NULL) { return false; }
+    struct walls_told walls = { 0 };
     kluis_buf_clear(&job->response);
     curl_easy_reset(curl);
     bool set = curl_easy_setopt(curl, CURLOPT_URL, r->authority[which].url) == CURLE_OK &&
@@ -85,7 +100,9 @@ static bool ask_one(struct gate_relay *r, CURL *curl, size_t which, struct gate_
                curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)job->request.len) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_POSTFIELDS, (const char *)job->request.ptr) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take) == CURLE_OK &&
-               curl_easy_setopt(curl, CURLOPT_WRITEDATA, &job->response) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_WRITEDATA, &job->response) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header) == CURLE_OK &&
+               curl_easy_setopt(curl, CURLOPT_HEADERDATA, &walls) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, keep_going) == CURLE_OK &&
                curl_easy_setopt(curl, CURLOPT_XFERINFODATA, r) == CURLE_OK;
     CURLcode code = set ? curl_easy_perform(curl) : CURLE_FAILED_INIT;
@@ -97,6 +114,11 @@ static bool ask_one(struct gate_relay *r, CURL *curl, size_t which, struct gate_
     kluis_log(good ? KLUIS_LOG_INFO : KLUIS_LOG_WARN, "relay.authority", "number=%zu curl=%d status=%ld pki=%d size=%zu", which + 1, (int)code,
               status, granted, job->response.len);
     if (!good) { kluis_buf_clear(&job->response); }
+    if (good) {
+        (void)pthread_mutex_lock(&r->lock);
+        r->walls = walls;
+        (void)pthread_mutex_unlock(&r->lock);
+    }
     return good;
 }
 
@@ -194,6 +216,13 @@ static uint32_t rest_s(const struct gate_relay *r)
     }
     int64_t left_us = soonest_us - kluis_monotonic_us();
     return r->n == 0 ? 3600 : left_us <= 0 ? 0 : (uint32_t)(left_us / 1000000) + 1;
+}
+
+void gate_relay_walls(struct gate_relay *r, struct walls_told *out)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    *out = r->walls;
+    (void)pthread_mutex_unlock(&r->lock);
 }
 
 uint32_t gate_relay_rest_s(struct gate_relay *r)

@@ -5,7 +5,7 @@
 #ifndef SERVER_GATE_RELAY_H
 #define SERVER_GATE_RELAY_H
 
-#include "kluis/base.h"
+#include "server/walls/walls.h"
 
 enum { GATE_RELAY_QUEUE = 64, GATE_RELAY_RESPONSE_MAX = 256 << 10, GATE_RELAY_TIMEOUT_MS = 5000 };
 struct gate_relay;
@@ -22,6 +22,8 @@ KLUIS_MUSTUSE kluis_status gate_relay_start(struct gate_relay **out, const char 
 KLUIS_MUSTUSE kluis_status gate_relay_ask(struct gate_relay *r, struct gate_relay_job *job, struct kluis_err *err);
 /* Seconds until an authority may be asked again, at least 1. */
 uint32_t gate_relay_rest_s(struct gate_relay *r);
+/* What the authority that answered last said of its walls: the embedded one does, others do not. */
+void gate_relay_walls(struct gate_relay *r, struct walls_told *out);
 /* Aborts what is under way; every job has had its callback when this returns, and none is taken any more. */
 void gate_relay_halt(struct gate_relay *r);
 void gate_relay_free(struct gate_relay *r); /* halts first; NULL: no-op */

@@ -53,11 +53,24 @@ void ingest_trouble(struct ingest *in, const char *stage, const struct kluis_err
     pthread_mutex_unlock(&in->lock);
 }
 
+static void walls_seen(void *ctx, const struct walls_told *gate, const struct walls_told *authority)
+{
+    struct ingest *in = ctx;
+    pthread_mutex_lock(&in->lock);
+    in->gate_walls = *gate;
+    in->authority_walls = *authority;
+    pthread_mutex_unlock(&in->lock);
+}
+
 kluis_status ingest_link(struct ingest *in, struct link **out, struct kluis_err *err)
 {
-    const struct link_config c = {
-        .url = in->c.gate_url, .name = in->c.gate_name, .ca_pem = kluis_buf_bytes(&in->c.keys->root_pem), .pull = in->c.keys->pull, .stop = &in->stop
-    };
+    const struct link_config c = { .url = in->c.gate_url,
+                                   .name = in->c.gate_name,
+                                   .ca_pem = kluis_buf_bytes(&in->c.keys->root_pem),
+                                   .pull = in->c.keys->pull,
+                                   .stop = &in->stop,
+                                   .walls = walls_seen,
+                                   .ctx = in };
     return link_open(out, &c, err);
 }
 
@@ -90,6 +103,14 @@ void ingest_no_stamp(struct ingest *in, char out[KLUIS_ERR_MSG])
 {
     pthread_mutex_lock(&in->lock);
     memcpy(out, in->no_stamp, sizeof in->no_stamp);
+    pthread_mutex_unlock(&in->lock);
+}
+
+void ingest_walls(struct ingest *in, struct walls_told *gate, struct walls_told *authority)
+{
+    pthread_mutex_lock(&in->lock);
+    *gate = in->gate_walls;
+    *authority = in->authority_walls;
     pthread_mutex_unlock(&in->lock);
 }
 

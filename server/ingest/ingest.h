@@ -16,6 +16,7 @@
 #include "server/ledger/ledger.h"
 #include "server/register/register.h"
 #include "server/storage/storage.h"
+#include "server/walls/walls.h"
 
 struct ingest_config { /* all borrowed for as long as ingest runs                       */
     struct zygote *zygote;
@@ -35,6 +36,8 @@ void ingest_stop(struct ingest *in);   /* ends the threads; what was acknowledge
 void ingest_answer(struct ingest *in); /* custody has news for devices: the committer looks */
 /* How many entries of the register's journal the gate has on its disk; false: it was not asked yet. */
 bool ingest_journal_at_gate(struct ingest *in, uint64_t *entries);
+/* What gate and embedded time authority said of their walls with the gate's last answer; not told when that did not come. */
+void ingest_walls(struct ingest *in, struct walls_told *gate, struct walls_told *authority);
 /* Why the newest checkpoint has no time stamp yet; "": it has one, or nothing was asked. */
 void ingest_no_stamp(struct ingest *in, char out[KLUIS_ERR_MSG]);
 /* Why everything waits for the clock, or NULL: it is right. */

@@ -59,10 +59,11 @@ struct ingest {
     struct decided *feed, **feed_end; /* for the feeder: accepted, committed, rising sequence     */
     uint64_t handed;                  /* ... up to here it was given them, or has to open them again */
     uint64_t held_bytes, held_packages;
-    bool answers;                  /* outbox rows wait                                         */
-    bool packages;                 /* the feeder has something to look at                      */
-    bool republish;                /* prekeys were used                                        */
-    int64_t list_us;               /* intake alone: when the revocation list was made; 0: not yet     */
+    bool answers;    /* outbox rows wait                                         */
+    bool packages;   /* the feeder has something to look at                      */
+    bool republish;  /* prekeys were used                                        */
+    int64_t list_us; /* intake alone: when the revocation list was made; 0: not yet     */
+    struct walls_told gate_walls, authority_walls;
     char no_stamp[KLUIS_ERR_MSG];  /* why the newest checkpoint has none; "" */
     int64_t clock_from, clock_to;  /* this vault's own certificates hold between: another time is a wrong clock's */
     atomic_bool clock_wrong;       /* and was told                                       */

@@ -14,6 +14,8 @@ struct link {
     const struct kluis_key *pull;
     const atomic_bool *stop;
     char nonce[64];
+    void (*walls)(void *ctx, const struct walls_told *gate, const struct walls_told *authority);
+    void *walls_ctx;
     /* of the call under way */
     struct kluis_buf *body;
     const struct kluis_output *to;
@@ -21,6 +23,7 @@ struct link {
     struct kluis_err *err;
     kluis_status failed;
     struct link_answer *answer;
+    struct walls_told gate, authority;
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -92,6 +95,10 @@ static size_t on_header(char *p, size_t one, size_t n, void *ctx)
     } else if (header_is(p, n, "Chatkluis-Epoch", &v)) {
         uint64_t epoch = 0;
         l->answer->epoch = number_of(v, &epoch) ? epoch : 0;
+    } else if (header_is(p, n, "Chatkluis-Walls", &v)) {
+        (void)walls_text_read(v, &l->gate);
+    } else if (header_is(p, n, "Chatkluis-Authority-Walls", &v)) {
+        (void)walls_text_read(v, &l->authority);
     }
     return n;
 }
@@ -122,6 +129,8 @@ kluis_status link_open(struct link **out, const struct link_config *c, struct kl
     (void)snprintf(l->name, sizeof l->name, "%s", c->name != NULL ? c->name : l->url + 8);
     l->pull = c->pull;
     l->stop = c->stop;
+    l->walls = c->walls;
+    l->walls_ctx = c->ctx;
     struct curl_blob ca = { .data = (void *)(uintptr_t)c->ca_pem.ptr, .len = c->ca_pem.len, .flags = CURL_BLOB_COPY };
     CURLcode rc = CURLE_OK;
 #define SET(option, value) rc = rc == CURLE_OK ? curl_easy_setopt(l->curl, option, value) : rc
@@ -236,7 +245,10 @@ static kluis_status signed_call(struct link *l, const char *method, const char *
         KLUIS_TRY(kluis_login_header_write(KLUIS_LOGIN_VAULT, l->pull, l->name, method, path, digest, nonce, kluis_now_us() / 1000000, &header, err));
         kluis_buf_byte(&header, 0);
         KLUIS_TRY(kluis_buf_ok(&header, err));
-        KLUIS_TRY(perform(l, method, path, body, seconds, (const char *)header.data, range_from, err));
+        l->gate = l->authority = (struct walls_told){ 0 };
+        kluis_status rc = perform(l, method, path, body, seconds, (const char *)header.data, range_from, err);
+        if (l->walls != NULL) { l->walls(l->walls_ctx, &l->gate, &l->authority); }
+        KLUIS_TRY(rc);
         if (l->answer->status != 401) { return KLUIS_OK; }
         if (attempt > 0) {
             return KLUIS_FAIL(err, KLUIS_E_REJECT,

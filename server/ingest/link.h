@@ -9,6 +9,7 @@
 
 #include "kluis/base.h"
 #include "kluis/seal.h"
+#include "server/walls/walls.h"
 
 struct link_config {
     const char *url;           /* "https://host:port"                                        */
@@ -16,6 +17,9 @@ struct link_config {
     struct kluis_bytes ca_pem; /* the root that the gate's certificate must end in; empty: the system's store */
     const struct kluis_key *pull;
     const atomic_bool *stop; /* true ends a waiting call with E_BUSY                         */
+    /* What the gate and the time authority behind it said of their walls with the answer to a signed call, not told when none came.  May be NULL. */
+    void (*walls)(void *ctx, const struct walls_told *gate, const struct walls_told *authority);
+    void *ctx;
 };
 struct link;
 KLUIS_MUSTUSE kluis_status link_open(struct link **out, const struct link_config *c, struct kluis_err *err); /* E_USAGE: not such an url */

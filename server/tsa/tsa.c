@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <unistd.h>
 
 enum { REQUEST_MAX = 4096, CONNECTIONS = 64, TIMEOUT_S = 10 };
 
@@ -14,6 +15,7 @@ struct tsa_server {
     struct MHD_Daemon *d;
     struct kluis_tsa *tsa;
     struct kluis_key *key;
+    char walls[WALLS_TEXT]; /* "": none were asked for */
 };
 
 struct request {
@@ -60,6 +62,7 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, KLUIS_UNUSED 
     struct MHD_Response *r = MHD_create_response_from_buffer(out.len, out.data, MHD_RESPMEM_MUST_COPY);
     if (r == NULL) { return MHD_NO; }
     enum MHD_Result ok = MHD_add_response_header(r, "Content-Type", "application/timestamp-reply");
+    if (ok == MHD_YES && t->walls[0] != '\0') { ok = MHD_add_response_header(r, "Chatkluis-Walls", t->walls); }
     if (ok == MHD_YES) { ok = MHD_queue_response(c, 200, r); }
     MHD_destroy_response(r);
     return ok;
@@ -93,8 +96,9 @@ kluis_status tsa_start(struct tsa_server **out, const char *dir, bool confine, u
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(*port) };
     kluis_status rc = authority(t, dir, err);
     if (rc == KLUIS_OK && confine) {
-        unsigned standing;
-        rc = walls_raise(&(struct walls){ .binds = true, .bind_port = *port }, &standing, err);
+        struct walls_told told = { .told = true, .user = (unsigned)geteuid() };
+        rc = walls_raise(&(struct walls){ .binds = true, .bind_port = *port }, &told.walls, err);
+        walls_text(&told, t->walls);
     }
     if (rc != KLUIS_OK) { goto fail; }
     t->d = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, handle, t, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&a,

@@ -242,6 +242,25 @@ kluis_status walls_raise(const struct walls *w, unsigned *standing, struct kluis
     return KLUIS_OK;
 }
 
+void walls_text(const struct walls_told *w, char out[WALLS_TEXT]) { (void)snprintf(out, WALLS_TEXT, "%u/%u", w->walls, w->user); }
+
+bool walls_text_read(struct kluis_str text, struct walls_told *out)
+{
+    char own[WALLS_TEXT], back[WALLS_TEXT];
+    *out = (struct walls_told){ 0 };
+    if (text.len == 0 || text.len >= sizeof own) { return false; }
+    memcpy(own, text.ptr, text.len);
+    own[text.len] = '\0';
+    char *end = own;
+    struct walls_told w = { .told = true, .walls = (unsigned)strtoul(own, &end, 10) };
+    if (*end != '/') { return false; }
+    w.user = (unsigned)strtoul(end + 1, NULL, 10);
+    walls_text(&w, back); /* only what we would have written */
+    if (strcmp(own, back) != 0 || w.walls > (WALL_PRIVILEGES | WALL_FILES | WALL_CALLS | WALL_PORTS)) { return false; }
+    *out = w;
+    return true;
+}
+
 uint16_t walls_port_of(const char *url, bool *named)
 {
     static const struct {

@@ -32,6 +32,16 @@ struct walls {
  * given up.  What Landlock of this kernel lacks is not there and is logged.  In a build for the sanitizers only privileges go. */
 KLUIS_MUSTUSE kluis_status walls_raise(const struct walls *w, unsigned *standing, struct kluis_err *err);
 
+/* What a part tells of itself to the next one on the way to the vault, as a header "Chatkluis-Walls: BITS/USER" (PROTOCOL.md §6). */
+enum { WALLS_TEXT = 24 };
+struct walls_told {
+    bool told;
+    unsigned walls, user;
+};
+void walls_text(const struct walls_told *w, char out[WALLS_TEXT]);
+/* Strict: two numbers without signs, spaces or needless zeros, no bit that is none.  false: not told. */
+bool walls_text_read(struct kluis_str text, struct walls_told *out);
+
 /* The TCP port of "http://host[:port]/…" or "https://…"; 0: it has none.  *named: the host is a name, no address. */
 uint16_t walls_port_of(const char *url, bool *named);
 

@@ -690,6 +690,15 @@ static void behind_its_walls_the_gate_serves_and_reaches_no_other_file(void **st
     publish(w, 1, 1000, 1, 2, 204, 2);
     assert_int_equal(taken(w, w->device), 1);
     assert_int_equal(inbox_of(w->device, "/v1/inbox?wait=1", NULL), 0);
+    /* The vault is told which they are, and nobody else. */
+    char told[24];
+    (void)snprintf(told, sizeof told, "%d/%u", report[0], (unsigned)geteuid());
+    gate_client_ask(w->vault, "GET", "/vault/v1/bundle", none(), NULL, &r);
+    assert_string_equal(r.walls, told);
+    gate_reply_free(&r);
+    gate_client_ask(w->device, "GET", "/v1/inbox", none(), NULL, &r);
+    assert_string_equal(r.walls, "");
+    gate_reply_free(&r);
     done_with(w, numbers, 1);
     assert_int_equal(files_in(w), 0);
     assert_int_equal(kill(child, SIGKILL), 0);

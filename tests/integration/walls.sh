@@ -53,6 +53,12 @@ else
   echo "walls: not root: memory of other processes is not looked at"
 fi
 
+# The gate tells its walls with each answer to the vault, and those of the time authority of this machine once that has stamped something.
+status_of() { "${as[@]}" "$programs/chatkluis-server" status --home "$work/server" --json; }
+for _ in $(seq $((300 * patience))); do status=$(status_of); jq -e '.walls.gate and .walls.tsa' <<<"$status" >/dev/null && break; sleep 0.1; done
+ok; jq -e '.walls.gate.privileges and .walls.gate.calls and .walls.tsa.privileges and .walls.tsa.calls' <<<"$status" >/dev/null || fail "status, gate and authority: $(jq -c .walls <<<"$status")"
+for part in gate tsa; do equal "user of $part" "$(jq ".walls.$part.user" <<<"$status")" "$(stat -c %u "/proc/$(part_pid $part)")"; done
+
 # A page server that dies is started again where it was; a vault that dies comes back with another key, and the page server finds it by itself.
 kill -KILL "$page_pid"
 for _ in $(seq 200); do [ "$(look)" = 200 ] && break; sleep 0.05; done
@@ -83,4 +89,4 @@ for part in gate tsa vault page serve; do
   equal "$part without a system-call filter" "$rc" 74
   ok; grep -q 'seccomp' "$work/.err" || { fail "$part does not say why"; tail -n 3 "$work/.err" >&2; }
 done
-end 40
+end 43

@@ -97,6 +97,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
         if (strcasecmp(line, names[i]) == 0) { *where[i] = strtoll(value, NULL, 10); }
     }
     if (strcasecmp(line, "Chatkluis-Nonce") == 0) { (void)snprintf(r->nonce, sizeof r->nonce, "%s", value); }
+    if (strcasecmp(line, "Chatkluis-Walls") == 0) { (void)snprintf(r->walls, sizeof r->walls, "%s", value); }
     if (strcasecmp(line, "Content-Range") == 0) { (void)snprintf(r->content_range, sizeof r->content_range, "%.90s", value); }
     return size * n;
 }

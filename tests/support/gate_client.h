@@ -11,7 +11,7 @@ struct gate_reply {
     struct kluis_buf body;
     char nonce[64];                             /* Chatkluis-Nonce, or "" */
     int64_t offset, size, prekeys, retry_after; /* headers, -1 when absent */
-    char content_range[96];
+    char content_range[96], walls[24];
     int sent; /* requests that went out for it: libcurl repeats one by itself, as it was signed, when a connection that it used before breaks */
 };
 /* What a request lies about; NULL and 0: the truth. */

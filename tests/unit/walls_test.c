@@ -231,9 +231,42 @@ static void a_url_names_its_port(void **state)
     }
 }
 
+static void what_a_part_tells_of_its_walls_is_read_as_it_was_written(void **state)
+{
+    (void)state;
+    static const char *const BAD[] = { "",
+                                       "/",
+                                       "15",
+                                       "15/",
+                                       "/7",
+                                       "16/1",
+                                       "015/1",
+                                       "15/01",
+                                       " 15/1",
+                                       "15/1 ",
+                                       "+15/1",
+                                       "15/-1",
+                                       "15/4294967296",
+                                       "15/1/2",
+                                       "15/1x",
+                                       "99999999999999999999/1" };
+    char text[WALLS_TEXT];
+    struct walls_told out;
+    for (unsigned walls = 0; walls < 16; walls++) {
+        walls_text(&(struct walls_told){ true, walls, walls == 3 ? UINT32_MAX : 65534 }, text);
+        assert_true(walls_text_read(kluis_str_of(text), &out));
+        assert_true(out.told && out.walls == walls && out.user == (walls == 3 ? UINT32_MAX : 65534));
+    }
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+        assert_false(walls_text_read(kluis_str_of(BAD[i]), &out));
+        assert_false(out.told);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(the_walls_hold_against_files_ports_processes_and_foreign_calls),
-                                        cmocka_unit_test(a_new_program_ends_the_process), cmocka_unit_test(a_url_names_its_port) };
+                                        cmocka_unit_test(a_new_program_ends_the_process), cmocka_unit_test(a_url_names_its_port),
+                                        cmocka_unit_test(what_a_part_tells_of_its_walls_is_read_as_it_was_written) };
     return cmocka_run_group_tests_name("walls", tests, NULL, NULL);
 }
