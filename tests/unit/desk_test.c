@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <cmocka.h>
 #include <sys/socket.h>
@@ -36,8 +37,17 @@ static void open_desk(void)
     assert_int_equal(desk_start(&desk, fd, &api, &err), KLUIS_OK);
 }
 
+static _Atomic(const char *) fail_op; /* "fdatasync", "write": these of ours fail */
+
+static int fault(const char *op, KLUIS_UNUSED const char *at, KLUIS_UNUSED int fd)
+{
+    const char *failing = fail_op;
+    return failing != NULL && strcmp(op, failing) == 0 ? EIO : 0;
+}
+
 static int setup(KLUIS_UNUSED void **state)
 {
+    static const struct kluis_hooks hooks = { .io_fault = fault };
     static const uint8_t master[32] = { 1 };
     const struct index_row row = {
         .ordinal = 1, .kind = KLUIS_MESSAGE, .author = KLUIS_NO_PARTY, .sent_us = 1, .text = KLUIS_STR_LIT("de vergunning")
@@ -54,6 +64,8 @@ static int setup(KLUIS_UNUSED void **state)
     char index_dir[KLUIS_PATH_MAX];
     memcpy(p.id, PACKAGE, 32);
     asked = 0;
+    fail_op = NULL;
+    kluis_hooks_set(&hooks);
     if (kluis_base_init(&err) != KLUIS_OK || !test_dir("desk", dir, sizeof dir) || reg_open(&reg, dir, &err) != KLUIS_OK ||
         kluis_path(index_dir, sizeof index_dir, dir, "index", &err) != KLUIS_OK ||
         kluis_path(path, sizeof path, dir, "page.sock", &err) != KLUIS_OK || index_open(&ix, index_dir, master, &err) != KLUIS_OK ||
@@ -164,6 +176,33 @@ static void with_it_everything_comes_and_stands_in_the_trail(KLUIS_UNUSED void *
     struct desk_page p;
     desk_page(desk, &p);
     assert_true(p.connected && p.walls == 15 && p.user == geteuid());
+    access_close(a);
+}
+
+/* Somebody who may look is still given nothing that the trail could not take: E_IO, which the page gives out as 503.  What needs no entry is
+ * answered, and when the disk takes entries again so is the rest, with an entry for each answer. */
+static void what_cannot_be_noted_is_not_answered(KLUIS_UNUSED void **state)
+{
+    static const char *const ops[] = { "fdatasync", "write" };
+    struct access *a = page();
+    char answer[4096];
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        uint64_t before = entries();
+        for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
+            const bool noted = KINDS[k] == ACCESS_SEARCH || KINDS[k] == ACCESS_AROUND;
+            const struct access_request r = question(KINDS[k]);
+            bool admitted = false;
+            fail_op = ops[i];
+            assert_int_equal(ask(a, &r, &admitted, answer), noted ? KLUIS_E_IO : KLUIS_OK);
+            assert_null(strstr(answer, "vergunning"));
+            fail_op = NULL;
+        }
+        const struct access_request r = question(ACCESS_SEARCH);
+        bool admitted = false;
+        assert_int_equal(ask(a, &r, &admitted, answer), KLUIS_OK);
+        assert_non_null(strstr(answer, "vergunning"));
+        assert_true(entries() > before);
+    }
     access_close(a);
 }
 
@@ -301,6 +340,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(without_the_key_nothing_is_looked_up, setup, teardown),
                                         cmocka_unit_test_setup_teardown(with_it_everything_comes_and_stands_in_the_trail, setup, teardown),
+                                        cmocka_unit_test_setup_teardown(what_cannot_be_noted_is_not_answered, setup, teardown),
                                         cmocka_unit_test_setup_teardown(what_is_wrong_with_a_question_is_said, setup, teardown),
                                         cmocka_unit_test_setup_teardown(what_is_no_request_ends_its_connection, setup, teardown),
                                         cmocka_unit_test_setup_teardown(connections_are_counted, setup, teardown),
