@@ -38,7 +38,7 @@ void state_down(void *ctx);                /* after */
 void state_world(struct world *w, const struct state *s, const char *dir);
 void state_world_close(struct world *w);
 
-/* Tells it; as kluis_exit_code, but for damage STATE_DAMAGE: only a disk that cannot read what it holds is that (SQLite says so of EIO), which
+/* Tells it; as kluis_exit_code, but for damage STATE_DAMAGE: only a disk that cannot read what it holds may be that, which
  * state_code_true asks of an outcome; and 1 for a bug. */
 int state_code(kluis_status rc, const struct kluis_err *err);
 bool state_code_ok(int code);
