@@ -32,6 +32,7 @@ KLUIS_MUSTUSE kluis_status kluis_db_exec(struct kluis_db *db, const char *sql, s
 KLUIS_MUSTUSE kluis_status kluis_db_begin(struct kluis_db *db, struct kluis_err *err); /* IMMEDIATE */
 /* On failure rolls back.  Tells kluis_durable_step(step); step NULL (KLUIS_DB_NORMAL): whoever syncs the log later tells it. */
 KLUIS_MUSTUSE kluis_status kluis_db_commit(struct kluis_db *db, const char *step, struct kluis_err *err);
+/* Needs no memory; what the disk keeps from being rolled back is so before the next begin. */
 void kluis_db_rollback(struct kluis_db *db);
 /* A consistent copy of the whole database as it stands now, at `path`, which must not exist: one file, 0600, compact, on disk with its name when
  * this returns OK.  Readers and writers of other connections go on meanwhile.  Not inside a transaction.  After a failure the file is gone. */

@@ -17,7 +17,8 @@ struct kluis_db {
         sqlite3_stmt *st;
     } cache[CACHE];
     size_t cached;
-    bool open_tx;
+    sqlite3_stmt *rollback; /* made before a transaction is: the way back needs no memory */
+    bool open_tx, torn;     /* torn: it could not be rolled back even so */
 };
 
 /* Nobody asks SQLite how much memory it has: counting takes a lock that all connections share, for each of the allocations that a
@@ -166,6 +167,7 @@ void kluis_db_free(struct kluis_db *db)
     if (db == NULL) { return; }
     if (db->open_tx) { kluis_db_rollback(db); }
     for (size_t i = 0; i < db->cached; i++) { sqlite3_finalize(db->cache[i].st); }
+    sqlite3_finalize(db->rollback);
     (void)sqlite3_close_v2(db->db); /* commits happened before; closing adds nothing durable */
     kluis_free(db);
 }
@@ -174,6 +176,9 @@ struct sqlite3 *kluis_db_handle(struct kluis_db *db) { return db->db; }
 
 kluis_status kluis_db_begin(struct kluis_db *db, struct kluis_err *err)
 {
+    int rc = db->rollback != NULL ? SQLITE_OK : sqlite3_prepare_v3(db->db, "ROLLBACK", -1, SQLITE_PREPARE_PERSISTENT, &db->rollback, NULL);
+    if (rc != SQLITE_OK) { return kluis_db_fail(db, sqlite3_extended_errcode(db->db), "begin", err); }
+    if (db->torn) { kluis_db_rollback(db); }
     KLUIS_TRY(kluis_db_exec(db, "BEGIN IMMEDIATE", err));
     db->open_tx = true;
     return KLUIS_OK;
@@ -303,12 +308,12 @@ kluis_status kluis_db_step(struct kluis_db *db, struct sqlite3_stmt *st, struct 
 void kluis_db_rollback(struct kluis_db *db)
 {
     for (size_t i = 0; i < db->cached; i++) { (void)sqlite3_reset(db->cache[i].st); } /* a running statement would keep it open */
-    sqlite3_stmt *st = NULL;
-    if (!sqlite3_get_autocommit(db->db)) { /* the error is told already */
-        if (kluis_db_query(db, &st, NULL, "ROLLBACK", "") != KLUIS_OK || kluis_db_step(db, st, NULL) != KLUIS_END) {
-            (void)sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL);
-        }
+    if (!sqlite3_get_autocommit(db->db)) {                                            /* the error is told already */
+        int rc = db->rollback == NULL ? SQLITE_ERROR : sqlite3_step(db->rollback);
+        if (db->rollback != NULL) { (void)sqlite3_reset(db->rollback); }
+        if (rc != SQLITE_DONE) { (void)sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL); }
     }
+    db->torn = !sqlite3_get_autocommit(db->db);
     db->open_tx = false;
 }
 

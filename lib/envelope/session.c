@@ -22,6 +22,7 @@ struct kluis_session {
     /* of the call under way */
     struct kluis_err *err;
     uint64_t memory;     /* kluis_memory_mark at the call's begin */
+    bool starved;        /* memory was refused since then, as far as a callback saw */
     kluis_status failed; /* what a callback met; wins over the library's own code */
     bool decrypting;
     bool had_session; /* a record was loaded, and its current state began with … */
@@ -38,7 +39,7 @@ static void call_begin(struct kluis_session *s, struct kluis_err *err)
     s->err = err;
     s->memory = kluis_memory_mark();
     s->failed = KLUIS_OK;
-    s->decrypting = s->had_session = s->starts = s->older = false;
+    s->starved = s->decrypting = s->had_session = s->starts = s->older = false;
     s->first = NULL;
     s->used_prekey = 0;
 }
@@ -50,6 +51,13 @@ static int callback_failed(struct kluis_session *s, kluis_status rc)
     return rc == KLUIS_E_NOMEM ? SG_ERR_NOMEM : SG_ERR_UNKNOWN;
 }
 
+/* Asked in every callback: a call that is made there may forget what the last one of the library met. */
+static bool starved(struct kluis_session *s)
+{
+    s->starved = s->starved || kluis_memory_refused(s->memory);
+    return s->starved;
+}
+
 static kluis_status call_end(struct kluis_session *s, int rc, const char *what)
 {
     struct kluis_err *err = s->err;
@@ -57,7 +65,7 @@ static kluis_status call_end(struct kluis_session *s, int rc, const char *what)
     if (s->failed != KLUIS_OK) { return s->failed; }
     if (rc >= 0) { return KLUIS_OK; }
     /* Out of memory, the library takes the next thing: an earlier session of the record, another reading of the message. */
-    switch (kluis_memory_refused(s->memory) ? SG_ERR_NOMEM : rc) {
+    switch (starved(s) ? SG_ERR_NOMEM : rc) {
     case SG_ERR_NOMEM: return KLUIS_FAIL(err, KLUIS_E_NOMEM, "%s: out of memory; try again", what);
     case SG_ERR_DUPLICATE_MESSAGE: return KLUIS_FAIL(err, KLUIS_E_EXISTS, "%s: this message was opened before", what);
     case SG_ERR_NO_SESSION: return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: there is no session with this peer yet", what);
@@ -89,6 +97,7 @@ static int get_row(struct kluis_session *s, enum kluis_store_table table, const 
     KLUIS_AUTO_BUF(row, RECORD_MAX);
     struct kluis_err quiet = { 0 };
     *out = NULL;
+    (void)starved(s);
     kluis_status rc = s->store->get(s->store->ctx, table, key, &row, &quiet);
     if (rc == KLUIS_E_NOTFOUND) { return 0; }
     if (rc == KLUIS_OK) { rc = kluis_buf_ok(&row, &quiet); }
@@ -119,7 +128,7 @@ static int look_into(struct kluis_session *s, const uint8_t *p, size_t n, sessio
     *record = NULL;
     int rc = session_record_deserialize(record, p, n, s->env.context);
     if (rc < 0) {
-        return rc == SG_ERR_NOMEM || kluis_memory_refused(s->memory)
+        return rc == SG_ERR_NOMEM || starved(s)
                    ? SG_ERR_NOMEM
                    : callback_failed(s, KLUIS_FAIL(s->err, KLUIS_E_CORRUPT, "session store: a session record is damaged"));
     }
@@ -163,7 +172,10 @@ static int store_session(KLUIS_UNUSED const signal_protocol_address *address, ui
     uint8_t base[PUBLIC];
     int rc = look_into(s, record, n, &parsed, base);
     if (rc < 0) { return rc; }
+    bool whole = session_state_has_sender_chain(session_record_get_state(parsed)) != 0;
     SIGNAL_UNREF(parsed);
+    /* Copying a session without memory, the library leaves keys out and goes on: kept, such a session could never answer. */
+    if (!whole || starved(s)) { return callback_failed(s, KLUIS_FAIL(s->err, KLUIS_E_NOMEM, "session: out of memory; try again")); }
     /* The library keeps replaced sessions and promotes one of them when a message of it arrives.  Kept, they let a replayed first
      * message be recognised; promoted, they would let a device that was set back go on as if nothing had happened. */
     if (s->decrypting && s->had_session && memcmp(base, s->base, PUBLIC) != 0 && !(s->starts && memcmp(base, s->new_base, PUBLIC) == 0)) {

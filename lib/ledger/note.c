@@ -14,10 +14,12 @@ enum { TYPE_LOG = 0x01, TYPE_WITNESS = 0x04, KEY_ID = 4, SIG = 64, SIGNATURES_MA
 
 /* Seeds pass through libgcrypt's own s-expressions and MPIs for the length of one call; it wipes secure ones only,
  * so the d parameter is the one copy of a seed outside kluis_secret memory. */
-static kluis_status gcry_failed(struct kluis_err *err, gcry_error_t rc, const char *what)
+static kluis_status gcry_failed(struct kluis_err *err, uint64_t mark, gcry_error_t rc, const char *what)
 {
-    kluis_status code = gcry_err_code(rc) == GPG_ERR_ENOMEM ? KLUIS_E_NOMEM : KLUIS_E_BUG;
-    return KLUIS_FAIL(err, code, "Ed25519 %s: %s", what, gcry_strerror(rc));
+    if (gcry_err_code(rc) == GPG_ERR_ENOMEM || kluis_memory_refused(mark)) {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "Ed25519 %s: out of memory; try again", what);
+    }
+    return KLUIS_FAIL(err, KLUIS_E_BUG, "Ed25519 %s: %s", what, rc ? gcry_strerror(rc) : "unexpected form");
 }
 
 kluis_status kluis_ledger_public(const uint8_t seed[32], uint8_t public_key[32], struct kluis_err *err)
@@ -28,20 +30,21 @@ kluis_status kluis_ledger_public(const uint8_t seed[32], uint8_t public_key[32],
     unsigned bits = 0;
     const void *p = NULL;
     kluis_status st = KLUIS_E_BUG;
+    uint64_t mark = kluis_memory_mark();
     gcry_error_t rc = gcry_sexp_build(&key, NULL, "(private-key(ecc(curve Ed25519)(flags eddsa)(d %b)))", 32, seed);
     if (rc) {
-        st = gcry_failed(err, rc, "private key");
+        st = gcry_failed(err, mark, rc, "private key");
         goto out;
     }
     rc = gcry_mpi_ec_new(&ctx, key, NULL);
     if (rc) {
-        st = gcry_failed(err, rc, "private key");
+        st = gcry_failed(err, mark, rc, "private key");
         goto out;
     }
     q = gcry_mpi_ec_get_mpi("q@eddsa", ctx, 1);
     p = q ? gcry_mpi_get_opaque(q, &bits) : NULL;
     if (!p || bits != 256) {
-        st = KLUIS_FAIL(err, KLUIS_E_BUG, "Ed25519 public key: unexpected form");
+        st = gcry_failed(err, mark, 0, "public key");
         goto out;
     }
     memcpy(public_key, p, 32);
@@ -74,14 +77,15 @@ static kluis_status ed25519_sign(const uint8_t seed[32], const uint8_t pub[32], 
 {
     gcry_sexp_t key = NULL, data = NULL, s = NULL;
     kluis_status st = KLUIS_E_BUG;
+    uint64_t mark = kluis_memory_mark();
     assert(msg.len <= INT32_MAX);
     gcry_error_t rc = gcry_sexp_build(&key, NULL, "(private-key(ecc(curve Ed25519)(flags eddsa)(q %b)(d %b)))", 32, pub, 32, seed);
     if (!rc) { rc = gcry_sexp_build(&data, NULL, "(data(flags eddsa)(hash-algo sha512)(value %b))", (int)msg.len, msg.ptr); }
     if (!rc) { rc = gcry_pk_sign(&s, data, key); }
     if (rc) {
-        st = gcry_failed(err, rc, "signature");
+        st = gcry_failed(err, mark, rc, "signature");
     } else if (!take_param(s, "r", sig) || !take_param(s, "s", sig + 32)) {
-        st = KLUIS_FAIL(err, KLUIS_E_BUG, "Ed25519 signature: unexpected form");
+        st = gcry_failed(err, mark, 0, "signature");
     } else {
         st = KLUIS_OK;
     }

@@ -41,8 +41,11 @@ static const int allowed[] = { SCMP_SYS(read),         SCMP_SYS(pread64),    SCM
 /* libseccomp answers with a negative errno, not always with that of memory. */
 static kluis_status filter_failed(int rc, uint64_t mark, struct kluis_err *err)
 {
-    return rc == -ENOMEM || kluis_memory_refused(mark) ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot build the opener's system-call filter: out of memory")
-                                                       : KLUIS_FAIL(err, KLUIS_E_BUG, "the opener's system-call filter refused a rule");
+    if (rc == -ENOMEM || kluis_memory_refused(mark)) {
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot build the opener's system-call filter: out of memory");
+    }
+    if (rc == -ECANCELED) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot write the opener's system-call filter"); }
+    return KLUIS_FAIL(err, KLUIS_E_BUG, "the opener's system-call filter refused a rule (%d)", rc);
 }
 
 static kluis_status compile_filter(struct sock_filter filter[FILTER_MAX], unsigned short *n, struct kluis_err *err)
@@ -60,12 +63,16 @@ static kluis_status compile_filter(struct sock_filter filter[FILTER_MAX], unsign
     for (size_t i = 0; made == 0 && i < sizeof allowed / sizeof *allowed; i++) { made = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0); }
     if (made != 0 || (made = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0))) != 0 ||
         (made = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0))) != 0 ||
-        (made = seccomp_export_bpf(ctx, fd)) != 0) {
+        (made = seccomp_export_bpf(ctx, fd)) != 0 || kluis_memory_refused(mark)) { /* without memory it leaves rules out, and says that all is well */
         rc = filter_failed(made, mark, err);
         goto done;
     }
     got = kluis_io_pread(fd, filter, FILTER_MAX * sizeof *filter, 0);
-    if (got <= 0 || (size_t)got >= FILTER_MAX * sizeof *filter || (size_t)got % sizeof *filter != 0) {
+    if (got < 0) {
+        rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read the opener's system-call filter");
+        goto done;
+    }
+    if (got == 0 || (size_t)got >= FILTER_MAX * sizeof *filter || (size_t)got % sizeof *filter != 0) {
         rc = KLUIS_FAIL(err, KLUIS_E_BUG, "the opener's system-call filter has an unexpected size");
         goto done;
     }
@@ -282,7 +289,7 @@ void zygote_free(struct zygote *z)
 unsigned zygote_walls(const struct zygote *z) { return z->walls; }
 unsigned zygote_user(const struct zygote *z) { return z->user; }
 
-static bool pass(struct zygote *z, uint8_t job, const int *fd, size_t n)
+static kluis_status pass(struct zygote *z, uint8_t job, const int *fd, size_t n, struct kluis_err *err)
 {
     union {
         struct cmsghdr head;
@@ -302,8 +309,12 @@ static bool pass(struct zygote *z, uint8_t job, const int *fd, size_t n)
     do {
         sent = sendmsg(z->socket, &m, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
+    int why = errno;
     pthread_mutex_unlock(&z->lock);
-    return sent == 1;
+    if (sent == 1) { return KLUIS_OK; }
+    errno = why;
+    return why == ENOMEM || why == ENOBUFS ? KLUIS_FAIL_SYS(err, KLUIS_E_BUSY, "cannot ask the opener")
+                                           : KLUIS_FAIL(err, KLUIS_E_BUG, "the opener's parent process is gone; restart the vault");
 }
 
 /* Small requests (a key) go through a pipe, whose pages are never swapped; large ones (public bytes) through a memory file. */
@@ -341,8 +352,11 @@ static kluis_status listen_to(int fd, int seconds, struct kluis_buf *result, str
         if (r == 0) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "took longer than %d s", seconds); }
         if (r < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot listen to the opener"); }
         size_t want = result->max - result->len < READ_AT_ONCE ? result->max - result->len : READ_AT_ONCE;
-        uint8_t *room = result->len - from > ZYGOTE_RESULT_MAX || want == 0 ? NULL : kluis_buf_reserve(result, want);
-        if (room == NULL) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "answered more than %zu bytes", result->len - from); }
+        if (result->len - from > ZYGOTE_RESULT_MAX || want == 0) {
+            return KLUIS_FAIL(err, KLUIS_E_LIMIT, "answered more than %zu bytes", result->len - from);
+        }
+        uint8_t *room = kluis_buf_reserve(result, want);
+        if (room == NULL) { return kluis_buf_ok(result, err); /* our own memory: nothing that the package did */ }
         ssize_t n = kluis_io_read(fd, room, want);
         if (n < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot listen to the opener"); }
         if (n == 0) { return KLUIS_OK; }
@@ -361,12 +375,11 @@ kluis_status zygote_run(struct zygote *z, enum zygote_job job, int input, struct
     }
     (void)fcntl(pipe_fd[0], F_SETPIPE_SZ, 1 << 20); /* fewer switches; the default works too */
     const int fd[3] = { asked, pipe_fd[1], input };
-    bool passed = pass(z, (uint8_t)job, fd, input < 0 ? 2 : 3);
+    kluis_status rc = pass(z, (uint8_t)job, fd, input < 0 ? 2 : 3, err);
     kluis_close_quiet(&asked);
     kluis_close_quiet(&pipe_fd[1]);
     size_t from = result->len;
-    kluis_status rc = !passed ? KLUIS_FAIL(err, KLUIS_E_BUG, "the opener's parent process is gone; restart the vault")
-                              : listen_to(pipe_fd[0], (job == ZYGOTE_OPEN ? ZYGOTE_OPEN_SECONDS : ZYGOTE_JUDGE_SECONDS) + 5, result, err);
+    if (rc == KLUIS_OK) { rc = listen_to(pipe_fd[0], (job == ZYGOTE_OPEN ? ZYGOTE_OPEN_SECONDS : ZYGOTE_JUDGE_SECONDS) + 5, result, err); }
     kluis_close_quiet(&pipe_fd[0]);
     if (rc == KLUIS_OK && result->len == from) { rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "no process could be made for a package; is there memory?"); }
     return rc;

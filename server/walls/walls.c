@@ -232,9 +232,12 @@ kluis_status walls_raise(const struct walls *w, unsigned *standing, struct kluis
     (void)w;
 #else
     *standing |= wall_files(w);
-    if (!wall_calls(w)) {
-        return KLUIS_FAIL(err, KLUIS_E_IO, "this kernel takes no system-call filter (seccomp): without it no part of the server starts");
+    uint64_t mark = kluis_memory_mark();
+    bool stands = wall_calls(w);
+    if (kluis_memory_refused(mark)) { /* libseccomp then leaves rules out, and says that all is well */
+        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot build the system-call filter: out of memory");
     }
+    if (!stands) { return KLUIS_FAIL(err, KLUIS_E_IO, "this kernel takes no system-call filter (seccomp): without it no part of the server starts"); }
     *standing |= WALL_CALLS;
 #endif
     kluis_log((*standing & WALL_FILES) != 0 ? KLUIS_LOG_INFO : KLUIS_LOG_WARN, "walls", "privileges=1 files=%d ports=%d calls=%d",
