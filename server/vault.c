@@ -471,11 +471,14 @@ kluis_status vault_status_json(struct vault *v, const struct vault_page *page, s
         kluis_buf_byte(out, ',');
         walls_of(out, "tsa", authority.walls, authority.user);
     }
-    kluis_buf_cstr(out, "},\"halted\":");
-    char waits[KLUIS_ERR_MSG];
+    kluis_buf_cstr(out, "},\"trouble\":");
+    char waits[KLUIS_ERR_MSG], troubled[INGEST_TROUBLE];
     pthread_mutex_lock(&v->run_lock);
     const char *waiting = v->ingest == NULL ? NULL : ingest_waits(v->ingest, waits);
+    const char *trouble = v->ingest == NULL ? NULL : ingest_troubled(v->ingest, troubled);
     pthread_mutex_unlock(&v->run_lock);
+    text_or_null(out, trouble == NULL ? "" : trouble);
+    kluis_buf_cstr(out, ",\"halted\":");
     const char *why = vault_halted(v);
     if (waiting != NULL && why == NULL) { why = waiting; } /* goes by itself when the clock is right */
     if (why == NULL) {
@@ -538,6 +541,21 @@ static void problem(struct checking *c, uint64_t sequence, const char *what)
     say(c->report, "package %llu: %s", (unsigned long long)sequence, what);
 }
 
+/* What could not be looked at for want of memory is no finding.  sequence 0: of the whole; what NULL: as `why` says. */
+static kluis_status found(struct checking *c, uint64_t sequence, kluis_status rc, const char *what, const struct kluis_err *why,
+                          struct kluis_err *err)
+{
+    if (rc == KLUIS_OK) { return KLUIS_OK; }
+    if (rc == KLUIS_E_NOMEM) { return KLUIS_FAIL(err, rc, "%s", why->msg); }
+    if (sequence > 0) {
+        problem(c, sequence, what == NULL ? why->msg : what);
+    } else {
+        c->result->problems++;
+        say(c->report, "%s", why->msg);
+    }
+    return KLUIS_OK;
+}
+
 /* One package's row against its stored ciphertext, key, leaf and receipt. */
 static kluis_status check_one(struct checking *c, const struct custody_package *p, struct kluis_err *err)
 {
@@ -549,26 +567,25 @@ static kluis_status check_one(struct checking *c, const struct custody_package *
     KLUIS_AUTO_BUF(text, KLUIS_LEAF_MAX);
     KLUIS_AUTO_BUF(receipt, KLUIS_RECEIPT_MAX);
     kluis_status rc = storage_digest(v->storage, p->d.package, sha, &size, &why);
-    if (rc == KLUIS_E_NOMEM) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
-    if (rc != KLUIS_OK) {
-        problem(c, p->sequence, why.msg);
-    } else if (size != p->d.cipher_length || memcmp(sha, p->d.cipher_sha256, 32) != 0) {
+    KLUIS_TRY(found(c, p->sequence, rc, NULL, &why, err));
+    if (rc == KLUIS_OK && (size != p->d.cipher_length || memcmp(sha, p->d.cipher_sha256, 32) != 0)) {
         problem(c, p->sequence, "its stored ciphertext was changed");
     }
     kluis_err_clear(&why);
-    if (storage_unwrap(v->keys->wrapping, p->d.package, p->d.wrapped, p->d.wrapped_len, key, &why) != KLUIS_OK) { problem(c, p->sequence, why.msg); }
+    rc = storage_unwrap(v->keys->wrapping, p->d.package, p->d.wrapped, p->d.wrapped_len, key, &why);
     kluis_wipe(key, sizeof key);
+    KLUIS_TRY(found(c, p->sequence, rc, NULL, &why, err));
     kluis_err_clear(&why);
     rc = custody_leaf_get(v->custody, p->leaf, &text, &why);
     if (rc == KLUIS_OK) { rc = kluis_leaf_read((struct kluis_str){ (const char *)text.data, text.len }, &leaf, &why); }
-    if (rc != KLUIS_OK) {
-        problem(c, p->sequence, "it has no leaf in the ledger");
-    } else if (memcmp(leaf.package, p->d.package, 32) != 0 || memcmp(leaf.records_root, p->records_root, 32) != 0 ||
-               memcmp(leaf.device, p->device_cert, 32) != 0 || strcmp(leaf.verdict, p->verdict) != 0) {
+    KLUIS_TRY(found(c, p->sequence, rc, "it has no leaf in the ledger", &why, err));
+    if (rc == KLUIS_OK && (memcmp(leaf.package, p->d.package, 32) != 0 || memcmp(leaf.records_root, p->records_root, 32) != 0 ||
+                           memcmp(leaf.device, p->device_cert, 32) != 0 || strcmp(leaf.verdict, p->verdict) != 0)) {
         problem(c, p->sequence, "its leaf in the ledger says something else than custody");
     }
     kluis_err_clear(&why);
-    if (p->receipt_size > 0 && ledger_receipt(v->ledger, p->leaf, p->receipt_size, &receipt, &why) != KLUIS_OK) { problem(c, p->sequence, why.msg); }
+    rc = p->receipt_size == 0 ? KLUIS_OK : ledger_receipt(v->ledger, p->leaf, p->receipt_size, &receipt, &why);
+    KLUIS_TRY(found(c, p->sequence, rc, NULL, &why, err));
     c->result->packages++;
     c->result->records += p->n_records;
     return KLUIS_OK;
@@ -617,11 +634,9 @@ kluis_status vault_check(struct vault *v, bool read_data, const struct vault_rep
     struct kluis_err why = { 0 };
     uint64_t entries = 0;
     memset(out, 0, sizeof *out);
-    if (custody_integrity(v->custody, &why) != KLUIS_OK) {
-        out->problems++;
-        say(report, "%s", why.msg);
-        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", why.msg);
-    }
+    kluis_status whole = custody_integrity(v->custody, &why);
+    KLUIS_TRY(found(&c, 0, whole, NULL, &why, err));
+    if (whole != KLUIS_OK) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "%s", why.msg); }
     KLUIS_TRY(custody_count(v->custody, &n, err));
     for (uint64_t i = 1; i <= n.packages; i++) {
         struct custody_package p;
@@ -641,18 +656,13 @@ kluis_status vault_check(struct vault *v, bool read_data, const struct vault_rep
         say(report, "%llu packages of the ledger are missing since the vault was restored: their devices are asked for them",
             (unsigned long long)n.awaited);
     }
-    if (ledger_check(v->ledger, &why) != KLUIS_OK) {
-        out->problems++;
-        say(report, "%s", why.msg);
-    }
+    whole = ledger_check(v->ledger, &why);
+    KLUIS_TRY(found(&c, 0, whole, NULL, &why, err));
     kluis_err_clear(&why);
     vault_register_lock(v);
     kluis_status audit = reg_audit_check(v->reg, &entries, &why);
     vault_register_unlock(v);
-    if (audit != KLUIS_OK) {
-        out->problems++;
-        say(report, "%s", why.msg);
-    }
+    KLUIS_TRY(found(&c, 0, audit, NULL, &why, err));
     if (read_data) { KLUIS_TRY(check_data(&c, n.packages, err)); }
     uint64_t mark;
     KLUIS_TRY(index_figures(v, &s, &mark, err));

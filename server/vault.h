@@ -58,7 +58,8 @@ enum { VAULT_GRACE_DAYS = 14 }; /* of an official for whom the register says -1 
 void vault_register_changed(struct vault *v);
 /* One JSON object, one line: packages, missing (in the ledger, not here since the vault was set back), records, ledger {size, root, checkpoint,
  * stamped, since, no_stamp: why there is none yet}, overdue [official ids and why], register {entries, mirrored: null while no gate was asked},
- * backup {packages, at}, index {watermark, records}, waiting, refused, answers, walls {opener, vault, page}, halted.  page: what is known of the page
+ * backup {packages, at}, index {watermark, records}, waiting, refused, answers, walls {opener, vault, page}, trouble
+ * (what is tried again, null: nothing), halted.  page: what is known of the page
  * server, or NULL. */
 struct vault_page {
     bool connected;       /* it is there; else the rest is not known           */

@@ -104,18 +104,7 @@ static kluis_status commit_group(struct ingest *in, struct decided *list, struct
     for (struct decided *o = list; o != NULL && rc == KLUIS_OK; o = o->next) {
         rc = o->accepted ? commit_accepted(in, o, err) : commit_refused(in, o, err);
     }
-    if (rc == KLUIS_OK) {
-        rc = custody_commit(in->c.custody, "vault.t2.commit", err);
-    } else {
-        custody_rollback(in->c.custody);
-    }
-    if (rc != KLUIS_OK) {
-        struct kluis_err why = { 0 };
-        if (ledger_reload(in->c.ledger, &why) != KLUIS_OK) {
-            ingest_halt(in, "committer", &why); /* the tree in memory is ahead of the one on disk */
-        }
-    }
-    return rc;
+    return ledger_end(in->c.ledger, rc, "vault.t2.commit", err);
 }
 
 /* Accepted packages go on to the feeder, the rest is over. */
@@ -485,10 +474,7 @@ void *committer_main(void *arg)
     struct committer m = { .in = in, .mark_us = kluis_monotonic_us() };
     struct kluis_err err = { 0 };
     bool pending = true;
-    if (ingest_link(in, &m.l, &err) != KLUIS_OK) {
-        ingest_halt(in, "committer", &err);
-        return NULL;
-    }
+    if ((m.l = ingest_link(in, "committer")) == NULL) { return NULL; }
     while (!ingest_stopping(in)) {
         struct decided *list = next_group(&m, pending);
         kluis_status rc = KLUIS_OK;
@@ -523,6 +509,8 @@ void *committer_main(void *arg)
             in->answers = true;
             pthread_mutex_unlock(&in->lock);
             ingest_trouble(in, "committer", &err);
+        } else {
+            ingest_well(in, "committer");
         }
     }
     link_free(m.l);

@@ -290,6 +290,7 @@ void *feeder_main(void *arg)
             ingest_trouble(in, "feeder", &err);
             continue;
         }
+        ingest_well(in, "feeder");
         wait_for_packages(&f, &tidy);
     }
     return NULL;

@@ -1,6 +1,7 @@
 /* server/ingest/ingest.c - starts and ends the stages, and what they share. */
 #include "server/ingest/ingest_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 
 bool ingest_stopping(struct ingest *in) { return atomic_load(&in->stop); }
@@ -40,6 +41,38 @@ void ingest_halt(struct ingest *in, const char *stage, const struct kluis_err *e
     pthread_mutex_unlock(&in->lock);
 }
 
+/* The lock is held. */
+static struct trouble *trouble_of(struct ingest *in, const char *stage)
+{
+    struct trouble *t = in->trouble;
+    while (t->stage != NULL && strcmp(t->stage, stage) != 0) {
+        t++;
+        assert(t < in->trouble + STAGES);
+    }
+    t->stage = stage;
+    return t;
+}
+
+void ingest_well(struct ingest *in, const char *stage)
+{
+    pthread_mutex_lock(&in->lock);
+    trouble_of(in, stage)->times = 0;
+    pthread_mutex_unlock(&in->lock);
+}
+
+const char *ingest_troubled(struct ingest *in, char out[INGEST_TROUBLE])
+{
+    bool found = false;
+    pthread_mutex_lock(&in->lock);
+    for (size_t i = 0; i < STAGES && !found; i++) {
+        const struct trouble *t = &in->trouble[i];
+        found = t->times > 0;
+        if (found) { (void)snprintf(out, INGEST_TROUBLE, "%s: %s", t->stage, t->why); }
+    }
+    pthread_mutex_unlock(&in->lock);
+    return found ? out : NULL;
+}
+
 void ingest_trouble(struct ingest *in, const char *stage, const struct kluis_err *err)
 {
     if (err->code == KLUIS_E_CORRUPT || err->code == KLUIS_E_BUG) {
@@ -47,8 +80,12 @@ void ingest_trouble(struct ingest *in, const char *stage, const struct kluis_err
         return;
     }
     kluis_log_err(KLUIS_LOG_WARN, stage, err);
-    int64_t until = kluis_monotonic_us() + 1000000;
     pthread_mutex_lock(&in->lock);
+    struct trouble *t = trouble_of(in, stage);
+    unsigned doubled = err->code != KLUIS_E_NOMEM && err->code != KLUIS_E_IO ? 0 : t->times < AGAIN_DOUBLED ? t->times : AGAIN_DOUBLED;
+    t->times += t->times <= AGAIN_DOUBLED;
+    memcpy(t->why, err->msg, sizeof t->why);
+    int64_t until = kluis_monotonic_us() + ((int64_t)AGAIN_US << doubled);
     while (!ingest_stopping(in) && kluis_monotonic_us() < until) { ingest_wait(in, until - kluis_monotonic_us()); }
     pthread_mutex_unlock(&in->lock);
 }
@@ -62,8 +99,9 @@ static void walls_seen(void *ctx, const struct walls_told *gate, const struct wa
     pthread_mutex_unlock(&in->lock);
 }
 
-kluis_status ingest_link(struct ingest *in, struct link **out, struct kluis_err *err)
+struct link *ingest_link(struct ingest *in, const char *stage)
 {
+    struct link *l = NULL;
     const struct link_config c = { .url = in->c.gate_url,
                                    .name = in->c.gate_name,
                                    .ca_pem = kluis_buf_bytes(&in->c.keys->root_pem),
@@ -71,7 +109,17 @@ kluis_status ingest_link(struct ingest *in, struct link **out, struct kluis_err 
                                    .stop = &in->stop,
                                    .walls = walls_seen,
                                    .ctx = in };
-    return link_open(out, &c, err);
+    while (!ingest_stopping(in)) {
+        struct kluis_err err = { 0 };
+        kluis_status rc = link_open(&l, &c, &err);
+        if (rc == KLUIS_OK) { return l; }
+        if (rc == KLUIS_E_NOMEM) {
+            ingest_trouble(in, stage, &err);
+        } else {
+            ingest_halt(in, stage, &err);
+        }
+    }
+    return NULL;
 }
 
 bool ingest_clock_right(struct ingest *in)

@@ -31,6 +31,7 @@ struct ingest_config { /* all borrowed for as long as ingest runs               
     const char *gate_url, *gate_name; /* name NULL: host:port of the url                               */
 };
 struct ingest;
+enum { INGEST_TROUBLE = KLUIS_ERR_MSG + 16 };
 KLUIS_MUSTUSE kluis_status ingest_start(struct ingest **out, const struct ingest_config *c, struct kluis_err *err);
 void ingest_stop(struct ingest *in);   /* ends the threads; what was acknowledged stays; NULL: no-op     */
 void ingest_answer(struct ingest *in); /* custody has news for devices: the committer looks */
@@ -42,6 +43,8 @@ void ingest_walls(struct ingest *in, struct walls_told *gate, struct walls_told 
 void ingest_no_stamp(struct ingest *in, char out[KLUIS_ERR_MSG]);
 /* Why everything waits for the clock, or NULL: it is right. */
 const char *ingest_waits(struct ingest *in, char out[KLUIS_ERR_MSG]);
+/* What goes wrong just now and is tried again (memory or disk are short, the gate is away), as "stage: why"; NULL: nothing does. */
+const char *ingest_troubled(struct ingest *in, char out[INGEST_TROUBLE]);
 /* A stage met damage of our own (E_CORRUPT, E_BUG) and everything stands still: why, or NULL while all is well. */
 const char *ingest_halted(struct ingest *in);
 

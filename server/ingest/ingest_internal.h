@@ -23,7 +23,10 @@ enum {
     HELD_PACKAGES = 96,         /* and how many                                       */
     RUN_MAX = 8,                /* deliveries that a worker takes at once, and one judge sees */
     RUN_BYTES = 16 << 20,       /* ... or this much opened, whichever comes first     */
-    TRIES = 3                   /* local trouble with one package before it is refused */
+    TRIES = 3,                  /* of local trouble with one package before others have their turn */
+    STAGES = 4,
+    AGAIN_US = 1000000, /* a stage in trouble pauses so long; where memory or disk are short twice as long each time, */
+    AGAIN_DOUBLED = 3   /* ... so many times: 8 s at most */
 };
 
 /* What became of a delivery: made by a worker, committed by the committer, indexed by the feeder. */
@@ -38,6 +41,12 @@ struct decided {
     struct kluis_bytes manifest, signature; /* for the judge                                */
     int64_t enrolled_us;                    /* the device was: nothing of it is judged as of a moment before */
     struct decided *next;
+};
+
+struct trouble {
+    const char *stage;
+    unsigned times; /* in a row; 0: none */
+    char why[KLUIS_ERR_MSG];
 };
 
 struct ingest {
@@ -71,6 +80,7 @@ struct ingest {
     atomic_bool journal_known;     /* the gate was asked                                */
     atomic_ullong journal_at_gate; /* entries of the register's journal that it has     */
     char halted[KLUIS_ERR_MSG + 64];
+    struct trouble trouble[STAGES];
     pthread_t thread[WORKERS + 3];
     size_t threads;
 };
@@ -85,9 +95,12 @@ void ingest_wake(struct ingest *in); /* takes the lock itself */
 bool ingest_clock_right(struct ingest *in);
 /* Our own data is damaged or a bug showed: everything stops, loudly. */
 void ingest_halt(struct ingest *in, const char *stage, const struct kluis_err *err);
-/* Logs; halts on E_CORRUPT and E_BUG; else pauses for a moment. */
+/* Logs; halts on E_CORRUPT and E_BUG; else it is told by ingest_troubled and pauses for a moment, which the caller tries again after.  stage: a
+ * constant. */
 void ingest_trouble(struct ingest *in, const char *stage, const struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status ingest_link(struct ingest *in, struct link **out, struct kluis_err *err);
+void ingest_well(struct ingest *in, const char *stage); /* it came through: its trouble is over */
+/* Tries until there is one; NULL: stopping, or halted because none can be made. */
+struct link *ingest_link(struct ingest *in, const char *stage);
 
 void *intake_main(void *arg);
 void *worker_main(void *arg);

@@ -537,12 +537,9 @@ void *intake_main(void *arg)
     struct kluis_err err = { 0 };
     uint64_t after = 0;
     int64_t kept = 0;
-    bool started = false;
+    bool started = false, again = false;
     KLUIS_AUTO_BUF(answer_bytes, NEXT_MAX);
-    if (ingest_link(in, &k.l, &err) != KLUIS_OK) {
-        ingest_halt(in, "intake", &err);
-        return NULL;
-    }
+    if ((k.l = ingest_link(in, "intake")) == NULL) { return NULL; }
     while (!ingest_stopping(in)) {
         kluis_status rc = KLUIS_OK;
         kluis_err_clear(&err);
@@ -568,7 +565,8 @@ void *intake_main(void *arg)
             char path[96];
             struct link_answer a;
             kluis_buf_clear(&answer_bytes);
-            (void)snprintf(path, sizeof path, "/vault/v1/next?after=%llu&wait=%d", (unsigned long long)after, NEXT_WAIT_S);
+            (void)snprintf(path, sizeof path, "/vault/v1/next?after=%llu&wait=%d", (unsigned long long)after,
+                           again ? 0 : NEXT_WAIT_S); /* after trouble, to know that it is over */
             rc = link_call(k.l, "GET", path, (struct kluis_bytes){ NULL, 0 }, NEXT_WAIT_S + 30, &answer_bytes, &a, &err);
             if (rc == KLUIS_OK && a.status == 200) {
                 rc = take_batch(&k, kluis_buf_bytes(&answer_bytes), &after, &err);
@@ -581,7 +579,10 @@ void *intake_main(void *arg)
         if (rc != KLUIS_OK && !ingest_stopping(in)) {
             started = started && err.code != KLUIS_E_REJECT;
             ingest_trouble(in, "intake", &err);
+        } else {
+            ingest_well(in, "intake");
         }
+        again = rc != KLUIS_OK;
     }
     link_free(k.l);
     return NULL;

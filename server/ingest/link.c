@@ -205,6 +205,7 @@ static kluis_status perform(struct link *l, const char *method, const char *path
     (void)curl_easy_setopt(l->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(more);
     if (l->failed != KLUIS_OK) { return l->failed; }
+    if (rc == CURLE_OUT_OF_MEMORY) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot ask the gate: out of memory"); }
     if (rc != CURLE_OK) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not answer: %s", curl_easy_strerror(rc)); }
     return KLUIS_OK;
 }

@@ -149,22 +149,10 @@ static kluis_status append_page(struct joining *j, struct kluis_err *err)
         if (kluis_leaf_read(text, &leaf, NULL) == KLUIS_OK) {
             KLUIS_TRY(custody_awaited_add(j->in->c.custody, leaf.package, index, err));
         } else if (kluis_log_leaf_read(text, &anew, NULL) == KLUIS_OK) {
-            KLUIS_TRY(custody_number_set(j->in->c.custody, CUSTODY_LOG_SINCE, anew.since, err));
+            KLUIS_TRY(ledger_began(j->in->c.ledger, anew.since, err));
         }
     }
     return KLUIS_OK;
-}
-
-static kluis_status end_transaction(struct ingest *in, kluis_status rc, const char *step, struct kluis_err *err)
-{
-    struct kluis_err why = { 0 };
-    if (rc == KLUIS_OK) {
-        rc = custody_commit(in->c.custody, step, err);
-    } else {
-        custody_rollback(in->c.custody);
-    }
-    kluis_status again = ledger_reload(in->c.ledger, &why); /* the tree in memory is as the one on disk, whatever came of it */
-    return rc == KLUIS_OK && again != KLUIS_OK ? KLUIS_FAIL(err, again, "%s", why.msg) : rc;
 }
 
 static kluis_status take_back(struct joining *j, struct kluis_err *err)
@@ -173,7 +161,7 @@ static kluis_status take_back(struct joining *j, struct kluis_err *err)
     uint64_t before = ledger_size(in->c.ledger);
     /* First, and again at every attempt: none of what was said in these sessions since may be said twice. */
     KLUIS_TRY(custody_begin(in->c.custody, err));
-    KLUIS_TRY(end_transaction(in, custody_forget_sessions(in->c.custody, err), "vault.sessions.forgotten", err));
+    KLUIS_TRY(ledger_end(in->c.ledger, custody_forget_sessions(in->c.custody, err), "vault.sessions.forgotten", err));
     for (size_t i = 0; i < j->digests.len / 32; i++) {
         uint8_t digest[32];
         kluis_status rc = fetch(j, ledger_size(in->c.ledger), err);
@@ -183,14 +171,14 @@ static kluis_status take_back(struct joining *j, struct kluis_err *err)
         }
         KLUIS_TRY(rc);
         KLUIS_TRY(custody_begin(in->c.custody, err));
-        KLUIS_TRY(end_transaction(in, append_page(j, err), "vault.mirror.taken", err));
+        KLUIS_TRY(ledger_end(in->c.ledger, append_page(j, err), "vault.mirror.taken", err));
     }
     const struct custody_checkpoint k = { .size = j->claims.size, .stamped = j->stamped, .made_us = kluis_now_us() };
     KLUIS_TRY(custody_begin(in->c.custody, err));
     kluis_status rc =
         custody_checkpoint_put(in->c.custody, &k, (struct kluis_str){ (const char *)j->text.data, j->text.len }, kluis_buf_bytes(&j->seal), err);
     if (rc == KLUIS_OK) { rc = custody_number_set(in->c.custody, CUSTODY_SET_BACK, 0, err); }
-    KLUIS_TRY(end_transaction(in, rc, "vault.mirror.joined", err));
+    KLUIS_TRY(ledger_end(in->c.ledger, rc, "vault.mirror.joined", err));
     kluis_log(KLUIS_LOG_WARN, "ledger.replayed", "from=%llu to=%llu", (unsigned long long)before, (unsigned long long)ledger_size(in->c.ledger));
     return KLUIS_OK;
 }
@@ -202,7 +190,7 @@ static kluis_status begin_anew(struct ingest *in, struct kluis_err *err)
     KLUIS_TRY(custody_begin(in->c.custody, err));
     kluis_status rc = ledger_begin_anew(in->c.ledger, kluis_now_us(), err);
     if (rc == KLUIS_OK) { rc = custody_number_set(in->c.custody, CUSTODY_SET_BACK, 0, err); }
-    KLUIS_TRY(end_transaction(in, rc, "vault.ledger.anew", err));
+    KLUIS_TRY(ledger_end(in->c.ledger, rc, "vault.ledger.anew", err));
     kluis_log(KLUIS_LOG_WARN, "ledger.anew", "since=%llu size=%llu", (unsigned long long)ledger_since(in->c.ledger),
               (unsigned long long)ledger_size(in->c.ledger));
     return KLUIS_OK;
@@ -226,7 +214,7 @@ static kluis_status join(struct joining *j, struct kluis_err *err)
      * name, which may therefore sign no other tree. */
     if (j->mirrored < size || j->mirrored == 0) { return begin_anew(in, err); }
     KLUIS_TRY(custody_begin(in->c.custody, err));
-    return end_transaction(in, custody_number_set(in->c.custody, CUSTODY_SET_BACK, 0, err), "vault.mirror.joined", err);
+    return ledger_end(in->c.ledger, custody_number_set(in->c.custody, CUSTODY_SET_BACK, 0, err), "vault.mirror.joined", err);
 }
 
 kluis_status ingest_join(struct ingest *in, struct link *l, struct kluis_err *err)

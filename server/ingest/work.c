@@ -270,11 +270,6 @@ static kluis_status open_patiently(struct ingest *in, struct decided *o, struct 
         kluis_err_clear(err);
         rc = ingest_open(in, o, err);
     }
-    if (rc == KLUIS_E_BUSY && !ingest_stopping(in)) {
-        refused(o, LAYER_OPENER, "no opener for this package lived long enough to begin");
-        kluis_err_clear(err);
-        rc = KLUIS_OK;
-    }
     return rc;
 }
 
@@ -318,8 +313,8 @@ static kluis_status conclude(struct ingest *in, struct decided *o, struct kluis_
     return ingest_statement(in->c.keys, o->d.package, o->layer, o->reason, kluis_now_us(), &o->statement, err);
 }
 
-/* Judges what is open and hands it on, or gives it back. */
-static void settle_run(struct ingest *in, struct decided *const *run, size_t n)
+/* Judges what is open and hands it on, or gives it back; false: some of it. */
+static bool settle_run(struct ingest *in, struct decided *const *run, size_t n)
 {
     struct kluis_err err = { 0 };
     struct decided *settled[RUN_MAX];
@@ -336,6 +331,7 @@ static void settle_run(struct ingest *in, struct decided *const *run, size_t n)
     }
     hand_on(in, settled, good);
     if (err.code != KLUIS_OK) { ingest_trouble(in, "worker", &err); }
+    return err.code == KLUIS_OK;
 }
 
 /* Whoever holds rows but has not opened them can wait: what is to be indexed first is open already. */
@@ -354,6 +350,7 @@ void *worker_main(void *arg)
         struct decided *run[RUN_MAX], *open[RUN_MAX];
         uint64_t bytes = 0;
         size_t n = next_run(in, run, &err), opened = 0;
+        bool well = n > 0 && err.code == KLUIS_OK;
         if (err.code != KLUIS_OK) { ingest_trouble(in, "worker", &err); }
         for (size_t i = 0; i < n; i++) {
             kluis_err_clear(&err);
@@ -364,13 +361,15 @@ void *worker_main(void *arg)
             } else {
                 give_back(in, run[i]);
                 ingest_trouble(in, "worker", &err);
+                well = false;
             }
             if (bytes >= RUN_BYTES || i + 1 == n) {
-                settle_run(in, open, opened);
+                well = settle_run(in, open, opened) && well;
                 opened = 0;
                 bytes = 0;
             }
         }
+        if (well) { ingest_well(in, "worker"); }
     }
     return NULL;
 }

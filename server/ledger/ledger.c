@@ -10,8 +10,11 @@ struct ledger {
     struct ledger_keys keys;
     char vkey[KLUIS_VKEY_MAX];
     pthread_mutex_t lock; /* over what follows */
-    struct kluis_tree tree;
-    uint64_t since;
+    struct log_state {
+        struct kluis_tree tree;
+        uint64_t since;
+    } now, before; /* before: what a transaction that is rolled back began with */
+    bool changed;  /* since then */
 };
 
 static kluis_status get_node(void *ctx, unsigned level, uint64_t index, kluis_hash *out, struct kluis_err *err)
@@ -24,7 +27,7 @@ static kluis_status get_node(void *ctx, unsigned level, uint64_t index, kluis_ha
     return rc;
 }
 
-kluis_status ledger_reload(struct ledger *l, struct kluis_err *err)
+static kluis_status load(struct ledger *l, struct kluis_err *err)
 {
     struct custody_counts n;
     struct kluis_tree t;
@@ -39,11 +42,29 @@ kluis_status ledger_reload(struct ledger *l, struct kluis_err *err)
             KLUIS_TRY(get_node(l, level, (t.size >> level) - 1, &t.peak[level], err));
         }
     }
-    pthread_mutex_lock(&l->lock);
-    l->tree = t;
-    l->since = since;
-    pthread_mutex_unlock(&l->lock);
+    l->now = (struct log_state){ t, since };
     return KLUIS_OK;
+}
+
+/* The lock is held. */
+static void change(struct ledger *l)
+{
+    if (!l->changed) { l->before = l->now; }
+    l->changed = true;
+}
+
+kluis_status ledger_end(struct ledger *l, kluis_status rc, const char *step, struct kluis_err *err)
+{
+    if (rc == KLUIS_OK) {
+        rc = custody_commit(l->custody, step, err);
+    } else {
+        custody_rollback(l->custody);
+    }
+    pthread_mutex_lock(&l->lock);
+    if (rc != KLUIS_OK && l->changed) { l->now = l->before; }
+    l->changed = false;
+    pthread_mutex_unlock(&l->lock);
+    return rc;
 }
 
 /* From stored nodes. */
@@ -71,12 +92,14 @@ static kluis_status check_newest(struct ledger *l, struct kluis_err *err)
     if (rc == KLUIS_E_NOTFOUND) { return KLUIS_OK; }
     KLUIS_TRY(rc);
     struct kluis_err why = { 0 };
-    if (kluis_checkpoint_open(text_of(&text), l->vkey, &c, &why) != KLUIS_OK || c.size != k.size) {
+    rc = kluis_checkpoint_open(text_of(&text), l->vkey, &c, &why);
+    if (rc == KLUIS_E_NOMEM) { return KLUIS_FAIL(err, rc, "%s", why.msg); }
+    if (rc != KLUIS_OK || c.size != k.size) {
         return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the newest checkpoint is not of this ledger's key; restore custody.db and keys together");
     }
-    if (c.size > l->tree.size) {
+    if (c.size > l->now.tree.size) {
         return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the ledger has %llu leaves, its newest checkpoint %llu; restore custody.db",
-                          (unsigned long long)l->tree.size, (unsigned long long)c.size);
+                          (unsigned long long)l->now.tree.size, (unsigned long long)c.size);
     }
     KLUIS_TRY(ledger_head_at(l, c.size, &head, err));
     if (memcmp(head.b, c.head.b, 32) != 0) {
@@ -94,10 +117,10 @@ kluis_status ledger_open(struct ledger **out, struct custody *c, const struct le
     l->custody = c;
     l->keys = *keys;
     pthread_mutex_init(&l->lock, NULL);
-    kluis_tree_init(&l->tree);
+    kluis_tree_init(&l->now.tree);
     uint8_t public_key[32];
     kluis_status rc = kluis_ledger_public(keys->seed, public_key, err);
-    if (rc == KLUIS_OK && (rc = kluis_vkey_write(keys->origin, public_key, l->vkey, err)) == KLUIS_OK && (rc = ledger_reload(l, err)) == KLUIS_OK) {
+    if (rc == KLUIS_OK && (rc = kluis_vkey_write(keys->origin, public_key, l->vkey, err)) == KLUIS_OK && (rc = load(l, err)) == KLUIS_OK) {
         rc = check_newest(l, err);
     }
     if (rc != KLUIS_OK) {
@@ -119,7 +142,7 @@ void ledger_free(struct ledger *l)
 uint64_t ledger_size(struct ledger *l)
 {
     pthread_mutex_lock(&l->lock);
-    uint64_t n = l->tree.size;
+    uint64_t n = l->now.tree.size;
     pthread_mutex_unlock(&l->lock);
     return n;
 }
@@ -127,7 +150,7 @@ uint64_t ledger_size(struct ledger *l)
 uint64_t ledger_since(struct ledger *l)
 {
     pthread_mutex_lock(&l->lock);
-    uint64_t since = l->since;
+    uint64_t since = l->now.since;
     pthread_mutex_unlock(&l->lock);
     return since;
 }
@@ -135,7 +158,7 @@ uint64_t ledger_since(struct ledger *l)
 void ledger_tree(struct ledger *l, struct kluis_tree *out)
 {
     pthread_mutex_lock(&l->lock);
-    *out = l->tree;
+    *out = l->now.tree;
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -147,7 +170,7 @@ kluis_status ledger_checkpoint_open(struct ledger *l, struct kluis_str text, str
 void ledger_head(struct ledger *l, kluis_hash *out)
 {
     pthread_mutex_lock(&l->lock);
-    kluis_tree_head(&l->tree, out);
+    kluis_tree_head(&l->now.tree, out);
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -170,14 +193,25 @@ kluis_status ledger_append(struct ledger *l, struct kluis_bytes leaf, uint64_t *
     kluis_leaf_hash(leaf.ptr, leaf.len, &h);
     struct appending a = { l->custody, KLUIS_OK, err };
     pthread_mutex_lock(&l->lock);
-    *index = l->tree.size;
+    change(l);
+    *index = l->now.tree.size;
     kluis_status rc = custody_leaf_add(l->custody, *index, leaf, err);
     if (rc == KLUIS_OK) {
-        kluis_tree_append(&l->tree, &h, put_node, &a);
+        kluis_tree_append(&l->now.tree, &h, put_node, &a);
         rc = a.rc;
     }
     pthread_mutex_unlock(&l->lock);
     return rc;
+}
+
+kluis_status ledger_began(struct ledger *l, uint64_t since, struct kluis_err *err)
+{
+    KLUIS_TRY(custody_number_set(l->custody, CUSTODY_LOG_SINCE, since, err));
+    pthread_mutex_lock(&l->lock);
+    change(l);
+    l->now.since = since;
+    pthread_mutex_unlock(&l->lock);
+    return KLUIS_OK;
 }
 
 kluis_status ledger_begin_anew(struct ledger *l, int64_t now_us, struct kluis_err *err)
@@ -187,7 +221,7 @@ kluis_status ledger_begin_anew(struct ledger *l, int64_t now_us, struct kluis_er
     KLUIS_AUTO_BUF(text, KLUIS_LEAF_MAX);
     ledger_head(l, &leaf.head);
     KLUIS_TRY(kluis_log_leaf_write(&leaf, &text, err));
-    KLUIS_TRY(custody_number_set(l->custody, CUSTODY_LOG_SINCE, leaf.since, err));
+    KLUIS_TRY(ledger_began(l, leaf.since, err));
     return ledger_append(l, kluis_buf_bytes(&text), &index, err);
 }
 

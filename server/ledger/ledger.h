@@ -36,12 +36,17 @@ void ledger_tree(struct ledger *l, struct kluis_tree *out); /* to go on computin
 KLUIS_MUSTUSE kluis_status ledger_head_at(struct ledger *l, uint64_t size, kluis_hash *out, struct kluis_err *err);
 /* Reads a checkpoint of this log, of any time.  E_REJECT. */
 KLUIS_MUSTUSE kluis_status ledger_checkpoint_open(struct ledger *l, struct kluis_str text, struct kluis_checkpoint *out, struct kluis_err *err);
-/* Inside a custody transaction: from here on the log has another origin, and its next leaf says so.  ledger_reload must follow, after commit too. */
+/* Ends custody's transaction, in which any of the next three may have been called: with OK it is committed under the name of `step`, else rolled
+ * back. The tree in memory is then as the one on disk whatever came of it, which needs no memory and reads nothing: it cannot fail.  rc, or why it
+ * could not be committed. */
+KLUIS_MUSTUSE kluis_status ledger_end(struct ledger *l, kluis_status rc, const char *step, struct kluis_err *err);
+/* Inside a custody transaction: from here on the log has another origin, and its next leaf says so. */
 KLUIS_MUSTUSE kluis_status ledger_begin_anew(struct ledger *l, int64_t now_us, struct kluis_err *err);
 void ledger_head(struct ledger *l, kluis_hash *out);
-/* Inside a custody transaction.  If that is rolled back, ledger_reload must follow. */
+/* Inside a custody transaction: the log began anew at this time, as a leaf says that came back from the mirror. */
+KLUIS_MUSTUSE kluis_status ledger_began(struct ledger *l, uint64_t since, struct kluis_err *err);
+/* Inside a custody transaction. */
 KLUIS_MUSTUSE kluis_status ledger_append(struct ledger *l, struct kluis_bytes leaf, uint64_t *index, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status ledger_reload(struct ledger *l, struct kluis_err *err);
 /* A checkpoint of the present tree: signed, sealed, stamped when `clock` (may be NULL) answers.  Made once for a size; one that is
  * not stamped yet is stamped on a later call.  *stamped says how it stands.  An empty tree gives E_NOTFOUND. */
 KLUIS_MUSTUSE kluis_status ledger_checkpoint(struct ledger *l, const struct ledger_clock *clock, uint64_t *size, bool *stamped,

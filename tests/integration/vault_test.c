@@ -421,6 +421,41 @@ static void without_a_time_authority_receipts_are_pending_and_a_stamped_one_foll
     device_close(&d);
 }
 
+/* The text of `trouble` in the vault's status, "null" while nothing is tried again. */
+static void trouble(char out[256])
+{
+    struct kluis_err err = { 0 };
+    KLUIS_AUTO_BUF(json, 1 << 20);
+    assert_int_equal(vault_status_json(w.vault, NULL, &json, &err), KLUIS_OK);
+    kluis_buf_byte(&json, 0);
+    const char *at = strstr((const char *)json.data, "\"trouble\":");
+    assert_non_null(at);
+    (void)snprintf(out, 256, "%.200s", at + strlen("\"trouble\":"));
+}
+
+static bool in_trouble(const char *with)
+{
+    char text[256];
+    for (int i = 0; i < 600; i++) {
+        trouble(text);
+        if (strncmp(text, with, strlen(with)) == 0) { return true; }
+        kluis_sleep_us(100000);
+    }
+    print_error("trouble is %s\n", text);
+    return false;
+}
+
+static void what_is_tried_again_stands_in_the_status_until_it_is_over(void **state)
+{
+    (void)state;
+    assert_true(in_trouble("null"));
+    world_stop_gate(&w);
+    assert_true(in_trouble("\"intake: the gate does not answer"));
+    assert_null(vault_halted(w.vault));
+    world_start_gate(&w);
+    assert_true(in_trouble("null"));
+}
+
 static void a_rebuilt_index_says_the_same(void **state)
 {
     (void)state;
@@ -549,6 +584,7 @@ int main(void)
         cmocka_unit_test(other_content_under_a_used_number_suspends_the_device),
         cmocka_unit_test(what_was_sent_while_the_vault_was_down_is_taken_when_it_is_back),
         cmocka_unit_test(without_a_time_authority_receipts_are_pending_and_a_stamped_one_follows),
+        cmocka_unit_test(what_is_tried_again_stands_in_the_status_until_it_is_over),
         cmocka_unit_test(a_receipt_says_that_the_package_can_be_found),
         cmocka_unit_test(an_index_that_stands_still_delays_receipts_and_no_more),
         cmocka_unit_test(a_rebuilt_index_says_the_same),
