@@ -113,7 +113,7 @@ int calls_fds(void)
 void calls_tell_frames(void *const *frames, int n)
 {
     inside++;
-    backtrace_symbols_fd(frames, n, 2);
+    backtrace_symbols_fd(frames, n, 2); // NOLINT(bugprone-signal-handler): see segmentation_fault
     inside--;
 }
 
@@ -154,8 +154,9 @@ static bool of_library(void *const *frames, int n, const char *const *names, siz
 
 bool calls_library_dies(const struct trial *t)
 {
+    enum { N = sizeof LIBRARY_DIES / sizeof *LIBRARY_DIES };
     inside++;
-    bool theirs = of_library(t->frames, t->n_frames, LIBRARY_DIES, sizeof LIBRARY_DIES / sizeof *LIBRARY_DIES);
+    bool theirs = of_library(t->frames, t->n_frames, LIBRARY_DIES, N) || of_library(t->last, t->n_last, LIBRARY_DIES, N);
     inside--;
     return theirs;
 }
@@ -209,6 +210,7 @@ static bool no_memory(const char *op)
     if (!fault_armed(FAULT_ALLOC)) { return false; }
     struct trial *t = fault_trial;
     uint64_t n = atomic_fetch_add(&t->points, 1);
+    if (atomic_load(&t->over)) { return false; }
     if (n != t->at && (t->kind != MEMORY_FROM || n < t->at)) { return false; }
     if (n == t->at) { note_place(t, op); }
     errno = ENOMEM;
@@ -258,7 +260,7 @@ int fault_io_point(const char *op, bool needs_room, bool transfers, bool may_int
     struct trial *t = fault_trial;
     uint64_t n = atomic_fetch_add(&t->points, 1);
     if (t->kind == IO_ENOSPC) {
-        if (n < t->at || !needs_room) { return 0; }
+        if (n < t->at || !needs_room || atomic_load(&t->over)) { return 0; }
         if (!t->hit) { note_place(t, op); }
         return ENOSPC;
     }
@@ -297,11 +299,27 @@ static void step(const char *op)
     for (;;) { (void)pause(); }
 }
 
+/* Notes and tells where, then dies of it.  The process is lost already: what these calls may do in a handler matters no more. */
+// NOLINTBEGIN(bugprone-signal-handler)
+static void segmentation_fault(int signal_number)
+{
+    struct trial *t = fault_trial;
+    inside++;
+    if (t != NULL) {
+        t->n_last = backtrace(t->last, FRAMES);
+        calls_tell_frames(t->last, t->n_last);
+    }
+    (void)signal(signal_number, SIG_DFL);
+    (void)raise(signal_number);
+}
+// NOLINTEND(bugprone-signal-handler)
+
 static struct kluis_hooks hooks = { .durable_step = step };
 
 /* What act forks is another process, with ceilings of its own (the vault's openers run behind walls). */
 static void not_in_children(void)
 {
+    (void)signal(SIGSEGV, SIG_DFL);
     fault_trial = NULL;
     kluis_hooks_set(NULL);
 }
@@ -317,13 +335,20 @@ void calls_arm(struct trial *t, const char *root)
         disk_watch(root);
         kluis_hooks_set(&hooks);
     }
+    if (t->class == FAULT_ALLOC) { (void)signal(SIGSEGV, segmentation_fault); }
     fault_trial = t;
 }
 
 void calls_disarm(void)
 {
+    (void)signal(SIGSEGV, SIG_DFL);
     fault_trial = NULL;
     kluis_hooks_set(NULL);
+}
+
+void fault_over(void)
+{
+    if (fault_trial != NULL) { atomic_store(&fault_trial->over, true); }
 }
 
 void fault_aside(bool on) { inside += on ? 1 : -1; }
@@ -331,7 +356,8 @@ void fault_aside(bool on) { inside += on ? 1 : -1; }
 bool fault_lasts(void)
 {
     const struct trial *t = fault_trial;
-    return t != NULL && t->hit && ((t->class == FAULT_ALLOC && t->kind == MEMORY_FROM) || (t->class == FAULT_IO && t->kind == IO_ENOSPC));
+    return t != NULL && t->hit && !atomic_load(&t->over) &&
+           ((t->class == FAULT_ALLOC && t->kind == MEMORY_FROM) || (t->class == FAULT_IO && t->kind == IO_ENOSPC));
 }
 
 /* The model sees every call while a crash is awaited. */

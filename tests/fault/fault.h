@@ -20,7 +20,8 @@
  *                 synced: written bytes without an fsync of the file, names without an fsync of their directory.  At the crash these are
  *                 kept, dropped or garbled (enum fault_disk) and the process is gone.
  *
- * The rule of a trial: no leak of memory or descriptors (a suspicion is run again: it must grow each time), an exit code that is true (0, 74
+ * The rule of a trial: no leak of memory or descriptors (a suspicion is run again: it must grow each time; just as many blocks as the run without a
+ * fault left, once, raise none), an exit code that is true (0, 74
  * or 75: a full disk is not a refusal of anybody's input; 0 only when judge agrees), no hang, judge content.  A library that aborts for want
  * of memory is a crash: counted, printed, judged.  A broken assertion or a segmentation fault is a failure, but for those libraries that calls.c
  * names.
@@ -75,7 +76,8 @@ struct fault_subject {
  * takes. */
 void fault_hurry(unsigned times);
 void fault_aside(bool on); /* what this thread does between true and false is the test's own: no point, no fault */
-bool fault_lasts(void);    /* a fault that does not go away has begun: act need not wait for its end */
+bool fault_lasts(void);    /* a fault that does not go away by itself has begun: act need not wait for its end */
+void fault_over(void);     /* act: ... and now it is over: memory and disk are there again, for work that must go on by itself then */
 /* Prints one line: points, trials, crashes, failures.  Gives the number of failures, a minimum that was missed included. */
 unsigned fault_sweep(const struct fault_subject *s, enum fault_class c, bool planted);
 /* The whole main of a sweep: every class of every subject, or the one class that it is given ("alloc", "io", "crash").  With the words "planted

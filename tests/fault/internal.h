@@ -23,6 +23,9 @@ struct trial {
     int fds;
     int n_frames;
     void *frames[FRAMES];
+    int n_last; /* where it died of SIGSEGV, if it did */
+    void *last[FRAMES];
+    atomic_bool over; /* what lasted is over */
 };
 extern struct trial *fault_trial; /* NULL: nothing is armed */
 
@@ -55,6 +58,9 @@ void disk_will_replace(const char *path, char stash[KLUIS_PATH_MAX]); /* stash "
 void disk_renamed(const char *from, const char *to, const char *stash);
 void disk_removed(const char *path, const char *stash);
 void disk_crash(enum fault_disk how, uint64_t seed);
+
+/* What the subject calls secret must be nowhere in the memory that can be written; true: it is, and where is told on stderr. */
+bool secrets_stand(const struct fault_subject *s, const char *dir);
 
 void vfs_over_sqlite(void);
 

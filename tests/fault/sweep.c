@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum { OFFSET = 20784 }; /* where a stride begins: fixed, so that the date turns no run red */
-enum { PATIENCE_S = 180 /* a busy machine is no hang */, SECRET_MAX = 64, FAILURES_TOLD = 12 };
+enum { PATIENCE_S = 180 /* a busy machine is no hang */, FAILURES_TOLD = 12 };
 
 static const char *const CLASS[] = { "alloc", "io", "crash" };
 static const char *const MEMORY[] = { "once", "from" };
@@ -30,6 +30,7 @@ struct sweep {
     struct trial *t;                                        /* shared with the children */
     char base[64], now[80], before[80], again[80], out[80]; /* directories; out: what the trial said */
     bool only;
+    int64_t held;    /* blocks that a run without a fault leaves, when it was seen that it leaves them once (caches of libraries) */
     uint64_t points; /* of the last trial */
     unsigned trials, hits, crashes, aborts, failures;
     char told[FAILURES_TOLD][256]; /* of each failure a line, said again at the end: what it said itself is long */
@@ -88,7 +89,9 @@ static int act_once(const struct sweep *w, struct trial *t)
     int64_t blocks = calls_blocks(), mapped = calls_mapped();
     int fds = calls_fds();
     atomic_store(&t->points, 0);
+    atomic_store(&t->over, false);
     t->hit = false;
+    t->n_last = 0;
     calls_arm(t, w->now);
     int code = w->s->act(w->s->ctx, w->now);
     calls_disarm();
@@ -123,43 +126,6 @@ static bool grows(const struct sweep *w, struct trial *t, bool trace)
     return true;
 }
 
-/* What the subject calls secret must be nowhere in the memory that can be written. */
-static bool secret_left(const struct sweep *w)
-{
-    uint8_t *keys = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    size_t n = keys == MAP_FAILED ? 0 : w->s->secrets(w->s->ctx, w->now, keys, 4096 / FAULT_SECRET);
-    int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    static char text[1 << 18];
-    size_t got = 0;
-    for (ssize_t r = 1; maps >= 0 && r > 0 && got<sizeof text - 1; got += r> 0 ? (size_t)r : 0) { r = read(maps, text + got, sizeof text - 1 - got); }
-    if (maps < 0 || close(maps) != 0) { abort(); }
-    text[got] = '\0';
-    bool found = false;
-    for (char *line = text; *line != '\0' && !found; line = strchr(line, '\n') + 1) {
-        unsigned long from = 0, to = 0;
-        char rights[8] = "";
-        if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3) { abort(); }
-        const char *end = strchr(line, '\n');
-        bool ours = memmem(line, (size_t)(end - line), "[vvar", 5) == NULL && memmem(line, (size_t)(end - line), "[vsyscall", 9) == NULL;
-        if (rights[0] != 'r' || rights[1] != 'w' || !ours || (uintptr_t)keys == from) { continue; }
-        for (size_t i = 0; i < 2 * n && !found; i++) { /* half a key is one too: free() writes over the other half */
-            const uint8_t *at = (const uint8_t *)from;
-            for (size_t left = to - from; (at = memmem(at, left, keys + i * FAULT_SECRET / 2, FAULT_SECRET / 2)) != NULL;
-                 at++, left = to - (uintptr_t)at) {
-                if (at >= keys && at < keys + 4096) { continue; } /* neighbours may be one mapping */
-                found = true;
-                (void)dprintf(2, "secret %zu (half %zu) at %p in %.*s\n", i / 2, i % 2, (const void *)at, (int)(end - line), line);
-                break;
-            }
-        }
-    }
-    if (keys != MAP_FAILED) {
-        kluis_wipe(keys, 4096);
-        (void)munmap(keys, 4096);
-    }
-    return found;
-}
-
 static _Noreturn void child(const struct sweep *w)
 {
     struct trial *t = w->t;
@@ -168,8 +134,9 @@ static _Noreturn void child(const struct sweep *w)
     t->code = act_once(w, t);
     t->returned = true;
     if (t->trace) { calls_tell_frames(t->frames, t->n_frames); }
-    if (w->s->secrets != NULL && t->class != FAULT_CRASH && secret_left(w)) { _exit(4); }
-    _exit(t->class != FAULT_CRASH && (t->blocks > w->s->kept_blocks || t->bytes_mapped > 0 || t->fds > 0) ? 3 : 0);
+    if (w->s->secrets != NULL && t->class != FAULT_CRASH && secrets_stand(w->s, w->now)) { _exit(4); }
+    bool more = t->blocks > w->s->kept_blocks && t->blocks != w->held;
+    _exit(t->class != FAULT_CRASH && (more || t->bytes_mapped > 0 || t->fds > 0) ? 3 : 0);
 }
 
 /* The same trial again in a process of its own, several times. */
@@ -262,18 +229,21 @@ static void one_trial(struct sweep *w, uint64_t at, int kind)
         if (pid == 0) { judge_child(w, &o); }
         int judged = wait_for(pid);
         if (judged != 0) {
-            (void)snprintf(why, sizeof why, WIFSIGNALED(judged) ? "the judge died of signal %d" : "what stands afterwards is wrong (judge: %d)",
-                           WIFSIGNALED(judged) ? WTERMSIG(judged) : WEXITSTATUS(judged));
+            (void)snprintf(why, sizeof why,
+                           WIFSIGNALED(judged) ? "the judge died of signal %d (act: %d)" : "what stands afterwards is wrong (judge: %d, act: %d)",
+                           WIFSIGNALED(judged) ? WTERMSIG(judged) : WEXITSTATUS(judged), signalled ? -WTERMSIG(status) : t->code);
             failed(w, why);
         }
     }
     if (w->failures == had && !signalled && WEXITSTATUS(status) == 3) {
         after(w);
         before(w);
+        int64_t left = t->blocks; /* of this run; the repetitions say theirs in its place */
         pid = fork();
         if (pid == 0) { leak_child(w); }
         int leaks = wait_for(pid); /* a library that aborts in one of the repetitions has answered another question */
         if (WIFEXITED(leaks) && WEXITSTATUS(leaks) != 0) { failed(w, "something leaks"); }
+        if (o.clean && w->failures == had) { w->held = left; }
     }
     after(w);
 }

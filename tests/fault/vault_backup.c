@@ -230,5 +230,6 @@ int main(int argc, char **argv)
           .budget = { 40, 80, 60 },
           .warm = 2 },
     };
+    state_warm();
     return fault_main(argc, argv, s, sizeof s / sizeof *s);
 }

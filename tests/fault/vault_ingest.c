@@ -55,9 +55,10 @@ int main(int argc, char **argv)
                                      .judge = judge,
                                      .secrets = state_secrets,
                                      .ctx = &state,
-                                     .minimum = { 50, 40, 150 },
+                                     .minimum = { 500, 300, 150 },
                                      .code_ok = state_code_ok,
-                                     .budget = { 56, 75, 190 }, /* a trial of the first two takes 0.9 s */
+                                     .budget = { 540, 600, 190 },
                                      .warm = 2 };
+    state_warm();
     return fault_main(argc, argv, &s, 1);
 }

@@ -46,9 +46,10 @@ int main(int argc, char **argv)
                                      .act = act,
                                      .judge = judge,
                                      .ctx = &state,
-                                     .minimum = { 50, 40, 40 },
+                                     .minimum = { 100, 80, 60 },
                                      .code_ok = state_code_ok,
-                                     .budget = { 55, 80, 60 },
+                                     .budget = { 110, 160, 110 },
                                      .warm = 2 };
+    state_warm();
     return fault_main(argc, argv, &s, 1);
 }

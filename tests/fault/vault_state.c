@@ -2,6 +2,7 @@
 #include "tests/fault/vault_state.h"
 
 #include "server/ingest/keys.h"
+#include "server/ingest/opener.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,7 +14,7 @@
 
 #define OK(expr) assert_int_equal((expr), KLUIS_OK)
 
-enum { KEPT_MAX = 4 << 20, PATIENCE_MS = 15000, LASTING_MS = 300, STEP_MS = 4, INDEXED_MS = 40000 };
+enum { KEPT_MAX = 4 << 20, PATIENCE_MS = 15000, LASTING_MS = 120, STEP_MS = 4, INDEXED_MS = 40000 };
 
 /* ---- the device: what it keeps between processes ---- */
 
@@ -109,6 +110,12 @@ static void send_one(struct state_told *k, size_t at, const struct sealed_option
     memcpy(k->sent[at].id, s.s.id, 32);
     memcpy(k->sent[at].root, s.s.root, 32);
     sending_close(&s);
+}
+
+void state_warm(void)
+{
+    OK(kluis_base_init(NULL));
+    children_warm();
 }
 
 void state_prepare(void *ctx, const char *dir)
@@ -240,6 +247,18 @@ static bool through(struct vault *v, uint64_t packages, uint64_t refused, bool *
     return seen[0] == packages && seen[1] == refused && seen[2] == 0 && seen[3] == 0 && seen[4] == packages;
 }
 
+static void tell_status(struct vault *v)
+{
+    fault_aside(true);
+    {
+        KLUIS_AUTO_BUF(json, 1 << 20);
+        if (vault_status_json(v, NULL, &json, NULL) == KLUIS_OK) {
+            (void)fprintf(stderr, "vault: stuck: %.*s\n", (int)json.len, (const char *)json.data);
+        }
+    }
+    fault_aside(false);
+}
+
 int state_take(struct world *w, uint64_t packages, uint64_t refused)
 {
     struct kluis_err err = { 0 };
@@ -250,21 +269,22 @@ int state_take(struct world *w, uint64_t packages, uint64_t refused)
         vault_close(v);
         return state_code(rc, &err);
     }
-    int patience = PATIENCE_MS, lasting = LASTING_MS, code = 75;
+    int patience = PATIENCE_MS, lasting = LASTING_MS, code = STATE_STUCK;
     bool halted = false;
-    while (patience > 0 && lasting > 0 && !halted) {
+    while (patience > 0 && !halted) {
         if (through(v, packages, refused, &halted)) {
             code = 0;
             break;
         }
         kluis_sleep_us(STATE_HURRY * STEP_MS * 1000);
         patience -= STEP_MS;
-        lasting -= fault_lasts() ? STEP_MS : 0;
+        if (fault_lasts() && (lasting -= STEP_MS) <= 0) { fault_over(); }
     }
     if (halted) {
         (void)fprintf(stderr, "vault: halted: %s\n", vault_halted(v));
         code = STATE_DAMAGE;
     }
+    if (code == STATE_STUCK) { tell_status(v); }
     vault_stop(v);
     w->vault = v;
     return code;

@@ -21,7 +21,8 @@ enum {
     STATE_GOOD = STATE_OLD + STATE_NEW,
     STATE_RECORDS = 3, /* of each                                                            */
     STATE_DAMAGE = 76,
-    STATE_HURRY = 20 /* so much shorter are its pauses, of a second and more after trouble */
+    STATE_STUCK = 77, /* of state_take, and never right: a vault that is open gets through by itself when what it lacked is there again */
+    STATE_HURRY = 20  /* so much shorter are its pauses, of a second and more after trouble */
 };
 
 /* For fault_subject: ctx is a struct state.  prepare: `waiting`: the new packages wait at the gate; else the vault has STATE_OLD alone. */
@@ -30,6 +31,7 @@ struct state {
     pid_t gate; /* the process that runs gate and time authority, 0: none */
     char address[GATE_ADDRESS_MAX];
 };
+void state_warm(void); /* before fault_main: what a vault's opener loads at its start is loaded here, once, for the trials' openers to inherit */
 void state_prepare(void *ctx, const char *dir);
 void state_up(void *ctx, const char *dir); /* before: the gate, in a process of its own */
 void state_down(void *ctx);                /* after */
@@ -43,8 +45,8 @@ void state_world_close(struct world *w);
 int state_code(kluis_status rc, const struct kluis_err *err);
 bool state_code_ok(int code);
 void state_code_true(const struct fault_outcome *o);
-/* Opens the vault, lets it pull until everything that waits is through, and stops it; w->vault stays open.  An exit code: 0 all of it is; 75 some is
- * not, because a fault lasts; else as state_code: it does not open, or it halted.  Asserts nothing. */
+/* Opens the vault, lets it pull until everything that waits is through, and stops it; w->vault stays open.  A fault that lasts is over after a while.
+ * An exit code: 0 all of it is through; STATE_STUCK: some is not; else as state_code: it does not open, or it halted.  Asserts nothing. */
 int state_take(struct world *w, uint64_t packages, uint64_t refused);
 
 void state_until_indexed(struct world *w, uint64_t packages); /* of a vault that runs */
