@@ -50,6 +50,8 @@ static void add(struct build *b, struct kluis_field f)
 {
     if (b->r.n_fields == KLUIS_FIELDS_MAX) {
         build_loss(b, "fields-beyond-256");
+    } else if (kluis_utf8_valid(f.name.ptr, f.name.len) != f.name.len) { /* a column's, in a damaged database */
+        build_loss(b, "field-not-text");
     } else {
         b->fields[b->r.n_fields++] = f;
     }
