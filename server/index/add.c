@@ -210,23 +210,26 @@ static kluis_status add_row(struct index *ix, const struct index_package *p, con
     int64_t bits = (int64_t)r->kind | (int64_t)r->zone_assumed << 4 | (int64_t)(r->author != KLUIS_NO_PARTY && r->author == p->self) << 5 |
                    (int64_t)(r->sent_us == KLUIS_TIME_ABSENT) << 7 | (int64_t)(r->offset_min + 1440) << 12 |
                    (r->author == KLUIS_NO_PARTY ? 0 : (int64_t)(r->author + 1) << 24);
+    const struct kluis_str side = { (const char *)work->data + packed, work->len - packed };
+    const uint8_t norm = inorm_of(r->text, side);
     int64_t row = b->next_row++;
     struct ikey key = { when, itie(p->id, r->ordinal) };
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(
-        ix->w.hot, &q, err, "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        "iiiiiiitb", row, pkg, key.tie, at->conv, key.at, (int64_t)(int32_t)hash, bits, r->text,
-        (struct kluis_bytes){ packed == 0 ? NULL : work->data, packed }));
-    if (has_id && sqlite3_bind_int64(q, 10, idkey) != SQLITE_OK) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+        ix->w.hot, &q, err,
+        "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, text, extra, norm, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "iiiiiiitbi", row, pkg, key.tie, at->conv, key.at, (int64_t)(int32_t)hash, bits, r->text,
+        (struct kluis_bytes){ packed == 0 ? NULL : work->data, packed }, (int64_t)norm));
+    if (has_id && sqlite3_bind_int64(q, 11, idkey) != SQLITE_OK) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     kluis_status st = kluis_db_step(ix->w.hot, q, err);
     if (st != KLUIS_END) { return st; }
     b->sightings++;
     b->groups++;
     *out = (struct irow){ 0, row, at->conv, key.at, idkey, hash, has_id };
     const struct ipending pending = {
-        .row = row, .conv = at->conv, .official = (int32_t)at->official, .platform = (int32_t)at->platform, .leader = true
+        .row = row, .conv = at->conv, .official = (int32_t)at->official, .platform = (int32_t)at->platform, .norm = norm, .leader = true
     };
-    return ibatch_pend(ix, &pending, r->text, (struct kluis_str){ (const char *)work->data + packed, work->len - packed }, key, err);
+    return ibatch_pend(ix, &pending, r->text, side, key, err);
 }
 
 /* A record without a time stands where its package has it: at the time before it. */

@@ -213,13 +213,19 @@ kluis_status ibatch_fts(struct index *ix, struct kluis_err *err)
     }
     /* In memory before the commit, so that no reader can see a row whose key is not there. */
     struct ikey *keys = kluis_calloc(b->n + 1, sizeof *keys);
-    if (keys == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-    for (size_t i = 0; i < b->n; i++) { keys[i] = b->pending[i].key; }
-    kluis_status st = b->n == 0 ? KLUIS_OK : ihot_append(&ix->hot, keys, b->n, b->first, err);
+    uint8_t *norms = kluis_calloc(b->n + 1, 1);
+    kluis_status st = keys == NULL || norms == NULL ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory") : KLUIS_OK;
+    for (size_t i = 0; i < b->n && st == KLUIS_OK; i++) {
+        keys[i] = b->pending[i].key;
+        norms[i] = b->pending[i].norm;
+    }
+    if (b->n > 0 && st == KLUIS_OK) { st = ihot_append(&ix->hot, keys, norms, b->n, b->first, err); }
     kluis_free(keys);
+    kluis_free(norms);
+    KLUIS_TRY(st);
     clear(b);
     b->first = b->next_row;
-    return st;
+    return KLUIS_OK;
 }
 
 /* ---- FTS5 of the hot file ---- */

@@ -69,6 +69,7 @@ kluis_status index_open(struct index **out, const char *dir, const uint8_t maste
     kluis_buf_init(&ix->b.text, 1 << 30);
     ix->move_min = 2000;
     ix->target_rows = 200000;
+    ix->norms_max = INORMS_MAX;
     kluis_status rc = KLUIS_E_LIMIT;
     if ((size_t)snprintf(ix->dir, sizeof ix->dir, "%s", dir) >= sizeof ix->dir) {
         (void)KLUIS_FAIL(err, rc, "the index's path is too long");
@@ -106,6 +107,8 @@ void index_close(struct index *ix)
     kluis_free(ix->b.near);
     imap_clear(&ix->b.lengthy);
     kluis_free(ix->hot.keys);
+    kluis_free(ix->hot.norms);
+    inorms_free(ix);
     kluis_free(ix->hot.newest);
     (void)pthread_rwlock_destroy(&ix->hot.lock);
     (void)pthread_rwlock_destroy(&ix->life);

@@ -1,7 +1,7 @@
 /* server/index/internal.h - what the files of this stage share.  Never leaves the folder.
  *
  * wire | keys -> store (files, connections) -> group, regroup (who is one message) -> add, period (moving, erasing)
- * token -> query -> search, hit; map: for add, group and erase
+ * token -> query, rank -> search, hit; map: for add, group and erase
  */
 #ifndef SERVER_INDEX_INTERNAL_H
 #define SERVER_INDEX_INTERNAL_H
@@ -32,10 +32,34 @@ void ikeys_hot(struct ikeys *k, char name[IKEYS_NAME]);
 bool ikeys_find(struct ikeys *k, const char *name, size_t len, uint8_t key[32]);
 size_t ikeys_list(struct ikeys *k, char (*names)[IKEYS_NAME], size_t max);
 
-/* ---- token.c: words of a text, and FTS5's tokenizer "kluis" and function kluis_rank ---------------- */
+/* ---- token.c: words of a text, and FTS5's tokenizer "kluis" ---------------------------------------- */
 typedef int itoken_fn(void *ctx, const char *word, int n, int start, int end); /* not 0: stop, and return that */
 int itoken_each(const char *text, size_t n, void *ctx, itoken_fn *fn);
 int itoken_register(struct sqlite3 *db); /* an SQLite result code */
+
+/* ---- rank.c: order by relevance ----------------------------------------------------------------------- */
+enum { INORMS_MAX = 64 << 20 }; /* lengths of closed periods that are kept, a byte a record; those of further ones are read again for each search */
+/* How many words a record has (its text and its side: what it is found by), in a byte: exact below 128, else at most an eighth too few; 255: 7.8
+ * million or more. */
+uint8_t inorm_code(uint32_t words);
+uint32_t inorm_words(uint8_t code);
+uint8_t inorm_of(struct kluis_str text, struct kluis_str side);
+struct inorms {
+    int64_t file, first;
+    uint8_t *words; /* of rows from `first` on, as inorm_code gives them; 0 for records that lead no group */
+    size_t n;
+    bool lent; /* to this search alone */
+};
+struct iperiod;
+/* Those of a period: good until inorms_done, which the caller owes, while ix->life is held. */
+KLUIS_MUSTUSE kluis_status inorms_take(struct index *ix, struct kluis_db *unit, const struct iperiod *p, struct inorms *out, struct kluis_err *err);
+void inorms_done(struct inorms *n);
+void inorms_drop(struct index *ix, int64_t file); /* a period that is gone; nobody may be searching */
+void inorms_free(struct index *ix);
+/* Parameter `at` of a statement is kluis_rank's second argument: lengths of the rows it will see.  They must live until the statement is done. */
+KLUIS_MUSTUSE kluis_status irank_bind(struct sqlite3_stmt *q, int at, const struct inorms *n, struct kluis_err *err);
+struct fts5_api;
+int irank_register(struct fts5_api *api); /* function kluis_rank; an SQLite result code */
 
 /* ---- query.c ---------------------------------------------------------------------------------------- */
 enum { IPHRASES = 32, IPHRASE_WORDS = 32, IMARKS_MAX = 256 };
@@ -129,6 +153,7 @@ struct ihot {
     pthread_rwlock_t lock;
     int64_t base, live; /* live: rows that are there and not hidden; the others have INT64_MIN for a time */
     struct ikey *keys;
+    uint8_t *norms; /* see rank.c; 0 of a row that is hidden or gone */
     int64_t *newest;
     size_t n, cap;
 }; /* newest[i]: greatest `at` in blocks 0..i */
@@ -139,6 +164,7 @@ struct ipending {
     size_t text, text_len, side, side_len;
     int64_t conv;
     int32_t official, platform;
+    uint8_t norm;
     bool leader, several, settled;
 };
 struct idirty {
@@ -201,6 +227,8 @@ struct index {
     size_t n_readers, n_made;
     uint64_t epoch;
     int64_t watermark, next_file;
+    struct inorms *norms; /* of periods, as far as they were asked for */
+    size_t n_norms, norms_bytes, norms_max;
 };
 
 /* A new file with its tables.  A period file is left in the one transaction that fills it. */
@@ -226,7 +254,7 @@ KLUIS_MUSTUSE kluis_status istore_reader(struct index *ix, struct iconn **out, s
 struct iconn *istore_second(struct index *ix);
 void istore_return(struct index *ix, struct iconn *c);
 KLUIS_MUSTUSE kluis_status ihot_load(struct index *ix, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int64_t first, struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status ihot_append(struct ihot *h, const struct ikey *keys, const uint8_t *norms, size_t n, int64_t first, struct kluis_err *err);
 void ihot_cut(struct ihot *h, int64_t next); /* forgets rows from `next` on */
 struct imove;
 void ihot_hide(struct ihot *h, struct imove *mv); /* rows that were moved; nobody may be searching */
@@ -291,6 +319,7 @@ struct ientry {
     struct ikey key;
     int64_t file, row, lead, lead_at, new_row;
     int out;
+    uint8_t norm;
     bool several;
 };
 struct ioutput {

@@ -178,7 +178,7 @@ static kluis_status plan(struct index *ix, struct imove *mv, struct kluis_err *e
 
 /* ---- copy ---- */
 
-static kluis_status copy_fts(struct imove *mv, const struct ientry *e, struct kluis_db *unit, const struct ioutput *out, int64_t row, int64_t pkg,
+static kluis_status copy_fts(struct imove *mv, struct ientry *e, struct kluis_db *unit, const struct ioutput *out, int64_t row, int64_t pkg,
                              struct kluis_str text, const struct kluis_str extra[IEXTRAS], struct kluis_buf *work, struct kluis_err *err)
 {
     kluis_buf_clear(work);
@@ -194,8 +194,9 @@ static kluis_status copy_fts(struct imove *mv, const struct ientry *e, struct kl
     }
     KLUIS_TRY(kluis_buf_ok(&meta, err));
     KLUIS_TRY(kluis_buf_ok(work, err));
-    return kluis_db_run(out->db, NULL, err, INSERT_FTS, "ittt", row, text, (struct kluis_str){ side == 0 ? NULL : (const char *)work->data, side },
-                        (struct kluis_str){ (const char *)meta.data, meta.len });
+    const struct kluis_str sides = { side == 0 ? NULL : (const char *)work->data, side };
+    e->norm = inorm_of(text, sides);
+    return kluis_db_run(out->db, NULL, err, INSERT_FTS, "ittt", row, text, sides, (struct kluis_str){ (const char *)meta.data, meta.len });
 }
 
 static kluis_status copy(struct index *ix, struct imove *mv, struct ientry *e, struct kluis_buf *work, struct kluis_err *err)
@@ -228,6 +229,26 @@ static kluis_status copy(struct index *ix, struct imove *mv, struct ientry *e, s
     return KLUIS_OK;
 }
 
+/* The lengths of each file's records, in the order of its rows, which is that of the list. */
+static kluis_status write_norms(const struct imove *mv, struct kluis_err *err)
+{
+    size_t at[IOUTPUTS], from = 0;
+    uint8_t *norms = kluis_malloc(mv->n + 1);
+    if (norms == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    for (int i = 0; i < mv->n_out; i++) {
+        at[i] = from;
+        from += (size_t)mv->out[i].period.rows;
+    }
+    for (size_t i = 0; i < mv->n; i++) { norms[at[mv->list[i].out]++] = mv->list[i].norm; }
+    kluis_status st = KLUIS_OK;
+    for (int i = 0; i < mv->n_out && st == KLUIS_OK; i++) {
+        size_t n = (size_t)mv->out[i].period.rows;
+        st = kluis_db_run(mv->out[i].db, NULL, err, "INSERT INTO norm(words) VALUES(?1)", "b", (struct kluis_bytes){ norms + at[i] - n, n });
+    }
+    kluis_free(norms);
+    return st;
+}
+
 static kluis_status finish_outputs(struct index *ix, struct imove *mv, struct kluis_err *err)
 {
     for (size_t i = 0; i < mv->n; i++) {
@@ -235,6 +256,7 @@ static kluis_status finish_outputs(struct index *ix, struct imove *mv, struct kl
         if (leader == NULL || leader->out != e->out) { continue; }
         KLUIS_TRY(kluis_db_run(mv->out[e->out].db, NULL, err, "UPDATE rec SET lead=?2 WHERE id=?1", "ii", e->new_row, leader->new_row));
     }
+    KLUIS_TRY(write_norms(mv, err));
     for (int i = 0; i < mv->n_out; i++) {
         if (cancelled(mv)) { return stopped(err); }
         KLUIS_TRY(istore_finish(ix, mv->out[i].period.name, &mv->out[i].db, err));

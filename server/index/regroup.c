@@ -40,22 +40,24 @@ static kluis_status pull(struct index *ix, struct member *m, struct kluis_err *e
     struct ikey key = { kluis_db_int(q, 3), kluis_db_int(q, 1) };
     struct kluis_str text = kluis_db_text(q, 7), extra[IEXTRAS];
     struct kluis_bytes blob = kluis_db_blob(q, 8);
+    if (!iextra_read(blob, extra)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete it and rebuild"); }
+    KLUIS_AUTO_BUF(written, 8 << 20);
+    iside_write(&written, extra);
+    KLUIS_TRY(kluis_buf_ok(&written, err));
+    const struct kluis_str side = { (const char *)written.data, written.len };
+    const struct ipending pending = { .row = row, .norm = inorm_of(text, side), .leader = true, .several = true };
     sqlite3_stmt *in = NULL;
     KLUIS_TRY(kluis_db_query(
         ix->w.hot, &in, err,
-        "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", "iiiiiiitb", row,
-        kluis_db_int(q, 0), key.tie, kluis_db_int(q, 2), key.at, kluis_db_int(q, 4), kluis_db_int(q, 5), text, blob));
-    if (sqlite3_column_type(q, 6) != SQLITE_NULL && sqlite3_bind_int64(in, 10, kluis_db_int(q, 6)) != SQLITE_OK) {
+        "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, text, extra, norm, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "iiiiiiitbi", row, kluis_db_int(q, 0), key.tie, kluis_db_int(q, 2), key.at, kluis_db_int(q, 4), kluis_db_int(q, 5), text, blob,
+        (int64_t)pending.norm));
+    if (sqlite3_column_type(q, 6) != SQLITE_NULL && sqlite3_bind_int64(in, 11, kluis_db_int(q, 6)) != SQLITE_OK) {
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
     }
     kluis_status st = kluis_db_step(ix->w.hot, in, err);
     if (st != KLUIS_END) { return st; }
-    if (!iextra_read(blob, extra)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete it and rebuild"); }
-    KLUIS_AUTO_BUF(side, 8 << 20);
-    iside_write(&side, extra);
-    KLUIS_TRY(kluis_buf_ok(&side, err));
-    const struct ipending pending = { .row = row, .leader = true, .several = true };
-    KLUIS_TRY(ibatch_pend(ix, &pending, text, (struct kluis_str){ (const char *)side.data, side.len }, key, err));
+    KLUIS_TRY(ibatch_pend(ix, &pending, text, side, key, err));
     kluis_db_done(q);
     KLUIS_TRY(imove_changed(ix, m->file, m->row, err));
     KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "INSERT INTO shadow(file, row) VALUES(?1, ?2)", "ii", m->file, m->row));

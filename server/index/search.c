@@ -38,7 +38,7 @@ struct search {
 static const char DESC_RECORDS[] = WITH_RECORDS "ORDER BY f.rowid DESC";
 static const char ASC_RECORDS[] = WITH_RECORDS "ORDER BY f.rowid ASC";
 static const char DESC[] = "SELECT rowid FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 ORDER BY rowid DESC";
-static const char RANK[] = "SELECT rowid, kluis_rank(fts) FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 ORDER BY rowid DESC";
+static const char RANK[] = "SELECT rowid, kluis_rank(fts, ?4) FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 ORDER BY rowid DESC";
 static const char COUNT[] = "SELECT count(*) FROM (SELECT 1 FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 LIMIT ?4)";
 
 /* Below 0: a comes before b. */
@@ -98,7 +98,9 @@ static kluis_status hot_rows(struct search *s, bool counting, struct kluis_err *
     enum index_order o = s->q->order;
     sqlite3_stmt *q = NULL;
     const char *sql = o == INDEX_RELEVANCE ? RANK : DESC;
+    const struct inorms norms = { .first = h->base, .words = h->norms, .n = h->n }; /* of the hot file, whose lock is held */
     KLUIS_TRY(kluis_db_query(s->c->hot, &q, err, sql, "sii", s->match, (int64_t)0, INT64_MAX));
+    if (sql == RANK) { KLUIS_TRY(irank_bind(q, 4, &norms, err)); }
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(s->c->hot, q, err)) == KLUIS_OK) {
         int64_t row = kluis_db_int(q, 0);
@@ -135,15 +137,15 @@ static kluis_status range(const struct search *s, const struct iperiod *p, struc
     return KLUIS_OK;
 }
 
-static kluis_status period_rows(struct search *s, const struct iperiod *p, struct kluis_db *unit, struct kluis_err *err)
+/* norms: of the period, where the order is by relevance. */
+static kluis_status rows_between(struct search *s, const struct iperiod *p, struct kluis_db *unit, int64_t lo, int64_t hi, const struct inorms *norms,
+                                 struct kluis_err *err)
 {
-    int64_t lo = 0, hi = 0;
     enum index_order o = s->q->order;
     bool ranked = o == INDEX_RELEVANCE;
-    KLUIS_TRY(range(s, p, unit, true, &lo, &hi, err));
-    if (lo > hi) { return KLUIS_OK; }
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(unit, &q, err, ranked ? RANK : o == INDEX_OLDEST ? ASC_RECORDS : DESC_RECORDS, "sii", s->match, lo, hi));
+    if (ranked) { KLUIS_TRY(irank_bind(q, 4, norms, err)); }
     kluis_status st = KLUIS_OK;
     while ((st = kluis_db_step(unit, q, err)) == KLUIS_OK) {
         struct found f = { .file = p->file, .row = kluis_db_int(q, 0), .unit = unit, .score = ranked ? kluis_db_int(q, 1) : 0 };
@@ -166,6 +168,18 @@ static kluis_status period_rows(struct search *s, const struct iperiod *p, struc
     }
     kluis_db_done(q);
     return st == KLUIS_END ? KLUIS_OK : st;
+}
+
+static kluis_status period_rows(struct search *s, const struct iperiod *p, struct kluis_db *unit, struct kluis_err *err)
+{
+    int64_t lo = 0, hi = 0;
+    struct inorms norms = { 0 };
+    KLUIS_TRY(range(s, p, unit, true, &lo, &hi, err));
+    if (lo > hi) { return KLUIS_OK; }
+    if (s->q->order == INDEX_RELEVANCE) { KLUIS_TRY(inorms_take(s->ix, unit, p, &norms, err)); }
+    kluis_status st = rows_between(s, p, unit, lo, hi, &norms, err);
+    inorms_done(&norms);
+    return st;
 }
 
 static bool outside(const struct search *s, const struct iperiod *p)

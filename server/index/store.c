@@ -8,15 +8,19 @@
 
 /* FTS_PAGE: of FTS5's own pages, four to one of SQLite's.  Newest first, FTS5 reads a page's numbers from its beginning before it gives the last of
  * them, so small pages are less work; and its own choice of 4050 does not fit a page of which the cipher has some bytes. */
-enum { SCHEMA = 6, HASH_BYTES = 64 << 20, FTS_PAGE = 990 };
+enum { SCHEMA = 7, HASH_BYTES = 64 << 20, FTS_PAGE = 990 };
 
 /* rec.lead: row of the group's first sighting, NULL when it is this one.  source: what packages have in common, so that small ones stay small.
  * fts has no content of its own: text, side and meta can be made again from rec, and only the leader of a group is in it.  gone: hot rows that a
- * period file has by now, a bit each.  In a period file a row's number says when it was, so its indices need not. */
-static const char RECORDS[] = "CREATE TABLE rec(id INTEGER PRIMARY KEY, pkg INTEGER NOT NULL, tie INTEGER NOT NULL, conv INTEGER NOT NULL, at "
-                              "INTEGER NOT NULL, hash INTEGER NOT NULL, bits INTEGER NOT NULL, lead INTEGER, idkey INTEGER, text TEXT, extra BLOB);"
-                              "CREATE VIRTUAL TABLE fts USING fts5(text, side, meta, content='', columnsize=0, tokenize='kluis');";
-static const char HOT_INDICES[] = "CREATE INDEX rec_conv ON rec(conv, at, tie);"
+ * period file has by now, a bit each.  In a period file a row's number says when it was, so its indices need not.  norm: how many words, see rank.c;
+ * of a period in one row, a byte a record. */
+#define REC                                                                                                                                          \
+    "CREATE TABLE rec(id INTEGER PRIMARY KEY, pkg INTEGER NOT NULL, tie INTEGER NOT NULL, conv INTEGER NOT NULL, at INTEGER NOT NULL, "              \
+    "hash INTEGER NOT NULL, bits INTEGER NOT NULL, lead INTEGER, idkey INTEGER, text TEXT, extra BLOB"
+#define FTS "CREATE VIRTUAL TABLE fts USING fts5(text, side, meta, content='', columnsize=0, tokenize='kluis');"
+static const char HOT_RECORDS[] = REC ", norm INTEGER NOT NULL);" FTS;
+static const char PERIOD_RECORDS[] = REC ");" FTS "CREATE TABLE norm(words BLOB NOT NULL);";
+static const char HOT_INDICES[] = "CREATE INDEX rec_conv ON rec(conv, at, tie, norm);" /* all that is in memory of a row: read at the start */
                                   "CREATE INDEX rec_hash ON rec(hash, at, tie) WHERE idkey IS NULL;"
                                   "CREATE INDEX rec_said ON rec(hash, at, tie) WHERE idkey IS NOT NULL AND lead IS NULL;"
                                   "CREATE INDEX rec_id ON rec(idkey) WHERE idkey IS NOT NULL;"
@@ -120,7 +124,7 @@ kluis_status istore_create(struct index *ix, const char *name, bool hot, struct 
             : "PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-32000;",
         err);
     if (st == KLUIS_OK) { st = kluis_db_begin(*out, err); }
-    if (st == KLUIS_OK) { st = kluis_db_exec(*out, RECORDS, err); }
+    if (st == KLUIS_OK) { st = kluis_db_exec(*out, hot ? HOT_RECORDS : PERIOD_RECORDS, err); }
     if (st == KLUIS_OK && hot) { st = kluis_db_exec(*out, HOT_INDICES, err); }
     if (st == KLUIS_OK && hot) { st = kluis_db_exec(*out, HOT, err); }
     char sql[160];
@@ -159,8 +163,9 @@ kluis_status istore_connect(struct index *ix, const char *name, enum iconn_kind 
         int64_t version = kluis_db_int(q, 0);
         kluis_db_done(q);
         if (version != SCHEMA) {
-            st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s has schema %lld instead of %d: delete the index and rebuild it", name,
-                            (long long)version, SCHEMA);
+            st =
+                KLUIS_FAIL(err, KLUIS_E_CORRUPT, "index file %s has schema %lld, this program's is %d: the index must be made anew from the packages",
+                           name, (long long)version, SCHEMA);
         }
     }
     if (st != KLUIS_OK) {
@@ -437,7 +442,7 @@ static void bound(struct ihot *h, size_t i)
     }
 }
 
-kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int64_t first, struct kluis_err *err)
+kluis_status ihot_append(struct ihot *h, const struct ikey *keys, const uint8_t *norms, size_t n, int64_t first, struct kluis_err *err)
 {
     kluis_status st = KLUIS_OK;
     (void)pthread_rwlock_wrlock(&h->lock);
@@ -448,7 +453,9 @@ kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int6
         while (cap < need) { cap *= 2; }
         struct ikey *grown = kluis_realloc(h->keys, cap * sizeof *grown);
         if (grown != NULL) { h->keys = grown; }
-        int64_t *newest = grown == NULL ? NULL : kluis_realloc(h->newest, (cap / IBLOCK + 1) * sizeof *newest);
+        uint8_t *wide = grown == NULL ? NULL : kluis_realloc(h->norms, cap);
+        if (wide != NULL) { h->norms = wide; }
+        int64_t *newest = wide == NULL ? NULL : kluis_realloc(h->newest, (cap / IBLOCK + 1) * sizeof *newest);
         if (newest == NULL) {
             st = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
         } else {
@@ -459,6 +466,7 @@ kluis_status ihot_append(struct ihot *h, const struct ikey *keys, size_t n, int6
     if (st == KLUIS_OK) {
         for (size_t i = from; i < need; i++) {
             h->keys[i] = i < need - n ? (struct ikey){ INT64_MIN, 0 } : keys[i - (need - n)];
+            h->norms[i] = i < need - n ? 0 : norms[i - (need - n)];
             h->live += live(h->keys[i]);
         }
         h->n = need;
@@ -485,6 +493,7 @@ void ihot_hide(struct ihot *h, struct imove *mv)
         size_t at = (size_t)(e->row - h->base);
         if (e->file != 0 || e->new_row == 0 || e->row < h->base || at >= h->n || !live(h->keys[at])) { continue; }
         h->keys[at].at = INT64_MIN;
+        h->norms[at] = 0;
         h->live--;
     }
     if (h->n > 0) { bound(h, 0); }
@@ -497,6 +506,7 @@ void ihot_forget(struct ihot *h, int64_t row)
     size_t at = (size_t)(row - h->base);
     if (row >= h->base && at < h->n && live(h->keys[at])) {
         h->keys[at].at = INT64_MIN;
+        h->norms[at] = 0;
         h->live--;
     }
     (void)pthread_rwlock_unlock(&h->lock);
@@ -509,6 +519,7 @@ void ihot_trim(struct ihot *h)
     while (dead < h->n && !live(h->keys[dead])) { dead++; }
     if (dead > 0) {
         memmove(h->keys, h->keys + dead, (h->n - dead) * sizeof *h->keys);
+        memmove(h->norms, h->norms + dead, h->n - dead);
         h->n -= dead;
         h->base += (int64_t)dead;
         if (h->n > 0) { bound(h, 0); }
@@ -568,19 +579,23 @@ kluis_status ihot_load(struct index *ix, struct kluis_err *err)
     if (high == 0) { return KLUIS_OK; }
     size_t n = (size_t)(high - low + 1);
     struct ikey *keys = kluis_calloc(n, sizeof *keys);
-    if (keys == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-    for (size_t i = 0; i < n; i++) { keys[i].at = INT64_MIN; }
-    kluis_status st = kluis_db_query(ix->w.hot, &q, err, "SELECT id, at, tie FROM rec INDEXED BY rec_conv", "");
+    uint8_t *norms = kluis_calloc(n, 1);
+    kluis_status st = keys == NULL || norms == NULL ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory") : KLUIS_OK;
+    for (size_t i = 0; st == KLUIS_OK && i < n; i++) { keys[i].at = INT64_MIN; }
+    if (st == KLUIS_OK) { st = kluis_db_query(ix->w.hot, &q, err, "SELECT id, at, tie, norm FROM rec INDEXED BY rec_conv", ""); }
     while (st == KLUIS_OK && (st = kluis_db_step(ix->w.hot, q, err)) == KLUIS_OK) {
         int64_t id = kluis_db_int(q, 0);
         if (id < low || id > high) {
             st = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the index disagrees with itself: delete it and rebuild");
             break;
         }
-        if (!igone(&ix->w, id)) { keys[id - low] = (struct ikey){ kluis_db_int(q, 1), kluis_db_int(q, 2) }; }
+        if (igone(&ix->w, id)) { continue; }
+        keys[id - low] = (struct ikey){ kluis_db_int(q, 1), kluis_db_int(q, 2) };
+        norms[id - low] = (uint8_t)kluis_db_int(q, 3);
     }
-    if (st == KLUIS_END) { st = ihot_append(&ix->hot, keys, n, low, err); }
+    if (st == KLUIS_END) { st = ihot_append(&ix->hot, keys, norms, n, low, err); }
     kluis_free(keys);
+    kluis_free(norms);
     return st;
 }
 

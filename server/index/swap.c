@@ -85,6 +85,7 @@ static kluis_status settle(struct index *ix, struct imove *mv, struct kluis_err 
         for (size_t i = 0; i < ix->n_readers; i++) { istore_drop(ix->readers[i], mv->old.file); }
         (void)pthread_mutex_unlock(&ix->lock);
         istore_drop(&ix->w, mv->old.file);
+        inorms_drop(ix, mv->old.file);
         st = istore_delete(ix, mv->old.name, err);
     }
     (void)pthread_rwlock_unlock(&ix->life);

@@ -256,36 +256,6 @@ static int f_tokenize(KLUIS_UNUSED Fts5Tokenizer *t, void *ctx, KLUIS_UNUSED int
     return itoken_each(text, n > 0 ? (size_t)n : 0, &b, pass);
 }
 
-/* Relevance: how often each phrase stands in the record, with little gain after the first few, and how close together.  No lengths, no rarity:
- * both would cost a look-up for every hit, and a score that depends on the rest of the index would reorder pages as it grows. */
-static void f_rank(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *sql, KLUIS_UNUSED int n, KLUIS_UNUSED sqlite3_value **args)
-{
-    enum { PHRASES = 64 };
-    unsigned count[PHRASES] = { 0 };
-    int phrases = api->xPhraseCount(fts), instances = 0, first = -1, last_phrase = -1, last_at = 0, last_column = -1, near = 0;
-    int rc = api->xInstCount(fts, &instances);
-    for (int i = 0; rc == SQLITE_OK && i < instances && i < 256; i++) {
-        int phrase = 0, column = 0, at = 0;
-        rc = api->xInst(fts, i, &phrase, &column, &at);
-        if (rc != SQLITE_OK || column == 2 || phrase >= PHRASES) { continue; } /* the token column says nothing of relevance */
-        count[phrase]++;
-        if (first < 0 && column == 0) { first = at; }
-        if (last_phrase >= 0 && last_phrase != phrase && column == last_column && at - last_at < 8) { near += 8 - (at - last_at); }
-        last_phrase = phrase;
-        last_at = at;
-        last_column = column;
-    }
-    if (rc != SQLITE_OK) {
-        sqlite3_result_error_code(sql, rc);
-        return;
-    }
-    int64_t score = 0;
-    for (int i = 0; i < phrases && i < PHRASES; i++) { score += (int64_t)count[i] * 1000 / (count[i] + 1); }
-    score += near > 64 ? 640 : near * 10;
-    if (first >= 0 && first < 20) { score += 20 - first; }
-    sqlite3_result_int64(sql, score);
-}
-
 int itoken_register(sqlite3 *db)
 {
     static fts5_tokenizer tokenizer = { f_create, f_delete, f_tokenize };
@@ -299,6 +269,5 @@ int itoken_register(sqlite3 *db)
     if (rc != SQLITE_OK) { return rc; }
     if (api == NULL) { return SQLITE_ERROR; }
     rc = api->xCreateTokenizer(api, "kluis", NULL, &tokenizer, NULL);
-    if (rc == SQLITE_OK) { rc = api->xCreateFunction(api, "kluis_rank", NULL, f_rank, NULL); }
-    return rc;
+    return rc == SQLITE_OK ? irank_register(api) : rc;
 }

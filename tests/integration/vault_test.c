@@ -475,6 +475,29 @@ static void a_rebuilt_index_says_the_same(void **state)
     world_check(&w, false);
 }
 
+/* Damaged, or of another schema: index_open says E_CORRUPT of both. */
+static void an_index_that_is_no_good_is_made_anew_at_the_start(void **state)
+{
+    (void)state;
+    struct kluis_err err = { 0 };
+    uint8_t before[32], after[32];
+    uint64_t packages = world_number(&w, "\"packages\":");
+    world_until_indexed(&w, packages);
+    int found = hits("dijk");
+    assert_int_equal(index_groups_digest(vault_index_hold(w.vault), before, &err), KLUIS_OK);
+    vault_index_release(w.vault);
+    char keys[KLUIS_PATH_MAX];
+    (void)snprintf(keys, sizeof keys, "%s/vault/index/keys", w.home);
+    assert_int_equal(truncate(keys, 10), 0);
+    world_restart_vault(&w);
+    world_until_indexed(&w, packages);
+    assert_int_equal(index_groups_digest(vault_index_hold(w.vault), after, &err), KLUIS_OK);
+    vault_index_release(w.vault);
+    assert_memory_equal(before, after, 32);
+    assert_int_equal(hits("dijk"), found);
+    world_check(&w, false);
+}
+
 static atomic_bool stuck;      /* the index stops after its next commit */
 static _Atomic(int64_t) moved; /* when it last committed */
 enum { STILL_US = 5000000 };   /* a receipt waits so long for an index that does not move (server/ingest/ingest_internal.h) */
@@ -588,6 +611,7 @@ int main(void)
         cmocka_unit_test(a_receipt_says_that_the_package_can_be_found),
         cmocka_unit_test(an_index_that_stands_still_delays_receipts_and_no_more),
         cmocka_unit_test(a_rebuilt_index_says_the_same),
+        cmocka_unit_test(an_index_that_is_no_good_is_made_anew_at_the_start),
         cmocka_unit_test(check_names_a_changed_ciphertext),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
