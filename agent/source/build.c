@@ -50,6 +50,8 @@ static void add(struct build *b, struct kluis_field f)
 {
     if (b->r.n_fields == KLUIS_FIELDS_MAX) {
         build_loss(b, "fields-beyond-256");
+    } else if (kluis_utf8_valid(f.name.ptr, f.name.len) != f.name.len) { /* a column's, in a damaged database */
+        build_loss(b, "field-not-text");
     } else {
         b->fields[b->r.n_fields++] = f;
     }
@@ -62,6 +64,8 @@ void build_text(struct build *b, const char *name, struct kluis_str value)
         build_loss(b, "fields-beyond-256");
     } else if (value.len > KLUIS_TEXT_MAX) {
         build_loss(b, "field-too-long");
+    } else if (kluis_utf8_valid(value.ptr, value.len) != value.len) { /* as it stands in a damaged file */
+        build_loss(b, "field-not-text");
     } else {
         add(b, (struct kluis_field){ .name = kluis_str_of(name), .value = value });
     }
@@ -153,8 +157,6 @@ void build_rest(struct build *b, const char *path, struct json *v)
             build_loss(b, "fields-too-deep");
         } else if (looked) {
             build_rest(b, name.ptr, m);
-        } else if (holder && kluis_utf8_valid(m->raw.ptr, m->raw.len) != m->raw.len) {
-            build_loss(b, "field-not-text");
         } else {
             build_text(b, name.ptr, m->type == JSON_STRING ? m->text : m->raw);
         }

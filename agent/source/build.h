@@ -22,7 +22,7 @@ struct build {
 
 /* An empty record of this kind, by nobody, at no time. */
 void build_new(struct build *b, struct kluis_arena *arena, enum kluis_kind kind);
-/* Fields: an absent value adds nothing; past the ceiling, or longer than a text may be, it is a loss. */
+/* Fields: an absent value adds nothing; past the ceiling, longer than a text may be, or not valid UTF-8, it is a loss. */
 void build_text(struct build *b, const char *name, struct kluis_str value);
 /* One of several of a name, the i-th from 1 on: "link", "link-02" … */
 void build_nth(struct build *b, const char *name, unsigned i, struct kluis_str value);

@@ -187,6 +187,9 @@ void kluis_close_quiet(int *fd); /* for read-only fds and error paths; *fd becom
 KLUIS_MUSTUSE kluis_status kluis_fsync_dir(const char *dir, struct kluis_err *err);
 /* Is there anything of that name?  E_IO when that cannot be known: not being able to look is not absence. */
 KLUIS_MUSTUSE kluis_status kluis_exists(const char *path, bool *there, struct kluis_err *err);
+/* The same, and what it is, links followed: a link to nothing is nothing. */
+enum kluis_at { KLUIS_AT_NOTHING, KLUIS_AT_FILE, KLUIS_AT_FOLDER, KLUIS_AT_OTHER };
+KLUIS_MUSTUSE kluis_status kluis_what_at(const char *path, enum kluis_at *what, struct kluis_err *err);
 /* mkdir -p of the last component with mode 0700 and fsync of its parent; existing directory is OK. */
 KLUIS_MUSTUSE kluis_status kluis_make_dir(const char *dir, struct kluis_err *err);
 /* The next name of an open directory, "." and ".." left out, in no order.  true: *name is one, until the next call on d.  false: *rc was not

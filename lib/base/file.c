@@ -199,6 +199,17 @@ kluis_status kluis_exists(const char *path, bool *there, struct kluis_err *err)
     return KLUIS_OK;
 }
 
+kluis_status kluis_what_at(const char *path, enum kluis_at *what, struct kluis_err *err)
+{
+    struct stat st;
+    *what = KLUIS_AT_NOTHING;
+    if (fault("stat", path, -1) || stat(path, &st) != 0) {
+        return errno == ENOENT || errno == ENOTDIR ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at '%s'", path);
+    }
+    *what = S_ISREG(st.st_mode) ? KLUIS_AT_FILE : S_ISDIR(st.st_mode) ? KLUIS_AT_FOLDER : KLUIS_AT_OTHER;
+    return KLUIS_OK;
+}
+
 kluis_status kluis_make_dir(const char *dir, struct kluis_err *err)
 {
     if (kluis_io_mkdir(dir, 0700) != 0) {

@@ -209,6 +209,7 @@ kluis_status kluis_seal_add_crls(struct kluis_bytes p7s, const struct kluis_byte
     KLUIS_TRY(kluis_buf_ok(&data, err));
     KLUIS_TRY(kluis_buf_ok(&made, err));
     KLUIS_TRY(cms_view_read(kluis_buf_bytes(&made), VIEW_LONG, &v, err)); /* a list twice, or one that is none */
+    if (v.n_crl != n) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "revocation list: more than one where one was given"); }
     kluis_buf_add(out, made.data, made.len);
     return kluis_buf_ok(out, err);
 }

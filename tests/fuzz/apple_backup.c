@@ -70,7 +70,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     } else {
         put_manifest(p, n);
     }
-    MUST(apple_backup_is(fuzz_dir()));
+    bool is;
+    MUST(apple_backup_is(fuzz_dir(), &is, &err) == KLUIS_OK && is);
     kluis_status rc = apple_backup_open(&b, fuzz_dir(), (struct kluis_bytes){ NULL, 0 }, &err);
     MUST(rc == err.code && rc != KLUIS_E_BUG && rc != KLUIS_E_USAGE && (rc == KLUIS_OK) == (b != NULL));
     if (rc != KLUIS_OK) { return 0; }

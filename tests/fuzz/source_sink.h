@@ -21,7 +21,11 @@ static kluis_status on_begin(void *ctx, const struct kluis_header *h, KLUIS_UNUS
     MUST(!s->open);
     s->open = true;
     s->h = h;
-    MUST(kluis_header_write(h, &s->lines, NULL) == KLUIS_OK);
+    struct kluis_err why = { 0 };
+    if (kluis_header_write(h, &s->lines, &why) != KLUIS_OK) {
+        (void)fprintf(stderr, "a header that cannot be written: %s\n", why.msg);
+        abort();
+    }
     return KLUIS_OK;
 }
 static kluis_status on_record(void *ctx, const struct kluis_record *r, struct kluis_bytes raw, KLUIS_UNUSED struct kluis_err *err)

@@ -10,6 +10,7 @@
 #include "tests/support/test_dir.h"
 
 #include <dirent.h>
+#include <errno.h>
 
 static char dir[KLUIS_PATH_MAX];
 
@@ -134,13 +135,54 @@ static void every_ability_has_words(void **state)
     }
 }
 
+static int fail_at, looks;
+static int not_that_one(const char *op, KLUIS_UNUSED const char *path, KLUIS_UNUSED int fd)
+{
+    return (strcmp(op, "stat") == 0 || strcmp(op, "access") == 0) && looks++ == fail_at ? EIO : 0;
+}
+
+/* A folder in which nothing can be found is refused; one in which something could not be looked for is not: that is tried again. */
+static void what_cannot_be_looked_at_is_not_absent(void **state)
+{
+    static const char *const kinds[] = { "whatsapp-android", "whatsapp-ios", "imessage", "signal-desktop" };
+    static const struct kluis_hooks hooks = { .io_fault = not_that_one };
+    static const struct source_sink sink = { NULL, NULL, NULL, NULL, NULL }; /* nothing is read that could be given */
+    char path[KLUIS_PATH_MAX];
+    (void)state;
+    assert_int_equal(kluis_path(path, sizeof path, dir, "a folder with nothing", NULL), KLUIS_OK);
+    assert_int_equal(kluis_make_dir(path, NULL), KLUIS_OK);
+    const struct source_request q = { .path = path };
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        const struct source_kind *kind = source_find(kinds[k]);
+        assert_non_null(kind);
+        for (fail_at = 0;; fail_at++) {
+            struct kluis_err err = { 0 };
+            looks = 0;
+            kluis_hooks_set(&hooks);
+            kluis_status rc = kind->read(&q, &sink, &err);
+            kluis_hooks_set(NULL);
+            if (looks <= fail_at) {
+                assert_int_equal(rc, KLUIS_E_REJECT);
+                break;
+            }
+            if (rc != KLUIS_E_IO || err.sys != EIO) { fail_msg("%s, look %d: %d, %s", kinds[k], fail_at, (int)rc, err.msg); }
+        }
+        assert_true(fail_at > 0); /* it looked for something */
+    }
+}
+
 int main(void)
 {
     struct kluis_err err = { 0 };
     if (kluis_base_init(&err) != KLUIS_OK || !test_dir("recognise", dir, sizeof dir)) { return 1; }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_content), cmocka_unit_test(what_is_nothing),  cmocka_unit_test(in_folders),
-        cmocka_unit_test(not_there),  cmocka_unit_test(every_kind_looks), cmocka_unit_test(every_ability_has_words),
+        cmocka_unit_test(by_content),
+        cmocka_unit_test(what_is_nothing),
+        cmocka_unit_test(in_folders),
+        cmocka_unit_test(not_there),
+        cmocka_unit_test(every_kind_looks),
+        cmocka_unit_test(every_ability_has_words),
+        cmocka_unit_test(what_cannot_be_looked_at_is_not_absent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,12 +66,16 @@ static plist_t object(plist_t objects, plist_t uid)
 
 /* ---- opening ---- */
 
-bool apple_backup_is(const char *path)
+kluis_status apple_backup_is(const char *path, bool *is, struct kluis_err *err)
 {
-    char p[KLUIS_PATH_MAX];
-    struct stat st;
-    if (kluis_path(p, sizeof p, path, "Manifest.plist", NULL) != KLUIS_OK || stat(p, &st) != 0) { return false; }
-    return kluis_path(p, sizeof p, path, "Manifest.db", NULL) == KLUIS_OK && stat(p, &st) == 0;
+    static const char *const manifests[] = { "Manifest.plist", "Manifest.db" };
+    *is = true;
+    for (size_t i = 0; i < 2 && *is; i++) {
+        char p[KLUIS_PATH_MAX];
+        KLUIS_TRY(kluis_path(p, sizeof p, path, manifests[i], err));
+        KLUIS_TRY(kluis_exists(p, is, err));
+    }
+    return KLUIS_OK;
 }
 
 static kluis_status unlock(struct apple_backup *b, struct kluis_bytes bag, struct kluis_err *err)

@@ -34,7 +34,8 @@ bool key_unwrap(const uint8_t kek[32], const uint8_t wrapped[40], uint8_t out[32
 
 /* ---- backup.c ---- */
 struct apple_backup;
-bool apple_backup_is(const char *path); /* a folder with Manifest.db and Manifest.plist */
+/* Is it a folder with Manifest.db and Manifest.plist?  E_IO: that cannot be known. */
+KLUIS_MUSTUSE kluis_status apple_backup_is(const char *path, bool *is, struct kluis_err *err);
 /* E_REJECT: no backup, encrypted without or with a wrong password; E_IO, E_NOMEM.  password: absent where none was given. */
 KLUIS_MUSTUSE kluis_status apple_backup_open(struct apple_backup **out, const char *path, struct kluis_bytes password, struct kluis_err *err);
 void apple_backup_free(struct apple_backup *b);

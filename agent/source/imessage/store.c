@@ -10,12 +10,6 @@
 #define DATABASE "Library/SMS/sms.db"
 #define DATABASE_ID "3d0d7e5fb2ce288813306e4d4636395e047a3d28" /* SHA-1 of HomeDomain-Library/SMS/sms.db */
 
-static bool is_file(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
 static kluis_status open_folder(struct im_store *s, struct kluis_err *err)
 {
     const char *roots[1] = { s->dir };
@@ -26,6 +20,8 @@ kluis_status im_store_open(struct im_store *s, const struct source_request *q, s
 {
     static const char *const names[] = { "chat.db", "sms.db" };
     struct stat st;
+    enum kluis_at what;
+    bool backup;
     const char *path = q->path;
     memset(s, 0, sizeof *s);
     if (strlen(path) + 64 > sizeof s->dir) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "the path is too long"); }
@@ -41,7 +37,8 @@ kluis_status im_store_open(struct im_store *s, const struct source_request *q, s
         (void)snprintf(s->dir, sizeof s->dir, "%.*s", slash == NULL || slash == path ? 1 : (int)(slash - path), slash == NULL ? "." : path);
         return open_folder(s, err);
     }
-    if (apple_backup_is(path)) {
+    KLUIS_TRY(apple_backup_is(path, &backup, err));
+    if (backup) {
         const char *typed = NULL;
         KLUIS_TRY(source_secret(q, "password", &typed, err));
         return apple_backup_open(&s->backup, path, source_option_bytes(q, "password"), err);
@@ -49,7 +46,8 @@ kluis_status im_store_open(struct im_store *s, const struct source_request *q, s
     (void)snprintf(s->dir, sizeof s->dir, "%s", path);
     for (size_t i = 0; i < 2; i++) {
         KLUIS_TRY(kluis_path(s->file, sizeof s->file, path, names[i], err));
-        if (is_file(s->file)) { return open_folder(s, err); }
+        KLUIS_TRY(kluis_what_at(s->file, &what, err));
+        if (what == KLUIS_AT_FILE) { return open_folder(s, err); }
     }
     return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: neither chat.db nor sms.db nor a backup of a phone (Manifest.db) in it", path);
 }

@@ -154,7 +154,7 @@ static void conclude(struct meta *t, const struct part *p)
     while (digits < id.len && id.ptr[id.len - 1 - digits] >= '0' && id.ptr[id.len - 1 - digits] <= '9') { digits++; }
     if (digits >= 8 && digits < id.len && id.ptr[id.len - 1 - digits] == '_') { id = (struct kluis_str){ id.ptr + id.len - digits, digits }; }
     if (p->sealed && c->title.ptr != NULL) { id = c->title; }
-    if (id.len > 0 && id.len < sizeof c->id) {
+    if (id.len > 0 && id.len < sizeof c->id && memchr(id.ptr, 0, id.len) == NULL) {
         (void)snprintf(c->id, sizeof c->id, "%.*s", (int)id.len, id.ptr);
     } else { /* nothing short names it: a digest of its name, or of its first people */
         KLUIS_AUTO_BUF(b, 1 << 20);

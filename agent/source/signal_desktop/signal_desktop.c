@@ -24,17 +24,12 @@ struct reading {
     struct model m;
 };
 
-static bool is_dir(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 /* The folder itself, or what is around <folder>/sql/db.sqlite. */
 static kluis_status locate(struct reading *r, const char *path, struct kluis_err *err)
 {
     char attachments[KLUIS_PATH_MAX];
     struct stat st;
+    enum kluis_at what;
     if (strlen(path) >= KLUIS_PATH_MAX - 64) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "the path is too long"); }
     if (stat(path, &st) != 0) {
         return errno == ENOENT || errno == ENOTDIR ? KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: not there; give the folder of Signal Desktop", path)
@@ -44,7 +39,8 @@ static kluis_status locate(struct reading *r, const char *path, struct kluis_err
         r->whole = true;
         (void)snprintf(r->folder, sizeof r->folder, "%s", path);
         KLUIS_TRY(kluis_path(r->d.path, sizeof r->d.path, path, "sql/db.sqlite", err));
-        if (stat(r->d.path, &st) != 0) {
+        KLUIS_TRY(kluis_what_at(r->d.path, &what, err));
+        if (what == KLUIS_AT_NOTHING) {
             return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: no sql/db.sqlite in it; give the folder of Signal Desktop", path);
         }
     } else {
@@ -53,10 +49,12 @@ static kluis_status locate(struct reading *r, const char *path, struct kluis_err
         char *slash = strrchr(r->folder, '/');
         if (slash != NULL && slash - r->folder >= 4 && memcmp(slash - 4, "/sql", 4) == 0) {
             slash[-4] = '\0';
-            r->whole = is_dir(r->folder);
+            KLUIS_TRY(kluis_what_at(r->folder, &what, err));
+            r->whole = what == KLUIS_AT_FOLDER;
         }
     }
-    if (!S_ISREG(st.st_mode)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: not a file", r->d.path); }
+    KLUIS_TRY(kluis_what_at(r->d.path, &what, err));
+    if (what != KLUIS_AT_FILE) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: not a file", r->d.path); }
     (void)snprintf(r->wal, sizeof r->wal, "%.*s-wal", KLUIS_PATH_MAX - 8, r->d.path);
     if (r->whole && kluis_path(attachments, sizeof attachments, r->folder, "attachments.noindex", err) == KLUIS_OK) {
         r->files.dir = kluis_io_open(attachments, O_RDONLY | O_DIRECTORY, 0);

@@ -337,8 +337,9 @@ static kluis_status sms_read(const struct source_request *q, const struct source
 static kluis_status sms_attachments(const struct source_request *q, struct kluis_str conversation_id, const struct kluis_str *wanted, size_t n,
                                     const struct source_attachment_sink *sink, struct kluis_err *err)
 {
-    struct stat st;
-    bool folder = stat(q->path, &st) == 0 && S_ISDIR(st.st_mode);
+    enum kluis_at what;
+    KLUIS_TRY(kluis_what_at(q->path, &what, err));
+    const bool folder = what == KLUIS_AT_FOLDER;
     (void)conversation_id; /* a reference names one part of one file */
     for (size_t i = 0; i < n; i++) {
         char ref[512], path[KLUIS_PATH_MAX];

@@ -424,9 +424,10 @@ static kluis_status telegram_read(const struct source_request *q, const struct s
 static kluis_status telegram_attachments(const struct source_request *q, struct kluis_str conversation_id, const struct kluis_str *wanted, size_t n,
                                          const struct source_attachment_sink *sink, struct kluis_err *err)
 {
-    struct stat st;
+    enum kluis_at what;
     char folder[KLUIS_PATH_MAX];
-    bool is_folder = stat(q->path, &st) == 0 && S_ISDIR(st.st_mode);
+    KLUIS_TRY(kluis_what_at(q->path, &what, err));
+    const bool is_folder = what == KLUIS_AT_FOLDER;
     const char *slash = strrchr(q->path, '/');
     (void)conversation_id; /* a reference is a path in the export */
     (void)snprintf(folder, sizeof folder, "%.*s",

@@ -9,35 +9,29 @@
 
 static const char *const FORMS[] = { "", ".crypt15", ".crypt14", ".crypt12" };
 
-static bool is_file(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-static bool is_folder(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* dir/sub/name with the first of the forms that is there. */
-static bool any_form(const char *dir, const char *sub, const char *name, char out[KLUIS_PATH_MAX])
+/* dir/sub/name with the first of the forms that is there; "": none. */
+static kluis_status any_form(const char *dir, const char *sub, const char *name, char out[KLUIS_PATH_MAX], struct kluis_err *err)
 {
     for (size_t i = 0; i < sizeof FORMS / sizeof *FORMS; i++) {
+        enum kluis_at what = KLUIS_AT_NOTHING;
         int n = snprintf(out, KLUIS_PATH_MAX, "%s/%s%s%s%s", dir, sub, sub[0] == '\0' ? "" : "/", name, FORMS[i]);
-        if (n > 0 && n < KLUIS_PATH_MAX && is_file(out)) { return true; }
+        if (n > 0 && n < KLUIS_PATH_MAX) { KLUIS_TRY(kluis_what_at(out, &what, err)); }
+        if (what == KLUIS_AT_FILE) { return KLUIS_OK; }
     }
     out[0] = '\0';
-    return false;
+    return KLUIS_OK;
 }
 
-static void add_root(struct android_place *p, const char *dir, const char *sub)
+static kluis_status add_root(struct android_place *p, const char *dir, const char *sub, struct kluis_err *err)
 {
     char media[KLUIS_PATH_MAX];
-    if (p->n_roots == 3) { return; }
+    enum kluis_at what;
+    if (p->n_roots == 3) { return KLUIS_OK; }
     int n = snprintf(p->root[p->n_roots], KLUIS_PATH_MAX, "%s%s", dir, sub);
-    if (n <= 0 || n >= KLUIS_PATH_MAX || kluis_path(media, sizeof media, p->root[p->n_roots], "Media", NULL) != KLUIS_OK) { return; }
-    if (is_folder(media)) { p->n_roots++; }
+    if (n <= 0 || n >= KLUIS_PATH_MAX || kluis_path(media, sizeof media, p->root[p->n_roots], "Media", NULL) != KLUIS_OK) { return KLUIS_OK; }
+    KLUIS_TRY(kluis_what_at(media, &what, err));
+    if (what == KLUIS_AT_FOLDER) { p->n_roots++; }
+    return KLUIS_OK;
 }
 
 /* A backup in several files: the later pieces hold changes in a form of their own. */
@@ -72,7 +66,8 @@ kluis_status android_locate(struct android_place *p, const char *path, struct kl
     if (S_ISDIR(st.st_mode)) {
         bool found = false;
         for (size_t i = 0; i < sizeof subs / sizeof *subs && !found; i++) {
-            found = any_form(path, subs[i], "msgstore.db", p->path);
+            KLUIS_TRY(any_form(path, subs[i], "msgstore.db", p->path, err));
+            found = p->path[0] != '\0';
             int n = snprintf(dir, sizeof dir, "%s%s%s", path, subs[i][0] == '\0' ? "" : "/", subs[i]);
             if (n <= 0 || (size_t)n >= sizeof dir) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "the path is too long"); }
         }
@@ -86,12 +81,12 @@ kluis_status android_locate(struct android_place *p, const char *path, struct kl
     }
     char up[KLUIS_PATH_MAX + 8];
     (void)snprintf(up, sizeof up, "%s/..", dir);
-    if (!any_form(dir, "", "wa.db", p->contacts) && !any_form(up, "Backups", "wa.db", p->contacts)) {
-        (void)any_form(dir, "Backups", "wa.db", p->contacts);
-    }
-    add_root(p, dir, "");
-    add_root(p, dir, "/..");
-    if (S_ISDIR(st.st_mode)) { add_root(p, path, ""); }
+    KLUIS_TRY(any_form(dir, "", "wa.db", p->contacts, err));
+    if (p->contacts[0] == '\0') { KLUIS_TRY(any_form(up, "Backups", "wa.db", p->contacts, err)); }
+    if (p->contacts[0] == '\0') { KLUIS_TRY(any_form(dir, "Backups", "wa.db", p->contacts, err)); }
+    KLUIS_TRY(add_root(p, dir, "", err));
+    KLUIS_TRY(add_root(p, dir, "/..", err));
+    if (S_ISDIR(st.st_mode)) { KLUIS_TRY(add_root(p, path, "", err)); }
     return find_increment(p, dir, err);
 }
 

@@ -5,12 +5,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-static bool is_file(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
 static kluis_status open_folder(struct ios_store *s, struct kluis_err *err)
 {
     char message[KLUIS_PATH_MAX];
@@ -22,6 +16,8 @@ static kluis_status open_folder(struct ios_store *s, struct kluis_err *err)
 kluis_status ios_store_open(struct ios_store *s, const struct source_request *q, struct kluis_err *err)
 {
     struct stat st;
+    enum kluis_at what;
+    bool backup;
     const char *path = q->path;
     memset(s, 0, sizeof *s);
     if (strlen(path) + 64 > sizeof s->dir) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "the path is too long"); }
@@ -37,14 +33,16 @@ kluis_status ios_store_open(struct ios_store *s, const struct source_request *q,
         (void)snprintf(s->dir, sizeof s->dir, "%.*s", slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path), slash == NULL ? "." : path);
         return open_folder(s, err);
     }
-    if (apple_backup_is(path)) {
+    KLUIS_TRY(apple_backup_is(path, &backup, err));
+    if (backup) {
         const char *typed = NULL;
         KLUIS_TRY(source_secret(q, "password", &typed, err));
         return apple_backup_open(&s->backup, path, source_option_bytes(q, "password"), err);
     }
     (void)snprintf(s->dir, sizeof s->dir, "%s", path);
     KLUIS_TRY(kluis_path(s->file, sizeof s->file, path, "ChatStorage.sqlite", err));
-    if (!is_file(s->file)) {
+    KLUIS_TRY(kluis_what_at(s->file, &what, err));
+    if (what != KLUIS_AT_FILE) {
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: neither ChatStorage.sqlite nor a backup of a phone (Manifest.db) in it", path);
     }
     return open_folder(s, err);
