@@ -81,15 +81,20 @@ static kluis_status take(void *ctx, size_t index, const struct kluis_input *in, 
     return KLUIS_OK;
 }
 
-static kluis_status attachments(const char *path, const struct kluis_str *wanted, size_t n, struct got *g)
+static kluis_status attachments_of(const char *path, struct kluis_str id, const struct kluis_str *wanted, size_t n, struct got *g)
 {
     struct kluis_err err = { .code = KLUIS_OK };
     memset(g, 0, sizeof *g);
     struct source_request q = { path, NULL, 0 };
     struct source_attachment_sink sink = { g, take };
-    kluis_status rc = source_whatsapp_text.attachments(&q, KLUIS_STR_LIT("-"), wanted, n, &sink, &err);
+    kluis_status rc = source_whatsapp_text.attachments(&q, id, wanted, n, &sink, &err);
     if (rc != KLUIS_OK) { print_message("%s\n", err.msg); }
     return rc;
+}
+
+static kluis_status attachments(const char *path, const struct kluis_str *wanted, size_t n, struct got *g)
+{
+    return attachments_of(path, KLUIS_STR_LIT("-"), wanted, n, g);
 }
 
 static void a_folder_and_a_text_and_a_zip_of_one_chat_are_the_same(void **state)
@@ -134,6 +139,69 @@ static void a_folder_and_a_text_and_a_zip_of_one_chat_are_the_same(void **state)
         assert_int_equal(g.index[0], 1);
         assert_memory_equal(g.data[0], "Nota over de waterkering, versie 1\n", 35);
     }
+}
+
+static int64_t in_a_minute(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return ((int64_t)t.tv_sec + 60) * 1000000;
+}
+
+static void id_of_chat(const char *path, char id[64])
+{
+    chat_read_path(&c, path, (char *)NULL);
+    assert_int_equal(c.rc, KLUIS_OK);
+    kluis_buf_byte(&c.header, 0);
+    const char *at = strstr((const char *)c.header.data, "\"conversation\":{\"id\":\"");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at + 22, "%63[^\"]", id), 1);
+    chat_free(&c);
+}
+
+/* Of the chats of a folder, the one that was asked for: also when it is asked again, when folders were renamed, when a file is another chat now. */
+static void attachments_come_from_the_chat_that_has_the_id(void **state)
+{
+    static const struct kluis_hooks later = { .now_us = in_a_minute }; /* what was written is settled */
+    static const char *const of[] = { "Jan", "Piet" };
+    const struct kluis_str wanted[] = { KLUIS_STR_LIT("IMG-20260313-WA0001.jpg") };
+    char top[KLUIS_PATH_MAX], sub[2][KLUIS_PATH_MAX + 8], path[KLUIS_PATH_MAX + 80], id[2][64];
+    struct got g;
+    (void)state;
+    assert_int_equal(kluis_path(top, sizeof top, in_dir(""), "two", NULL), KLUIS_OK);
+    assert_int_equal(kluis_make_dir(top, NULL), KLUIS_OK);
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(sub[i], sizeof sub[i], "%s/%zu", top, i);
+        assert_int_equal(kluis_make_dir(sub[i], NULL), KLUIS_OK);
+        (void)snprintf(path, sizeof path, "%s/WhatsApp-chat met %s.txt", sub[i], of[i]);
+        put(path, chat, sizeof chat - 1);
+        (void)snprintf(path, sizeof path, "%s/IMG-20260313-WA0001.jpg", sub[i]);
+        put(path, of[i], strlen(of[i]));
+        id_of_chat(sub[i], id[i]);
+    }
+    assert_string_not_equal(id[0], id[1]);
+    for (int round = 0; round < 4; round++) { /* at once, and three times when ids may be remembered */
+        if (round == 1) { kluis_hooks_set(&later); }
+        if (round == 3) { /* the two change places */
+            (void)snprintf(path, sizeof path, "%s/x", top);
+            assert_int_equal(rename(sub[0], path), 0);
+            assert_int_equal(rename(sub[1], sub[0]), 0);
+            assert_int_equal(rename(path, sub[1]), 0);
+        }
+        for (size_t i = 0; i < 2; i++) {
+            assert_int_equal(attachments_of(top, kluis_str_of(id[i]), wanted, 1, &g), KLUIS_OK);
+            assert_int_equal(g.n, 1);
+            assert_int_equal(g.len[0], strlen(of[i]));
+            assert_memory_equal(g.data[0], of[i], strlen(of[i]));
+        }
+    }
+    (void)snprintf(path, sizeof path, "%s/WhatsApp-chat met Jan.txt", sub[1]);
+    char other[KLUIS_PATH_MAX + 80];
+    (void)snprintf(other, sizeof other, "%s/WhatsApp-chat met Kees.txt", sub[1]);
+    assert_int_equal(rename(path, other), 0);
+    assert_int_equal(attachments_of(top, kluis_str_of(id[0]), wanted, 1, &g), KLUIS_OK);
+    kluis_hooks_set(NULL);
+    assert_int_equal(g.n, 0);
 }
 
 static void an_attachment_named_twice_is_given_twice(void **state)
@@ -295,6 +363,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(a_folder_and_a_text_and_a_zip_of_one_chat_are_the_same),
+                                        cmocka_unit_test(attachments_come_from_the_chat_that_has_the_id),
                                         cmocka_unit_test(an_attachment_named_twice_is_given_twice),
                                         cmocka_unit_test(hostile_zips_are_refused_in_one_line),
                                         cmocka_unit_test(a_lie_about_a_texts_size_is_caught_while_reading),

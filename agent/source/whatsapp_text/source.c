@@ -5,6 +5,8 @@
  */
 #include "wa.h"
 
+#include <sys/stat.h>
+
 kluis_status wa_settings_of(const struct source_request *q, struct wa_settings *out, struct kluis_err *err)
 {
     *out = (struct wa_settings){ .zone_name = "Europe/Amsterdam", .order = -1 };
@@ -190,8 +192,38 @@ static kluis_status whatsapp_read(const struct source_request *q, const struct s
     return rc;
 }
 
-/* Which of several chats of a folder has this id?  The survey tells; a single one is not asked. */
-static kluis_status is_conversation(const struct wa_place *p, const struct wa_settings *q, struct kluis_str id, bool *same, struct kluis_err *err)
+/* Ids of chats that were surveyed, each under a digest of the options and of the file as it stands: attachments are asked for package by package,
+ * and each time all chats of the folder would be read to their end.  A slot is what came last. */
+enum { KNOWN = 4096, SETTLED_US = 2000000 };
+struct known {
+    uint8_t key[32]; /* zeros: empty */
+    char id[64];
+};
+static struct known known[KNOWN];
+
+/* false: of a file that was written a moment ago nothing is kept, since it may be written again without its time changing. */
+static bool known_key(const char *path, const struct source_request *q, uint8_t key[32])
+{
+    struct stat st;
+    if (stat(path, &st) != 0) { return false; }
+    const int64_t m = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000,
+                  c = (int64_t)st.st_ctim.tv_sec * 1000000 + st.st_ctim.tv_nsec / 1000;
+    if (kluis_now_us() - (m > c ? m : c) < SETTLED_US) { return false; }
+    const uint64_t v[] = { (uint64_t)st.st_dev,          (uint64_t)st.st_ino,         (uint64_t)st.st_size,        (uint64_t)st.st_mtim.tv_sec,
+                           (uint64_t)st.st_mtim.tv_nsec, (uint64_t)st.st_ctim.tv_sec, (uint64_t)st.st_ctim.tv_nsec };
+    KLUIS_AUTO(kluis_sha256) h = kluis_sha256_new();
+    if (h == NULL) { return false; }
+    kluis_sha256_add(h, path, strlen(path) + 1);
+    kluis_sha256_add(h, v, sizeof v);
+    for (size_t i = 0; i < q->n_options; i++) {
+        kluis_sha256_add(h, q->options[i].key, strlen(q->options[i].key) + 1);
+        kluis_sha256_add(h, q->options[i].value, strlen(q->options[i].value) + 1);
+    }
+    kluis_sha256_end(h, key);
+    return true;
+}
+
+static kluis_status survey_id(const struct wa_place *p, const struct wa_settings *q, char have[64], struct kluis_err *err)
 {
     struct wa_survey *s = kluis_calloc(1, sizeof *s);
     struct wa_classifier *c = kluis_calloc(1, sizeof *c);
@@ -199,18 +231,38 @@ static kluis_status is_conversation(const struct wa_place *p, const struct wa_se
     kluis_status rc = KLUIS_E_NOMEM;
     if (s != NULL && c != NULL && phrases != NULL) {
         c->phrases = phrases;
-        char chat[512], have[64];
+        char chat[512];
         struct kluis_str name;
         name_of(p, chat, sizeof chat);
         struct wa_stream stream = { .place = p, .fd = -1 };
         struct wa_opener open = { &stream, wa_stream_open, wa_stream_close };
         rc = survey(&open, short_name(p->path), q, c, s, err);
         if (rc == KLUIS_OK) { rc = wa_conversation_id(q, s, chat, have, &name, err); }
-        *same = rc == KLUIS_OK && kluis_str_is(id, have);
     }
     survey_free(s);
     kluis_free(c);
     return rc;
+}
+
+/* Which of several chats of a folder has this id?  The survey tells; a single one is not asked. */
+static kluis_status is_conversation(const struct wa_place *p, const struct source_request *q, const struct wa_settings *set, struct kluis_str id,
+                                    bool *same, struct kluis_err *err)
+{
+    uint8_t key[32];
+    char have[64];
+    const bool keep = known_key(p->path, q, key);
+    struct known *slot = &known[keep ? ((unsigned)key[0] << 8 | key[1]) % KNOWN : 0];
+    if (keep && memcmp(slot->key, key, sizeof key) == 0) {
+        *same = kluis_str_is(id, slot->id);
+        return KLUIS_OK;
+    }
+    KLUIS_TRY(survey_id(p, set, have, err));
+    *same = kluis_str_is(id, have);
+    if (keep) {
+        memcpy(slot->key, key, sizeof key);
+        memcpy(slot->id, have, sizeof have);
+    }
+    return KLUIS_OK;
 }
 
 static kluis_status whatsapp_attachments(const struct source_request *q, struct kluis_str conversation_id, const struct kluis_str *wanted, size_t n,
@@ -232,7 +284,7 @@ static kluis_status whatsapp_attachments(const struct source_request *q, struct 
         bool same = n_chats == 1;
         rc = wa_place_open(chats[i], p, &one);
         if (rc == KLUIS_OK) {
-            if (!same) { rc = is_conversation(p, &set, conversation_id, &same, &one); }
+            if (!same) { rc = is_conversation(p, q, &set, conversation_id, &same, &one); }
             if (rc == KLUIS_OK && same) {
                 rc = wa_place_attachments(p, wanted, n, done, sink, &one);
                 if (rc != KLUIS_OK && err != NULL) { *err = one; }
