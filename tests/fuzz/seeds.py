@@ -175,6 +175,14 @@ def sources(folder):
     save('signal_export', 'whole.jsonl', fixture('eigen-signal', 'main.jsonl'), fixture('eigen-signal', 'metadata.json'),
          fixture('eigen-signal', 'files', '96', '96416f18586af8379700570725999a68055a5cca90ce50789cb6bf5cfe122b16.txt'))
     save('whatsapp_database', 'legacy', b'\0' + legacy(folder))
+    anna = '01-03-2025 12:05 - Anna: Goedemorgen\n01-03-2025 12:07 - Anna: IMG-20250301-WA0001.jpg (bestand bijgevoegd)\n'.encode()
+    bram = '[01-03-2025 12:05:09] Bram: Hallo\r\n[01-03-2025 12:06:10] Bram: \u200e<bijgevoegd: IMG-20250301-WA0001.jpg>\r\n'.encode()
+    group = ('[01-03-2025 12:05:09] Werkgroep: \u200eBerichten en gesprekken worden end-to-end versleuteld.\r\n'
+             '[01-03-2025 12:06:18] Anna: bijschrift \u200e<bijgevoegd: 00000003-PHOTO.jpg>\r\n').encode()
+    save('whatsapp_folder', 'two-and-a-group', anna, bram, group, b'een foto', b'nog een')
+    save('whatsapp_folder', 'group-last', anna[:44], bram[:34], group, b'', b'nog een')
+    save('whatsapp_folder', 'one-refused', b'geen gesprek\n', bram, b'', b'een foto')
+    save('whatsapp_folder', 'only-one', anna)
     # recognise: the choice of a name, then the file
     chat = os.path.join('eigen-whatsapp', 'WhatsApp Chat - Overleg Waterkering')
     text = fixture(chat, '_chat.txt')

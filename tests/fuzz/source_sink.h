@@ -6,13 +6,15 @@
 #include "agent/source/source.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { SOURCE_REFS = 64, SOURCE_REF_MAX = 512 };
+enum { SOURCE_REFS = 64, SOURCE_REF_MAX = 512, SOURCE_ID_MAX = 512 };
 struct source_seen {
     const struct kluis_header *h;
     struct kluis_buf lines;
     bool open;
-    char ref[SOURCE_REFS][SOURCE_REF_MAX]; /* what the first attachments name, each so long */
+    char ref[SOURCE_REFS][SOURCE_REF_MAX]; /* what the attachments of the first conversation that has any name, each so long */
     size_t ref_len[SOURCE_REFS], n_refs;
+    char id[SOURCE_ID_MAX]; /* of that conversation */
+    size_t id_len;
 };
 
 static kluis_status on_begin(void *ctx, const struct kluis_header *h, KLUIS_UNUSED struct kluis_err *err)
@@ -48,7 +50,13 @@ static kluis_status on_record(void *ctx, const struct kluis_record *r, struct kl
     MUST(s->lines.status == KLUIS_OK);
     for (size_t i = 0; i < r->n_attachments && s->n_refs < SOURCE_REFS; i++) {
         struct kluis_str ref = r->attachments[i].source_ref;
-        if (ref.ptr == NULL || ref.len > SOURCE_REF_MAX) { continue; }
+        const struct kluis_str id = s->h->conversation_id;
+        if (ref.ptr == NULL || ref.len > SOURCE_REF_MAX || id.len > SOURCE_ID_MAX) { continue; }
+        if (s->n_refs == 0) {
+            if (id.len > 0) { memcpy(s->id, id.ptr, id.len); }
+            s->id_len = id.len;
+        }
+        if (id.len != s->id_len || (id.len > 0 && memcmp(id.ptr, s->id, id.len) != 0)) { continue; }
         memcpy(s->ref[s->n_refs], ref.ptr, ref.len);
         s->ref_len[s->n_refs++] = ref.len;
     }
@@ -83,7 +91,7 @@ static inline void source_drain(const struct source_kind *k, const struct source
     struct kluis_err err = { 0 };
     const struct source_attachment_sink to = { s, on_attachment };
     for (size_t i = 0; i < s->n_refs; i++) { wanted[i] = (struct kluis_str){ s->ref[i], s->ref_len[i] }; }
-    kluis_status rc = k->attachments(q, KLUIS_STR_LIT(""), wanted, s->n_refs, &to, &err);
+    kluis_status rc = k->attachments(q, (struct kluis_str){ s->id, s->id_len }, wanted, s->n_refs, &to, &err);
     MUST(rc == err.code && rc != KLUIS_E_BUG);
 }
 #define SOURCE_SINK(seen)                                                                                                                            \

@@ -1,5 +1,6 @@
 /* database.c - private copies of databases, taken whole and kept while nothing changes.  See database.h. */
 #include "agent/source/database/database.h"
+#include "agent/source/file_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,56 +17,19 @@ struct kept {
 static struct kept kept[DATABASE_KEPT];
 static uint64_t clock_, made;
 
-/* ---- what a file is ---- */
-
-struct state {
-    struct stat st;
-    bool there;
-};
-
-static kluis_status look(const char *path, struct state *s, struct kluis_err *err)
-{
-    memset(s, 0, sizeof *s);
-    s->there = stat(path, &s->st) == 0;
-    if (s->there || errno == ENOENT || errno == ENOTDIR) { return KLUIS_OK; }
-    return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "%s: cannot be looked at", path);
-}
-
-static void digest_state(struct kluis_sha256 *h, const char *path, const struct state *s)
-{
-    uint64_t v[8] = { s->there ? 1 : 0 };
-    if (s->there) {
-        v[1] = (uint64_t)s->st.st_dev;
-        v[2] = (uint64_t)s->st.st_ino;
-        v[3] = (uint64_t)s->st.st_size;
-        v[4] = (uint64_t)s->st.st_mtim.tv_sec;
-        v[5] = (uint64_t)s->st.st_mtim.tv_nsec;
-        v[6] = (uint64_t)s->st.st_ctim.tv_sec;
-        v[7] = (uint64_t)s->st.st_ctim.tv_nsec;
-    }
-    kluis_sha256_add(h, path, strlen(path) + 1);
-    kluis_sha256_add(h, v, sizeof v);
-}
-
-/* A file that was written a moment ago may be written again without its time changing: the kernel's clock ticks some times a second. */
-static bool settled(const struct state *s)
-{
-    int64_t at = (int64_t)s->st.st_mtim.tv_sec * 1000000 + s->st.st_mtim.tv_nsec / 1000, now = kluis_now_us();
-    return !s->there || at > now + SETTLE_US || at < now - SETTLE_US;
-}
-
-kluis_status database_state(const char *const *files, size_t n, uint8_t out[32], struct kluis_err *err)
+/* Of all files together. */
+static kluis_status state_of(const char *const *files, size_t n, uint8_t out[32], struct kluis_err *err)
 {
     KLUIS_AUTO(kluis_sha256) h = kluis_sha256_new();
     if (h == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
     for (size_t i = 0; i < n; i++) {
-        struct state s;
-        KLUIS_TRY(look(files[i], &s, err));
-        for (int k = 0; k < 4 && !settled(&s); k++) {
+        struct file_state s;
+        KLUIS_TRY(file_state_look(files[i], &s, err));
+        for (int k = 0; k < 4 && !file_state_settled(&s, SETTLE_US); k++) {
             kluis_sleep_us(SETTLE_US);
-            KLUIS_TRY(look(files[i], &s, err));
+            KLUIS_TRY(file_state_look(files[i], &s, err));
         }
-        digest_state(h, files[i], &s);
+        file_state_add(h, files[i], &s);
     }
     kluis_sha256_end(h, out);
     return KLUIS_OK;
@@ -82,12 +46,12 @@ static kluis_status identify(const struct database_form *f, uint8_t out[32], str
 {
     KLUIS_AUTO(kluis_sha256) h = kluis_sha256_new();
     uint8_t state[32];
-    struct state first;
+    struct file_state first;
     if (h == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
-    KLUIS_TRY(look(f->files[0], &first, err));
+    KLUIS_TRY(file_state_look(f->files[0], &first, err));
     if (!first.there) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "%s: not there", f->files[0]); }
     if (!S_ISREG(first.st.st_mode)) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: not a file", f->files[0]); }
-    KLUIS_TRY(database_state(f->files, count_of(f), state, err));
+    KLUIS_TRY(state_of(f->files, count_of(f), state, err));
     kluis_sha256_add(h, f->name, strlen(f->name) + 1);
     kluis_sha256_add(h, state, sizeof state);
     if (f->secret.len > 0) { kluis_sha256_add(h, f->secret.ptr, f->secret.len); }
@@ -232,9 +196,9 @@ static kluis_status copy_file(const char *path, bool must, struct kluis_scratch 
 static kluis_status fill_plain(void *ctx, struct kluis_scratch *file, struct kluis_scratch *log, struct kluis_err *err)
 {
     const struct plain *p = ctx;
-    struct state s;
+    struct file_state s;
     KLUIS_TRY(copy_file(p->file, true, file, err));
-    KLUIS_TRY(look(p->journal, &s, err));
+    KLUIS_TRY(file_state_look(p->journal, &s, err));
     /* Both beside one database: the log is a leftover, for SQLite rolls back before it looks at a log. */
     return copy_file(s.there && s.st.st_size > 0 ? p->journal : p->wal, false, log, err);
 }

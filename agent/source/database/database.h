@@ -34,9 +34,6 @@ void database_close(struct kluis_db *db); /* NULL: no-op; the copy may be kept f
 void database_forget(void);               /* drops every copy that is not open */
 uint64_t database_copies_made(void);      /* by this process so far */
 
-/* SHA-256 over names, sizes, times and places on disk of files: equal means that nothing changed since.  Missing files count as such. */
-KLUIS_MUSTUSE kluis_status database_state(const char *const *files, size_t n, uint8_t out[32], struct kluis_err *err);
-
 /* ---- tables.c: what is in it, and reading around damage ---------------------------------------------------- */
 bool database_has_table(struct kluis_db *db, const char *table);
 bool database_has_column(struct kluis_db *db, const char *table, const char *column);

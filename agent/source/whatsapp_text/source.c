@@ -5,7 +5,7 @@
  */
 #include "wa.h"
 
-#include <sys/stat.h>
+#include "agent/source/file_state.h"
 
 kluis_status wa_settings_of(const struct source_request *q, struct wa_settings *out, struct kluis_err *err)
 {
@@ -201,20 +201,14 @@ struct known {
 };
 static struct known known[KNOWN];
 
-/* false: of a file that was written a moment ago nothing is kept, since it may be written again without its time changing. */
+/* false: nothing is kept of this file, since it may be written again unseen. */
 static bool known_key(const char *path, const struct source_request *q, uint8_t key[32])
 {
-    struct stat st;
-    if (stat(path, &st) != 0) { return false; }
-    const int64_t m = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000,
-                  c = (int64_t)st.st_ctim.tv_sec * 1000000 + st.st_ctim.tv_nsec / 1000;
-    if (kluis_now_us() - (m > c ? m : c) < SETTLED_US) { return false; }
-    const uint64_t v[] = { (uint64_t)st.st_dev,          (uint64_t)st.st_ino,         (uint64_t)st.st_size,        (uint64_t)st.st_mtim.tv_sec,
-                           (uint64_t)st.st_mtim.tv_nsec, (uint64_t)st.st_ctim.tv_sec, (uint64_t)st.st_ctim.tv_nsec };
+    struct file_state state;
+    if (file_state_look(path, &state, NULL) != KLUIS_OK || !state.there || !file_state_settled(&state, SETTLED_US)) { return false; }
     KLUIS_AUTO(kluis_sha256) h = kluis_sha256_new();
     if (h == NULL) { return false; }
-    kluis_sha256_add(h, path, strlen(path) + 1);
-    kluis_sha256_add(h, v, sizeof v);
+    file_state_add(h, path, &state);
     for (size_t i = 0; i < q->n_options; i++) {
         kluis_sha256_add(h, q->options[i].key, strlen(q->options[i].key) + 1);
         kluis_sha256_add(h, q->options[i].value, strlen(q->options[i].value) + 1);
