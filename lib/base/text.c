@@ -128,7 +128,20 @@ size_t kluis_utf8_valid(const char *text, size_t n)
     const uint8_t *p = (const uint8_t *)text;
     size_t i = 0;
     while (i < n) {
-        if (n - i >= 8) { /* eight ASCII bytes at a time */
+        if (n - i >= 32) { /* ASCII: thirty-two bytes at a time, then eight */
+            uint64_t w[4];
+            memcpy(w, p + i, 32);
+            if (((w[0] | w[1] | w[2] | w[3]) & 0x8080808080808080u) == 0) {
+                i += 32;
+                continue;
+            }
+        }
+        if (n - i < 32 && n >= 32) { /* the last of them overlap those before */
+            uint64_t w[4];
+            memcpy(w, p + n - 32, 32);
+            if (((w[0] | w[1] | w[2] | w[3]) & 0x8080808080808080u) == 0) { return n; }
+        }
+        if (n - i >= 8) {
             uint64_t w;
             memcpy(&w, p + i, 8);
             if ((w & 0x8080808080808080u) == 0) {
@@ -176,7 +189,12 @@ size_t kluis_json_plain(const char *p, size_t n)
         memcpy(&v, p + i, sizeof v);
         lane stop = (lane)(v < 0x20) | (lane)(v == '"') | (lane)(v == '\\');
         memcpy(half, &stop, sizeof half);
-        if ((half[0] | half[1]) != 0) { break; }
+        if ((half[0] | half[1]) == 0) { continue; }
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        return i + (half[0] != 0 ? (size_t)__builtin_ctzll(half[0]) : 64 + (size_t)__builtin_ctzll(half[1])) / 8;
+#else
+        break;
+#endif
     }
     while (i < n && (unsigned char)p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') { i++; }
     return i;

@@ -31,7 +31,7 @@ struct zip_digest {
 kluis_status zip_in_init(struct zip_in *z, const struct kluis_input *in, struct kluis_lane *lane, struct kluis_err *err)
 {
     *z = (struct zip_in){ .in = in, .lane = lane, .entries_max = KLUIS_PACKAGE_ENTRIES_MAX, .ceiling = KLUIS_PACKAGE_BYTES_MAX };
-    z->block = z->blocks = kluis_malloc((size_t)ZIP_BLOCK * (lane == NULL ? 1 : ZIP_BLOCKS));
+    z->block = z->blocks = kluis_malloc((size_t)ZIP_BLOCK * ZIP_BLOCKS);
     z->out = kluis_malloc(ZIP_BLOCK);
     z->whole = kluis_sha256_new();
     z->content = kluis_sha256_new();
@@ -78,23 +78,40 @@ static void hash_to(struct zip_in *z, size_t to)
     z->hashed = to;
 }
 
-static size_t block_now(const struct zip_in *z) { return (size_t)(z->block - z->blocks) / ZIP_BLOCK; }
+/* Gets all pages at once, which costs a third of as many faults.  Best effort; not in a sandbox, which may not allow the call. */
+static void populate(uint8_t *p, size_t n)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (page - (uintptr_t)p % page) % page;
+    if (n > skip + page) { (void)madvise(p + skip, (n - skip) / page * page, MADV_POPULATE_WRITE); }
+}
+
+static size_t block_of(const struct zip_in *z, const uint8_t *p) { return (size_t)(p - z->blocks) / ZIP_BLOCK; }
+
+/* Reads behind what is there, to the end of that block or all of the next one.  The ring goes on behind [block, n). */
+static kluis_status read_on(struct zip_in *z, struct kluis_err *err)
+{
+    uint8_t *to = z->block + z->n;
+    const size_t i = block_of(z, to), in_block = (size_t)(to - z->blocks) % ZIP_BLOCK;
+    if (in_block == 0) {
+        kluis_lane_until(z->lane, z->block_until[i]);
+        if (z->lane != NULL && i == z->got) { populate(z->blocks + ZIP_BLOCK * z->got++, ZIP_BLOCK); }
+    }
+    ssize_t got = z->in->read(z->in->ctx, to, ZIP_BLOCK - in_block, err);
+    if (got < 0) { return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_FAIL(err, KLUIS_E_IO, "cannot read the package"); }
+    z->n += (size_t)got;
+    return KLUIS_OK;
+}
 
 /* Makes sure that something is in the block unless the input is at its end. */
 static kluis_status fill(struct zip_in *z, struct kluis_err *err)
 {
     if (z->at < z->n) { return KLUIS_OK; }
     hash_to(z, z->n);
+    /* Behind the last block in use, since the lane may still be in that one; alone always the first, which the cache knows. */
+    const size_t next = z->lane == NULL || z->n == 0 ? 0 : (block_of(z, z->block + z->n - 1) + 1) % ZIP_BLOCKS;
+    z->block = z->blocks + next * ZIP_BLOCK;
     z->at = z->n = z->hashed = 0;
-    if (z->lane != NULL) {
-        size_t next = (block_now(z) + 1) % ZIP_BLOCKS;
-        kluis_lane_until(z->lane, z->block_until[next]);
-        z->block = z->blocks + next * ZIP_BLOCK;
-    }
-    ssize_t got = z->in->read(z->in->ctx, z->block, ZIP_BLOCK, err);
-    if (got < 0) { return err != NULL && err->code != KLUIS_OK ? err->code : KLUIS_FAIL(err, KLUIS_E_IO, "cannot read the package"); }
-    z->n = (size_t)got;
-    return KLUIS_OK;
+    return read_on(z, err);
 }
 
 static void used(struct zip_in *z, size_t n)
@@ -190,7 +207,8 @@ static kluis_status give(struct zip_in *z, struct measure *m, const uint8_t *p, 
     m->size += n;
     if (m->lane) {
         kluis_lane_give(z->lane, add_content, z->behind, p, n);
-        if (z->out_now == NULL) { z->block_until[block_now(z)] = kluis_lane_given(z->lane); } /* a stored entry stands in the block itself */
+        /* a stored entry stands in the blocks themselves */
+        for (size_t i = block_of(z, p); z->out_now == NULL && i <= block_of(z, p + n - 1); i++) { z->block_until[i] = kluis_lane_given(z->lane); }
     } else {
         kluis_sha256_add(z->content, p, n);
     }
@@ -247,13 +265,6 @@ static kluis_status deflated(struct zip_in *z, const struct form_entry *e, struc
     return KLUIS_OK;
 }
 
-/* Gets all pages at once, which costs a third of as many faults.  Best effort; not in a sandbox, which may not allow the call. */
-static void populate(uint8_t *p, size_t n)
-{
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (page - (uintptr_t)p % page) % page;
-    if (n > skip + page) { (void)madvise(p + skip, (n - skip) / page * page, MADV_POPULATE_WRITE); }
-}
-
 static bool room(const struct zip_in *z, uint8_t **p, size_t *cap, size_t n)
 {
     if (n <= *cap) { return true; }
@@ -264,13 +275,32 @@ static bool room(const struct zip_in *z, uint8_t **p, size_t *cap, size_t n)
     return *p != NULL;
 }
 
+/* The next n bytes in one piece: where they stand, or else copied.  NULL: there is no memory for that. */
+static kluis_status in_one_piece(struct zip_in *z, size_t n, const uint8_t **p, struct kluis_err *err)
+{
+    *p = NULL;
+    KLUIS_TRY(fill(z, err));
+    const bool fits = (size_t)(z->block - z->blocks) + z->at + n <= (size_t)ZIP_BLOCKS * ZIP_BLOCK;
+    for (size_t had = 0; fits && z->n - z->at < n && z->n != had;) {
+        had = z->n;
+        KLUIS_TRY(read_on(z, err));
+    }
+    if (z->n - z->at >= n) {
+        *p = z->block + z->at;
+        used(z, n);
+        return KLUIS_OK;
+    }
+    if (!room(z, &z->whole_in, &z->whole_in_cap, n)) { return KLUIS_OK; }
+    *p = z->whole_in;
+    return take(z, z->whole_in, n, err);
+}
+
 /* The same in one go, about twice as fast: for records and evidence of an ordinary slice.  Padding bits stay unseen here. */
-static kluis_status inflated_whole(struct zip_in *z, const struct form_entry *e, struct measure *m, struct kluis_err *err)
+static kluis_status inflated_whole(struct zip_in *z, const struct form_entry *e, const uint8_t *packed, struct measure *m, struct kluis_err *err)
 {
     size_t consumed = 0, made = 0;
     uint8_t *out = z->out_now->p;
-    KLUIS_TRY(take(z, z->whole_in, e->packed, err));
-    enum libdeflate_result rc = libdeflate_deflate_decompress_ex(z->fast, z->whole_in, e->packed, out, e->size, &consumed, &made);
+    enum libdeflate_result rc = libdeflate_deflate_decompress_ex(z->fast, packed, e->packed, out, e->size, &consumed, &made);
     if (rc == LIBDEFLATE_INSUFFICIENT_SPACE) { return refuse(z, err, "a file that unpacks to more than it states"); }
     if (rc != LIBDEFLATE_SUCCESS) { return refuse(z, err, "deflated data that is damaged or ends too early"); }
     if (consumed != e->packed) { return refuse(z, err, "bytes after the end of deflated data"); }
@@ -283,12 +313,13 @@ static kluis_status inflated_whole(struct zip_in *z, const struct form_entry *e,
     return KLUIS_OK;
 }
 
-static bool fits_whole(struct zip_in *z, const struct form_entry *e)
+/* Room for such an entry's content in z->out_now; false: it is not of that kind, or there is no memory. */
+static bool out_whole(struct zip_in *z, const struct form_entry *e)
 {
     if (e->size <= ZIP_WHOLE_MIN || e->size > ZIP_WHOLE_MAX || e->packed == 0 || e->packed > ZIP_WHOLE_MAX) { return false; }
     struct zip_whole *w = &z->whole_out[z->lane != NULL && z->out_last == 0 ? 1 : 0];
     kluis_lane_until(z->lane, w->until);
-    if (!room(z, &z->whole_in, &z->whole_in_cap, e->packed) || !room(z, &w->p, &w->cap, e->size)) { return false; }
+    if (!room(z, &w->p, &w->cap, e->size)) { return false; }
     z->out_last = w == &z->whole_out[1];
     z->out_now = w;
     return true;
@@ -299,7 +330,12 @@ static kluis_status body(struct zip_in *z, const struct form_entry *e, bool late
 {
     m->lane = later && z->lane != NULL && e->size > ZIP_LANE_FROM && kluis_lane_behind(z->lane) <= ZIP_BEHIND_MAX;
     if (e->method == FORM_STORED) { return stored(z, e, m, err); }
-    if (fits_whole(z, e)) { return inflated_whole(z, e, m, err); }
+    if (out_whole(z, e)) {
+        const uint8_t *packed;
+        KLUIS_TRY(in_one_piece(z, e->packed, &packed, err));
+        if (packed != NULL) { return inflated_whole(z, e, packed, m, err); }
+        z->out_now = NULL;
+    }
     m->lane = false;
     return deflated(z, e, m, err);
 }

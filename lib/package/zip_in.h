@@ -8,7 +8,7 @@
 
 enum {
     ZIP_BLOCK = 128 << 10,
-    ZIP_BLOCKS = 4,           /* with a lane: blocks that it may still be at while the next is read */
+    ZIP_BLOCKS = 8,           /* in one piece: an entry that fits is inflated where it stands; with a lane the ring that it may still be in */
     ZIP_BEHIND_MAX = 8,       /* a lane that is further behind gets no more contents */
     ZIP_LANE_FROM = 16 << 10, /* smaller contents are not worth waking it */
     ZIP_WHOLE_MIN = 64 << 10,
@@ -17,9 +17,10 @@ enum {
 
 struct zip_in {
     const struct kluis_input *in;
-    uint8_t *blocks; /* ZIP_BLOCKS of ZIP_BLOCK bytes, one without a lane */
-    uint8_t *block;  /* one of them: input, [at, n) not yet used */
+    uint8_t *blocks; /* ZIP_BLOCKS of ZIP_BLOCK bytes, got from the kernel as they are first used */
+    uint8_t *block;  /* begin of one of them: input, [at, n) not yet used; n may reach into those behind it */
     size_t at, n;
+    size_t got;        /* blocks whose pages are there */
     uint64_t position; /* of block[at] in the file */
     size_t hashed;     /* [hashed, n) of the block is not yet in `whole` */
     struct kluis_sha256 *whole;
@@ -35,7 +36,7 @@ struct zip_in {
     bool z_ready;
     uint8_t *out; /* ZIP_BLOCK bytes of inflated output */
     struct libdeflate_decompressor *fast;
-    uint8_t *whole_in; /* of one entry, grown as needed */
+    uint8_t *whole_in; /* of an entry that does not stand in one piece, grown as needed */
     size_t whole_in_cap;
     struct zip_whole {
         uint8_t *p;

@@ -36,13 +36,6 @@ static void *alloc(struct in *c, size_t n)
     return p;
 }
 
-static bool literal(struct in *c, const char *text, size_t n)
-{
-    if ((size_t)(c->end - c->p) < n || memcmp(c->p, text, n) != 0) { return false; }
-    c->p += n;
-    return true;
-}
-
 static void expect(struct in *c, char want)
 {
     if (c->status != KLUIS_OK) { return; }
@@ -67,30 +60,18 @@ static void close_object(struct in *c)
     c->first = false;
 }
 
-/* Is the next member this one?  `quoted` is "\"name\":" */
-static bool member_n(struct in *c, const char *quoted, size_t n)
+/* Is the next member this one?  `quoted` is "\"name\":"; its length is known where this is called, so that the comparison is a few words.  Most
+ * members are absent from most records: that is seen by the first letter, behind no NUL. */
+static inline __attribute__((always_inline)) bool member_n(struct in *c, const char *quoted, size_t n)
 {
-    if (c->status != KLUIS_OK) { return false; }
-    char *at = c->p;
-    if (!c->first) {
-        if (*c->p != ',') { return false; }
-        c->p++;
-    }
-    if (literal(c, quoted, n)) {
-        c->first = false;
-        return true;
-    }
-    c->p = at;
-    return false;
-}
-/* A cheap no: most members are absent from most records.  Behind no NUL is looked. */
-static inline bool member_may(const struct in *c, char letter)
-{
-    const char *p = c->p;
+    char *p = c->p;
     if (!c->first && *p++ != ',') { return false; }
-    return p[0] == '"' && p[1] == letter;
+    if (p[0] != '"' || p[1] != quoted[1] || (size_t)(c->end - p) < n || memcmp(p, quoted, n) != 0 || c->status != KLUIS_OK) { return false; }
+    c->p = p + n;
+    c->first = false;
+    return true;
 }
-#define MEMBER(c, name) (member_may((c), (name)[0]) && member_n((c), "\"" name "\":", sizeof(name) + 2))
+#define MEMBER(c, name) member_n((c), "\"" name "\":", sizeof(name) + 2)
 #define REQUIRE(c, name)                                                                                                                             \
     do {                                                                                                                                             \
         if (!MEMBER(c, name)) { bad((c), "member \"" name "\" is missing or out of place"); }                                                        \

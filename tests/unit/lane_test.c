@@ -113,6 +113,50 @@ static void a_package_is_judged_the_same_with_a_lane(void **state)
     for (size_t i = 1; i < CUTS; i++) { assert_int_equal(same_with_and_without(lane, b.data, b.len / CUTS * i), KLUIS_E_REJECT); }
 }
 
+struct piecewise {
+    const uint8_t *p;
+    size_t n, step;
+};
+
+static ssize_t few(void *ctx, void *to, size_t n, struct kluis_err *err)
+{
+    struct piecewise *w = ctx;
+    (void)err;
+    if (n > w->step) { n = w->step; }
+    if (n > w->n) { n = w->n; }
+    if (n > 0) { memcpy(to, w->p, n); }
+    w->p += n;
+    w->n -= n;
+    return (ssize_t)n;
+}
+
+/* Entries stand anywhere in the ring of blocks then: across its end, too, or in blocks that are not full. */
+static void however_few_bytes_a_read_gives_the_package_is_the_same(void **state)
+{
+    (void)state;
+    static const size_t steps[] = { 997, 4096, 65536, 100003, 131071, 131072 };
+    uint8_t id[32], root[32];
+    KLUIS_AUTO_BUF(b, 32 << 20);
+    KLUIS_AUTO(kluis_lane) lane = kluis_lane_new();
+    for (size_t bytes = 100000; bytes <= 900000; bytes += 400000) {
+        const struct sample_options o = { .records = 4000, .evidence = true, .attachments = true, .attachment_bytes = bytes };
+        kluis_buf_clear(&b);
+        int fd = sample_package(&o, id, root, &b);
+        kluis_close_quiet(&fd);
+        for (size_t i = 0; i < 2 * sizeof steps / sizeof *steps; i++) {
+            static struct kluis_package_facts facts;
+            struct piecewise w = { b.data, b.len, steps[i / 2] };
+            struct kluis_input in = { &w, few };
+            struct kluis_err err = { 0 };
+            kluis_package_facts_init(&facts);
+            assert_int_equal(kluis_export_read(&in, i % 2 == 0 ? NULL : lane, NULL, &facts, &err), KLUIS_OK);
+            assert_memory_equal(facts.id, id, 32);
+            assert_memory_equal(facts.records_root, root, 32);
+            kluis_package_facts_clear(&facts);
+        }
+    }
+}
+
 /* Records too large to be inflated whole: lines are cut by blocks. */
 static void records_that_come_in_blocks_have_the_same_root(void **state)
 {
@@ -136,9 +180,8 @@ int main(void)
     struct kluis_err err = { 0 };
     if (kluis_base_init(&err) != KLUIS_OK) { return 1; }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(jobs_are_done_in_order_however_many_there_are),
-        cmocka_unit_test(a_lane_that_ends_has_done_everything),
-        cmocka_unit_test(a_package_is_judged_the_same_with_a_lane),
+        cmocka_unit_test(jobs_are_done_in_order_however_many_there_are),  cmocka_unit_test(a_lane_that_ends_has_done_everything),
+        cmocka_unit_test(a_package_is_judged_the_same_with_a_lane),       cmocka_unit_test(however_few_bytes_a_read_gives_the_package_is_the_same),
         cmocka_unit_test(records_that_come_in_blocks_have_the_same_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
