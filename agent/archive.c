@@ -92,6 +92,20 @@ static kluis_status stop_end(void *ctx, struct kluis_err *err)
     return s->next.end(s->next.ctx, err);
 }
 
+/* No failure of the pass, and not for the errors: it is archived like anything else. */
+static kluis_status tell_gone(int64_t source, const struct journal_counts *n, struct kluis_err *err)
+{
+    if (n->gone > 0) {
+        KLUIS_TRY(put_line(err, "source %lld: %llu archived records are no longer in it: noted in the archive", (long long)source,
+                           (unsigned long long)n->gone));
+    }
+    if (n->back > 0) {
+        KLUIS_TRY(put_line(err, "source %lld: %llu archived records are in it again: noted in the archive", (long long)source,
+                           (unsigned long long)n->back));
+    }
+    return KLUIS_OK;
+}
+
 static kluis_status archive_source(struct wiring *w, const struct pack_identity *id, struct courier *c, const struct home_source *src,
                                    int64_t due_before_us, struct kluis_err *err)
 {
@@ -104,10 +118,16 @@ static kluis_status archive_source(struct wiring *w, const struct pack_identity 
     w->source_id = src->id;
     w->select = (struct select){ .request = &all, .due_before_us = due_before_us };
     w->counts = (struct journal_counts){ 0 };
+    const struct journal_origin origin = { .source = src->id,
+                                           .settings = journal_settings(w->h, kluis_buf_bytes(&src->options)),
+                                           .whole = w->kind->extent == SOURCE_WHOLE,
+                                           .due_before_us = due_before_us,
+                                           .now_us = kluis_now_us() / 1000000 * 1000000 };
     struct pack_setup setup = { .home = w->h,
                                 .identity = id,
                                 .kind = w->kind,
                                 .request = &w->own,
+                                .origin = &origin,
                                 .time_stamp = courier_time_stamp,
                                 .time_ctx = c,
                                 .frozen = on_frozen,
@@ -118,7 +138,7 @@ static kluis_status archive_source(struct wiring *w, const struct pack_identity 
         struct journal_out out = { &stop, stop_begin, stop_record, stop_end };
         struct journal_reader reader = { w, read_selected };
         struct source_sink skips = { .ctx = w, .skipped = on_skipped };
-        rc = journal_read(w->h, src->kind, &reader, &out, &skips, &w->counts, err);
+        rc = journal_read(w->h, src->kind, &origin, &reader, &out, &skips, &w->counts, err);
         struct kluis_err late = { 0 };
         kluis_status settled = pack_settle(pack, &late);
         if (rc == KLUIS_OK && settled != KLUIS_OK) {
@@ -132,6 +152,7 @@ static kluis_status archive_source(struct wiring *w, const struct pack_identity 
             complain("source %lld: %llu attachments were not there: noted in their records", (long long)src->id,
                      (unsigned long long)made.missing_attachments);
         }
+        if (rc == KLUIS_OK) { rc = tell_gone(src->id, &w->counts, err); }
         if (rc == KLUIS_OK && w->counts.changed > 0) {
             rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "changed while it was read: what was not packed yet waits for the next run");
         }

@@ -14,7 +14,14 @@ enum {
     WINDOW_LEAST = 64, /* windows are not cut smaller                                     */
     SHIFT_RUN = 6,
     SHIFT_VOTES = 3,
-    NAME_VOTES = 2
+    NAME_VOTES = 2,
+    /* the last byte on the wire */
+    HAS_ID = 1,
+    KIND_SHIFT = 1,
+    KIND_MASK = 15,
+    OWN = 32,
+    KNOWN = 64,
+    EDITED = 128
 };
 
 struct vote {
@@ -35,6 +42,7 @@ struct aligner {
     struct chunk cache[CACHE];
     uint64_t clock;
     int64_t last_shift;
+    bool shifted;
     struct align_pool *pool;
     uint32_t *order; /* the window's entries by time */
     struct vote *votes;
@@ -58,7 +66,9 @@ void align_put(uint8_t out[ALIGN_ENTRY_WIRE], const struct align_entry *e)
 {
     put64(out, (uint64_t)e->t);
     put64(out + 8, e->fp);
-    put64(out + 16, (uint64_t)e->tag << 32 | (uint64_t)e->hint << 16 | (uint64_t)e->level << 8 | e->has_id);
+    uint8_t flags =
+        (uint8_t)((e->has_id ? HAS_ID : 0) | e->kind << KIND_SHIFT | (e->own ? OWN : 0) | (e->known ? KNOWN : 0) | (e->edited ? EDITED : 0));
+    put64(out + 16, (uint64_t)e->tag << 32 | (uint64_t)e->hint << 16 | (uint64_t)e->level << 8 | flags);
 }
 
 void align_get(const uint8_t in[ALIGN_ENTRY_WIRE], struct align_entry *e)
@@ -69,7 +79,11 @@ void align_get(const uint8_t in[ALIGN_ENTRY_WIRE], struct align_entry *e)
                                .tag = (uint32_t)(x >> 32),
                                .hint = (uint16_t)(x >> 16),
                                .level = (uint8_t)(x >> 8),
-                               .has_id = (uint8_t)x };
+                               .has_id = (x & HAS_ID) != 0,
+                               .kind = (uint8_t)(x >> KIND_SHIFT & KIND_MASK),
+                               .own = (x & OWN) != 0,
+                               .edited = (x & EDITED) != 0,
+                               .known = (x & KNOWN) != 0 };
 }
 
 void align_free(struct aligner *a)
@@ -151,8 +165,8 @@ static kluis_status consume(struct aligner *a, struct candidate *c, struct kluis
     return KLUIS_OK;
 }
 
-/* One second, or the coarser precision where the two differ: a minute covers its seconds. */
-static int32_t tolerance(int a, int b)
+/* A minute covers its seconds. */
+int32_t align_tolerance(int a, int b)
 {
     if (a == b || (a != KLUIS_PRECISION_MINUTE && b != KLUIS_PRECISION_MINUTE)) { return 1; }
     return 60;
@@ -176,10 +190,10 @@ static kluis_status gather(struct aligner *a, const struct align_entry *e, size_
         if (span->last < from || span->first > to || (!learning && a->n_consumed[k] == span->n)) { continue; }
         struct align_entry *o = NULL;
         KLUIS_TRY(load(a, k, &o, err));
-        int32_t may_differ = tolerance(span->precision, a->precision);
+        int32_t may_differ = align_tolerance(span->precision, a->precision);
         for (uint32_t i = span->n; i-- > 0 && !align_pool_full(p);) {
             a->steps++;
-            if (o[i].t < from || o[i].t > to || (!learning && is_consumed(a, k, i))) { continue; }
+            if (o[i].t < from || o[i].t > to || o[i].own || (!learning && is_consumed(a, k, i))) { continue; }
             align_pool_add(p, &o[i], (uint32_t)k, i, may_differ);
         }
     }
@@ -282,6 +296,7 @@ static kluis_status match(struct aligner *a, const struct align_entry *e, size_t
         int64_t second = find_shift(a, e, known, n); /* a window over a change of summer time holds two */
         if (second != 0 && second != shift) { KLUIS_TRY(take(a, e, known, n, second, err)); }
         a->last_shift = shift;
+        a->shifted = true;
     }
     return take(a, e, known, n, 0, err);
 }
@@ -295,6 +310,12 @@ kluis_status align_match(struct aligner *a, const struct align_entry *e, size_t 
 /* ---- renamed authors ---- */
 
 uint64_t align_steps(const struct aligner *a) { return a->steps; }
+
+uint32_t align_count(const struct aligner *a, size_t span) { return a->n_consumed[span]; }
+
+bool align_has(const struct aligner *a, size_t span, uint32_t at) { return is_consumed(a, span, at); }
+
+bool align_shifted(const struct aligner *a) { return a->shifted; }
 
 bool align_is_new_author(const struct aligner *a, uint32_t tag)
 {

@@ -24,7 +24,17 @@ struct align_entry {
     uint32_t tag;  /* keyed: author; with a platform id: the content                           */
     uint16_t hint; /* keyed: attachment names; chooses between equals, never refuses           */
     uint8_t level; /* attachments that came with bytes: a stored entry with fewer is not enough */
-    uint8_t has_id;
+    bool has_id;
+    uint8_t kind; /* enum kluis_kind plus one; 0: taken before it was noted */
+    bool own;     /* the journal's own statement: no record of any source */
+    bool edited;  /* a record without an id that the source marks as edited, without what it was */
+    bool known;   /* of a reading: taken before.  Never stored */
+    /* With this record the journal says something of an earlier one, entry `at` of chunk `span`.  Never on the wire. */
+    struct align_mark {
+        int64_t span;
+        uint32_t at;
+        uint8_t says; /* enum journal_mark; 0: nothing */
+    } mark;
 };
 void align_put(uint8_t out[ALIGN_ENTRY_WIRE], const struct align_entry *e);
 void align_get(const uint8_t in[ALIGN_ENTRY_WIRE], struct align_entry *e);
@@ -57,6 +67,12 @@ KLUIS_MUSTUSE kluis_status align_match(struct aligner *a, const struct align_ent
 uint32_t align_author(const struct aligner *a, uint32_t tag);
 /* Entries looked at and comparisons made so far: what a test can count. */
 uint64_t align_steps(const struct aligner *a);
+/* After the last window: how many of a span's entries the reading has, whether it has this one, and whether any of it was read in another zone. */
+uint32_t align_count(const struct aligner *a, size_t span);
+bool align_has(const struct aligner *a, size_t span, uint32_t at);
+bool align_shifted(const struct aligner *a);
+/* How far two times of the same record may differ, in seconds: one, or a minute where only one of the two is to the minute. */
+int32_t align_tolerance(int precision, int other);
 void align_free(struct aligner *a); /* NULL: no-op */
 
 #endif

@@ -122,21 +122,40 @@ static void add_content(struct sip *s, const struct kluis_record *r)
     for (size_t i = 0; i < r->n_options; i++) { add_str(s, r->options[i]); }
 }
 
+uint64_t journal_identity(const struct home *h, enum kluis_kind kind, struct kluis_str id)
+{
+    struct sip s;
+    sip_start(&s, h->secret + HOME_KEY);
+    add_u64(&s, (uint64_t)kind);
+    add_str(&s, id);
+    return sip_end(&s);
+}
+
+/* How a reader of texts without ids writes a line that is marked as edited (docs/sources/whatsapp-text.md). */
+static bool edited_without_original(const struct kluis_record *r)
+{
+    bool edited = false, unknown = false;
+    if (r->kind != KLUIS_MESSAGE || r->id.ptr != NULL || r->target.ptr != NULL) { return false; }
+    for (size_t i = 0; i < r->n_fields; i++) { edited = edited || (r->fields[i].is_int && kluis_str_is(r->fields[i].name, "edited")); }
+    for (size_t i = 0; i < r->n_loss; i++) { unknown = unknown || kluis_str_is(r->loss[i], JOURNAL_NO_ORIGINAL); }
+    return edited && unknown;
+}
+
 void journal_entry(const struct home *h, const struct kluis_header *header, const struct kluis_record *r, struct align_entry *out)
 {
     const uint8_t *key = h->secret + HOME_KEY;
     struct sip s;
     size_t with_bytes = 0;
-    *out = (struct align_entry){ .t = 0, .has_id = r->id.ptr != NULL };
+    *out = (struct align_entry){ .t = 0, .has_id = r->id.ptr != NULL, .kind = (uint8_t)(r->kind + 1), .edited = edited_without_original(r) };
     if (r->sent.us != KLUIS_TIME_ABSENT) { out->t = r->sent.us / 1000000 - (r->sent.us % 1000000 < 0); }
-    sip_start(&s, key);
-    add_u64(&s, (uint64_t)r->kind);
     if (out->has_id) {
-        add_str(&s, r->id);
+        out->fp = journal_identity(h, r->kind, r->id);
     } else {
+        sip_start(&s, key);
+        add_u64(&s, (uint64_t)r->kind);
         add_content(&s, r);
+        out->fp = sip_end(&s);
     }
-    out->fp = sip_end(&s);
 
     sip_start(&s, key + 16);
     add_party(&s, header, r->author);

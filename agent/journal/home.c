@@ -32,6 +32,15 @@ static const char *const schema[] = {
     "CREATE INDEX answer_package ON answer(package);"
     "CREATE TABLE run(id INTEGER PRIMARY KEY, started INTEGER NOT NULL, ended INTEGER, outcome INTEGER, packages INTEGER, records INTEGER);"
     "CREATE TABLE gap(id INTEGER PRIMARY KEY, source INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER, reason TEXT NOT NULL);",
+    /* header: what a conversation was called when it was last read, in a box.  source: whose records a chunk holds (0: the journal's own
+     * statements; NULL: taken before it was noted), settings: under which options they were read.  mark: what was said of one of them, in which
+     * chunk that stands (NULL: in none). */
+    "ALTER TABLE conversation ADD COLUMN header BLOB;"
+    "ALTER TABLE seen ADD COLUMN source INTEGER;"
+    "ALTER TABLE seen ADD COLUMN settings INTEGER;"
+    "CREATE INDEX seen_source ON seen(source, settings, conversation);"
+    "CREATE TABLE mark(seen INTEGER NOT NULL, at INTEGER NOT NULL, says INTEGER NOT NULL, said_in INTEGER, PRIMARY KEY(seen, at, says))"
+    " WITHOUT ROWID;",
 };
 
 kluis_status home_path(const struct home *h, const char *name, char out[KLUIS_PATH_MAX], struct kluis_err *err)

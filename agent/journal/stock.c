@@ -137,6 +137,9 @@ kluis_status stock_supersede(struct home *h, struct kluis_err *err)
 {
     KLUIS_TRY(kluis_db_run(h->db, NULL, err, "DELETE FROM outbox", ""));
     KLUIS_TRY(kluis_db_run(h->db, NULL, err, "DELETE FROM seen WHERE package IN (SELECT id FROM package WHERE state IN (1,2))", ""));
+    KLUIS_TRY(kluis_db_run(
+        h->db, NULL, err,
+        "DELETE FROM mark WHERE seen NOT IN (SELECT id FROM seen) OR (said_in IS NOT NULL AND said_in NOT IN (SELECT id FROM seen))", ""));
     return kluis_db_run(h->db, NULL, err, "UPDATE package SET state=5 WHERE state IN (1,2)", "");
 }
 

@@ -115,7 +115,8 @@ static kluis_status note(struct pack *p, struct kluis_err *err)
     for (size_t i = 0; i < p->group.n && rc == KLUIS_OK; i++) {
         const struct made *m = &p->group.list[i];
         rc = stock_add(h, &m->row, m->key, err);
-        if (rc == KLUIS_OK) { rc = journal_take(h, m->conversation, m->row.id, m->entries, m->n_entries, m->precision, err); }
+        const struct journal_taken taken = { m->conversation, m->row.id, m->entries, m->n_entries, m->precision, p->s.origin };
+        if (rc == KLUIS_OK) { rc = journal_take(h, &taken, err); }
     }
     if (rc != KLUIS_OK) {
         kluis_db_rollback(h->db);

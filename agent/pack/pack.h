@@ -41,7 +41,8 @@ struct pack_setup {
     const struct pack_identity *identity;
     const struct source_kind *kind;
     const struct source_request *request;
-    uint64_t part_bytes; /* larger attachments are split; 0: PACK_PART_BYTES */
+    const struct journal_origin *origin; /* whose records these are; NULL: what goes from there later is not followed */
+    uint64_t part_bytes;                 /* larger attachments are split; 0: PACK_PART_BYTES */
     /* Gets a time-stamp response for a DER request within 5 s, once; NULL or an error: the package stays B-B. */
     kluis_status (*time_stamp)(void *ctx, struct kluis_bytes request, struct kluis_buf *response, struct kluis_err *err);
     void *time_ctx;

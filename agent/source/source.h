@@ -66,6 +66,11 @@ struct source_file {
     struct kluis_bytes head; /* its first bytes: all of it, or SOURCE_HEAD_MAX                        */
 };
 
+/* WINDOW: the file holds what its maker chose, or what a limit left (an export of one chat, a range of dates, at most 40,000 messages): a message
+ * outside the times of its conversation, or a conversation, that is not in it may be where it was.  WHOLE: the app's own store, or a copy of all of
+ * it: what is not in it, the app does not have. */
+enum source_extent { SOURCE_WINDOW, SOURCE_WHOLE };
+
 struct source_kind {
     const char *name;                /* "whatsapp-text"                                 */
     const char *platform;            /* "whatsapp"                                      */
@@ -74,6 +79,8 @@ struct source_kind {
     const char *const *loss; /* NULL-ended token lists: what it can and cannot tell */
     /* Members are not told: a header's participants are the people seen in the records, and a package lists those of its own records. */
     bool people_are_writers;
+    /* What a reading of it that was whole says of what is not in it. */
+    enum source_extent extent;
     /* Is this file (part of) a source of this kind, which `read` would read when given the same path?  Content decides; a name may only
      * make surer.  Creates and changes nothing; what cannot be opened is SOURCE_NO.  Files come one by one, in no order to rely on. */
     enum source_sure (*probe)(const struct source_file *f);

@@ -10,14 +10,6 @@ static void prepare(void *ctx, const char *dir)
     state_sources(dir);
 }
 
-static int act(void *ctx, const char *dir)
-{
-    char home[KLUIS_PATH_MAX];
-    (void)ctx;
-    in_dir(home, dir, "home");
-    return agent("archive", "--home", home, "--wait", "0", NULL);
-}
-
 static void judge(void *ctx, const char *dir, const struct fault_outcome *o)
 {
     char home[KLUIS_PATH_MAX];
@@ -31,7 +23,7 @@ static void judge(void *ctx, const char *dir, const struct fault_outcome *o)
     memcpy(last, c.last, sizeof last);
     if (o->clean) { assert_true(before > 0); }
     /* The next pass takes what is missing and nothing else. */
-    assert_int_equal(agent("archive", "--home", home, "--wait", "0", NULL), AGENT_AWAY);
+    assert_int_equal(state_pass(NULL, dir), AGENT_AWAY);
     content_read(home, &c);
     assert_true(c.packages >= before);
     if (o->clean) { assert_int_equal(c.packages, before); }
@@ -44,7 +36,7 @@ int main(int argc, char **argv)
 {
     const struct fault_subject s = { .name = "agent archive",
                                      .prepare = prepare,
-                                     .act = act,
+                                     .act = state_pass,
                                      .judge = judge,
                                      .secrets = state_secrets,
                                      .clean_code = AGENT_AWAY,

@@ -74,6 +74,13 @@ void state_enrolled(const char *dir)
     pki_free(pki);
 }
 
+int state_pass(KLUIS_UNUSED void *ctx, const char *dir)
+{
+    char home[KLUIS_PATH_MAX];
+    in_dir(home, dir, "home");
+    return agent("archive", "--home", home, "--wait", "0", NULL);
+}
+
 void state_is_whole(const struct content *c)
 {
     char text[64];

@@ -14,8 +14,9 @@
 enum { AGENT_AWAY = 75 }; /* the exit code of a pass whose gate does not answer */
 
 void in_dir(char out[KLUIS_PATH_MAX], const char *dir, const char *name);
-void state_sources(const char *dir);  /* chats/ and sms.xml below dir, added to the home below it */
-void state_enrolled(const char *dir); /* a home below dir, enrolled where nobody listens */
+void state_sources(const char *dir);        /* chats/ and sms.xml below dir, added to the home below it */
+void state_enrolled(const char *dir);       /* a home below dir, enrolled where nobody listens */
+int state_pass(void *ctx, const char *dir); /* for fault_subject.act: one pass of the home below dir */
 /* Every message of the sources stands in the packages once, and nothing else. */
 void state_is_whole(const struct content *c);
 size_t state_files(const char *dir, const char *name, const char *end); /* of dir/name, whose name ends so; none when there is no folder */

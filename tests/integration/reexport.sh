@@ -50,11 +50,23 @@ equal "three messages" "$(records)" $((m + 3))
 say "$chat" "05-03-2026 09:00" Anna "ongewijzigd roodborstje"
 say "$chat" "05-03-2026 09:01" Bram "nieuwe tekst winterkoning <Dit bericht is bewerkt>"
 say "$chat" "05-03-2026 09:02" Anna "ook ongewijzigd"
-say "$chat" "05-03-2026 09:03" Anna "en een erbij"
+say "$chat" "05-03-2026 09:08" Anna "en een erbij"
 agent "$work/a" archive >/dev/null
 equal "an edited message and a new one" "$(records)" $((m + 5))
 await_hits 1 winterkoning || true
 equal "the edited message" "$(hits winterkoning | wc -l)" 1
 equal "its unchanged neighbour" "$(hits roodborstje | wc -l)" 1
+first=$(hits '"oude tekst"' | jq -r .id)
+equal "the edit points at what it was" "$(hits winterkoning | jq -r '"\(.kind) \(.target)"')" "edit $first"
+equal "and has lost nothing by it" "$(hits winterkoning | jq -c '(.loss // []) | index("original-unknown")')" null
+
+# ---- a message taken out of the middle of the export is said once to be gone; the head that an export leaves out is not ----
+sed -i '/ook ongewijzigd/d' "$chat"
+agent "$work/a" archive >/dev/null
+equal "a message is gone from the export" "$(records)" $((m + 6))
+agent "$work/a" archive >/dev/null
+sed -i 1d "$chat"
+agent "$work/a" archive >/dev/null
+equal "said once, and not of the head" "$(records)" $((m + 6))
 check "check is content" "$bin/chatkluis-server" check --home "$work/server"
-end 12
+end 16

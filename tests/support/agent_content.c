@@ -18,6 +18,9 @@ static kluis_status on_record(void *ctx, const struct kluis_record *r, uint64_t 
     (void)ordinal;
     (void)line;
     (void)err;
+    c->gone += kluis_str_is(r->event, "no-longer-in-source");
+    c->back += kluis_str_is(r->event, "in-source-again");
+    c->edits += r->kind == KLUIS_EDIT && r->target.len == KLUIS_DERIVED_ID - 1;
     if (r->kind != KLUIS_MESSAGE) { return KLUIS_OK; }
     assert_true(c->n < CONTENT_TEXTS && r->text.len < sizeof c->texts[0]);
     memcpy(c->texts[c->n], r->text.ptr, r->text.len);

@@ -8,6 +8,7 @@ enum { CONTENT_TEXTS = 512 };
 struct content {
     char texts[CONTENT_TEXTS][128]; /* of the messages, in order */
     size_t n;
+    size_t gone, back, edits; /* what the journal said, and edits whose original it found; each names a record of an earlier package */
     size_t packages;
     uint8_t last[32];
     uint64_t sequence;

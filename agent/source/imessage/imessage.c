@@ -370,6 +370,7 @@ const struct source_kind source_imessage = {
     .about_en = "iMessage and SMS on Mac and iPhone: chat.db or sms.db with attachments, or a Finder or iTunes backup (encrypted too)",
     .tells = tells,
     .loss = loss,
+    .extent = SOURCE_WHOLE,
     .probe = im_probe,
     .read = read_imessage,
     .attachments = attachments,

@@ -244,6 +244,7 @@ const struct source_kind source_signal_android = {
     .about_en = "Signal on Android: the backup file (signal-….backup) with its 30 digits",
     .tells = tells,
     .loss = loss,
+    .extent = SOURCE_WHOLE,
     .probe = probe,
     .read = read_android,
     .attachments = attachments,

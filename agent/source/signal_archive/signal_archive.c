@@ -308,6 +308,7 @@ const struct source_kind source_signal_archive = {
     .about_en = "Signal: backup with a recovery key (folder SignalBackups, or its file alone)",
     .tells = tells,
     .loss = loss,
+    .extent = SOURCE_WHOLE,
     .probe = probe,
     .read = read_archive,
     .attachments = attachments,

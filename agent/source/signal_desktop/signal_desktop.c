@@ -166,6 +166,7 @@ const struct source_kind source_signal_desktop = {
     .about_en = "Signal Desktop: the program's folder (config.json, sql/db.sqlite, attachments.noindex)",
     .tells = tells,
     .loss = loss,
+    .extent = SOURCE_WHOLE,
     .probe = probe,
     .read = read_desktop,
     .attachments = attachments,

@@ -376,6 +376,7 @@ const struct source_kind source_threema = {
     .about_en = "Threema (Android): the encrypted data backup (zip), with its password",
     .tells = tells,
     .loss = loss,
+    .extent = SOURCE_WHOLE,
     .probe = probe,
     .read = threema_read,
     .attachments = threema_attachments,

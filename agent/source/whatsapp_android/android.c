@@ -151,6 +151,7 @@ const struct source_kind source_whatsapp_android = {
     .about_en = "WhatsApp on Android: msgstore.db or its backup (crypt12, crypt14, crypt15 with key), with wa.db and Media",
     .tells = tells,
     .loss = loss,
+    .extent = SOURCE_WHOLE,
     .probe = android_probe,
     .read = read_android,
     .attachments = attachments,

@@ -507,6 +507,7 @@ const struct source_kind source_whatsapp_ios = {
     .about_en = "WhatsApp on iPhone and Mac: ChatStorage.sqlite with media, or a Finder or iTunes backup (encrypted too, with password)",
     .tells = tells,
     .loss = loss,
+    .extent = SOURCE_WHOLE,
     .probe = ios_probe,
     .read = read_ios,
     .attachments = attachments,

@@ -59,6 +59,8 @@ const events: Record<string, Pair> = {
   'message-unpinned': ['Bericht losgemaakt', 'Message unpinned'],
   'poll-ended': ['Peiling gesloten', 'Poll ended'],
   'attachment-part': ['Volgend deel van een grote bijlage', 'Further part of a large attachment'],
+  'no-longer-in-source': ['Niet meer in de bron aangetroffen', 'No longer found in the source'],
+  'in-source-again': ['Weer in de bron aangetroffen', 'Found in the source again'],
   'thread-merged': ['Gesprekken samengevoegd', 'Conversations merged'],
   'session-switchover': ['Sessie overgegaan op een ander nummer', 'Session moved to another number'],
   'group-call': ['Groepsgesprek', 'Group call'],
