@@ -28,7 +28,7 @@ struct zygote {
     pthread_mutex_t lock;
 };
 
-enum { CHILD_INPUT = 3, CHILD_REQUEST = 4, CHILD_RESULT = 5, FILTER_MAX = 512, READ_AT_ONCE = 256 << 10 };
+enum { CHILD_INPUT = 3, CHILD_REQUEST = 4, CHILD_RESULT = 5, FILTER_MAX = 512, READ_AT_ONCE = 256 << 10, START_US = 60000000 };
 
 #ifndef KLUIS_UNWALLED /* valgrind knows no seccomp(2), not even to ask for it */
 /* Everything a decrypting, inflating, parsing, verifying process needs once its libraries are loaded.  No call in here opens,
@@ -221,6 +221,26 @@ static void become_zygote(int s, const struct walls_user *as, const struct sock_
     serve(3, filter);
 }
 
+/* What it says when it is ready.  A machine that is very busy may keep it from running for long: that is no fault of its own. */
+static kluis_status first_word(int s, uint8_t *walls, struct kluis_err *err)
+{
+    struct pollfd p = { .fd = s, .events = POLLIN };
+    const int64_t until = kluis_monotonic_us() + START_US;
+    for (;;) {
+        const int64_t left = until - kluis_monotonic_us();
+        if (left <= 0) {
+            return KLUIS_FAIL(err, KLUIS_E_BUSY, "the opener did not start within %d s: the machine is too busy; try again", START_US / 1000000);
+        }
+        const int n = poll(&p, 1, (int)(left / 1000) + 1);
+        if (n < 0 && errno != EINTR) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot wait for the opener"); }
+        if (n != 1) { continue; }
+        const ssize_t got = recv(s, walls, 1, 0);
+        if (got == 1) { return KLUIS_OK; }
+        if (got < 0 && errno == EINTR) { continue; }
+        return KLUIS_FAIL(err, KLUIS_E_IO, "the opener ended before it began; is close_range(2) there (Linux 5.9)?");
+    }
+}
+
 kluis_status zygote_start(struct zygote **out, const struct walls_user *as, struct kluis_err *err)
 {
     struct sock_filter filter[FILTER_MAX];
@@ -239,6 +259,7 @@ kluis_status zygote_start(struct zygote **out, const struct walls_user *as, stru
     }
     (void)fflush(NULL); /* a copy of unwritten output must not be written twice */
     z->pid = fork();
+    const int why = errno;
     if (z->pid == 0) {
         kluis_free(z); /* the vault's */
         become_zygote(pair[1], as, &program);
@@ -247,10 +268,11 @@ kluis_status zygote_start(struct zygote **out, const struct walls_user *as, stru
     z->socket = pair[0];
     z->user = as != NULL && as->uid != 0 ? (unsigned)as->uid : (unsigned)geteuid();
     pthread_mutex_init(&z->lock, NULL);
-    struct pollfd p = { .fd = z->socket, .events = POLLIN };
-    if (z->pid < 0 || poll(&p, 1, 20000) != 1 || recv(z->socket, &walls, 1, 0) != 1) {
+    errno = why;
+    kluis_status rc = z->pid < 0 ? KLUIS_FAIL_SYS(err, KLUIS_E_BUSY, "cannot start the opener") : first_word(z->socket, &walls, err);
+    if (rc != KLUIS_OK) {
         zygote_free(z);
-        return KLUIS_FAIL(err, KLUIS_E_IO, "the opener did not start; is close_range(2) there (Linux 5.9)?");
+        return rc;
     }
     z->walls = walls;
 #ifndef KLUIS_UNWALLED

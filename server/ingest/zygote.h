@@ -22,7 +22,8 @@ enum {
 };
 
 struct zygote;
-/* as: whom it becomes before it loads anything; NULL: it stays who the caller is.  Statuses: E_IO, E_NOMEM, E_BUG.  The caller must be
+/* as: whom it becomes before it loads anything; NULL: it stays who the caller is.  Statuses: E_IO, E_NOMEM, E_BUG, E_BUSY (no process,
+ * or none that ran within a minute: try again).  The caller must be
  * single-threaded and hold no secret. */
 KLUIS_MUSTUSE kluis_status zygote_start(struct zygote **out, const struct walls_user *as, struct kluis_err *err);
 void zygote_free(struct zygote *z); /* ends it; NULL: no-op */
