@@ -463,6 +463,41 @@ static void a_replayed_first_message_does_not_push_the_newer_session_aside(KLUIS
     unmake(&p);
 }
 
+/* The vault lost everything but its identity, and made new prekeys under the ids that it had used before. */
+static void a_first_message_opens_nothing_at_a_vault_that_lost_its_sessions(KLUIS_UNUSED void **state)
+{
+    struct kluis_err err = { 0 };
+    for (int one_time = 0; one_time < 2; one_time++) {
+        struct pair p;
+        KLUIS_AUTO_BUF(first, MESSAGE_MAX);
+        KLUIS_AUTO_BUF(m, MESSAGE_MAX);
+        make(&p);
+        p.bundle.has_prekey = one_time == 1;
+        begin(&p);
+        send(&p.device, "een", &first);
+        assert_int_equal(receive(&p.vault, &first, "een", NULL), KLUIS_OK);
+        kluis_session_free(p.vault.session);
+        store_clear(&p.vault.store);
+        store_open(&p.vault.store);
+        assert_int_equal(kluis_session_open(&p.vault.session, &p.vault.store.api, &p.vault.me, DEVICE_NAME, p.device.me.public_key, &err), KLUIS_OK);
+        assert_int_equal(receive(&p.vault, &first, "een", NULL), KLUIS_E_REJECT); /* no prekey yet */
+        assert_int_equal(kluis_prekeys_new(&p.vault.store.api, 1, 4, p.prekeys, &err), KLUIS_OK);
+        assert_int_equal(kluis_signed_prekey_new(&p.vault.store.api, &p.vault.me, 1, 1700000000000000, &p.bundle.signed_prekey, &err), KLUIS_OK);
+        unsigned puts = p.vault.store.puts;
+        assert_int_equal(receive(&p.vault, &first, "een", NULL), KLUIS_E_REJECT);
+        assert_int_equal(p.vault.store.puts, puts); /* and leaves no session behind */
+        p.bundle.has_prekey = true;
+        p.bundle.prekey = p.prekeys[0];
+        begin(&p); /* by the new bundle all goes on */
+        send(&p.device, "twee", &m);
+        assert_int_equal(receive(&p.vault, &m, "twee", NULL), KLUIS_OK);
+        assert_int_equal(receive(&p.vault, &first, "een", NULL), KLUIS_E_REJECT);
+        send(&p.device, "drie", &m);
+        assert_int_equal(receive(&p.vault, &m, "drie", NULL), KLUIS_OK);
+        unmake(&p);
+    }
+}
+
 static void a_used_or_unknown_prekey_is_refused(KLUIS_UNUSED void **state)
 {
     struct pair p, q;
@@ -571,6 +606,7 @@ int main(void)
         cmocka_unit_test(a_vault_set_back_cannot_read_until_a_new_session),
         cmocka_unit_test(a_device_set_back_is_recognised_and_never_revives_the_older_session),
         cmocka_unit_test(a_replayed_first_message_does_not_push_the_newer_session_aside),
+        cmocka_unit_test(a_first_message_opens_nothing_at_a_vault_that_lost_its_sessions),
         cmocka_unit_test(a_used_or_unknown_prekey_is_refused),
         cmocka_unit_test(a_failing_store_fails_the_call_with_its_own_error),
         cmocka_unit_test(a_damaged_session_record_is_named_as_ours),
