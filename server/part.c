@@ -34,6 +34,17 @@ static bool go_on(void *ctx)
     return !serve_stop_asked();
 }
 
+/* Without its opener it would stand there and take nothing in: then it ends, and whoever started it starts it again. */
+static kluis_status until_asked(const struct vault *v, struct kluis_err *err)
+{
+    while (!serve_wait_ms(1000)) {
+        if (vault_lost_opener(v)) {
+            return KLUIS_FAIL(err, KLUIS_E_BUSY, "the process that opens packages has ended, and so the vault must be started again");
+        }
+    }
+    return KLUIS_OK;
+}
+
 kluis_status part_vault(const char *home, const char *gate_url, const char *name, int page_fd, const struct vault_users *as, int ready_fd,
                         struct kluis_err *err)
 {
@@ -66,7 +77,7 @@ kluis_status part_vault(const char *home, const char *gate_url, const char *name
         control_fd = -1;
     }
     if (rc == KLUIS_OK) { rc = serve_ready(ready_fd, "vault ready", err); }
-    if (rc == KLUIS_OK) { serve_wait(); }
+    if (rc == KLUIS_OK) { rc = until_asked(v, err); }
     if (own_socket) { (void)unlink(page_path); } /* a leftover is replaced at the next start */
     (void)unlink(control_path);
     control_stop(control); /* its commands ask the desk */

@@ -261,6 +261,8 @@ const char *vault_halted(struct vault *v)
     return why;
 }
 
+bool vault_lost_opener(const struct vault *v) { return zygote_gone(v->zygote); }
+
 /* There is something to tell the gate. */
 static void wake(struct vault *v)
 {

@@ -43,6 +43,8 @@ KLUIS_MUSTUSE kluis_status vault_start(struct vault *v, const char *url, const c
 void vault_stop(struct vault *v);
 /* NULL, or why ingest stands still (damage of our own data): the operator must act. */
 const char *vault_halted(struct vault *v);
+/* The process that packages are opened by has ended: only a vault that is started anew has another. */
+bool vault_lost_opener(const struct vault *v);
 
 /* The index, any thread; between hold and release it is not rebuilt.  NULL, and nothing to release: a rebuild could not open a new one. */
 struct index *vault_index_hold(struct vault *v);

@@ -308,6 +308,12 @@ void zygote_free(struct zygote *z)
     kluis_free(z);
 }
 
+bool zygote_gone(const struct zygote *z)
+{
+    struct pollfd p = { .fd = z->socket };
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0;
+}
+
 unsigned zygote_walls(const struct zygote *z) { return z->walls; }
 unsigned zygote_user(const struct zygote *z) { return z->user; }
 
@@ -336,7 +342,7 @@ static kluis_status pass(struct zygote *z, uint8_t job, const int *fd, size_t n,
     if (sent == 1) { return KLUIS_OK; }
     errno = why;
     return why == ENOMEM || why == ENOBUFS ? KLUIS_FAIL_SYS(err, KLUIS_E_BUSY, "cannot ask the opener")
-                                           : KLUIS_FAIL(err, KLUIS_E_BUG, "the opener's parent process is gone; restart the vault");
+                                           : KLUIS_FAIL(err, KLUIS_E_BUSY, "the opener's parent process is gone");
 }
 
 /* Small requests (a key) go through a pipe, whose pages are never swapped; large ones (public bytes) through a memory file. */

@@ -28,11 +28,13 @@ struct zygote;
 KLUIS_MUSTUSE kluis_status zygote_start(struct zygote **out, const struct walls_user *as, struct kluis_err *err);
 void zygote_free(struct zygote *z); /* ends it; NULL: no-op */
 KLUIS_DEFINE_CLEANUP(zygote)
+/* Has it ended (want of memory may strike it)?  No other can be made: whoever called zygote_start has threads and secrets by now. */
+bool zygote_gone(const struct zygote *z);
 unsigned zygote_walls(const struct zygote *z);
 unsigned zygote_user(const struct zygote *z);
 /* Runs one job in a fresh child and appends what it answered to `result`; any thread, several at once.  input: a descriptor to read
  * (-1: none).  OK: the child ended by itself or not, `result` holds what it said: judge it as hostile.  E_LIMIT: it said too much or
- * took too long.  E_BUSY: no child could be made, try again.  E_BUG: the zygote is gone. */
+ * took too long.  E_BUSY: no child could be made, try again (in vain once zygote_gone). */
 KLUIS_MUSTUSE kluis_status zygote_run(struct zygote *z, enum zygote_job job, int input, struct kluis_bytes request, struct kluis_buf *result,
                                       struct kluis_err *err);
 

@@ -124,6 +124,15 @@ check "and everything is archived" "$bin/chatkluis-agent" archive --home "$work/
 await_hits 3 vorkbericht || true
 equal "messages of the forked device" "$(hits vorkbericht | wc -l)" 3
 
+# ---- the process that opens packages is killed, as a machine without memory does ----
+vault=$(part_pid vault); opener=$(pgrep -P "$vault" -x zygote) || die "no opener's parent below the vault"
+kill -KILL "$opener"
+line 40 'goedbericht na de dood' >>"$good"
+rc=0; agent "$a" archive --wait 30 >"$work/out" 2>"$work/err" || rc=$?
+equal "archiving when the opener was killed" "$rc" 0
+ok; [ "$(part_pid vault)" != "$vault" ] || fail "the vault was not started anew"
+equal "what stands still" "$(status_of_server | jq -r .halted)" null
+
 ok; ! grep -q 'canarischwoord\|goedbericht\|vorkbericht\|Anna' "$work/serve.log" || fail "the log holds content"
 check "check --read-data" "$bin/chatkluis-server" check --home "$work/server" --read-data
 end 100
