@@ -15,7 +15,7 @@ asan tsan valgrind | integration\.(walls|units) | the walls of the release progr
 asan tsan valgrind | requirement\.T1 | searches the memory of a running server, and the shadow that a sanitizer keeps of it is terabytes
 asan tsan valgrind | requirement\.T4 | asks that nobody can look into the programs, and whoever looks for errors must
 asan tsan valgrind | fault\..* | the sweeps are the allocator and the system calls themselves, where the sanitizer has to stand, and count leaks and descriptors of their own
-tsan | integration\.keyring | the threads there are GLib's, whose locks (futex, no pthread) the sanitizer cannot see: all they hand over is a race to it
+tsan | integration\.keyring | the threads there belong to GLib, whose locks (futex, no pthread) the sanitizer cannot see: all they hand over is a race to it
 valgrind | conformance\.(eigen_.*|signal_export|signal_archive) | start the reader some thousand times, seconds each there: the same readers run in unit.* and fuzz.replay.*
 valgrind | integration\.(kill|load) | hundreds of starts of a server and agents that take a minute each there: the same steps run in the other scripts
 '
