@@ -259,7 +259,7 @@ kluis_status backup_run(const char *home, const char *to, bool read_data, const 
     struct backing *b = kluis_calloc(1, sizeof *b);
     if (b == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot make a backup: out of memory"); }
     *b = (struct backing){ .read_data = read_data, .sums_fd = -1, .report = report, .out = out, .sums = kluis_sha256_new() };
-    kluis_buf_init(&b->line, 2 * FLUSH);
+    kluis_buf_init(&b->line, 2 * (size_t)FLUSH);
     int lock = -1;
     kluis_status rc = b->sums == NULL ? KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot make a backup: out of memory") : paths(b, home, to, err);
     if (rc == KLUIS_OK) { rc = kluis_make_dir(to, err); }

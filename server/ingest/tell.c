@@ -29,7 +29,7 @@ static int by_device(const void *a, const void *b) { return strcmp(((const struc
 
 kluis_status ingest_answer_many(struct ingest *in, const char *device, uint32_t kind, const uint8_t *packages, size_t n, struct kluis_err *err)
 {
-    KLUIS_AUTO_BUF(rest, KLUIS_ANSWER_PACKAGES_MAX * 32);
+    KLUIS_AUTO_BUF(rest, 32 * (size_t)KLUIS_ANSWER_PACKAGES_MAX);
     struct custody_answer a;
     memset(&a, 0, sizeof a);
     (void)snprintf(a.device, sizeof a.device, "%s", device);
