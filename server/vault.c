@@ -689,9 +689,13 @@ static kluis_status rebuild_one(void *ctx, const struct reopened *r, struct klui
     struct rebuilding *b = ctx;
     KLUIS_TRY(index_add(b->v->index, r->rows, err));
     b->records += r->rows->n_rows + 1;
-    if (b->records >= 20000) {
+    if (b->records >= INGEST_BATCH_RECORDS) {
         KLUIS_TRY(index_commit(b->v->index, err));
         b->records = 0;
+        int64_t until = kluis_monotonic_us() + INGEST_TIDY_US;
+        for (bool more = true; more && index_crowded(b->v->index) && kluis_monotonic_us() < until;) {
+            KLUIS_TRY(index_maintain(b->v->index, &more, err));
+        }
         say(b->report, "indexed %llu of %llu packages", (unsigned long long)r->package->sequence, (unsigned long long)b->total);
     }
     return KLUIS_OK;

@@ -172,7 +172,7 @@ static kluis_status add(struct feeding *f, const struct index_package *rows, str
     KLUIS_TRY(rc);
     if (f->records == 0) { f->since = kluis_monotonic_us(); }
     f->records += rows->n_rows + 1;
-    return f->records >= INDEX_RECORDS ? commit_index(f, err) : KLUIS_OK;
+    return f->records >= INGEST_BATCH_RECORDS ? commit_index(f, err) : KLUIS_OK;
 }
 
 static kluis_status add_reopened(void *ctx, const struct reopened *r, struct kluis_err *err)
@@ -248,7 +248,7 @@ static kluis_status feed_some(struct feeding *f, struct kluis_err *err)
 static kluis_status tidy_up(struct feeding *f, bool *tidy, struct kluis_err *err)
 {
     struct ingest *in = f->in;
-    int64_t until = kluis_monotonic_us() + TIDY_US;
+    int64_t until = kluis_monotonic_us() + INGEST_TIDY_US;
     while (*tidy && f->records == 0 && !ingest_stopping(in)) {
         pthread_mutex_lock(&in->lock);
         bool busy = arriving(in);

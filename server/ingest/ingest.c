@@ -1,5 +1,6 @@
 /* server/ingest/ingest.c - starts and ends the stages, and what they share. */
 #include "server/ingest/ingest_internal.h"
+#include "server/walls/walls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -202,6 +203,7 @@ static void *run_stage(void *arg)
     struct stage s = *(struct stage *)arg;
     kluis_free(arg);
     (void)pthread_setname_np(pthread_self(), s.name); /* without it the stage works as well */
+    walls_give_way();
     return s.run(s.in);
 }
 

@@ -48,6 +48,9 @@ const char *ingest_troubled(struct ingest *in, char out[INGEST_TROUBLE]);
 /* A stage met damage of our own (E_CORRUPT, E_BUG) and everything stands still: why, or NULL while all is well. */
 const char *ingest_halted(struct ingest *in);
 
+/* Who adds much to the index: records of one of its transactions (a small one costs far more a record), and how long it is maintained between two
+ * when it is crowded. */
+enum { INGEST_BATCH_RECORDS = 50000, INGEST_TIDY_US = 50000 };
 /* Opens stored packages again, two at a time, and hands them over in custody order, from `first` to `last`: what rebuild and check
  * stand on.  `each` gets facts and rows that were checked against custody's; it may fail to stop. */
 struct reopened {

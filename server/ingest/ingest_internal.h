@@ -13,12 +13,10 @@
 enum {
     WORKERS = 2,
     T2_RECORDS = 10000,
-    T2_WAIT_US = 250000, /* a group is committed at the first of both          */
-    INDEX_RECORDS = 50000,
+    T2_WAIT_US = 250000,        /* a group is committed at the first of both          */
     INDEX_WAIT_US = 700000,     /* a batch is committed at the first of both, and at once when nothing more is on its way */
     RECEIPT_STILL_US = 5000000, /* a receipt waits for an index that stands still */
     RECEIPT_LONG_US = 30000000, /* ... and so long, twice that at most, for one that is far behind */
-    TIDY_US = 50000,            /* of maintenance between two batches when the index is crowded */
     HELD_MAX = 128 << 20,       /* bytes of opened packages between worker and index  */
     HELD_PACKAGES = 96,         /* and how many                                       */
     RUN_MAX = 8,                /* deliveries that a worker takes at once, and one judge sees */

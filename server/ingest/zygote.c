@@ -1,5 +1,6 @@
 /* server/ingest/zygote.c - forking walled children, and talking to them from the vault's side. */
 #include "server/ingest/zygote.h"
+#include "server/walls/walls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -210,6 +211,7 @@ static void become_zygote(int s, const struct walls_user *as, const struct sock_
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGALRM, SIG_DFL);
     (void)prctl(PR_SET_NAME, "zygote", 0, 0, 0);
+    walls_give_way();
     children_warm();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) { walls |= ZYGOTE_WALL_PRIVILEGES; }
 #ifndef KLUIS_UNWALLED

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -217,6 +218,8 @@ static bool wall_calls(const struct walls *w)
         ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0) == 0;
     }
     ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)) == 0; /* threads have names */
+    ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 3, SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS), SCMP_A1(SCMP_CMP_EQ, 0),
+                                SCMP_A2(SCMP_CMP_EQ, WALLS_GIVE_WAY)) == 0; /* a thread's own: walls_give_way */
     ok = ok && seccomp_load(filter) == 0;
     seccomp_release(filter);
     return ok;
@@ -244,6 +247,8 @@ kluis_status walls_raise(const struct walls *w, unsigned *standing, struct kluis
               (*standing & WALL_FILES) != 0, (*standing & WALL_PORTS) != 0, (*standing & WALL_CALLS) != 0);
     return KLUIS_OK;
 }
+
+void walls_give_way(void) { (void)setpriority(PRIO_PROCESS, 0, WALLS_GIVE_WAY); } /* 0: the thread itself, on Linux */
 
 void walls_text(const struct walls_told *w, char out[WALLS_TEXT]) { (void)snprintf(out, WALLS_TEXT, "%u/%u", w->walls, w->user); }
 
