@@ -273,8 +273,9 @@ static kluis_status add(struct index *ix, const struct index_package *p, int64_t
             if (rows[i].has_id != (with_id != 0)) { continue; }
             const struct ipending *known = ipending_of(ix, rows[i].row);
             if (known != NULL && known->settled) { continue; } /* in a run with an earlier one */
-            bool may = rows[i].has_id || place.several || place.mixed;
-            if (p->rows[i].kind != KLUIS_GAP && may) { KLUIS_TRY(igroup_settle(ix, &rows[i], false, err)); }
+            bool alone = p->rows[i].kind == KLUIS_GAP || !(rows[i].has_id || place.several || place.mixed);
+            if (!alone && !place.mixed) { KLUIS_TRY(igroup_alone(ix, &rows[i], &alone, err)); }
+            if (!alone) { KLUIS_TRY(igroup_settle(ix, &rows[i], false, err)); }
         }
     }
     ix->b.package_row = 0;

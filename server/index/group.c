@@ -27,7 +27,7 @@
 #define TOLERANCE INT64_C(60000000)
 enum { RUN_MAX = 2000, SIDE_MAX = 2 * RUN_MAX, CANDIDATES = 64, CLOSE = RUN_MAX };
 
-static const char SELECT_ROW[] = "SELECT id, pkg, tie, at, bits, lead, conv, idkey, text, extra, hash FROM rec WHERE id=?1";
+static const char SELECT_ROW[] = "SELECT id, pkg, tie, at, bits, lead, conv, idkey, " IREC_TEXT ", " IREC_EXTRA ", hash FROM rec r WHERE id=?1";
 
 static uint64_t hash_of(const char *p, size_t n) { return n == 0 ? 0 : ((uint64_t)ihash(p, n, 11) << 32 | ihash(p, n, 13)) | 1; }
 
@@ -50,9 +50,9 @@ static void who_of(const struct kluis_party *p, struct kluis_buf *work, struct w
     work->len = n;
 }
 
-/* Reads one record with what decides its group.  E_NOTFOUND: no such row. */
-static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, int64_t row, struct member *m, struct kluis_buf *work, bool *has_id,
-                         int64_t *idkey, struct kluis_err *err)
+/* Reads one record with what decides its group; id: the one it has, if any.  E_NOTFOUND: no such row. */
+static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, int64_t row, struct member *m, struct kluis_buf *work,
+                         struct kluis_buf *id, bool *has_id, int64_t *idkey, struct kluis_err *err)
 {
     sqlite3_stmt *q = NULL;
     const struct ipackage *p = NULL;
@@ -64,7 +64,7 @@ static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, 
     m->pkg = kluis_db_int(q, 1);
     m->tie = kluis_db_int(q, 2);
     m->at = kluis_db_int(q, 3);
-    m->bits = kluis_db_int(q, 4);
+    m->bits = kluis_db_int(q, 4) & ~(int64_t)(IBITS_TEXT | IBITS_EXTRA); /* how its file keeps it, not what it is */
     m->lead = sqlite3_column_type(q, 5) == SQLITE_NULL ? 0 : kluis_db_int(q, 5);
     m->conv = kluis_db_int(q, 6);
     m->hash = (uint32_t)kluis_db_int(q, 10);
@@ -110,20 +110,11 @@ static kluis_status load(struct index *ix, struct kluis_db *unit, int64_t file, 
             kluis_sha256_of(work->data, work->len, m->words);
         }
     }
+    kluis_buf_clear(id);
+    if (*has_id) { kluis_buf_str(id, extra[IEXTRA_ID]); }
     kluis_db_done(q);
+    KLUIS_TRY(kluis_buf_ok(id, err));
     return kluis_buf_ok(work, err);
-}
-
-static kluis_status same_id(struct kluis_db *unit, int64_t row, struct kluis_str want, enum kluis_kind kind, bool *same, struct kluis_err *err)
-{
-    sqlite3_stmt *q = NULL;
-    struct kluis_str extra[IEXTRAS];
-    *same = false;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT extra, bits FROM rec WHERE id=?1", "i", row));
-    KLUIS_TRY(kluis_db_step(unit, q, err));
-    *same = iextra_read(kluis_db_blob(q, 0), extra) && kluis_str_eq(extra[IEXTRA_ID], want) && (enum kluis_kind)(kluis_db_int(q, 1) & 15) == kind;
-    kluis_db_done(q);
-    return KLUIS_OK;
 }
 
 static kluis_status put(struct member **list, size_t *n, size_t *room, const struct member *m, struct kluis_err *err)
@@ -156,7 +147,7 @@ struct look {
     bool has_id;
     int64_t idkey;
     uint32_t hash;
-    struct kluis_str id;
+    struct kluis_buf *id, *other; /* the seed's, a candidate's */
     struct kluis_buf *work;
     struct kluis_err *err;
 };
@@ -171,16 +162,15 @@ static kluis_status consider(struct look *l, struct kluis_db *unit, int64_t file
     struct member m;
     bool has_id = false;
     int64_t idkey = 0;
-    KLUIS_TRY(load(l->ix, unit, file, row, &m, l->work, &has_id, &idkey, l->err));
+    KLUIS_TRY(load(l->ix, unit, file, row, &m, l->work, l->other, &has_id, &idkey, l->err));
     if (has_id && !l->has_id) {
         bool anchor = m.lead == 0 && m.link == l->seed.link && memcmp(m.words, l->seed.words, 32) == 0;
         return anchor && l->run->n_anchors <= RUN_MAX ? put_anchor(l->run, &m, l->err) : KLUIS_OK;
     }
     if (has_id != l->has_id) { return KLUIS_OK; }
     if (has_id) {
-        bool same = false;
-        if (m.conv != l->seed.conv) { return KLUIS_OK; }
-        KLUIS_TRY(same_id(unit, row, l->id, (enum kluis_kind)(l->seed.bits & 15), &same, l->err));
+        bool same = m.conv == l->seed.conv && (m.bits & 15) == (l->seed.bits & 15) && l->id->len == l->other->len &&
+                    memcmp(l->id->data, l->other->data, l->id->len) == 0;
         if (!same) { return KLUIS_OK; }
     } else if (m.link != l->seed.link || memcmp(m.words, l->seed.words, 32) != 0) {
         return KLUIS_OK;
@@ -188,21 +178,22 @@ static kluis_status consider(struct look *l, struct kluis_db *unit, int64_t file
     return put_member(l->run, &m, l->err);
 }
 
-/* Candidates of one file, a handful at a time so that no statement is open while others run on it; rows from `from` on, until `most` are found. */
-static kluis_status search_ids(struct look *l, struct kluis_db *unit, int64_t file, int64_t from, int64_t to, size_t most)
+/* Candidates of one file, a handful at a time so that no statement is open while others run on it; rows from `from` on, until `most` are found.
+ * *last: up to which row was looked, INT64_MAX: to the end. */
+static kluis_status search_ids(struct look *l, struct kluis_db *unit, int64_t file, int64_t from, size_t most, int64_t *last)
 {
-    int64_t last = from - 1, rows[CANDIDATES];
+    int64_t rows[CANDIDATES];
     size_t n = CANDIDATES;
+    *last = from - 1;
     while (n == CANDIDATES && l->run->n < most) {
         sqlite3_stmt *q = NULL;
         n = 0;
-        KLUIS_TRY(kluis_db_query(unit, &q, l->err, "SELECT id FROM rec WHERE idkey=?1 AND id>?2 AND id<?3 ORDER BY id LIMIT 64", "iii", l->idkey,
-                                 last, to));
+        KLUIS_TRY(kluis_db_query(unit, &q, l->err, "SELECT id FROM rec WHERE idkey=?1 AND id>?2 ORDER BY id LIMIT 64", "ii", l->idkey, *last));
         kluis_status st = KLUIS_OK;
         while ((st = kluis_db_step(unit, q, l->err)) == KLUIS_OK) { rows[n++] = kluis_db_int(q, 0); }
         if (st != KLUIS_END) { return st; }
         for (size_t i = 0; i < n; i++) { KLUIS_TRY(consider(l, unit, file, rows[i])); }
-        last = n > 0 ? rows[n - 1] : last;
+        *last = n < CANDIDATES ? INT64_MAX : rows[n - 1];
     }
     return KLUIS_OK;
 }
@@ -215,11 +206,13 @@ static kluis_status gather_ids(struct look *l)
     int64_t fresh = ix->b.package_row > 0 ? ix->b.package_row : INT64_MAX;
     for (size_t i = 0; i < ix->w.catalog.n && l->run->n <= RUN_MAX; i++) {
         struct kluis_db *unit = NULL;
+        int64_t seen = 0;
         KLUIS_TRY(istore_period(ix, &ix->w, &ix->w.catalog.list[i], &unit, l->err));
-        KLUIS_TRY(search_ids(l, unit, ix->w.catalog.list[i].file, 1, INT64_MAX, RUN_MAX + 2));
+        KLUIS_TRY(search_ids(l, unit, ix->w.catalog.list[i].file, 1, RUN_MAX + 2, &seen));
     }
-    if (l->run->n <= RUN_MAX + 1) { KLUIS_TRY(search_ids(l, ix->w.hot, 0, 1, fresh, RUN_MAX + 2)); }
-    if (fresh != INT64_MAX) { KLUIS_TRY(search_ids(l, ix->w.hot, 0, fresh, INT64_MAX, SIZE_MAX)); }
+    int64_t last = 0;
+    if (l->run->n <= RUN_MAX + 1) { KLUIS_TRY(search_ids(l, ix->w.hot, 0, 1, RUN_MAX + 2, &last)); }
+    if (fresh != INT64_MAX && last != INT64_MAX) { KLUIS_TRY(search_ids(l, ix->w.hot, 0, last < fresh ? fresh : last + 1, SIZE_MAX, &last)); }
     for (size_t i = 0; i < l->run->n; i++) { l->run->list[i].inner = true; }
     return KLUIS_OK;
 }
@@ -614,27 +607,49 @@ static kluis_status done_near(struct index *ix, const struct member *m, int64_t 
     return now == 0 ? KLUIS_OK : imap_put(&ix->b.near_done, igroup_place(0, now), 0, err);
 }
 
+/* Whether at most `most` rows come of it. */
+static kluis_status few(struct kluis_db *unit, sqlite3_stmt *q, int most, bool *out, struct kluis_err *err)
+{
+    kluis_status st = KLUIS_OK;
+    int n = 0;
+    while (n <= most && (st = kluis_db_step(unit, q, err)) == KLUIS_OK) { n++; }
+    kluis_db_done(q);
+    *out = n <= most;
+    return st == KLUIS_END ? KLUIS_OK : st;
+}
+
+kluis_status igroup_alone(struct index *ix, const struct irow *row, bool *alone, struct kluis_err *err)
+{
+    static const char ID[] = "SELECT 1 FROM rec WHERE idkey=?1 LIMIT 2", NEAR[] = "SELECT 1 FROM rec WHERE " WITHOUT " AND at>=?2 AND at<=?3 LIMIT 2";
+    const int64_t hash = (int64_t)(int32_t)row->hash;
+    sqlite3_stmt *q = NULL;
+    KLUIS_TRY(row->has_id ? kluis_db_query(ix->w.hot, &q, err, ID, "i", row->idkey)
+                          : kluis_db_query(ix->w.hot, &q, err, NEAR, "iii", hash, row->at - TOLERANCE, row->at + TOLERANCE));
+    KLUIS_TRY(few(ix->w.hot, q, 1, alone, err)); /* itself */
+    for (size_t i = 0; i < ix->w.catalog.n && *alone; i++) {
+        const struct iperiod *p = &ix->w.catalog.list[i];
+        struct kluis_db *unit = NULL;
+        if (!row->has_id && (p->low > row->at + TOLERANCE || p->high < row->at - TOLERANCE)) { continue; }
+        KLUIS_TRY(istore_period(ix, &ix->w, p, &unit, err));
+        KLUIS_TRY(row->has_id ? kluis_db_query(unit, &q, err, ID, "i", row->idkey) : kluis_db_query(unit, &q, err, ANY(WITHOUT), "i", hash));
+        KLUIS_TRY(few(unit, q, 0, alone, err));
+    }
+    return KLUIS_OK;
+}
+
 kluis_status igroup_settle(struct index *ix, const struct irow *row, bool pull_all, struct kluis_err *err)
 {
     KLUIS_AUTO_BUF(work, 16 << 20);
     KLUIS_AUTO_BUF(id, 1 << 20);
+    KLUIS_AUTO_BUF(other, 1 << 20);
     struct run run = { 0 };
-    struct look l = { .ix = ix, .run = &run, .hash = row->hash, .work = &work, .err = err };
+    struct look l = { .ix = ix, .run = &run, .hash = row->hash, .id = &id, .other = &other, .work = &work, .err = err };
     struct kluis_db *unit = ix->w.hot;
     for (size_t i = 0; row->file != 0 && i < ix->w.catalog.n; i++) {
         if (ix->w.catalog.list[i].file == row->file) { KLUIS_TRY(istore_period(ix, &ix->w, &ix->w.catalog.list[i], &unit, err)); }
     }
-    kluis_status st = load(ix, unit, row->file, row->row, &l.seed, &work, &l.has_id, &l.idkey, err);
+    kluis_status st = load(ix, unit, row->file, row->row, &l.seed, &work, &id, &l.has_id, &l.idkey, err);
     if (st == KLUIS_E_NOTFOUND) { return KLUIS_OK; }
-    if (st == KLUIS_OK && l.has_id) {
-        sqlite3_stmt *q = NULL;
-        struct kluis_str extra[IEXTRAS];
-        st = kluis_db_query(unit, &q, err, "SELECT extra FROM rec WHERE id=?1", "i", row->row);
-        if (st == KLUIS_OK) { st = kluis_db_step(unit, q, err); }
-        if (st == KLUIS_OK && iextra_read(kluis_db_blob(q, 0), extra)) { kluis_buf_str(&id, extra[IEXTRA_ID]); }
-        kluis_db_done(q);
-        l.id = (struct kluis_str){ (const char *)id.data, id.len };
-    }
     if (st == KLUIS_OK) { st = put_member(&run, &l.seed, err); }
     if (st == KLUIS_OK) { st = gather(&l); }
     if (st == KLUIS_OK) {

@@ -70,6 +70,7 @@ kluis_status index_open(struct index **out, const char *dir, const uint8_t maste
     ix->move_min = 2000;
     ix->target_rows = 200000;
     ix->norms_max = INORMS_MAX;
+    ix->w.cache = ICACHE_PERIODS;
     kluis_status rc = KLUIS_E_LIMIT;
     if ((size_t)snprintf(ix->dir, sizeof ix->dir, "%s", dir) >= sizeof ix->dir) {
         (void)KLUIS_FAIL(err, rc, "the index's path is too long");

@@ -58,8 +58,16 @@ void inorms_drop(struct index *ix, int64_t file); /* a period that is gone; nobo
 void inorms_free(struct index *ix);
 /* Parameter `at` of a statement is kluis_rank's second argument: lengths of the rows it will see.  They must live until the statement is done. */
 KLUIS_MUSTUSE kluis_status irank_bind(struct sqlite3_stmt *q, int at, const struct inorms *n, struct kluis_err *err);
+/* Parameter `at` is kluis_each's second argument: asked of the first row of a question that is one word or phrase, it calls fn for every row, oldest
+ * number first, until fn says true, and is 1; NULL where the question is more than that.  Of SQLite's way from row to row, three quarters of the time
+ * of looking at a row, nothing is left.  It must live until the statement is done. */
+struct ieach {
+    bool (*fn)(void *ctx, int64_t row);
+    void *ctx;
+};
+KLUIS_MUSTUSE kluis_status ieach_bind(struct sqlite3_stmt *q, int at, const struct ieach *each, struct kluis_err *err);
 struct fts5_api;
-int irank_register(struct fts5_api *api); /* function kluis_rank; an SQLite result code */
+int irank_register(struct fts5_api *api); /* functions kluis_rank and kluis_each; an SQLite result code */
 
 /* ---- query.c ---------------------------------------------------------------------------------------- */
 enum { IPHRASES = 32, IPHRASE_WORDS = 32, IMARKS_MAX = 256 };
@@ -80,9 +88,23 @@ KLUIS_MUSTUSE kluis_status iquery_parse(struct kluis_str text, const char *every
 size_t iquery_marks(const struct iquery *q, struct kluis_str text, uint32_t out[2 * IMARKS_MAX]);
 
 /* ---- store.c: files, connections, what is in memory ------------------------------------------------- */
-enum { IREADERS_MAX = 16, IPERIODS_MAX = 900, ICOLD = 1, IBITS_OWN = 1 << 5, IBITS_CONFLICT = 1 << 6, IBITS_SEVERAL = 1 << 8 };
-/* rec.bits: kind 0-3, zone assumed 4, by the official 5, conflict 6, time absent 7, has company 8, offset + 1440 from 12, author + 1 from 24.
- * Company: of a group's first; where it is not set the record is alone.  Once set it stays, also when the others went. */
+enum {
+    IREADERS_MAX = 16,
+    IPERIODS_MAX = 900,
+    ICOLD = 1,
+    IBITS_OWN = 1 << 5,
+    IBITS_CONFLICT = 1 << 6,
+    IBITS_SEVERAL = 1 << 8,
+    IBITS_TEXT = 1 << 9,
+    IBITS_EXTRA = 1 << 10
+};
+/* rec.bits: kind 0-3, zone assumed 4, by the official 5, conflict 6, time absent 7, has company 8, text 9, extra 10, offset + 1440 from 12, author +
+ * 1 from 24.  Company: of a group's first; where it is not set the record is alone.  Once set it stays, also when the others went.  Text, extra: in a
+ * period file only, it is byte for byte that of the group's first and stands there only; who reads such a column of a record that may not be a first
+ * one asks for IREC_TEXT and IREC_EXTRA of `rec r`. */
+#define IREC_TEXT "CASE WHEN r.bits&512 THEN (SELECT l.text FROM rec l WHERE l.id=r.lead) ELSE r.text END"
+_Static_assert(IBITS_TEXT == 512 && IBITS_EXTRA == 1024, "IREC_TEXT and IREC_EXTRA name them");
+#define IREC_EXTRA "CASE WHEN r.bits&1024 THEN (SELECT l.extra FROM rec l WHERE l.id=r.lead) ELSE r.extra END"
 
 /* The order of records everywhere: time, then package id and ordinal (39 bits of the one, 24 of the other). */
 struct ikey {
@@ -123,7 +145,8 @@ struct iconn {
     struct kluis_arena *scratch; /* for one hit at a time; made when needed */
     struct kluis_arena *page;    /* for one search */
     uint32_t marks[2 * IMARKS_MAX];
-    uint64_t epoch; /* of the hot file it has open */
+    uint64_t epoch;      /* of the hot file it has open */
+    size_t cache, parts; /* bytes of pages that its period files may keep together; into how many parts that is divided now */
     struct icatalog catalog;
     struct igone gone; /* as of the catalogue's version */
     struct {
@@ -224,7 +247,7 @@ struct index {
     pthread_mutex_t lock;  /* what follows */
     pthread_cond_t free_reader;
     struct iconn *readers[IREADERS_MAX];
-    size_t n_readers, n_made;
+    size_t n_readers, n_made, share; /* share: bytes of pages of each reader */
     uint64_t epoch;
     int64_t watermark, next_file;
     struct inorms *norms; /* of periods, as far as they were asked for */
@@ -233,6 +256,15 @@ struct index {
 
 /* A new file with its tables.  A period file is left in the one transaction that fills it. */
 KLUIS_MUSTUSE kluis_status istore_create(struct index *ix, const char *name, bool hot, struct kluis_db **out, struct kluis_err *err);
+/* Pages in the clear that connections keep: ceilings of all of a kind together, however many files and readers there are.  A period file that is
+ * being made has ICACHE_OUTPUT, one at a time. */
+enum {
+    ICACHE_WRITER = 64 << 20,  /* its hot file */
+    ICACHE_PERIODS = 32 << 20, /* its period files */
+    ICACHE_READERS = 96 << 20, /* all readers: a quarter of each one's share for the hot file, the rest for its period files */
+    ICACHE_COPIER = 16 << 20,  /* the hot file of which a snapshot is moved; the old period file as much again */
+    ICACHE_OUTPUT = 32 << 20
+};
 enum iconn_kind { ICONN_WRITER, ICONN_READER, ICONN_PERIOD, ICONN_COPIER };
 KLUIS_MUSTUSE kluis_status istore_connect(struct index *ix, const char *name, enum iconn_kind kind, struct kluis_db **out, struct kluis_err *err);
 int64_t istore_number(struct index *ix); /* for a file's name; never used again while this process lives */
@@ -291,6 +323,8 @@ KLUIS_MUSTUSE kluis_status ibatch_pend(struct index *ix, const struct ipending *
 struct idirty *idirty_of(struct ibatch *b, int64_t row);
 KLUIS_MUSTUSE kluis_status idirty_add(struct ibatch *b, const struct idirty *d, struct kluis_err *err);
 struct ipending *ipending_of(struct index *ix, int64_t row); /* NULL: FTS5 has it already */
+/* Whether a new hot row has nobody whom it could meet, within a link that has records with an id or messages without, not both: nothing to settle. */
+KLUIS_MUSTUSE kluis_status igroup_alone(struct index *ix, const struct irow *row, bool *alone, struct kluis_err *err);
 /* Makes the groups around a record what the rule says; `row` gone meanwhile is fine.  `pull`: brings them all into the hot file. */
 KLUIS_MUSTUSE kluis_status igroup_settle(struct index *ix, const struct irow *row, bool pull, struct kluis_err *err);
 /* Settling records with an id notes where messages without one may have to join or leave them, as does _note; _near settles those. */
@@ -364,7 +398,9 @@ struct irecord {
     bool has_id;
     struct kluis_str extra[IEXTRAS], text;
 };
-#define IRECORD_COLUMNS "r.at, r.tie, r.pkg, r.bits, r.lead, r.conv, r.idkey, r.text, r.extra"
+#define IRECORD_NUMBERS "r.at, r.tie, r.pkg, r.bits, r.lead, r.conv, r.idkey, "
+#define IRECORD_COLUMNS IRECORD_NUMBERS IREC_TEXT ", " IREC_EXTRA
+#define IRECORD_FIRST IRECORD_NUMBERS "r.text, r.extra" /* of a record that leads its group */
 /* Reads these columns, the first of which is number `at`, in place: borrowed from the statement until its next step. */
 KLUIS_MUSTUSE kluis_status irecord_read(struct sqlite3_stmt *q, int at, struct irecord *r, struct kluis_err *err);
 /* The same with what it points at copied into the arena.  *out NULL: too large to be kept, or no room. */

@@ -76,6 +76,12 @@ static int by_key(const void *a, const void *b)
     return x->row < y->row ? -1 : x->row > y->row;
 }
 
+static int by_output(const void *a, const void *b)
+{
+    const struct ientry *x = a, *y = b;
+    return x->out != y->out ? x->out - y->out : by_key(a, b);
+}
+
 static int source_cmp(const struct ientry *e, int64_t file, int64_t row)
 {
     if (e->file != file) { return e->file < file ? -1 : 1; }
@@ -135,26 +141,7 @@ static kluis_status cut(struct imove *mv, struct kluis_err *err)
     return KLUIS_OK;
 }
 
-static kluis_status create_outputs(struct index *ix, struct imove *mv, struct kluis_err *err)
-{
-    for (int i = 0; i < mv->n_out; i++) {
-        struct iperiod *p = &mv->out[i].period;
-        int64_t first = INT64_MAX;
-        for (size_t k = 0; k < mv->n; k++) {
-            if (mv->list[k].out == i && mv->list[k].lead_at < first) { first = mv->list[k].lead_at; }
-        }
-        int y = 0, m = 0, d = 0;
-        const int64_t day = INT64_C(86400000000);
-        if (first == INT64_MAX) { first = p->from == INT64_MIN ? 0 : p->from; }
-        kluis_civil_from_days(first / day - (first % day < 0 ? 1 : 0), &y, &m, &d);
-        p->file = istore_number(ix);
-        (void)snprintf(p->name, sizeof p->name, "period-%04d-%02d-%06lld.db", y, m, (long long)p->file);
-        KLUIS_TRY(ikeys_add(ix->keys, p->name, err));
-        KLUIS_TRY(istore_create(ix, p->name, false, &mv->out[i].db, err));
-    }
-    return KLUIS_OK;
-}
-
+/* Files are made one after the other, each from a stretch of the list, in the order of its rows: so one at a time is in memory. */
 static kluis_status plan(struct index *ix, struct imove *mv, struct kluis_err *err)
 {
     struct kluis_db *unit = NULL;
@@ -163,17 +150,20 @@ static kluis_status plan(struct index *ix, struct imove *mv, struct kluis_err *e
         KLUIS_TRY(istore_period(ix, &mv->c, &mv->old, &unit, err));
         KLUIS_TRY(load(mv, unit, mv->old.file, INT64_MIN, INT64_MAX, err));
     }
-    if (mv->n > 0) { qsort(mv->list, mv->n, sizeof *mv->list, by_key); }
+    KLUIS_TRY(cut(mv, err));
+    if (mv->n > 0) { qsort(mv->list, mv->n, sizeof *mv->list, by_output); }
     mv->by_source = kluis_calloc(mv->n + 1, sizeof *mv->by_source);
     if (mv->by_source == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-    for (size_t i = 0; i < mv->n; i++) { mv->by_source[i] = i; }
+    for (size_t i = 0; i < mv->n; i++) {
+        mv->by_source[i] = i;
+        mv->list[i].new_row = ++mv->out[mv->list[i].out].period.rows;
+    }
     qsort_r(mv->by_source, mv->n, sizeof *mv->by_source, by_source, mv->list);
     for (size_t i = 0; i < mv->n; i++) {
         struct ientry *leader = mv->list[i].lead == 0 ? NULL : imove_entry(mv, mv->list[i].file, mv->list[i].lead);
         if (leader != NULL) { leader->several = true; }
     }
-    KLUIS_TRY(cut(mv, err));
-    return create_outputs(ix, mv, err);
+    return KLUIS_OK;
 }
 
 /* ---- copy ---- */
@@ -199,81 +189,102 @@ static kluis_status copy_fts(struct imove *mv, struct ientry *e, struct kluis_db
     return kluis_db_run(out->db, NULL, err, INSERT_FTS, "ittt", row, text, sides, (struct kluis_str){ (const char *)meta.data, meta.len });
 }
 
+/* What a record that leads no group has in common with the one that does stands there only. */
+static int64_t shared_bits(sqlite3_stmt *q, int text, int extra, int lead_text, int lead_extra)
+{
+    const struct kluis_str a = kluis_db_text(q, text), b = kluis_db_text(q, lead_text);
+    const struct kluis_bytes x = kluis_db_blob(q, extra), y = kluis_db_blob(q, lead_extra);
+    return (a.len > 0 && kluis_str_eq(a, b) ? IBITS_TEXT : 0) | (x.len > 0 && x.len == y.len && memcmp(x.ptr, y.ptr, x.len) == 0 ? IBITS_EXTRA : 0);
+}
+
 static kluis_status copy(struct index *ix, struct imove *mv, struct ientry *e, struct kluis_buf *work, struct kluis_err *err)
 {
+    static const char ROW[] = "SELECT r.pkg, r.tie, r.conv, r.at, r.hash, r.bits, r.idkey, " IREC_TEXT ", " IREC_EXTRA
+                              ", l.text, l.extra FROM rec r LEFT JOIN rec l ON l.id=r.lead WHERE r.id=?1";
     struct kluis_db *unit = mv->c.hot;
     sqlite3_stmt *q = NULL, *in = NULL;
     if (e->file != 0) { KLUIS_TRY(istore_period(ix, &mv->c, &mv->old, &unit, err)); }
-    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT pkg, tie, conv, at, hash, bits, idkey, text, extra FROM rec WHERE id=?1", "i", e->row));
+    KLUIS_TRY(kluis_db_query(unit, &q, err, ROW, "i", e->row));
     KLUIS_TRY(kluis_db_step(unit, q, err));
     struct ioutput *out = &mv->out[e->out];
-    int64_t row = out->period.rows + 1, pkg = kluis_db_int(q, 0);
+    const struct ientry *leader = e->lead == 0 ? NULL : imove_entry(mv, e->file, e->lead);
+    if (leader != NULL && leader->out != e->out) { leader = NULL; }
+    int64_t pkg = kluis_db_int(q, 0), shared = leader == NULL ? 0 : shared_bits(q, 7, 8, 9, 10);
+    int64_t bits = (kluis_db_int(q, 5) & ~(int64_t)(IBITS_TEXT | IBITS_EXTRA)) | shared;
     struct kluis_str text = kluis_db_text(q, 7), extra[IEXTRAS];
     struct kluis_bytes blob = kluis_db_blob(q, 8);
     if (!iextra_read(blob, extra)) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a record of the index is damaged: delete the index and rebuild it"); }
     KLUIS_TRY(kluis_db_query(out->db, &in, err,
                              "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, lead, text, extra, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, "
                              "NULLIF(?8, 0), ?9, ?10, ?11)",
-                             "iiiiiiiitb", row, pkg, kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 3), kluis_db_int(q, 4),
-                             kluis_db_int(q, 5), e->lead == 0 ? (int64_t)0 : (int64_t)-1, text, blob));
+                             "iiiiiiiitb", e->new_row, pkg, kluis_db_int(q, 1), kluis_db_int(q, 2), kluis_db_int(q, 3), kluis_db_int(q, 4), bits,
+                             leader != NULL ? leader->new_row
+                             : e->lead == 0 ? (int64_t)0
+                                            : (int64_t)-1,
+                             (shared & IBITS_TEXT) != 0 ? (struct kluis_str){ NULL, 0 } : text,
+                             (shared & IBITS_EXTRA) != 0 ? (struct kluis_bytes){ NULL, 0 } : blob));
     if (sqlite3_column_type(q, 6) != SQLITE_NULL && sqlite3_bind_int64(in, 11, kluis_db_int(q, 6)) != SQLITE_OK) {
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
     }
     kluis_status st = kluis_db_step(out->db, in, err);
     if (st != KLUIS_END) { return st; }
-    if (e->lead == 0) { KLUIS_TRY(copy_fts(mv, e, unit, out, row, pkg, text, extra, work, err)); }
+    if (e->lead == 0) { KLUIS_TRY(copy_fts(mv, e, unit, out, e->new_row, pkg, text, extra, work, err)); }
     kluis_db_done(q);
     if (e->key.at < out->period.low) { out->period.low = e->key.at; }
     if (e->key.at > out->period.high) { out->period.high = e->key.at; }
-    e->new_row = out->period.rows = row;
     return KLUIS_OK;
 }
 
-/* The lengths of each file's records, in the order of its rows, which is that of the list. */
-static kluis_status write_norms(const struct imove *mv, struct kluis_err *err)
+/* The lengths of a file's records, in the order of its rows. */
+static kluis_status write_norms(struct kluis_db *db, const struct ientry *list, size_t n, struct kluis_err *err)
 {
-    size_t at[IOUTPUTS], from = 0;
-    uint8_t *norms = kluis_malloc(mv->n + 1);
+    uint8_t *norms = kluis_malloc(n + 1);
     if (norms == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
-    for (int i = 0; i < mv->n_out; i++) {
-        at[i] = from;
-        from += (size_t)mv->out[i].period.rows;
-    }
-    for (size_t i = 0; i < mv->n; i++) { norms[at[mv->list[i].out]++] = mv->list[i].norm; }
-    kluis_status st = KLUIS_OK;
-    for (int i = 0; i < mv->n_out && st == KLUIS_OK; i++) {
-        size_t n = (size_t)mv->out[i].period.rows;
-        st = kluis_db_run(mv->out[i].db, NULL, err, "INSERT INTO norm(words) VALUES(?1)", "b", (struct kluis_bytes){ norms + at[i] - n, n });
-    }
+    for (size_t i = 0; i < n; i++) { norms[i] = list[i].norm; }
+    kluis_status st = kluis_db_run(db, NULL, err, "INSERT INTO norm(words) VALUES(?1)", "b", (struct kluis_bytes){ norms, n });
     kluis_free(norms);
     return st;
 }
 
-static kluis_status finish_outputs(struct index *ix, struct imove *mv, struct kluis_err *err)
+/* A new file for output i; its name says the first month. */
+static kluis_status create_output(struct index *ix, struct imove *mv, struct ioutput *out, const struct ientry *list, struct kluis_err *err)
 {
-    for (size_t i = 0; i < mv->n; i++) {
-        const struct ientry *e = &mv->list[i], *leader = e->lead == 0 ? NULL : imove_entry(mv, e->file, e->lead);
-        if (leader == NULL || leader->out != e->out) { continue; }
-        KLUIS_TRY(kluis_db_run(mv->out[e->out].db, NULL, err, "UPDATE rec SET lead=?2 WHERE id=?1", "ii", e->new_row, leader->new_row));
+    struct iperiod *p = &out->period;
+    int64_t first = INT64_MAX;
+    for (int64_t k = 0; k < p->rows; k++) {
+        if (list[k].lead_at < first) { first = list[k].lead_at; }
     }
-    KLUIS_TRY(write_norms(mv, err));
-    for (int i = 0; i < mv->n_out; i++) {
-        if (cancelled(mv)) { return stopped(err); }
-        KLUIS_TRY(istore_finish(ix, mv->out[i].period.name, &mv->out[i].db, err));
-    }
-    return KLUIS_OK;
+    int y = 0, m = 0, d = 0;
+    const int64_t day = INT64_C(86400000000);
+    if (first == INT64_MAX) { first = p->from == INT64_MIN ? 0 : p->from; }
+    kluis_civil_from_days(first / day - (first % day < 0 ? 1 : 0), &y, &m, &d);
+    p->file = istore_number(ix);
+    (void)snprintf(p->name, sizeof p->name, "period-%04d-%02d-%06lld.db", y, m, (long long)p->file);
+    KLUIS_TRY(ikeys_add(ix->keys, p->name, err));
+    if (cancelled(mv)) { return stopped(err); }
+    return istore_create(ix, p->name, false, &out->db, err);
 }
 
 static kluis_status work(struct index *ix, struct imove *mv, struct kluis_err *err)
 {
     KLUIS_AUTO_BUF(buf, 8 << 20);
     KLUIS_TRY(plan(ix, mv, err));
-    for (size_t i = 0; i < mv->n; i++) {
-        if (i % CANCEL_EVERY == 0 && cancelled(mv)) { return stopped(err); }
-        KLUIS_TRY(copy(ix, mv, &mv->list[i], &buf, err));
+    struct ientry *list = mv->list;
+    for (int i = 0; i < mv->n_out; i++) {
+        struct ioutput *out = &mv->out[i];
+        const size_t n = (size_t)out->period.rows;
+        KLUIS_TRY(create_output(ix, mv, out, list, err));
+        for (size_t k = 0; k < n; k++) {
+            if (k % CANCEL_EVERY == 0 && cancelled(mv)) { return stopped(err); }
+            KLUIS_TRY(copy(ix, mv, &list[k], &buf, err));
+        }
+        if (i + 1 == mv->n_out) { kluis_db_rollback(mv->c.hot); } /* the snapshot has served */
+        KLUIS_TRY(write_norms(out->db, list, n, err));
+        if (cancelled(mv)) { return stopped(err); }
+        KLUIS_TRY(istore_finish(ix, out->period.name, &out->db, err));
+        list += n;
     }
-    kluis_db_rollback(mv->c.hot); /* the snapshot has served */
-    return finish_outputs(ix, mv, err);
+    return KLUIS_OK;
 }
 
 static void *mover(void *arg)
@@ -305,6 +316,7 @@ kluis_status imove_start(struct index *ix, const struct iperiod *old, int64_t fr
     mv->from = from;
     mv->to = to;
     mv->has_old = old != NULL;
+    mv->c.cache = ICACHE_COPIER;
     if (old != NULL) { mv->old = *old; }
     ikeys_hot(ix->keys, name);
     /* The snapshot is taken here, between two commits: every later change is noted. */

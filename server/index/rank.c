@@ -198,4 +198,43 @@ static void f_rank(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_contex
     sqlite3_result_int64(sql, score << RANK_NEAR_BITS | (near > NEAREST ? NEAREST : near));
 }
 
-int irank_register(struct fts5_api *api) { return api->xCreateFunction(api, "kluis_rank", NULL, f_rank, NULL); }
+/* ---- rows that SQLite need not hand over one by one ---- */
+
+static const char EACH[] = "kluis_each";
+
+kluis_status ieach_bind(struct sqlite3_stmt *q, int at, const struct ieach *each, struct kluis_err *err)
+{
+    if (sqlite3_bind_pointer(q, at, (void *)(uintptr_t)each, EACH, NULL) != SQLITE_OK) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
+    return KLUIS_OK;
+}
+
+static int each_row(const Fts5ExtensionApi *api, Fts5Context *fts, void *ctx)
+{
+    const struct ieach *each = ctx;
+    return each->fn(each->ctx, api->xRowid(fts)) ? SQLITE_DONE : SQLITE_OK;
+}
+
+/* kluis_each(fts, each): FTS5 itself repeats one phrase of a question, with its columns, and no more than one. */
+static void f_each(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *sql, int n, sqlite3_value **args)
+{
+    struct ieach *each = n == 1 ? sqlite3_value_pointer(args[0], EACH) : NULL;
+    int rc = each == NULL ? SQLITE_MISUSE : SQLITE_OK;
+    if (each != NULL && api->xPhraseCount(fts) != 1) { return; }
+    if (rc == SQLITE_OK) { rc = api->xQueryPhrase(fts, 0, each, each_row); }
+    if (rc != SQLITE_OK) {
+        sqlite3_result_error_code(sql, rc);
+    } else {
+        sqlite3_result_int(sql, 1);
+    }
+}
+
+int irank_register(struct fts5_api *api)
+{
+    static const struct {
+        const char *name;
+        fts5_extension_function fn;
+    } all[] = { { "kluis_rank", f_rank }, { "kluis_each", f_each } };
+    int rc = SQLITE_OK;
+    for (size_t i = 0; i < sizeof all / sizeof all[0] && rc == SQLITE_OK; i++) { rc = api->xCreateFunction(api, all[i].name, NULL, all[i].fn, NULL); }
+    return rc;
+}

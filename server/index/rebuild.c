@@ -47,6 +47,7 @@ kluis_status irebuild_hot(struct index *ix, bool erased, struct kluis_err *err)
     ix->epoch++;
     (void)pthread_mutex_unlock(&ix->lock);
     istore_close(&ix->w);
+    ix->w.cache = ICACHE_PERIODS;
     st = ikeys_switch_hot(ix->keys, name, err); /* from here on the old file is noise */
     if (st == KLUIS_OK) { st = istore_delete(ix, old, err); }
     if (st == KLUIS_OK) { st = istore_connect(ix, name, ICONN_WRITER, &ix->w.hot, err); }

@@ -34,7 +34,8 @@ static kluis_status pull(struct index *ix, struct member *m, struct kluis_err *e
     if (p == NULL) { return KLUIS_FAIL(err, KLUIS_E_BUG, "a period file that the catalogue lacks"); }
     KLUIS_TRY(istore_period(ix, &ix->w, p, &unit, err));
     sqlite3_stmt *q = NULL;
-    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT pkg, tie, conv, at, hash, bits, idkey, text, extra FROM rec WHERE id=?1", "i", m->row));
+    KLUIS_TRY(kluis_db_query(unit, &q, err, "SELECT pkg, tie, conv, at, hash, bits, idkey, " IREC_TEXT ", " IREC_EXTRA " FROM rec r WHERE id=?1", "i",
+                             m->row));
     KLUIS_TRY(kluis_db_step(unit, q, err));
     int64_t row = b->next_row++;
     struct ikey key = { kluis_db_int(q, 3), kluis_db_int(q, 1) };
@@ -50,8 +51,8 @@ static kluis_status pull(struct index *ix, struct member *m, struct kluis_err *e
     KLUIS_TRY(kluis_db_query(
         ix->w.hot, &in, err,
         "INSERT INTO rec(id, pkg, tie, conv, at, hash, bits, text, extra, norm, idkey) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        "iiiiiiitbi", row, kluis_db_int(q, 0), key.tie, kluis_db_int(q, 2), key.at, kluis_db_int(q, 4), kluis_db_int(q, 5), text, blob,
-        (int64_t)pending.norm));
+        "iiiiiiitbi", row, kluis_db_int(q, 0), key.tie, kluis_db_int(q, 2), key.at, kluis_db_int(q, 4),
+        kluis_db_int(q, 5) & ~(int64_t)(IBITS_TEXT | IBITS_EXTRA), text, blob, (int64_t)pending.norm));
     if (sqlite3_column_type(q, 6) != SQLITE_NULL && sqlite3_bind_int64(in, 11, kluis_db_int(q, 6)) != SQLITE_OK) {
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory");
     }
@@ -139,7 +140,7 @@ kluis_status igroup_apply(struct index *ix, struct run *r, bool force, struct kl
             KLUIS_TRY(pull(ix, m, err));
         } else {
             KLUIS_TRY(imove_changed(ix, 0, m->row, err));
-            if (m->row < ix->b.first) { KLUIS_TRY(remember(ix, m, err)); }
+            if (m->row < ix->b.first && (was || is)) { KLUIS_TRY(remember(ix, m, err)); } /* of the others FTS5 has nothing */
         }
     }
     for (size_t i = 0; i < r->n; i++) {
@@ -149,9 +150,11 @@ kluis_status igroup_apply(struct index *ix, struct run *r, bool force, struct kl
         int64_t bits = (m->bits & ~(int64_t)IBITS_CONFLICT) | (m->conflict ? IBITS_CONFLICT : 0);
         int64_t lead = leader ? 0 : m->anchor >= 0 ? r->anchors[m->anchor].row : r->list[m->group].new_row;
         /* NULLIF: a leader has no lead. */
-        KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE rec SET lead=NULLIF(?2, 0), bits=?3|(bits&?4) WHERE id=?1", "iiii", m->new_row, lead,
-                               bits, (int64_t)IBITS_SEVERAL));
-        if (lead != 0) {
+        if (m->file != 0 || changes(r, i)) {
+            KLUIS_TRY(kluis_db_run(ix->w.hot, NULL, err, "UPDATE rec SET lead=NULLIF(?2, 0), bits=?3|(bits&?4) WHERE id=?1", "iiii", m->new_row, lead,
+                                   bits, (int64_t)IBITS_SEVERAL));
+        }
+        if (lead != 0 && (first_of(r, m)->bits & IBITS_SEVERAL) == 0) {
             KLUIS_TRY(
                 kluis_db_run(ix->w.hot, NULL, err, "UPDATE rec SET bits=bits|?2 WHERE id=?1 AND bits&?2=0", "ii", lead, (int64_t)IBITS_SEVERAL));
         }

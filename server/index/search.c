@@ -26,7 +26,7 @@ struct search {
     const char *match;
     struct found *heap; /* the worst on top */
     size_t n, cap;
-    bool has_cursor;
+    bool has_cursor, counting, several; /* counting: rows of the hot file; several: words or phrases, as far as counting has found out */
     struct found cursor;
     int64_t from, to;       /* [from, to) */
     uint64_t counted, most; /* most: counting ends there */
@@ -34,7 +34,7 @@ struct search {
 
 /* What is found comes with its record: in a period hits come in order, and few of them are not shown. */
 #define WITH_RECORDS                                                                                                                                 \
-    "SELECT f.rowid, " IRECORD_COLUMNS " FROM fts f CROSS JOIN rec r ON r.id=f.rowid WHERE f.fts MATCH ?1 AND f.rowid>=?2 AND f.rowid<=?3 "
+    "SELECT f.rowid, " IRECORD_FIRST " FROM fts f CROSS JOIN rec r ON r.id=f.rowid WHERE f.fts MATCH ?1 AND f.rowid>=?2 AND f.rowid<=?3 "
 static const char DESC_RECORDS[] = WITH_RECORDS "ORDER BY f.rowid DESC";
 static const char ASC_RECORDS[] = WITH_RECORDS "ORDER BY f.rowid ASC";
 static const char DESC[] = "SELECT rowid FROM fts WHERE fts MATCH ?1 AND rowid>=?2 AND rowid<=?3 ORDER BY rowid DESC";
@@ -92,27 +92,68 @@ static void put(struct search *s, const struct found *f)
 
 /* ---- hot ---- */
 
+/* One row of the hot file, whose lock is held.  true: nothing that follows matters. */
+static bool see(struct search *s, int64_t row, int64_t score)
+{
+    const struct ihot *h = &s->ix->hot;
+    if (row < h->base || row >= h->base + (int64_t)h->n || igone(s->c, row)) { return false; }
+    const size_t i = (size_t)(row - h->base);
+    const struct found f = { .key = h->keys[i], .row = row, .unit = s->c->hot, .score = score };
+    if (s->counting) { return f.key.at >= s->from && f.key.at < s->to && ++s->counted >= s->most; }
+    if (s->q->order == INDEX_NEWEST && full(s) && h->newest[i / IBLOCK] < s->heap[0].key.at) { return true; }
+    if (wanted(s, &f)) { put(s, &f); }
+    return false;
+}
+
+/* Rows of a file without SQLite handing them over, where the question allows it. */
+static kluis_status scan(struct search *s, struct kluis_db *unit, const struct ieach *each, bool *done, struct kluis_err *err)
+{
+    static const char EACH[] = "SELECT kluis_each(fts, ?2) FROM fts WHERE fts MATCH ?1 LIMIT 1";
+    sqlite3_stmt *q = NULL;
+    *done = false;
+    if (s->several) { return KLUIS_OK; }
+    KLUIS_TRY(kluis_db_query(unit, &q, err, EACH, "s", s->match));
+    KLUIS_TRY(ieach_bind(q, 2, each, err));
+    kluis_status st = kluis_db_step(unit, q, err);
+    *done = st == KLUIS_END || (st == KLUIS_OK && sqlite3_column_type(q, 0) != SQLITE_NULL);
+    s->several = !*done;
+    kluis_db_done(q);
+    return st == KLUIS_END ? KLUIS_OK : st;
+}
+
+struct before {
+    struct search *s;
+    int64_t row;
+};
+static bool see_before(void *ctx, int64_t row)
+{
+    const struct before *b = ctx;
+    return row >= b->row || see(b->s, row, 0);
+}
+
+/* Newest first ends soon where records came about in the order of time.  Where it does not, all rows must be looked at, and that is cheaper the other
+ * way. */
 static kluis_status hot_rows(struct search *s, bool counting, struct kluis_err *err)
 {
+    enum { SOON = 500 };
     struct ihot *h = &s->ix->hot;
-    enum index_order o = s->q->order;
     sqlite3_stmt *q = NULL;
-    const char *sql = o == INDEX_RELEVANCE ? RANK : DESC;
+    const char *sql = s->q->order == INDEX_RELEVANCE && !counting ? RANK : DESC;
     const struct inorms norms = { .first = h->base, .words = h->norms, .n = h->n }; /* of the hot file, whose lock is held */
+    struct before rest = { s, INT64_MAX };
+    const struct ieach each = { see_before, &rest };
+    bool done = false, soon = sql == DESC && !counting && s->q->order == INDEX_NEWEST;
+    s->counting = counting;
+    if (sql == DESC && !soon) { KLUIS_TRY(scan(s, s->c->hot, &each, &done, err)); }
+    if (done) { return KLUIS_OK; }
     KLUIS_TRY(kluis_db_query(s->c->hot, &q, err, sql, "sii", s->match, (int64_t)0, INT64_MAX));
     if (sql == RANK) { KLUIS_TRY(irank_bind(q, 4, &norms, err)); }
     kluis_status st = KLUIS_OK;
-    while ((st = kluis_db_step(s->c->hot, q, err)) == KLUIS_OK) {
-        int64_t row = kluis_db_int(q, 0);
-        if (row < h->base || row >= h->base + (int64_t)h->n || igone(s->c, row)) { continue; }
-        size_t i = (size_t)(row - h->base);
-        const struct found f = { .key = h->keys[i], .row = row, .unit = s->c->hot, .score = o == INDEX_RELEVANCE ? kluis_db_int(q, 1) : 0 };
-        if (counting) {
-            if (f.key.at >= s->from && f.key.at < s->to && ++s->counted >= s->most) { break; }
-            continue;
-        }
-        if (o == INDEX_NEWEST && full(s) && h->newest[i / IBLOCK] < s->heap[0].key.at) { break; }
-        if (wanted(s, &f)) { put(s, &f); }
+    for (int n = 1; !done && (st = kluis_db_step(s->c->hot, q, err)) == KLUIS_OK; n++) {
+        rest.row = kluis_db_int(q, 0);
+        done = see(s, rest.row, sql == RANK ? kluis_db_int(q, 1) : 0);
+        if (!done && soon && n == SOON) { st = scan(s, s->c->hot, &each, &done, err); }
+        if (st != KLUIS_OK) { break; }
     }
     kluis_db_done(q);
     return st == KLUIS_END ? KLUIS_OK : st;
@@ -190,9 +231,20 @@ static bool outside(const struct search *s, const struct iperiod *p)
     return false;
 }
 
-static kluis_status count_in(struct search *s, struct kluis_db *unit, int64_t lo, int64_t hi, struct kluis_err *err)
+static bool count_row(void *ctx, KLUIS_UNUSED int64_t row)
 {
+    struct search *s = ctx;
+    return ++s->counted >= s->most;
+}
+
+/* whole: rows lo to hi are all that the file has. */
+static kluis_status count_in(struct search *s, struct kluis_db *unit, int64_t lo, int64_t hi, bool whole, struct kluis_err *err)
+{
+    const struct ieach each = { count_row, s };
     sqlite3_stmt *q = NULL;
+    bool done = false;
+    if (whole) { KLUIS_TRY(scan(s, unit, &each, &done, err)); }
+    if (done) { return KLUIS_OK; }
     KLUIS_TRY(kluis_db_query(unit, &q, err, COUNT, "siii", s->match, lo, hi, (int64_t)(s->most - s->counted)));
     KLUIS_TRY(kluis_db_step(unit, q, err));
     s->counted += (uint64_t)kluis_db_int(q, 0);
@@ -204,7 +256,7 @@ static kluis_status count_period(struct search *s, const struct iperiod *p, stru
 {
     int64_t lo = 0, hi = 0;
     KLUIS_TRY(range(s, p, unit, false, &lo, &hi, err));
-    if (p->shadows == 0) { return count_in(s, unit, lo, hi, err); }
+    if (p->shadows == 0) { return count_in(s, unit, lo, hi, lo == 1 && hi == p->rows, err); }
     sqlite3_stmt *q = NULL;
     KLUIS_TRY(kluis_db_query(unit, &q, err, DESC, "sii", s->match, lo, hi));
     kluis_status st = KLUIS_OK;
@@ -320,7 +372,7 @@ static kluis_status count_all(const struct search *question, struct index_result
     s.counted = 0;
     s.most = s.q->count == INDEX_COUNT_EXACT ? INT64_MAX : INDEX_COUNT_CAP;
     if (open) {
-        KLUIS_TRY(count_in(&s, s.c->hot, 0, INT64_MAX, err));
+        KLUIS_TRY(count_in(&s, s.c->hot, 0, INT64_MAX, true, err));
     } else {
         (void)pthread_rwlock_rdlock(&s.ix->hot.lock);
         kluis_status st = hot_rows(&s, true, err);

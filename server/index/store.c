@@ -8,7 +8,7 @@
 
 /* FTS_PAGE: of FTS5's own pages, four to one of SQLite's.  Newest first, FTS5 reads a page's numbers from its beginning before it gives the last of
  * them, so small pages are less work; and its own choice of 4050 does not fit a page of which the cipher has some bytes. */
-enum { SCHEMA = 7, HASH_BYTES = 64 << 20, FTS_PAGE = 990 };
+enum { SCHEMA = 8, HASH_BYTES = 64 << 20, FTS_PAGE = 990 };
 
 /* rec.lead: row of the group's first sighting, NULL when it is this one.  source: what packages have in common, so that small ones stay small.
  * fts has no content of its own: text, side and meta can be made again from rec, and only the leader of a group is in it.  gone: hot rows that a
@@ -101,6 +101,13 @@ static kluis_status open_raw(struct index *ix, const char *name, int flags, bool
     return KLUIS_OK;
 }
 
+static kluis_status cache_size(struct kluis_db *db, size_t bytes, struct kluis_err *err)
+{
+    char sql[64];
+    (void)snprintf(sql, sizeof sql, "PRAGMA cache_size=-%zu", bytes >> 10 > 64 ? bytes >> 10 : 64);
+    return kluis_db_exec(db, sql, err);
+}
+
 kluis_status istore_create(struct index *ix, const char *name, bool hot, struct kluis_db **out, struct kluis_err *err)
 {
     char path[KLUIS_PATH_MAX];
@@ -118,11 +125,11 @@ kluis_status istore_create(struct index *ix, const char *name, bool hot, struct 
     if (rc != SQLITE_OK) { return told(rc, "create", name, err); }
     /* Memory first: the switch to a log writes through a rollback journal, which would be a plaintext file.  A period file is made in
      * one go and named nowhere before it is on disk: it needs no journal at all. */
-    kluis_status st = kluis_db_exec(
-        *out,
-        hot ? "PRAGMA page_size=4096; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF;"
-            : "PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-32000;",
-        err);
+    kluis_status st = kluis_db_exec(*out,
+                                    hot ? "PRAGMA page_size=4096; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF;"
+                                        : "PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;",
+                                    err);
+    if (st == KLUIS_OK && !hot) { st = cache_size(*out, ICACHE_OUTPUT, err); }
     if (st == KLUIS_OK) { st = kluis_db_begin(*out, err); }
     if (st == KLUIS_OK) { st = kluis_db_exec(*out, hot ? HOT_RECORDS : PERIOD_RECORDS, err); }
     if (st == KLUIS_OK && hot) { st = kluis_db_exec(*out, HOT_INDICES, err); }
@@ -145,17 +152,19 @@ kluis_status istore_create(struct index *ix, const char *name, bool hot, struct 
 kluis_status istore_connect(struct index *ix, const char *name, enum iconn_kind kind, struct kluis_db **out, struct kluis_err *err)
 {
     static const char *const pragmas[] = {
-        [ICONN_WRITER] = "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF; PRAGMA cache_size=-131072; PRAGMA wal_autocheckpoint=20000;",
-        [ICONN_READER] = "PRAGMA query_only=ON; PRAGMA cache_size=-16384;",
-        [ICONN_PERIOD] = "PRAGMA query_only=ON; PRAGMA cache_size=-4096;",
-        [ICONN_COPIER] = "PRAGMA query_only=ON; PRAGMA cache_size=-65536;",
+        [ICONN_WRITER] = "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=20000;",
+        [ICONN_READER] = "PRAGMA query_only=ON;",
+        [ICONN_PERIOD] = "PRAGMA query_only=ON;",
+        [ICONN_COPIER] = "PRAGMA query_only=ON;",
     };
+    static const size_t cache[] = { [ICONN_WRITER] = ICACHE_WRITER, [ICONN_COPIER] = ICACHE_COPIER }; /* the others: as they are shared out */
     *out = NULL;
     sqlite3 *raw = NULL;
     bool period = kind == ICONN_PERIOD;
     KLUIS_TRY(open_raw(ix, name, period ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, period, &raw, err));
     KLUIS_TRY(kluis_db_adopt(out, raw, err));
     kluis_status st = kluis_db_exec(*out, pragmas[kind], err);
+    if (st == KLUIS_OK && (kind == ICONN_WRITER || kind == ICONN_COPIER)) { st = cache_size(*out, cache[kind], err); }
     sqlite3_stmt *q = NULL;
     if (st == KLUIS_OK) { st = kluis_db_query(*out, &q, err, "PRAGMA user_version", ""); }
     if (st == KLUIS_OK) { st = kluis_db_step(*out, q, err); }
@@ -320,6 +329,28 @@ kluis_status istore_catalog(struct iconn *c, struct kluis_err *err)
     return KLUIS_OK;
 }
 
+/* What its period files may keep, in equal parts; how many parts changes seldom, so that opening many files is no work of its own. */
+static kluis_status share_out(struct iconn *c, struct kluis_err *err)
+{
+    size_t parts = 1;
+    while (parts < c->n_open) { parts *= 2; }
+    for (size_t i = parts == c->parts && c->n_open > 0 ? c->n_open - 1 : 0; i < c->n_open; i++) {
+        KLUIS_TRY(cache_size(c->open[i].db, c->cache / parts, err));
+    }
+    c->parts = parts;
+    return KLUIS_OK;
+}
+
+/* A reader's part of what all of them may keep. */
+static kluis_status reader_share(struct iconn *c, size_t bytes, struct kluis_err *err)
+{
+    if (c->cache == bytes - bytes / 4) { return KLUIS_OK; }
+    c->cache = bytes - bytes / 4;
+    c->parts = 0;
+    KLUIS_TRY(cache_size(c->hot, bytes / 4, err));
+    return share_out(c, err);
+}
+
 kluis_status istore_period(struct index *ix, struct iconn *c, const struct iperiod *p, struct kluis_db **out, struct kluis_err *err)
 {
     for (size_t i = 0; i < c->n_open; i++) {
@@ -338,7 +369,7 @@ kluis_status istore_period(struct index *ix, struct iconn *c, const struct iperi
     KLUIS_TRY(istore_connect(ix, p->name, ICONN_PERIOD, out, err));
     c->open[c->n_open].file = p->file;
     c->open[c->n_open++].db = *out;
-    return KLUIS_OK;
+    return share_out(c, err);
 }
 
 void istore_close(struct iconn *c)
@@ -366,6 +397,12 @@ void istore_drop(struct iconn *c, int64_t file)
 
 /* ---- readers ---- */
 
+static void shrink(struct iconn *c, size_t share)
+{
+    struct kluis_err unsaid = { 0 };
+    if (c->hot != NULL && reader_share(c, share, &unsaid) != KLUIS_OK) { c->cache = 0; } /* told when it is asked for again */
+}
+
 static kluis_status reader(struct index *ix, bool wait, struct iconn **out, struct kluis_err *err)
 {
     *out = NULL;
@@ -382,8 +419,12 @@ static kluis_status reader(struct index *ix, bool wait, struct iconn **out, stru
         c = ix->readers[--ix->n_readers];
     } else {
         ix->n_made++;
+        ix->share = ICACHE_READERS / ix->n_made;
+        /* Those that nobody uses give up theirs at once, the others when they come back. */
+        for (size_t i = 0; i < ix->n_readers; i++) { shrink(ix->readers[i], ix->share); }
     }
     uint64_t epoch = ix->epoch;
+    size_t share = ix->share;
     (void)pthread_mutex_unlock(&ix->lock);
     kluis_status st = KLUIS_OK;
     if (c != NULL && c->epoch != epoch) { istore_close(c); }
@@ -397,6 +438,7 @@ static kluis_status reader(struct index *ix, bool wait, struct iconn **out, stru
         c->epoch = epoch;
         st = istore_connect(ix, name, ICONN_READER, &c->hot, err);
     }
+    if (st == KLUIS_OK && c != NULL) { st = reader_share(c, share, err); }
     if (st != KLUIS_OK) {
         if (c != NULL) { istore_close(c); }
         kluis_free(c);
@@ -423,6 +465,7 @@ void istore_return(struct index *ix, struct iconn *c)
 {
     kluis_db_rollback(c->hot); /* ends the snapshot */
     (void)pthread_mutex_lock(&ix->lock);
+    shrink(c, ix->share);
     ix->readers[ix->n_readers++] = c;
     (void)pthread_cond_signal(&ix->free_reader);
     (void)pthread_mutex_unlock(&ix->lock);

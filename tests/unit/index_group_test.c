@@ -111,6 +111,41 @@ static void the_same_message_of_two_phones_is_one_hit_with_two_sightings(KLUIS_U
     index_close(ix);
 }
 
+static size_t found_by(struct index *ix, const char *words, const char *official)
+{
+    struct index_query q = query(words);
+    q.official = kluis_str_of(official);
+    return find_q(ix, &q, NULL);
+}
+
+/* A sighting that comes later only adds its tokens to what FTS5 has of the message; one that goes takes them along. */
+static void a_group_is_found_by_whoever_has_it_while_it_grows_and_shrinks(KLUIS_UNUSED void **state)
+{
+    static const char *const who[] = { "anna", "bram", "carla" };
+    static const char CHECK[] = "INSERT INTO fts(fts) VALUES('integrity-check')";
+    struct index_row said[] = { line(1, 0, 10 * MIN, "het besluit"), line(2, 1, 20 * MIN, "de nota"), line(3, 2, 30 * MIN, "en het besluit") };
+    struct kluis_err err = { 0 };
+    struct index *ix = fresh();
+    struct index_package p[3];
+    for (size_t k = 0; k < 3; k++) {
+        p[k] = pack((uint8_t)(k + 1), who[k], said, 3);
+        add(ix, p[k]);
+        commit(ix);
+        for (size_t i = 0; i < 3; i++) { assert_int_equal(found_by(ix, "besluit", who[i]), i <= k ? 2 : 0); }
+        assert_int_equal(find(ix, "\"het besluit\""), 2);
+        assert_int_equal(hits[0].sightings, k + 1);
+        assert_int_equal(hits[0].marks, 1); /* the phrase is there once, however often the record was entered */
+        ok(kluis_db_exec(ix->w.hot, CHECK, &err), &err);
+    }
+    for (size_t k = 0; k < 3; k++) { /* who goes first is whom the others joined */
+        ok(index_remove(ix, p[k].id, &err), &err);
+        for (size_t i = 0; i < 3; i++) { assert_int_equal(found_by(ix, "besluit", who[i]), i > k ? 2 : 0); }
+        assert_int_equal(find(ix, "besluit"), k < 2 ? 2 : 0);
+        ok(kluis_db_exec(ix->w.hot, CHECK, &err), &err);
+    }
+    index_close(ix);
+}
+
 static void the_same_id_with_other_content_is_a_conflict_and_both_are_shown(KLUIS_UNUSED void **state)
 {
     struct index *ix = fresh();
@@ -373,6 +408,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_message_of_two_phones_is_one_hit_with_two_sightings),
+        cmocka_unit_test(a_group_is_found_by_whoever_has_it_while_it_grows_and_shrinks),
         cmocka_unit_test(the_same_id_with_other_content_is_a_conflict_and_both_are_shown),
         cmocka_unit_test(direct_chats_meet_only_where_both_ends_are_known),
         cmocka_unit_test(gaps_are_each_officials_own),

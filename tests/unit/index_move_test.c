@@ -1,6 +1,8 @@
 /* tests/unit/index_move_test.c - closed periods: nothing changes for who searches, whatever arrives in whichever order; erasing leaves nothing. */
 #include "tests/unit/index_support.h"
 
+#include <sqlite3.h>
+
 #define DAY INT64_C(86400000000)
 enum { MANY = 1200, PER = 40 };
 
@@ -91,6 +93,20 @@ static void check_everything(struct index *ix)
     for (size_t i = 0; i < n; i++) { assert_int_equal(all[i].sent, sent[i]); }
     struct index_query q = query("dossier");
     struct index_result r;
+    /* A question of one word, prefix or phrase is counted, and looked through where records came in no order, by another way than others are.  What
+     * looks like a token of conversation or platform is a word like any other. */
+    static const char *const asked[] = { "dossier", "nummer*", "nummer1*", "\"dossier nummer8\"", "dossier nummer*", "-anders", "dossier OR nummer9",
+                                         "c1",      "p1",      "nieuw" };
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        size_t there = collect(ix, asked[i], INDEX_NEWEST, 200);
+        expect_sorted(there, there, true);
+        expect_sorted(collect(ix, asked[i], INDEX_OLDEST, 200), there, false);
+        assert_int_equal(there > 0, i < 7);
+        q = query(asked[i]);
+        q.count = INDEX_COUNT_EXACT;
+        assert_int_equal(find_q(ix, &q, &r), there < 200 ? there : 200);
+        assert_int_equal(r.count, there);
+    }
     for (enum index_count how = INDEX_COUNT_CAPPED; how <= INDEX_COUNT_EXACT; how++) {
         q = query("dossier");
         q.count = how;
@@ -255,6 +271,86 @@ static void a_second_phone_meets_records_of_closed_periods(KLUIS_UNUSED void **s
     }
 }
 
+/* Rows of all period files: those that leave their text, and their lesser strings, to the first one of their group. */
+static size_t rows_with(struct index *ix, int bit)
+{
+    struct kluis_err err = { 0 };
+    size_t n = 0;
+    for (size_t i = 0; i < ix->w.catalog.n; i++) {
+        struct kluis_db *unit = NULL;
+        sqlite3_stmt *q = NULL;
+        ok(istore_period(ix, &ix->w, &ix->w.catalog.list[i], &unit, &err), &err);
+        ok(kluis_db_query(unit, &q, &err,
+                          "SELECT count(*) FROM rec WHERE bits&?1 AND lead IS NOT NULL AND CASE ?1 WHEN 512 THEN text ELSE extra END IS NULL", "i",
+                          (int64_t)bit),
+           &err);
+        ok(kluis_db_step(unit, q, &err), &err);
+        n += (size_t)kluis_db_int(q, 0);
+        kluis_db_done(q);
+    }
+    return n;
+}
+
+/* Of every seventh message the other export writes the spaces differently: it is the same message, and is shown as it was written. */
+static void check_second(struct index *ix, const struct index_row *second, uint8_t package)
+{
+    struct kluis_err err = { 0 };
+    uint8_t id[32] = { 0 };
+    id[0] = package;
+    id[31] = 7;
+    n_hits = 0;
+    ok(index_around(ix, id, 1, 0, PER - 1, &SINK, &err), &err);
+    assert_int_equal(n_hits, PER);
+    for (size_t i = 0; i < PER; i++) {
+        assert_string_equal(hits[i].text, second[i].text.ptr);
+        assert_string_equal(hits[i].options, second[i].options.ptr == NULL ? "" : second[i].options.ptr);
+        assert_int_equal(hits[i].sightings, hits[0].sightings);
+    }
+}
+
+static void what_a_sighting_has_of_the_first_one_is_kept_once_and_shown_as_it_was(KLUIS_UNUSED void **state)
+{
+    static struct index_row second[PER];
+    static char spaced[PER][64];
+    make();
+    for (size_t i = 0; i < PER; i++) {
+        row[i].sent_us = 1700000000000000 + (int64_t)i * 60000000 * 3;
+        if (i % 4 == 0) { row[i].options = kluis_str_of("ja\nnee"); }
+        second[i] = row[i];
+        (void)snprintf(spaced[i], sizeof spaced[i], "  %s", text[i]);
+        if (i % 7 == 0) { second[i].text = kluis_str_of(spaced[i]); }
+    }
+    struct index *ix = fresh();
+    struct index_package first = pack(1, "anna", row, PER);
+    add(ix, first);
+    for (uint8_t phone = 2; phone <= 3; phone++) {
+        const char *official = phone == 2 ? "bram" : "carla";
+        struct index_package p = pack(phone, official, second, PER);
+        p.conversation_id = kluis_str_of(official); /* as exports do: nothing but the name is common */
+        add(ix, p);
+        commit(ix);
+        check_second(ix, second, phone);
+        assert_int_equal(find(ix, "nummer*"), PER);
+        assert_int_equal(hits[0].sightings, phone);
+        move_all(ix, 1000); /* the third one's bring the groups back to the hot file before */
+        assert_int_equal(ihot_live(&ix->hot), 0);
+        check_second(ix, second, 2);
+        check_second(ix, second, phone);
+        check_second(ix, row, 1);
+        const size_t others = (size_t)phone - 1;
+        assert_int_equal(rows_with(ix, IBITS_TEXT), others * (PER - (PER + 6) / 7));
+        assert_int_equal(rows_with(ix, IBITS_EXTRA), others * PER / 4);
+    }
+    struct kluis_err err = { 0 };
+    ok(index_remove(ix, first.id, &err), &err); /* whom the others leaned on goes: they have all of it still */
+    check_second(ix, second, 2);
+    move_all(ix, 1000);
+    check_second(ix, second, 2);
+    check_second(ix, second, 3);
+    assert_int_equal(rows_with(ix, IBITS_TEXT), PER);
+    index_close(ix);
+}
+
 static void around_a_record_stands_its_conversation_in_order(KLUIS_UNUSED void **state)
 {
     make();
@@ -399,6 +495,7 @@ int main(void)
         cmocka_unit_test(what_is_hidden_while_others_are_taken_out_is_taken_out_too),
         cmocka_unit_test(a_stop_between_any_two_calls_changes_nothing),
         cmocka_unit_test(a_second_phone_meets_records_of_closed_periods),
+        cmocka_unit_test(what_a_sighting_has_of_the_first_one_is_kept_once_and_shown_as_it_was),
         cmocka_unit_test(around_a_record_stands_its_conversation_in_order),
         cmocka_unit_test(erasing_takes_rows_files_and_keys),
     };

@@ -290,10 +290,10 @@ static void an_index_of_another_schema_says_so(KLUIS_UNUSED void **state)
 {
     struct kluis_err err = { 0 };
     struct index *ix = fresh();
-    ok(kluis_db_exec(ix->w.hot, "PRAGMA user_version=6", &err), &err);
+    ok(kluis_db_exec(ix->w.hot, "PRAGMA user_version=7", &err), &err);
     index_close(ix);
     assert_int_equal(index_open(&ix, dir, MASTER, &err), KLUIS_E_CORRUPT); /* the vault then makes it anew */
-    assert_non_null(strstr(err.msg, "has schema 6, this program's is 7: the index must be made anew from the packages"));
+    assert_non_null(strstr(err.msg, "has schema 7, this program's is 8: the index must be made anew from the packages"));
     assert_null(ix);
 }
 

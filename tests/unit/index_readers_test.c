@@ -1,6 +1,7 @@
 /* tests/unit/index_readers_test.c - searches while packages come in and move to closed periods: what was committed is found, and once. */
 #include "tests/unit/index_support.h"
 
+#include <sqlite3.h>
 #include <stdatomic.h>
 
 enum { COMMITS = 50, EACH = 150, READERS = 2 };
@@ -78,8 +79,68 @@ static void what_is_committed_is_found_once_while_records_come_and_move(KLUIS_UN
     index_close(ix);
 }
 
+/* Bytes that a connection's files may keep as pages. */
+static size_t cache_of(struct iconn *c)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i <= c->n_open; i++) {
+        struct kluis_db *db = i == 0 ? c->hot : c->open[i - 1].db;
+        struct kluis_err err = { 0 };
+        struct sqlite3_stmt *q = NULL;
+        ok(kluis_db_query(db, &q, &err, "PRAGMA cache_size", ""), &err);
+        ok(kluis_db_step(db, q, &err), &err);
+        assert_true(kluis_db_int(q, 0) < 0);
+        bytes += (size_t)-kluis_db_int(q, 0) << 10;
+        kluis_db_done(q);
+    }
+    return bytes;
+}
+
+static void pages_in_memory_have_one_ceiling_however_many_readers_and_files_there_are(KLUIS_UNUSED void **state)
+{
+    enum { MONTHS = 40, ROWS = 20 };
+    static struct index_row rows[ROWS];
+    struct iconn *c[IREADERS_MAX];
+    struct kluis_err err = { 0 };
+    struct index *ix = fresh();
+    bool more = true;
+    index_tune(ix, 1, ROWS);
+    for (unsigned k = 0; k < MONTHS; k++) {
+        for (unsigned i = 0; i < ROWS; i++) { rows[i] = line(i + 1, 0, 1500000000000000 + (int64_t)k * 31 * 86400000000 + i, "teller"); }
+        struct index_package p = pack((uint8_t)(k + 1), "anna", rows, ROWS);
+        add(ix, p);
+    }
+    commit(ix);
+    while (more) { ok(index_maintain(ix, &more, &err), &err); }
+    assert_int_equal(ix->w.n_open, 0);
+    for (size_t n = 0; n < IREADERS_MAX; n++) {
+        size_t used = 0;
+        ok(istore_reader(ix, &c[n], &err), &err);
+        ok(istore_catalog(c[n], &err), &err);
+        assert_true(c[n]->catalog.n > MONTHS / 2);
+        for (size_t i = 0; i < c[n]->catalog.n; i++) {
+            struct kluis_db *unit = NULL;
+            ok(istore_period(ix, c[n], &c[n]->catalog.list[i], &unit, &err), &err);
+        }
+        for (size_t i = 0; i < n; i++) { istore_return(ix, c[i]); } /* those in use give theirs up when they come back */
+        for (size_t i = 0; i <= n; i++) { used += cache_of(c[i]); }
+        assert_true(used <= ICACHE_READERS && used >= ICACHE_READERS / 4);
+        for (size_t i = n; i > 0; i--) { /* in the order in which they are given out */
+            ok(istore_reader(ix, &c[i - 1], &err), &err);
+        }
+    }
+    for (size_t i = 0; i < IREADERS_MAX; i++) { istore_return(ix, c[i]); }
+    assert_int_equal(find(ix, "teller"), INDEX_PAGE_MAX);
+    index_close(ix);
+    ix = open_index();
+    assert_true(ix->w.n_open > MONTHS / 2);
+    assert_true(cache_of(&ix->w) <= ICACHE_WRITER + ICACHE_PERIODS);
+    index_close(ix);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(what_is_committed_is_found_once_while_records_come_and_move) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(what_is_committed_is_found_once_while_records_come_and_move),
+                                        cmocka_unit_test(pages_in_memory_have_one_ceiling_however_many_readers_and_files_there_are) };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
