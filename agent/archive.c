@@ -112,7 +112,8 @@ static kluis_status archive_source(struct wiring *w, const struct pack_identity 
     struct source_settings set;
     struct pack *pack = NULL;
     KLUIS_TRY(kind_find(src->kind, &w->kind, err));
-    KLUIS_TRY(settings_read(&set, kluis_buf_bytes(&src->options), err));
+    const struct settings_of of = { w->h->dir, src->kind, src->path };
+    KLUIS_TRY(settings_read(&set, kluis_buf_bytes(&src->options), &of, err));
     struct source_request all = { src->path, set.all, set.n_all };
     w->own = (struct source_request){ src->path, set.own, set.n_own };
     w->source_id = src->id;

@@ -22,17 +22,38 @@ KLUIS_MUSTUSE kluis_status args_read(const char *command, int argc, char *const 
 /* --home, or $XDG_DATA_HOME/chatkluis, or ~/.local/share/chatkluis.  make: folders above it too. */
 KLUIS_MUSTUSE kluis_status args_home(const struct args *a, bool make, char out[KLUIS_PATH_MAX], struct kluis_err *err);
 
-/* Options of a source, ready for it: "@file" values replaced by what is in the file.  Those that belong to select stay apart. */
+/* ---- settings.c: options of a source --------------------------------------------------------------
+ * As typed, KEY=VALUE.  A VALUE that may be a secret does not stand in the command line, nor in agent.db:
+ *   @FILE           the content of the file, read at each pass
+ *   ?               asked on the terminal, once; for a source of a home it is kept where the home's keys are (keystore_put)
+ *   keyring:NAME    the item of the session's secret service with the attribute chatkluis=NAME, looked up at each pass
+ * Options of select (include, exclude) are patterns: ? and keyring: mean nothing there. */
+enum { SECRET_TEXT_MAX = 4000 }; /* bytes typed, or in a keyring; a file may hold 64 KiB */
+/* Options of a source, ready for it.  Those that belong to select stay apart. */
 struct source_settings {
     struct source_option all[OPTIONS_MAX], own[OPTIONS_MAX];
     size_t n_all, n_own;
     struct kluis_arena *arena;
 };
-/* typed: key NUL value NUL … */
-KLUIS_MUSTUSE kluis_status settings_read(struct source_settings *s, struct kluis_bytes typed, struct kluis_err *err);
+/* Where they are options of.  home NULL: of no home (`read`), so what is asked is asked now. */
+struct settings_of {
+    const char *home, *kind, *path;
+};
+/* typed: key NUL value NUL …  E_NOTFOUND: the keyring holds no such item; E_BUSY: it cannot be asked; E_USAGE: no terminal. */
+KLUIS_MUSTUSE kluis_status settings_read(struct source_settings *s, struct kluis_bytes typed, const struct settings_of *of, struct kluis_err *err);
+/* Wipes what was secret. */
 void settings_clear(struct source_settings *s);
 /* --option words as they are kept: key NUL value NUL … */
 KLUIS_MUSTUSE kluis_status settings_typed(const struct args *a, struct kluis_buf *out, struct kluis_err *err);
+/* Asks for every `?` and keeps the answers; of->home is set. */
+KLUIS_MUSTUSE kluis_status settings_ask(struct kluis_bytes typed, const struct settings_of *of, struct kluis_err *err);
+/* Removes the answers to those of `typed` that are no question in `still` (absent: all). */
+KLUIS_MUSTUSE kluis_status settings_forget(struct kluis_bytes typed, struct kluis_bytes still, const struct settings_of *of, struct kluis_err *err);
+
+/* terminal.c: asks on /dev/tty without echo; one line, not empty, without its end, appended to out (its room is its max; wipe it, also after an
+ * error).  E_USAGE: there is no terminal (`otherwise` says what to do), or nothing was typed. */
+KLUIS_MUSTUSE kluis_status terminal_ask(const char *what, const char *otherwise, struct kluis_buf *out, struct kluis_err *err);
+
 KLUIS_MUSTUSE kluis_status kind_find(const char *name, const struct source_kind **out, struct kluis_err *err);
 /* The same, where "auto" asks what lies at path: says on stderr what it is and how sure, E_REJECT when nothing or two kinds alike.
  * sure: SOURCE_NO when the kind was named. */

@@ -127,7 +127,8 @@ kluis_status command_read(const struct args *a, int *exit_code, struct kluis_err
     enum source_sure sure;
     KLUIS_TRY(kind_of(a->words[0], a->words[1], &kind, &sure, err));
     KLUIS_TRY(settings_typed(a, &typed, err));
-    KLUIS_TRY(settings_read(&set, kluis_buf_bytes(&typed), err));
+    const struct settings_of of = { NULL, kind->name, a->words[1] };
+    KLUIS_TRY(settings_read(&set, kluis_buf_bytes(&typed), &of, err));
     struct source_request own = { a->words[1], set.own, set.n_own }, all = { a->words[1], set.all, set.n_all };
     kluis_status rc = KLUIS_E_NOMEM;
     d = kluis_calloc(1, sizeof *d);

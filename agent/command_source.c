@@ -3,9 +3,7 @@
 
 #include "agent/courier/courier.h"
 
-#include <fcntl.h>
 #include <limits.h>
-#include <termios.h>
 #include <unistd.h>
 
 enum { CODE_FILE_MAX = 512 };
@@ -88,6 +86,17 @@ static kluis_status list(struct home *h, bool json, struct kluis_err *err)
     }
 }
 
+/* The source of this home with that kind and path, or (of NULL) that id.  KLUIS_END: none; else *out is the caller's to clear. */
+static kluis_status find(struct home *h, const struct settings_of *of, int64_t id, struct home_source *out, struct kluis_err *err)
+{
+    for (int64_t after = 0;;) {
+        KLUIS_TRY(home_source_next(h, after, out, err));
+        after = out->id;
+        if (of == NULL ? out->id == id : strcmp(out->kind, of->kind) == 0 && strcmp(out->path, of->path) == 0) { return KLUIS_OK; }
+        home_source_clear(out);
+    }
+}
+
 static kluis_status add(struct home *h, const struct args *a, struct kluis_err *err)
 {
     const struct source_kind *kind = NULL;
@@ -95,16 +104,39 @@ static kluis_status add(struct home *h, const struct args *a, struct kluis_err *
     int64_t id = 0;
     KLUIS_AUTO_BUF(typed, 1 << 16);
     struct source_settings set;
+    struct home_source before;
     enum source_sure sure;
     KLUIS_TRY(kind_of(a->words[1], a->words[2], &kind, &sure, err));
     if (realpath(a->words[2], full) == NULL) {
         return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is nothing at '%.200s': give the export's file or folder", a->words[2]);
     }
+    const struct settings_of of = { h->dir, kind->name, full };
     KLUIS_TRY(settings_typed(a, &typed, err));
-    KLUIS_TRY(settings_read(&set, kluis_buf_bytes(&typed), err)); /* a value that cannot be read is told now, not at night */
+    KLUIS_TRY(settings_ask(kluis_buf_bytes(&typed), &of, err));
+    KLUIS_TRY(settings_read(&set, kluis_buf_bytes(&typed), &of, err)); /* a value that cannot be read is told now, not at night */
     settings_clear(&set);
+    kluis_status rc = find(h, &of, 0, &before, err);
+    if (rc == KLUIS_OK) {
+        rc = settings_forget(kluis_buf_bytes(&before.options), kluis_buf_bytes(&typed), &of, err);
+        home_source_clear(&before);
+    }
+    if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
     KLUIS_TRY(home_source_add(h, kind->name, full, kluis_buf_bytes(&typed), &id, err));
     return put_line(err, "source %lld added: %s %s", (long long)id, kind->name, full);
+}
+
+/* Its secrets go first: cut off in between, the source is still there to be removed. */
+static kluis_status drop(struct home *h, int64_t id, struct kluis_err *err)
+{
+    struct home_source s;
+    kluis_status rc = find(h, NULL, id, &s, err);
+    if (rc == KLUIS_OK) {
+        const struct settings_of of = { h->dir, s.kind, s.path };
+        rc = settings_forget(kluis_buf_bytes(&s.options), (struct kluis_bytes){ NULL, 0 }, &of, err);
+        home_source_clear(&s);
+    }
+    if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
+    return home_source_remove(h, id, err);
 }
 
 kluis_status command_source(const struct args *a, int *exit_code, struct kluis_err *err)
@@ -126,40 +158,16 @@ kluis_status command_source(const struct args *a, int *exit_code, struct kluis_e
     if (adds) { return add(h, a, err); }
     if (want == 1) { return list(h, a->json, err); }
     KLUIS_TRY(kluis_options_number("source remove", "ID", a->words[1], 1, INT64_MAX, 0, &id, err));
-    KLUIS_TRY(home_source_remove(h, id, err));
+    KLUIS_TRY(drop(h, id, err));
     return put_line(err, "source %lld removed; what was archived from it stays", (long long)id);
 }
 
 /* ---- enrol ---- */
 
 /* The code is a secret: a file, standard input, or the terminal without echo; never an argument. */
-static kluis_status prompt(struct kluis_buf *out, struct kluis_err *err)
-{
-    struct termios before, quiet;
-    int fd = kluis_io_open("/dev/tty", O_RDWR | O_NOCTTY, 0);
-    if (fd < 0) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "there is no terminal to ask for the code: use --code @FILE or --code -"); }
-    static const char ask[] = "Code: ";
-    bool set = tcgetattr(fd, &before) == 0;
-    quiet = before;
-    quiet.c_lflag &= ~(tcflag_t)ECHO;
-    if (set && tcsetattr(fd, TCSAFLUSH, &quiet) != 0) { set = false; }
-    kluis_status rc = set ? kluis_write_all(fd, ask, sizeof ask - 1, "the terminal", err)
-                          : KLUIS_FAIL(err, KLUIS_E_IO, "cannot switch off the terminal's echo: use --code @FILE");
-    for (char c = 0; rc == KLUIS_OK && c != '\n';) {
-        ssize_t n = kluis_io_read(fd, &c, 1);
-        if (n <= 0) { break; }
-        kluis_buf_add(out, &c, 1);
-        rc = kluis_buf_ok(out, err);
-    }
-    if (set && tcsetattr(fd, TCSAFLUSH, &before) != 0) { complain("the terminal stays without echo: type 'stty echo'"); }
-    if (rc == KLUIS_OK) { rc = kluis_write_all(fd, "\n", 1, "the terminal", err); }
-    kluis_close_quiet(&fd);
-    return rc;
-}
-
 static kluis_status code_of(const struct args *a, struct kluis_buf *out, struct kluis_err *err)
 {
-    if (a->code == NULL) { return prompt(out, err); }
+    if (a->code == NULL) { return terminal_ask("code", "--code @FILE or --code -", out, err); }
     if (a->code[0] == '@') { return kluis_read_file(a->code + 1, CODE_FILE_MAX, out, err); }
     if (strcmp(a->code, "-") != 0) {
         return KLUIS_FAIL(err, KLUIS_E_USAGE, "a code is a secret and not given as an argument: use --code @FILE, --code - or the prompt");

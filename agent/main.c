@@ -26,8 +26,9 @@ static const char HELP[] =
     "  packages --home A --export DIR                          each package as .asice with its receipt beside it\n"
     "  help · version\n"
     "\n"
-    "--home is $XDG_DATA_HOME/chatkluis when not given. A value @FILE of an option is read from that file: no secret is\n"
-    "ever an argument. Errors are one line: what, where, what to do.\n"
+    "--home is $XDG_DATA_HOME/chatkluis when not given. No secret is ever an argument: a value @FILE of an option is\n"
+    "read from that file, ? is asked, keyring:NAME is looked up in the session's keyring.\n"
+    "Errors are one line: what, where, what to do.\n"
     "Exit codes: 0 done, 1 refused or invalid, 64 usage, 74 input/output, 75 try again.\n";
 
 struct command {

@@ -1,7 +1,5 @@
-/* agent/options.c - command lines, home folders, options of sources.  See command.h. */
+/* agent/options.c - command lines, home folders, kinds, progress.  See command.h. */
 #include "agent/command.h"
-
-#include "agent/select/select.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -90,77 +88,7 @@ kluis_status args_home(const struct args *a, bool make, char out[KLUIS_PATH_MAX]
     return KLUIS_OK;
 }
 
-/* ---- options of a source ---- */
-
-kluis_status settings_typed(const struct args *a, struct kluis_buf *out, struct kluis_err *err)
-{
-    for (size_t i = 0; i < a->n_options; i++) {
-        const char *eq = strchr(a->options[i], '=');
-        kluis_buf_add(out, a->options[i], (size_t)(eq - a->options[i]));
-        kluis_buf_byte(out, 0);
-        const char *value = eq + 1;
-        char full[PATH_MAX];
-        if (value[0] == '@' && realpath(value + 1, full) != NULL) { /* found again from any folder */
-            kluis_buf_byte(out, '@');
-            value = full;
-        }
-        kluis_buf_add(out, value, strlen(value) + 1);
-    }
-    return kluis_buf_ok(out, err);
-}
-
-static kluis_status value_of(struct source_settings *s, const char *typed, struct source_option *out, struct kluis_err *err)
-{
-    out->value = typed;
-    if (typed[0] != '@') { return KLUIS_OK; }
-    KLUIS_AUTO_BUF(b, 1 << 16);
-    kluis_status rc = kluis_read_file(typed + 1, 1 << 16, &b, err);
-    if (rc == KLUIS_OK) {
-        const char *all = kluis_arena_strndup(s->arena, (const char *)b.data, b.len);
-        out->file = (struct kluis_bytes){ (const uint8_t *)all, all == NULL ? 0 : b.len };
-        while (b.len > 0 && (b.data[b.len - 1] == '\n' || b.data[b.len - 1] == '\r')) { b.len--; }
-        out->value = kluis_arena_strndup(s->arena, (const char *)b.data, b.len);
-        if (out->value == NULL || all == NULL) { rc = KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for an option"); }
-    }
-    if (b.data != NULL) { kluis_wipe(b.data, b.cap); }
-    return rc;
-}
-
-kluis_status settings_read(struct source_settings *s, struct kluis_bytes typed, struct kluis_err *err)
-{
-    memset(s, 0, sizeof *s);
-    s->arena = kluis_arena_new(1 << 20);
-    char *copy = s->arena == NULL ? NULL : kluis_arena_strndup(s->arena, (const char *)typed.ptr, typed.len);
-    if (copy == NULL) {
-        settings_clear(s);
-        return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for options");
-    }
-    kluis_status rc = KLUIS_OK;
-    for (size_t at = 0; rc == KLUIS_OK && at < typed.len;) {
-        const char *key = copy + at;
-        at += strlen(key) + 1;
-        if (at >= typed.len || s->n_all == OPTIONS_MAX) {
-            rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the options of a source are damaged: remove and add it again");
-            break;
-        }
-        struct source_option o = { .key = key };
-        const char *value = copy + at;
-        at += strlen(value) + 1;
-        rc = value_of(s, value, &o, err);
-        if (rc != KLUIS_OK) { break; }
-        s->all[s->n_all++] = o;
-        if (!select_owns_option(key)) { s->own[s->n_own++] = o; }
-    }
-    if (rc != KLUIS_OK) { settings_clear(s); }
-    return rc;
-}
-
-void settings_clear(struct source_settings *s)
-{
-    kluis_arena_free(s->arena);
-    s->arena = NULL;
-    s->n_all = s->n_own = 0;
-}
+/* ---- kinds ---- */
 
 kluis_status kind_find(const char *name, const struct source_kind **out, struct kluis_err *err)
 {

@@ -3,13 +3,11 @@
  * The session's secret service keeps a key encrypted under the person's login; a 0600 file is the fallback, and status says so.
  * A key is looked for in both places: a session without its bus must not make a second key. */
 #include "agent/journal/home.h"
+#include "agent/source/keyring.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
-#ifdef KLUIS_HAVE_LIBSECRET
-#include <libsecret/secret.h>
-#endif
 
 enum { KEY_FILE_MAX = 4096 };
 
@@ -21,23 +19,6 @@ static kluis_status key_file(const char *dir, const char *name, char out[KLUIS_P
     return kluis_path(out, KLUIS_PATH_MAX, folder, file, err);
 }
 
-#ifdef KLUIS_HAVE_LIBSECRET
-static const SecretSchema *secret_schema(void)
-{
-    static const SecretSchema s = { "nl.chatkluis.agent",
-                                    SECRET_SCHEMA_NONE,
-                                    { { "home", SECRET_SCHEMA_ATTRIBUTE_STRING }, { "name", SECRET_SCHEMA_ATTRIBUTE_STRING }, { NULL, 0 } },
-                                    0,
-                                    NULL,
-                                    NULL,
-                                    NULL,
-                                    NULL,
-                                    NULL,
-                                    NULL,
-                                    NULL };
-    return &s;
-}
-
 static bool service_wanted(void)
 {
     const char *choice = getenv("CHATKLUIS_KEYSTORE");    // NOLINT(concurrency-mt-unsafe): nothing changes the environment
@@ -45,63 +26,40 @@ static bool service_wanted(void)
     return bus != NULL && bus[0] != '\0' && (choice == NULL || strcmp(choice, "file") != 0);
 }
 
+static struct keyring_item item_of(const char *dir, const char *name)
+{
+    return (struct keyring_item){ "nl.chatkluis.agent", false, { { "home", dir }, { "name", name } } };
+}
+
 /* Secrets are text there: base64. */
 static bool service_get(const char *dir, const char *name, struct kluis_buf *out)
 {
     if (!service_wanted()) { return false; }
-    gchar *text = secret_password_lookup_sync(secret_schema(), NULL, NULL, "home", dir, "name", name, NULL);
-    if (text == NULL) { return false; }
-    size_t len = strlen(text), n = 0;
-    uint8_t *p = kluis_buf_reserve(out, len + 1);
-    bool ok = p != NULL && kluis_unbase64((struct kluis_str){ text, len }, p, len, &n);
+    const struct keyring_item item = item_of(dir, name);
+    KLUIS_AUTO_BUF(text, (size_t)2 * KEY_FILE_MAX);
+    bool ok = keyring_get(&item, &text, NULL) == KLUIS_OK;
+    size_t n = 0;
+    uint8_t *p = ok ? kluis_buf_reserve(out, text.len + 1) : NULL;
+    ok = p != NULL && kluis_unbase64((struct kluis_str){ (const char *)text.data, text.len }, p, text.len, &n);
     if (ok) { out->len += n; }
-    secret_password_wipe(text);
-    secret_password_free(text);
+    if (text.data != NULL) { kluis_wipe(text.data, text.cap); }
     return ok;
 }
 
 static bool service_put(const char *dir, const char *name, struct kluis_bytes value)
 {
     if (!service_wanted()) { return false; }
+    const struct keyring_item item = item_of(dir, name);
     char label[96];
     (void)snprintf(label, sizeof label, "Chatkluis %s key", name);
     size_t n = kluis_base64_len(value.len) + 1;
     char *text = kluis_secret_new(n);
     if (text == NULL) { return false; }
     (void)kluis_base64(value.ptr, value.len, text);
-    bool ok =
-        secret_password_store_sync(secret_schema(), SECRET_COLLECTION_DEFAULT, label, text, NULL, NULL, "home", dir, "name", name, NULL) == TRUE;
+    bool ok = keyring_put(&item, label, text);
     kluis_secret_free(text, n);
     return ok;
 }
-static void service_remove(const char *dir, const char *name)
-{
-    /* A locked or absent service keeps what it has: a key that no enrolment uses. */
-    if (service_wanted()) { (void)secret_password_clear_sync(secret_schema(), NULL, NULL, "home", dir, "name", name, NULL); }
-}
-#else
-static void service_remove(const char *dir, const char *name)
-{
-    (void)dir;
-    (void)name;
-}
-
-static bool service_get(const char *dir, const char *name, struct kluis_buf *out)
-{
-    (void)dir;
-    (void)name;
-    (void)out;
-    return false;
-}
-
-static bool service_put(const char *dir, const char *name, struct kluis_bytes value)
-{
-    (void)dir;
-    (void)name;
-    (void)value;
-    return false;
-}
-#endif
 
 kluis_status keystore_get(const char *dir, const char *name, struct kluis_buf *out, struct kluis_err *err)
 {
@@ -154,7 +112,10 @@ kluis_status keystore_remove(const char *dir, const char *name, struct kluis_err
 {
     char path[KLUIS_PATH_MAX], folder[KLUIS_PATH_MAX];
     KLUIS_TRY(key_file(dir, name, path, err));
-    service_remove(dir, name);
+    if (service_wanted()) { /* a locked or absent service keeps what it has: a key that nothing uses */
+        const struct keyring_item item = item_of(dir, name);
+        keyring_remove(&item);
+    }
     if (kluis_io_unlink(path) != 0) { return errno == ENOENT ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", path); }
     KLUIS_TRY(kluis_path(folder, sizeof folder, dir, "keys", err));
     return kluis_fsync_dir(folder, err);

@@ -26,8 +26,9 @@ kluis_status source_secret(const struct source_request *q, const char *key, cons
     for (size_t i = 0; i < q->n_options; i++) {
         if (strcmp(q->options[i].key, key) != 0) { continue; }
         if (q->options[i].file.ptr == NULL) {
-            return KLUIS_FAIL(err, KLUIS_E_USAGE, "%s is a secret and not given as an argument: put it in a file and use --option %s=@FILE", key,
-                              key);
+            return KLUIS_FAIL(err, KLUIS_E_USAGE,
+                              "%s is a secret and not given as an argument: use --option %s=? to be asked, %s=@FILE or %s=keyring:NAME", key, key,
+                              key, key);
         }
         *out = q->options[i].value;
         break;

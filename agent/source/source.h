@@ -9,11 +9,12 @@
 
 #include "kluis/record.h"
 
-/* KEY=VALUE options as given; a value "@file" was replaced by the file's content. */
+/* KEY=VALUE options as given; a value "@file" was replaced by the file's content, "?" by what was typed, "keyring:NAME" by what the keyring holds. */
 struct source_option {
     const char *key;
     const char *value;
-    struct kluis_bytes file; /* where the value came from "@file": the file's very content, NUL and line ends included; else absent */
+    struct kluis_bytes
+        file; /* where the value did not stand in the open: what the file, the person or the keyring gave, NUL and line ends included */
 };
 
 struct source_request {

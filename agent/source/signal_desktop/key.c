@@ -3,14 +3,12 @@
  * Sealed as Chromium seals: "v10" or "v11", then AES-128-CBC with an IV of spaces under PBKDF2-SHA-1 of the secret ("saltysalt"; one round on Linux,
  * 1,003 on macOS).  "v10" on Linux (basic_text) has a secret that everybody knows.
  */
+#include "agent/source/keyring.h"
 #include "agent/source/signal_desktop/desktop.h"
 
 #include <gcrypt.h>
-#ifdef KLUIS_HAVE_LIBSECRET
-#include <libsecret/secret.h>
-#endif
 
-enum { CONFIG_MAX = 1 << 20, SEALED_MAX = 512, AES128 = 16 };
+enum { CONFIG_MAX = 1 << 20, SEALED_MAX = 512, SECRET_MAX = 4096, AES128 = 16 };
 
 static bool hex_key(struct kluis_str text, uint8_t key[DESKTOP_KEY])
 {
@@ -39,30 +37,6 @@ static bool unseal(const uint8_t *p, size_t n, const char *secret, unsigned roun
     return ok;
 }
 
-/* The secret that the session's keystore holds for Signal; wiped and freed by the caller.  NULL: none. */
-static char *keystore_secret(void)
-{
-#ifdef KLUIS_HAVE_LIBSECRET
-    static const SecretSchema schema = { "chrome_libsecret_os_crypt_password_v2",
-                                         SECRET_SCHEMA_DONT_MATCH_NAME,
-                                         { { "application", SECRET_SCHEMA_ATTRIBUTE_STRING }, { NULL, 0 } },
-                                         0,
-                                         0,
-                                         0,
-                                         0,
-                                         0,
-                                         0,
-                                         0,
-                                         0 };
-    gchar *found = secret_password_lookup_sync(&schema, NULL, NULL, "application", "Signal", NULL);
-    char *copy = found == NULL ? NULL : kluis_strdup(found);
-    if (found != NULL) { secret_password_free(found); }
-    return copy;
-#else
-    return NULL;
-#endif
-}
-
 static kluis_status sealed_key(const struct source_request *q, const char *path, struct json *config, struct kluis_str sealed,
                                uint8_t key[DESKTOP_KEY], struct kluis_err *err)
 {
@@ -79,15 +53,16 @@ static kluis_status sealed_key(const struct source_request *q, const char *path,
         return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: this secret does not open the key in it", path);
     }
     if (bytes[2] == '0' && unseal(bytes + 3, n - 3, "peanuts", 1, key)) { return KLUIS_OK; }
-    char *found = basic ? NULL : keystore_secret();
-    bool ok = found != NULL && unseal(bytes + 3, n - 3, found, 1, key);
-    if (found != NULL) { kluis_wipe(found, strlen(found)); }
-    kluis_free(found);
+    static const struct keyring_item item = { "chrome_libsecret_os_crypt_password_v2", true, { { "application", "Signal" } } };
+    KLUIS_AUTO_BUF(found, SECRET_MAX);
+    bool ok = !basic && keyring_get(&item, &found, NULL) == KLUIS_OK;
+    kluis_buf_byte(&found, 0);
+    ok = ok && kluis_buf_ok(&found, NULL) == KLUIS_OK && unseal(bytes + 3, n - 3, (const char *)found.data, 1, key);
+    if (found.data != NULL) { kluis_wipe(found.data, found.cap); }
     return ok ? KLUIS_OK
               : KLUIS_FAIL(err, KLUIS_E_USAGE,
                            "%s: the key in it is sealed by a keystore that cannot be asked here; give the keystore's secret for Signal as --option "
-                           "secret=@FILE, "
-                           "or the key itself as key=@FILE",
+                           "secret=@FILE, or the key itself as key=@FILE",
                            path);
 }
 
