@@ -262,8 +262,8 @@ enum {
     ICACHE_WRITER = 64 << 20,  /* its hot file */
     ICACHE_PERIODS = 32 << 20, /* its period files */
     ICACHE_READERS = 96 << 20, /* all readers: a quarter of each one's share for the hot file, the rest for its period files */
-    ICACHE_COPIER = 16 << 20,  /* the hot file of which a snapshot is moved; the old period file as much again */
-    ICACHE_OUTPUT = 32 << 20
+    ICACHE_COPIER = 16 << 20,  /* the hot file of which a snapshot is moved, for each of two threads; the old period file a quarter of that again */
+    ICACHE_OUTPUT = 16 << 20
 };
 enum iconn_kind { ICONN_WRITER, ICONN_READER, ICONN_PERIOD, ICONN_COPIER };
 KLUIS_MUSTUSE kluis_status istore_connect(struct index *ix, const char *name, enum iconn_kind kind, struct kluis_db **out, struct kluis_err *err);
@@ -358,10 +358,12 @@ struct ientry {
 };
 struct ioutput {
     struct iperiod period;
+    struct ientry *list; /* its rows, in order */
     struct kluis_db *db;
 };
 struct imove {
-    struct iconn c; /* the thread's, until it is joined; everything below but `changed` and the lock's too */
+    struct iconn c, second; /* the threads', until they are joined; everything below but `changed` and the lock's too.  Of one snapshot; the second is
+                             * there where several files may be made */
     struct ientry *list;
     size_t n, cap;
     size_t *by_source; /* positions in list, by file and row */
@@ -376,6 +378,7 @@ struct imove {
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t changed;
     bool cancel, done;
+    int next; /* the output that nobody makes yet */
     kluis_status rc;
     struct kluis_err err;
 };

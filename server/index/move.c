@@ -141,7 +141,7 @@ static kluis_status cut(struct imove *mv, struct kluis_err *err)
     return KLUIS_OK;
 }
 
-/* Files are made one after the other, each from a stretch of the list, in the order of its rows: so one at a time is in memory. */
+/* Each file is made from a stretch of the list, in the order of its rows, so that no more of them are in memory than threads make them. */
 static kluis_status plan(struct index *ix, struct imove *mv, struct kluis_err *err)
 {
     struct kluis_db *unit = NULL;
@@ -155,8 +155,10 @@ static kluis_status plan(struct index *ix, struct imove *mv, struct kluis_err *e
     mv->by_source = kluis_calloc(mv->n + 1, sizeof *mv->by_source);
     if (mv->by_source == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     for (size_t i = 0; i < mv->n; i++) {
+        struct ioutput *out = &mv->out[mv->list[i].out];
+        if (out->period.rows == 0) { out->list = &mv->list[i]; }
         mv->by_source[i] = i;
-        mv->list[i].new_row = ++mv->out[mv->list[i].out].period.rows;
+        mv->list[i].new_row = ++out->period.rows;
     }
     qsort_r(mv->by_source, mv->n, sizeof *mv->by_source, by_source, mv->list);
     for (size_t i = 0; i < mv->n; i++) {
@@ -168,7 +170,7 @@ static kluis_status plan(struct index *ix, struct imove *mv, struct kluis_err *e
 
 /* ---- copy ---- */
 
-static kluis_status copy_fts(struct imove *mv, struct ientry *e, struct kluis_db *unit, const struct ioutput *out, int64_t row, int64_t pkg,
+static kluis_status copy_fts(struct iconn *c, struct ientry *e, struct kluis_db *unit, const struct ioutput *out, int64_t row, int64_t pkg,
                              struct kluis_str text, const struct kluis_str extra[IEXTRAS], struct kluis_buf *work, struct kluis_err *err)
 {
     kluis_buf_clear(work);
@@ -176,10 +178,10 @@ static kluis_status copy_fts(struct imove *mv, struct ientry *e, struct kluis_db
     size_t side = work->len;
     KLUIS_AUTO_BUF(meta, 1 << 16);
     if (e->several) {
-        KLUIS_TRY(imeta_of(&mv->c, unit, e->row, &meta, err));
+        KLUIS_TRY(imeta_of(c, unit, e->row, &meta, err));
     } else {
         const struct ipackage *p = NULL;
-        KLUIS_TRY(ipackage_of(&mv->c, pkg, &p, err));
+        KLUIS_TRY(ipackage_of(c, pkg, &p, err));
         kluis_buf_fmt(&meta, "c%lld o%lld p%lld", (long long)p->conv, (long long)p->official_no, (long long)p->platform_no);
     }
     KLUIS_TRY(kluis_buf_ok(&meta, err));
@@ -197,13 +199,13 @@ static int64_t shared_bits(sqlite3_stmt *q, int text, int extra, int lead_text, 
     return (a.len > 0 && kluis_str_eq(a, b) ? IBITS_TEXT : 0) | (x.len > 0 && x.len == y.len && memcmp(x.ptr, y.ptr, x.len) == 0 ? IBITS_EXTRA : 0);
 }
 
-static kluis_status copy(struct index *ix, struct imove *mv, struct ientry *e, struct kluis_buf *work, struct kluis_err *err)
+static kluis_status copy(struct index *ix, struct imove *mv, struct iconn *c, struct ientry *e, struct kluis_buf *work, struct kluis_err *err)
 {
     static const char ROW[] = "SELECT r.pkg, r.tie, r.conv, r.at, r.hash, r.bits, r.idkey, " IREC_TEXT ", " IREC_EXTRA
                               ", l.text, l.extra FROM rec r LEFT JOIN rec l ON l.id=r.lead WHERE r.id=?1";
-    struct kluis_db *unit = mv->c.hot;
+    struct kluis_db *unit = c->hot;
     sqlite3_stmt *q = NULL, *in = NULL;
-    if (e->file != 0) { KLUIS_TRY(istore_period(ix, &mv->c, &mv->old, &unit, err)); }
+    if (e->file != 0) { KLUIS_TRY(istore_period(ix, c, &mv->old, &unit, err)); }
     KLUIS_TRY(kluis_db_query(unit, &q, err, ROW, "i", e->row));
     KLUIS_TRY(kluis_db_step(unit, q, err));
     struct ioutput *out = &mv->out[e->out];
@@ -228,7 +230,7 @@ static kluis_status copy(struct index *ix, struct imove *mv, struct ientry *e, s
     }
     kluis_status st = kluis_db_step(out->db, in, err);
     if (st != KLUIS_END) { return st; }
-    if (e->lead == 0) { KLUIS_TRY(copy_fts(mv, e, unit, out, e->new_row, pkg, text, extra, work, err)); }
+    if (e->lead == 0) { KLUIS_TRY(copy_fts(c, e, unit, out, e->new_row, pkg, text, extra, work, err)); }
     kluis_db_done(q);
     if (e->key.at < out->period.low) { out->period.low = e->key.at; }
     if (e->key.at > out->period.high) { out->period.high = e->key.at; }
@@ -246,13 +248,13 @@ static kluis_status write_norms(struct kluis_db *db, const struct ientry *list, 
     return st;
 }
 
-/* A new file for output i; its name says the first month. */
-static kluis_status create_output(struct index *ix, struct imove *mv, struct ioutput *out, const struct ientry *list, struct kluis_err *err)
+/* A new file; its name says the first month. */
+static kluis_status create_output(struct index *ix, struct imove *mv, struct ioutput *out, struct kluis_err *err)
 {
     struct iperiod *p = &out->period;
     int64_t first = INT64_MAX;
     for (int64_t k = 0; k < p->rows; k++) {
-        if (list[k].lead_at < first) { first = list[k].lead_at; }
+        if (out->list[k].lead_at < first) { first = out->list[k].lead_at; }
     }
     int y = 0, m = 0, d = 0;
     const int64_t day = INT64_C(86400000000);
@@ -265,26 +267,68 @@ static kluis_status create_output(struct index *ix, struct imove *mv, struct iou
     return istore_create(ix, p->name, false, &out->db, err);
 }
 
-static kluis_status work(struct index *ix, struct imove *mv, struct kluis_err *err)
+/* One output after the other, until there are none, or whoever makes others failed. */
+static kluis_status make_outputs(struct index *ix, struct imove *mv, struct iconn *c, struct kluis_err *err)
 {
     KLUIS_AUTO_BUF(buf, 8 << 20);
-    KLUIS_TRY(plan(ix, mv, err));
-    struct ientry *list = mv->list;
-    for (int i = 0; i < mv->n_out; i++) {
+    for (;;) {
+        (void)pthread_mutex_lock(&mv->lock);
+        const int i = mv->next++;
+        (void)pthread_mutex_unlock(&mv->lock);
+        if (i >= mv->n_out) { return KLUIS_OK; }
         struct ioutput *out = &mv->out[i];
-        const size_t n = (size_t)out->period.rows;
-        KLUIS_TRY(create_output(ix, mv, out, list, err));
-        for (size_t k = 0; k < n; k++) {
+        KLUIS_TRY(create_output(ix, mv, out, err));
+        for (int64_t k = 0; k < out->period.rows; k++) {
             if (k % CANCEL_EVERY == 0 && cancelled(mv)) { return stopped(err); }
-            KLUIS_TRY(copy(ix, mv, &list[k], &buf, err));
+            KLUIS_TRY(copy(ix, mv, c, &out->list[k], &buf, err));
         }
-        if (i + 1 == mv->n_out) { kluis_db_rollback(mv->c.hot); } /* the snapshot has served */
-        KLUIS_TRY(write_norms(out->db, list, n, err));
+        if (i + 1 == mv->n_out) { kluis_db_rollback(c->hot); } /* the snapshot has served */
+        KLUIS_TRY(write_norms(out->db, out->list, (size_t)out->period.rows, err));
         if (cancelled(mv)) { return stopped(err); }
         KLUIS_TRY(istore_finish(ix, out->period.name, &out->db, err));
-        list += n;
     }
-    return KLUIS_OK;
+}
+
+struct helper {
+    struct index *ix;
+    struct imove *mv;
+    kluis_status rc;
+    struct kluis_err err;
+};
+
+static kluis_status lane(struct index *ix, struct imove *mv, struct iconn *c, struct kluis_err *err)
+{
+    kluis_status st = make_outputs(ix, mv, c, err);
+    kluis_db_rollback(c->hot);
+    if (st == KLUIS_OK) { return st; }
+    (void)pthread_mutex_lock(&mv->lock);
+    mv->cancel = true; /* the other one need not go on */
+    (void)pthread_mutex_unlock(&mv->lock);
+    return st;
+}
+
+static void *help(void *arg)
+{
+    struct helper *h = arg;
+    h->rc = lane(h->ix, h->mv, &h->mv->second, &h->err);
+    return NULL;
+}
+
+static kluis_status work(struct index *ix, struct imove *mv, struct kluis_err *err)
+{
+    struct helper h = { .ix = ix, .mv = mv };
+    pthread_t thread;
+    KLUIS_TRY(plan(ix, mv, err));
+    const bool two = mv->second.hot != NULL && mv->n_out > 1 && pthread_create(&thread, NULL, help, &h) == 0;
+    if (!two && mv->second.hot != NULL) { kluis_db_rollback(mv->second.hot); }
+    kluis_status st = lane(ix, mv, &mv->c, err);
+    if (two) { (void)pthread_join(thread, NULL); }
+    /* Who gave up because the other failed says nothing of why. */
+    if (two && h.rc != KLUIS_OK && (st == KLUIS_OK || st == KLUIS_E_BUSY)) {
+        if (err != NULL) { *err = h.err; }
+        st = h.rc;
+    }
+    return st;
 }
 
 static void *mover(void *arg)
@@ -304,6 +348,14 @@ static void *mover(void *arg)
 
 /* ---- for the writer ---- */
 
+static kluis_status take_snapshot(struct index *ix, const char *name, struct iconn *c, struct kluis_err *err)
+{
+    c->cache = ICACHE_COPIER / 4;
+    KLUIS_TRY(istore_connect(ix, name, ICONN_COPIER, &c->hot, err));
+    KLUIS_TRY(kluis_db_exec(c->hot, "BEGIN", err));
+    return istore_catalog(c, err);
+}
+
 kluis_status imove_start(struct index *ix, const struct iperiod *old, int64_t from, int64_t to, struct kluis_err *err)
 {
     char name[IKEYS_NAME];
@@ -316,13 +368,11 @@ kluis_status imove_start(struct index *ix, const struct iperiod *old, int64_t fr
     mv->from = from;
     mv->to = to;
     mv->has_old = old != NULL;
-    mv->c.cache = ICACHE_COPIER;
     if (old != NULL) { mv->old = *old; }
     ikeys_hot(ix->keys, name);
     /* The snapshot is taken here, between two commits: every later change is noted. */
-    kluis_status st = istore_connect(ix, name, ICONN_COPIER, &mv->c.hot, err);
-    if (st == KLUIS_OK) { st = kluis_db_exec(mv->c.hot, "BEGIN", err); }
-    if (st == KLUIS_OK) { st = istore_catalog(&mv->c, err); }
+    kluis_status st = take_snapshot(ix, name, &mv->c, err);
+    if (st == KLUIS_OK && ihot_live(&ix->hot) > ix->target_rows) { st = take_snapshot(ix, name, &mv->second, err); }
     if (st == KLUIS_OK) {
         sigset_t all, was;
         (void)sigfillset(&all);
@@ -375,6 +425,7 @@ void imove_free(struct index *ix)
         if (istore_delete(ix, mv->out[i].period.name, &ignored) != KLUIS_OK) { continue; } /* the next opening removes it */
     }
     istore_close(&mv->c);
+    istore_close(&mv->second);
     imap_clear(&mv->changed_hot);
     imap_clear(&mv->changed_old);
     (void)pthread_mutex_destroy(&mv->lock);
