@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <limits.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -14,6 +16,20 @@
 #include <unistd.h>
 
 #include "server/log.h"
+
+/* What walls_give_way sets, asked for while the process still may: 0 is the calling thread, on Linux. */
+static int lower(void)
+{
+    enum { UNKNOWN = INT_MAX, LOWEST = 19 };
+    static atomic_int at = UNKNOWN;
+    int known = atomic_load(&at);
+    if (known == UNKNOWN) {
+        known = getpriority(PRIO_PROCESS, 0) + WALLS_GIVE_WAY;
+        known = known > LOWEST ? LOWEST : known;
+        atomic_store(&at, known);
+    }
+    return known;
+}
 
 #ifndef KLUIS_UNWALLED
 /* Rights younger than the kernel headers of Debian 12. */
@@ -219,7 +235,7 @@ static bool wall_calls(const struct walls *w)
     }
     ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)) == 0; /* threads have names */
     ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 3, SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS), SCMP_A1(SCMP_CMP_EQ, 0),
-                                SCMP_A2(SCMP_CMP_EQ, WALLS_GIVE_WAY)) == 0; /* a thread's own: walls_give_way */
+                                SCMP_A2(SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)lower())) == 0; /* a thread's own: walls_give_way */
     ok = ok && seccomp_load(filter) == 0;
     seccomp_release(filter);
     return ok;
@@ -229,6 +245,7 @@ static bool wall_calls(const struct walls *w)
 kluis_status walls_raise(const struct walls *w, unsigned *standing, struct kluis_err *err)
 {
     *standing = 0;
+    (void)lower();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot give up new privileges"); }
     *standing = WALL_PRIVILEGES;
 #ifdef KLUIS_UNWALLED
@@ -248,7 +265,7 @@ kluis_status walls_raise(const struct walls *w, unsigned *standing, struct kluis
     return KLUIS_OK;
 }
 
-void walls_give_way(void) { (void)setpriority(PRIO_PROCESS, 0, WALLS_GIVE_WAY); } /* 0: the thread itself, on Linux */
+void walls_give_way(void) { (void)setpriority(PRIO_PROCESS, 0, lower()); }
 
 void walls_text(const struct walls_told *w, char out[WALLS_TEXT]) { (void)snprintf(out, WALLS_TEXT, "%u/%u", w->walls, w->user); }
 

@@ -45,8 +45,9 @@ bool walls_text_read(struct kluis_str text, struct walls_told *out);
 /* The TCP port of "http://host[:port]/…" or "https://…"; 0: it has none.  *named: the host is a name, no address. */
 uint16_t walls_port_of(const char *url, bool *named);
 
-/* What the calling thread does from here on can wait: it, and what it forks or starts, gives way to others who want the processor (nice).  Behind the
- * walls this one call stays allowed.  Where it is refused all stays as it was. */
+/* What the calling thread does from here on can wait: it, and what it forks or starts, gives way to the rest of its process and to others who want
+ * the processor (nice: WALLS_GIVE_WAY more than the process had when this was first asked for, or walls were raised).  Behind the walls this one call
+ * stays allowed.  Where it is refused all stays as it was. */
 enum { WALLS_GIVE_WAY = 5 };
 void walls_give_way(void);
 

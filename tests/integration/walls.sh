@@ -29,6 +29,14 @@ status=$("${as[@]}" "$programs/chatkluis-server" status --home "$work/server" --
 ok; jq -e '.walls.page.privileges and .walls.page.calls and .walls.vault.privileges and .walls.vault.calls and .walls.opener.privileges and .walls.opener.calls' <<<"$status" >/dev/null || fail "status: $(jq -c .walls <<<"$status")"
 equal "walls that each part logged" "$(grep -c ' walls privileges=1 ' "$work/serve.log")" 4
 
+# What takes packages in gives way to who searches: the index's thread and the opener's parent (its children inherit it), beside the thread that began.
+nice_of() { awk '{ sub(/.*\) /, ""); print $17 }' "$1/stat"; } # a folder of /proc
+vault=/proc/$(part_pid vault)
+ready=$(nice_of "$vault") way=$((ready + 5 > 19 ? 19 : ready + 5))
+feeder=$(grep -lx feeder "$vault"/task/*/comm) || die "the index has no thread"
+equal "the index's thread" "$(nice_of "${feeder%/comm}")" "$way"
+equal "the opener's parent" "$(nice_of "/proc/$(pgrep -P "${vault#/proc/}" | head -n 1)")" "$way"
+
 # The page server is a process of its own, in which neither a key nor a file is to be had: what is open there are sockets, and in its memory stands no
 # key of the vault while it serves.  (Control: the same searcher finds them in the vault's own.)
 page_pid=$(part_pid page) vault_pid=$(part_pid vault)
@@ -89,4 +97,4 @@ for part in gate tsa vault page serve; do
   equal "$part without a system-call filter" "$rc" 74
   ok; grep -q 'seccomp' "$work/.err" || { fail "$part does not say why"; tail -n 3 "$work/.err" >&2; }
 done
-end 43
+end 45
