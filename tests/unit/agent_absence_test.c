@@ -587,7 +587,7 @@ static int tear_down(void **state)
 int main(void)
 {
     struct kluis_err err = { 0 };
-    if (setenv("CHATKLUIS_KEYSTORE", "file", 1) != 0 || kluis_base_init(&err) != KLUIS_OK) { return 1; }
+    if (kluis_base_init(&err) != KLUIS_OK) { return 1; }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_gone_is_said_once_and_what_is_back_is_said_once),
         cmocka_unit_test(nothing_is_said_of_a_reading_that_was_not_whole),

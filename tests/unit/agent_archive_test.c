@@ -15,6 +15,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -53,6 +54,42 @@ static int agent(const char *const *argv)
     int status = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* The same in a session of its own: with a terminal at which `answer` is typed, or (NULL) with none. */
+static int agent_typed(const char *const *argv, const char *answer)
+{
+    char out[KLUIS_PATH_MAX], seen[256] = "", name[64];
+    in_top(out, "out");
+    int tty = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(tty >= 0);
+    assert_int_equal(grantpt(tty), 0);
+    assert_int_equal(unlockpt(tty), 0);
+    assert_int_equal(ptsname_r(tty, name, sizeof name), 0);
+    int keep = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(keep >= 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        if (setsid() < 0 || (answer != NULL && ioctl(keep, TIOCSCTTY, 0) != 0)) { _exit(125); }
+        if (fd < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0) { _exit(126); }
+        execv(AGENT, (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    for (size_t n = 0; answer != NULL && strstr(seen, ": ") == NULL;) { /* until it asks: the echo is off by then */
+        ssize_t got = read(tty, seen + n, sizeof seen - 1 - n);
+        assert_true(got > 0);
+        n += (size_t)got;
+        seen[n] = '\0';
+    }
+    if (answer != NULL) { assert_int_equal(write(tty, answer, strlen(answer)), (ssize_t)strlen(answer)); }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    (void)close(keep);
+    (void)close(tty);
     return WEXITSTATUS(status);
 }
 
@@ -254,6 +291,39 @@ static void usage_errors_have_their_code_and_secrets_are_no_arguments(void **sta
     assert_int_not_equal(agent(nowhere), 0);
 }
 
+static void a_secret_is_typed_once_and_goes_with_its_source(void **state)
+{
+    char home[KLUIS_PATH_MAX], keys[KLUIS_PATH_MAX], chat[KLUIS_PATH_MAX];
+    size_t seen = 0;
+    (void)state;
+    in_top(home, "home4");
+    in_top(keys, "home4/keys");
+    in_top(chat, "WhatsApp Chat with Bram.txt");
+    const char *add[] = { AGENT, "source", "add", "--home", home, "whatsapp-text", chat, "--option", "key=?", "--option", "include=?", NULL };
+    const char *plain[] = { AGENT, "source", "add", "--home", home, "whatsapp-text", chat, "--option", "zone=Europe/Amsterdam", NULL };
+    const char *unnamed[] = { AGENT, "source", "add", "--home", home, "whatsapp-text", chat, "--option", "key=keyring:", NULL };
+    const char *drop[] = { AGENT, "source", "remove", "--home", home, "1", NULL };
+    const char *ask[] = { AGENT, "read", "signal-android", chat, "--option", "passphrase=?", NULL };
+    assert_int_equal(agent_typed(add, NULL), 64);
+    assert_true(output_has("no terminal"));
+    assert_true(output_has("key=@FILE"));
+    assert_int_equal(agent_typed(add, "\n"), 64);
+    assert_int_equal(agent_typed(add, "kanariegeel\n"), 0);
+    assert_int_equal(files_with(keys, "kanariegeel", &seen), 1);
+    assert_int_equal(files_with(home, "kanariegeel", &seen), 1); /* there and nowhere else */
+    assert_int_equal(agent_typed(add, "kanariegroen\n"), 0);
+    assert_int_equal(files_with(home, "kanariegeel", &seen), 0);
+    assert_int_equal(files_with(home, "kanariegroen", &seen), 1);
+    assert_int_equal(agent(unnamed), 64);
+    assert_int_equal(agent(plain), 0);
+    assert_int_equal(files_with(home, "kanariegroen", &seen), 0);
+    assert_int_equal(agent_typed(add, "kanariewit\n"), 0);
+    assert_int_equal(agent(drop), 0);
+    assert_int_equal(files_with(home, "kanariewit", &seen), 0);
+    assert_int_equal(agent_typed(ask, "123\n"), 1); /* typed, and no passphrase */
+    assert_false(output_has("123"));
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -279,6 +349,7 @@ int main(void)
         cmocka_unit_test(what_a_killed_run_left_is_removed_and_packed_again),
         cmocka_unit_test(packages_exports_what_any_zip_tool_opens),
         cmocka_unit_test(excluded_conversations_and_records_in_their_grace_are_not_stored),
+        cmocka_unit_test(a_secret_is_typed_once_and_goes_with_its_source),
         cmocka_unit_test(usage_errors_have_their_code_and_secrets_are_no_arguments),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
