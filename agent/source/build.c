@@ -175,12 +175,27 @@ static int time_order(const void *x, const void *y)
     return by_name(((const struct kluis_time_field *)x)->name, ((const struct kluis_time_field *)y)->name);
 }
 
+/* Few, mostly, and some of them in order. */
+static void sort(struct kluis_field *f, size_t n)
+{
+    if (n > 24) {
+        qsort(f, n, sizeof *f, field_order);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        const struct kluis_field one = f[i];
+        size_t k = i;
+        for (; k > 0 && by_name(f[k - 1].name, one.name) > 0; k--) { f[k] = f[k - 1]; }
+        f[k] = one;
+    }
+}
+
 /* Two things under one name: the later ones get a name of their own, nothing is lost. */
 static void make_unique(struct build *b)
 {
     for (int round = 0; round < 8; round++) {
         bool again = false;
-        qsort(b->fields, b->r.n_fields, sizeof *b->fields, field_order);
+        sort(b->fields, b->r.n_fields);
         for (size_t i = 1; i < b->r.n_fields; i++) {
             struct kluis_str n = b->fields[i].name;
             if (by_name(b->fields[i - 1].name, n) != 0) { continue; }

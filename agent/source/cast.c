@@ -23,12 +23,6 @@ static uint64_t mix(uint64_t h)
     return h ^ h >> 29;
 }
 
-static uint64_t hash(struct kluis_str s, uint64_t h)
-{
-    for (size_t i = 0; i < s.len; i++) { h = (h ^ (unsigned char)s.ptr[i]) * UINT64_C(0x100000001b3); }
-    return mix(h ^ s.len);
-}
-
 kluis_status cast_new(struct cast **out, struct kluis_err *err)
 {
     struct cast *c = kluis_calloc(1, sizeof *c);
@@ -56,7 +50,7 @@ void cast_free(struct cast *c)
     kluis_free(c);
 }
 
-static uint64_t hash_of(struct kluis_str id, struct kluis_str name) { return hash(name, hash(id, UINT64_C(0xcbf29ce484222325))); }
+static uint64_t hash_of(struct kluis_str id, struct kluis_str name) { return kluis_str_hash(name, kluis_str_hash(id, 0)); }
 
 static bool grow(struct words *w)
 {

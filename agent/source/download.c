@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WINDOW = 256 << 10 };
+enum { WINDOW = 256 << 10, REACH = 4 << 10 }; /* read along at most, and after a jump */
 
 static kluis_status no_memory(struct kluis_err *err) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
 
@@ -292,8 +292,11 @@ kluis_status download_bytes(struct download *d, const struct download_file *f, u
 {
     bool there = d->window_file == f && at >= d->window_at && at + len <= d->window_at + d->window_len;
     if (!there) {
-        size_t need = len > WINDOW ? len : WINDOW;
-        bool backwards = d->window_file == f && at < d->window_at;
+        const uint64_t window_end = d->window_at + d->window_len;
+        const bool backwards = d->window_file == f && at < d->window_at;
+        const bool near = d->window_file == f && (backwards ? at + len + d->reach >= d->window_at : at <= window_end + d->reach);
+        d->reach = near && d->reach >= REACH ? (d->reach < WINDOW ? d->reach * 2 : WINDOW) : REACH; /* more each time it goes on from there */
+        size_t need = len > d->reach ? len : d->reach;
         if (need > d->window_cap) {
             uint8_t *p = kluis_realloc(d->window, need);
             if (p == NULL) { return no_memory(err); }

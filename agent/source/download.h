@@ -32,7 +32,7 @@ struct download {
         const struct download_file *file;
     } open[DOWNLOAD_FDS];
     uint8_t *window;
-    size_t window_cap, window_len;
+    size_t window_cap, window_len, reach;
     const struct download_file *window_file;
     uint64_t window_at;
 };

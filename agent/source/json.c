@@ -2,12 +2,16 @@
  */
 #include "agent/source/json.h"
 
+#include "agent/source/scan.h"
+
 struct in {
     const char *line, *p, *end;
     struct kluis_arena *arena;
     struct kluis_err *err;
     unsigned depth;
     bool loose;
+    struct json *nodes; /* made and not used yet */
+    size_t n_nodes;
 };
 
 static kluis_status bad(struct in *in, const char *what)
@@ -17,12 +21,31 @@ static kluis_status bad(struct in *in, const char *what)
 
 static kluis_status full(struct in *in) { return KLUIS_FAIL(in->err, KLUIS_E_LIMIT, "too many values in one line"); }
 
-static void space(struct in *in)
+enum { NODES = 8 }; /* made at once */
+
+static struct json *node(struct in *in)
 {
-    if (in->p != in->end && *in->p > ' ') { return; }
+    if (in->n_nodes == 0) {
+        in->nodes = kluis_arena_bare(in->arena, NODES * sizeof *in->nodes);
+        if (in->nodes == NULL) { return NULL; }
+        in->n_nodes = NODES;
+    }
+    struct json *v = in->nodes++;
+    in->n_nodes--;
+    *v = (struct json){ .type = JSON_NULL };
+    return v;
+}
+
+static __attribute__((noinline)) void spaces(struct in *in)
+{
     if (in->p < in->end && *in->p == '\n') { in->p++; } /* an indented line: what most exporters write */
     while (in->end - in->p >= 8 && memcmp(in->p, "        ", 8) == 0) { in->p += 8; }
     while (in->p < in->end && (*in->p == ' ' || *in->p == '\t' || *in->p == '\r' || *in->p == '\n')) { in->p++; }
+}
+
+static inline void space(struct in *in)
+{
+    if (in->p == in->end || (unsigned char)*in->p <= ' ') { spaces(in); }
 }
 
 static bool hex4(const char *p, const char *end, unsigned *out)
@@ -110,7 +133,7 @@ const char *json_string_end(const char *p, const char *end)
 static kluis_status repair(struct in *in, struct kluis_str *s, bool *damaged)
 {
     *damaged = true;
-    char *text = kluis_arena_alloc(in->arena, s->len * 3 + 1), *w = text;
+    char *text = kluis_arena_bare(in->arena, s->len * 3 + 1), *w = text;
     if (text == NULL) { return full(in); }
     for (size_t i = 0; i < s->len;) {
         size_t ok = kluis_utf8_valid(s->ptr + i, s->len - i);
@@ -126,45 +149,38 @@ static kluis_status repair(struct in *in, struct kluis_str *s, bool *damaged)
     return KLUIS_OK;
 }
 
-static uint64_t has_below(uint64_t w, unsigned n) { return (w - UINT64_C(0x0101010101010101) * n) & ~w & UINT64_C(0x8080808080808080); }
-
-/* The first quote, backslash or control character, or end: eight bytes at a time where there is none. */
-static const char *plain_run(const char *p, const char *end)
+/* Where the first control character stands that no backslash stands before. */
+static const char *control(const char *p)
 {
-    for (; end - p >= 8; p += 8) {
-        uint64_t w;
-        memcpy(&w, p, 8);
-        if ((has_below(w, 0x20) | has_below(w ^ UINT64_C(0x2222222222222222), 1) | has_below(w ^ UINT64_C(0x5c5c5c5c5c5c5c5c), 1)) != 0) { break; }
-    }
-    while (p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\') { p++; }
+    for (; (unsigned char)*p >= 0x20; p++) { p += *p == '\\'; }
     return p;
 }
 
 static kluis_status string(struct in *in, struct kluis_str *out, bool *damaged)
 {
     const char *start = ++in->p;
+    struct scan_met met = { 0, 0 };
     bool escapes = false;
     *damaged = false;
-    if (in->loose) { /* anything may stand in it: only quotes and what escapes them count */
-        const char *q = json_string_end(start, in->end);
-        in->p = q == NULL ? in->end : q;
-        escapes = memchr(start, '\\', (size_t)(in->p - start)) != NULL;
-    }
-    while (!in->loose && (in->p = plain_run(in->p, in->end)) < in->end && *in->p != '"') {
-        if (*in->p != '\\') { return bad(in, "a control character in a string"); }
+    while ((in->p = scan_to(in->p, in->end, '"', '\\', &met)) < in->end && *in->p == '\\') {
         escapes = true;
+        if (in->end - in->p > 1) { met.high |= (unsigned char)in->p[1] >> 7; }
         in->p += in->end - in->p > 1 ? 2 : 1;
+    }
+    if (met.control != 0 && !in->loose) { /* in a loose one anything may stand */
+        in->p = control(start);
+        return bad(in, "a control character in a string");
     }
     if (in->p >= in->end) { return bad(in, "a string without end"); }
     const char *end = in->p++;
     size_t n = (size_t)(end - start);
-    bool valid = kluis_utf8_valid(start, n) == n;
+    bool valid = met.high == 0 || kluis_utf8_valid(start, n) == n;
     if (!valid && !in->loose) { return bad(in, "text that is not UTF-8"); }
     if (!escapes) {
         *out = (struct kluis_str){ start, n };
         return valid ? KLUIS_OK : repair(in, out, damaged);
     }
-    char *text = kluis_arena_alloc(in->arena, n + 1), *w = text;
+    char *text = kluis_arena_bare(in->arena, n + 1), *w = text;
     unsigned byte;
     if (text == NULL) { return full(in); }
     for (const char *p = start; p < end;) {
@@ -241,7 +257,7 @@ static kluis_status members(struct in *in, struct json *v, char close)
         return KLUIS_OK;
     }
     for (;;) {
-        struct json *m = kluis_arena_alloc(in->arena, sizeof *m);
+        struct json *m = node(in);
         if (m == NULL) { return full(in); }
         space(in);
         if (v->type == JSON_OBJECT) {
@@ -250,7 +266,7 @@ static kluis_status members(struct in *in, struct json *v, char close)
             if (in->p >= in->end || *in->p != '"') { return bad(in, "a member without a name"); }
             KLUIS_TRY(string(in, &m->key, &damaged));
             for (const struct json *o = in->loose ? NULL : v->child; o != NULL; o = o->next) {
-                if (kluis_str_eq(o->key, m->key)) { return bad(in, "the same member twice"); }
+                if (o->key.len == m->key.len && memcmp(o->key.ptr, m->key.ptr, m->key.len) == 0) { return bad(in, "the same member twice"); }
             }
             space(in);
             if (in->p >= in->end || *in->p != ':') { return bad(in, "a name without ':'"); }
@@ -309,66 +325,71 @@ static kluis_status value(struct in *in, struct json *v)
     return rc;
 }
 
-static kluis_status read_as(bool loose, struct kluis_str line, struct kluis_arena *arena, struct json **out, struct kluis_err *err)
+/* used NULL: nothing but white space may follow. */
+static kluis_status read_as(bool loose, struct kluis_str line, size_t *used, struct kluis_arena *arena, struct json **out, struct kluis_err *err)
 {
     struct in in = { .line = line.ptr, .p = line.ptr, .end = line.ptr + line.len, .arena = arena, .err = err, .loose = loose };
-    struct json *v = kluis_arena_alloc(arena, sizeof *v);
+    struct json *v = node(&in);
     *out = NULL;
     if (v == NULL) { return full(&in); }
     space(&in);
     KLUIS_TRY(value(&in, v));
-    space(&in);
-    if (in.p != in.end) { return bad(&in, "something after the value"); }
+    if (used != NULL) {
+        *used = (size_t)(in.p - in.line);
+    } else {
+        space(&in);
+        if (in.p != in.end) { return bad(&in, "something after the value"); }
+    }
     *out = v;
     return KLUIS_OK;
 }
 
 kluis_status json_read(struct kluis_str line, struct kluis_arena *arena, struct json **out, struct kluis_err *err)
 {
-    return read_as(false, line, arena, out, err);
+    return read_as(false, line, NULL, arena, out, err);
 }
 
 kluis_status json_read_loose(struct kluis_str text, struct kluis_arena *arena, struct json **out, struct kluis_err *err)
 {
-    return read_as(true, text, arena, out, err);
+    return read_as(true, text, NULL, arena, out, err);
+}
+
+kluis_status json_read_first(struct kluis_str text, struct kluis_arena *arena, struct json **out, size_t *used, struct kluis_err *err)
+{
+    return read_as(true, text, used, arena, out, err);
 }
 
 /* ---- looking ------------------------------------------------------------------------------------- */
 
-struct json *json_get(struct json *object, const char *name)
+struct json *json_get_n(struct json *object, const char *name, size_t n)
 {
-    if (object == NULL || object->type != JSON_OBJECT) { return NULL; }
-    const size_t n = strlen(name); /* measured once: this is asked dozens of times for every record */
+    if (object == NULL || object->type != JSON_OBJECT || n == 0) { return NULL; }
     for (struct json *m = object->child; m != NULL; m = m->next) {
-        if (m->key.len == n && m->key.ptr != NULL && memcmp(m->key.ptr, name, n) == 0) {
-            if (m->used == 0) { m->used = 1; }
-            return m->type == JSON_NULL ? NULL : m;
-        }
+        if (m->key.len != n || m->key.ptr[0] != name[0] || memcmp(m->key.ptr, name, n) != 0) { continue; }
+        if (m->used == 0) { m->used = 1; }
+        return m->type == JSON_NULL ? NULL : m;
     }
     return NULL;
 }
 
 /* A member of another type than asked for is not looked at: it stays among what is kept raw. */
-static struct json *typed(struct json *object, const char *name, enum json_type t)
+struct json *json_typed_n(struct json *object, const char *name, size_t n, enum json_type t)
 {
-    struct json *m = json_get(object, name);
+    struct json *m = json_get_n(object, name, n);
     if (m == NULL || m->type == t) { return m; }
     m->used = 0;
     return NULL;
 }
 
-struct json *json_object(struct json *object, const char *name) { return typed(object, name, JSON_OBJECT); }
-struct json *json_array(struct json *object, const char *name) { return typed(object, name, JSON_ARRAY); }
-
-struct kluis_str json_string(struct json *object, const char *name)
+struct kluis_str json_string_n(struct json *object, const char *name, size_t n)
 {
-    const struct json *m = typed(object, name, JSON_STRING);
+    const struct json *m = json_typed_n(object, name, n, JSON_STRING);
     return m == NULL || m->text.len == 0 ? (struct kluis_str){ NULL, 0 } : m->text;
 }
 
-struct kluis_str json_text(struct json *object, const char *name)
+struct kluis_str json_text_n(struct json *object, const char *name, size_t n)
 {
-    struct json *m = json_get(object, name);
+    const struct json *m = json_get_n(object, name, n);
     if (m != NULL && (m->type == JSON_STRING || m->type == JSON_NUMBER) && m->text.len > 0) { return m->text; }
     return (struct kluis_str){ NULL, 0 };
 }
@@ -386,18 +407,18 @@ bool json_value_u64(const struct json *v, uint64_t *out)
     return true;
 }
 
-bool json_u64(struct json *object, const char *name, uint64_t *out)
+bool json_u64_n(struct json *object, const char *name, size_t n, uint64_t *out)
 {
-    struct json *m = json_get(object, name);
+    struct json *m = json_get_n(object, name, n);
     if (m == NULL) { return false; }
     bool ok = json_value_u64(m, out);
     m->used = ok ? 1 : 0;
     return ok;
 }
 
-bool json_i64(struct json *object, const char *name, int64_t *out)
+bool json_i64_n(struct json *object, const char *name, size_t length, int64_t *out)
 {
-    struct json *m = json_get(object, name);
+    struct json *m = json_get_n(object, name, length);
     if (m == NULL) { return false; }
     struct json v = *m;
     uint64_t n = 0;
@@ -409,9 +430,9 @@ bool json_i64(struct json *object, const char *name, int64_t *out)
     return ok;
 }
 
-bool json_true(struct json *object, const char *name)
+bool json_true_n(struct json *object, const char *name, size_t n)
 {
-    struct json *m = json_get(object, name);
+    struct json *m = json_get_n(object, name, n);
     if (m == NULL) { return false; }
     m->used = m->type == JSON_TRUE || m->type == JSON_FALSE ? 1 : 0;
     return m->type == JSON_TRUE;

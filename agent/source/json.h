@@ -29,22 +29,36 @@ KLUIS_MUSTUSE kluis_status json_read(struct kluis_str line, struct kluis_arena *
 /* The same, but: \xNN is the character U+00NN (Telegram writes it), control characters and bytes that are no UTF-8 may stand in a string
  * (the latter make it damaged), of a member given twice the first counts and the second is another child. */
 KLUIS_MUSTUSE kluis_status json_read_loose(struct kluis_str text, struct kluis_arena *arena, struct json **out, struct kluis_err *err);
+/* The same of a value that more may follow: *used bytes of the text are it. */
+KLUIS_MUSTUSE kluis_status json_read_first(struct kluis_str text, struct kluis_arena *arena, struct json **out, size_t *used, struct kluis_err *err);
 
 /* The first byte of a document that begins so, past a byte order mark and white space; 0: nothing but those. */
 char json_begins(struct kluis_bytes head);
 /* Where the string that begins at p (behind its opening quote) is closed; NULL: not before end. */
 const char *json_string_end(const char *p, const char *end);
 
-/* All take NULL for an absent value and give absent back; what they find is marked used. */
-struct json *json_get(struct json *object, const char *name);        /* a member, of any type but null */
-struct json *json_object(struct json *object, const char *name);     /* only an object */
-struct json *json_array(struct json *object, const char *name);      /* only an array */
-struct kluis_str json_string(struct json *object, const char *name); /* only a string, not empty */
-struct kluis_str json_text(struct json *object, const char *name);   /* a string that is not empty, or a number as written */
-bool json_u64(struct json *object, const char *name, uint64_t *out); /* number or decimal string; false: absent or not one */
+/* All take NULL for an absent value and give absent back; what they find is marked used.  Those that end in _n take the length of the name too:
+ * the others are here so that nobody measures a name that is known when this is compiled. */
+struct json *json_get_n(struct json *object, const char *name, size_t n);
+struct json *json_typed_n(struct json *object, const char *name, size_t n, enum json_type t);
+struct kluis_str json_string_n(struct json *object, const char *name, size_t n);
+struct kluis_str json_text_n(struct json *object, const char *name, size_t n);
+bool json_u64_n(struct json *object, const char *name, size_t n, uint64_t *out);
+bool json_i64_n(struct json *object, const char *name, size_t n, int64_t *out);
+bool json_true_n(struct json *object, const char *name, size_t n);
+/* A member, of any type but null. */
+static inline struct json *json_get(struct json *object, const char *name) { return json_get_n(object, name, strlen(name)); }
+/* Only an object; only an array. */
+static inline struct json *json_object(struct json *object, const char *name) { return json_typed_n(object, name, strlen(name), JSON_OBJECT); }
+static inline struct json *json_array(struct json *object, const char *name) { return json_typed_n(object, name, strlen(name), JSON_ARRAY); }
+/* Only a string, not empty; a string that is not empty, or a number as written. */
+static inline struct kluis_str json_string(struct json *object, const char *name) { return json_string_n(object, name, strlen(name)); }
+static inline struct kluis_str json_text(struct json *object, const char *name) { return json_text_n(object, name, strlen(name)); }
+/* Number or decimal string; false: absent or not one.  The same with a sign. */
+static inline bool json_u64(struct json *object, const char *name, uint64_t *out) { return json_u64_n(object, name, strlen(name), out); }
+static inline bool json_i64(struct json *object, const char *name, int64_t *out) { return json_i64_n(object, name, strlen(name), out); }
+static inline bool json_true(struct json *object, const char *name) { return json_true_n(object, name, strlen(name)); }
 bool json_value_u64(const struct json *v, uint64_t *out);
-bool json_i64(struct json *object, const char *name, int64_t *out); /* the same with a sign */
-bool json_true(struct json *object, const char *name);
 struct json *json_whole(struct json *v); /* marks v and everything below as taken; gives v */
 /* The value as JSON text: as it was written, or as its encoding's JSON form would be.  Absent: no memory. */
 struct kluis_str json_shown(const struct json *v, struct kluis_arena *arena);

@@ -34,6 +34,22 @@ static struct json *read_one(const struct json_items *i, struct kluis_str raw)
     return i->is_one == NULL || i->is_one(m) ? m : NULL;
 }
 
+/* Most objects stand whole in what is buffered already: those are read without looking for their ends first.  NULL: this one is not one of
+ * them, or none; nothing has changed. */
+static struct json *read_ahead(const struct json_items *i, struct kluis_str *raw)
+{
+    struct kluis_str ahead = json_stream_ahead(i->stream);
+    struct json *m = NULL;
+    size_t n = 0;
+    if (ahead.len == 0 || ahead.ptr[0] != '{') { return NULL; }
+    kluis_arena_clear(i->tree);
+    if (json_read_first(ahead, i->tree, &m, &n, NULL) != KLUIS_OK || n > i->stream->value_max || (i->is_one != NULL && !i->is_one(m))) {
+        return NULL;
+    }
+    *raw = (struct kluis_str){ ahead.ptr, n };
+    return m;
+}
+
 static bool refusal(kluis_status rc) { return rc == KLUIS_E_REJECT || rc == KLUIS_E_LIMIT; }
 
 kluis_status json_items(struct json_items *i, enum json_items_end *end, struct kluis_err *err)
@@ -51,8 +67,13 @@ kluis_status json_items(struct json_items *i, enum json_items_end *end, struct k
         uint64_t at = json_stream_at(s);
         kluis_status rc = lost ? KLUIS_OK : json_stream_next(s, &key, &why);
         if (rc == KLUIS_END) { return KLUIS_OK; }
-        if (rc == KLUIS_OK) { rc = json_stream_take(s, &raw, &at, &why); }
-        if (rc == KLUIS_OK) { m = read_one(i, raw); }
+        if (rc == KLUIS_OK && !lost) { m = read_ahead(i, &raw); }
+        if (m != NULL) {
+            at = json_stream_at(s);
+            rc = json_stream_drop(s, raw.len, &why); /* it is there: nothing moves */
+        }
+        if (rc == KLUIS_OK && m == NULL) { rc = json_stream_take(s, &raw, &at, &why); }
+        if (rc == KLUIS_OK && m == NULL) { m = read_one(i, raw); }
         if (m != NULL) {
             if (lost && i->damage != NULL) { KLUIS_TRY(i->damage(i->ctx, from, at - from, false, err)); }
             lost = false;

@@ -23,6 +23,7 @@ void json_stream_close(struct json_stream *s)
 }
 
 uint64_t json_stream_at(const struct json_stream *s) { return s->at; }
+struct kluis_str json_stream_ahead(const struct json_stream *s) { return (struct kluis_str){ s->data + s->start, s->end - s->start }; }
 
 static kluis_status damage(const struct json_stream *s, uint64_t at, const char *what, struct kluis_err *err)
 {

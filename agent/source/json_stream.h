@@ -45,6 +45,8 @@ KLUIS_MUSTUSE kluis_status json_stream_next(struct json_stream *s, struct kluis_
 /* The value's bytes, borrowed until the next call; at: where it begins.  E_REJECT: it does not end; E_LIMIT: larger than value_max.  After
  * either the stream still stands before it. */
 KLUIS_MUSTUSE kluis_status json_stream_take(struct json_stream *s, struct kluis_str *value, uint64_t *at, struct kluis_err *err);
+/* What is buffered of the rest, from where it stands on; borrowed until the next call. */
+struct kluis_str json_stream_ahead(const struct json_stream *s);
 /* Back to before the value just taken, because it is none after all; only right after json_stream_take gave n bytes. */
 void json_stream_untake(struct json_stream *s, size_t n);
 /* Passes over the value, of any size. */

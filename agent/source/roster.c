@@ -7,14 +7,7 @@ _Static_assert((MASK & (MASK + 1)) == 0, "a power of two");
 /* A text that is empty says no more than one that is not there. */
 static struct kluis_str given(struct kluis_str s) { return s.ptr == NULL || s.len == 0 ? (struct kluis_str){ NULL, 0 } : s; }
 
-static uint32_t hash(struct kluis_str id, struct kluis_str name)
-{
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < id.len; i++) { h = (h ^ (unsigned char)id.ptr[i]) * 16777619u; }
-    h = (h ^ 0xff) * 16777619u;
-    for (size_t i = 0; i < name.len; i++) { h = (h ^ (unsigned char)name.ptr[i]) * 16777619u; }
-    return h ^ h >> 15;
-}
+static uint32_t hash(struct kluis_str id, struct kluis_str name) { return (uint32_t)kluis_str_hash(name, kluis_str_hash(id, 0)); }
 
 kluis_status roster_open(struct roster *r, size_t bytes, struct kluis_err *err)
 {

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 struct stat;
@@ -121,9 +122,16 @@ struct kluis_str {
     size_t len;
 }; /* UTF-8 unless a field says otherwise; may hold NUL */
 #define KLUIS_STR_LIT(s) ((struct kluis_str){ (s), sizeof(s) - 1 })
-struct kluis_str kluis_str_of(const char *z);              /* NULL gives absent */
-bool kluis_str_eq(struct kluis_str a, struct kluis_str b); /* absent equals only absent */
-bool kluis_str_is(struct kluis_str a, const char *z);
+/* Here, so that of a name that is known when this is compiled nobody measures the length. */
+static inline struct kluis_str kluis_str_of(const char *z) { return (struct kluis_str){ z, z == NULL ? 0 : strlen(z) }; } /* NULL gives absent */
+static inline bool kluis_str_eq(struct kluis_str a, struct kluis_str b) /* absent equals only absent */
+{
+    if (a.ptr == NULL || b.ptr == NULL) { return a.ptr == b.ptr; }
+    return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
+}
+static inline bool kluis_str_is(struct kluis_str a, const char *z) { return kluis_str_eq(a, kluis_str_of(z)); }
+/* For tables in memory: may differ from one build to the next.  h: a hash to go on from, or any number. */
+uint64_t kluis_str_hash(struct kluis_str s, uint64_t h);
 
 /* Arena: everything in it dies together.  Never holds a file descriptor or a secret. */
 struct kluis_arena;
@@ -131,8 +139,11 @@ struct kluis_arena *kluis_arena_new(size_t ceiling); /* bytes it may ever hold; 
 void kluis_arena_free(struct kluis_arena *a);
 void kluis_arena_clear(struct kluis_arena *a);                               /* empties it, keeps its first block */
 void *kluis_arena_alloc(struct kluis_arena *a, size_t n);                    /* zeroed, 16-aligned; NULL: no memory or ceiling */
+void *kluis_arena_bare(struct kluis_arena *a, size_t n);                     /* the same, not zeroed: for what is filled at once */
 char *kluis_arena_strndup(struct kluis_arena *a, const char *s, size_t n);   /* NUL-terminated copy */
 struct kluis_str kluis_arena_str(struct kluis_arena *a, struct kluis_str s); /* absent stays absent; on failure absent */
+/* The pieces one behind the other, NUL-terminated; absent ones are empty.  Absent: no memory or ceiling. */
+struct kluis_str kluis_arena_join(struct kluis_arena *a, const struct kluis_str *pieces, size_t n);
 size_t kluis_arena_used(const struct kluis_arena *a);
 KLUIS_DEFINE_CLEANUP(kluis_arena)
 
@@ -300,6 +311,10 @@ size_t kluis_base64url(const void *p, size_t n, char *out); /* RFC 4648 §5, no 
 bool kluis_unbase64url(struct kluis_str s, uint8_t *out, size_t cap, size_t *n);
 size_t kluis_base32(const void *p, size_t n, char *out);                      /* RFC 4648 §6 alphabet, lower case, no padding */
 bool kluis_unbase32(struct kluis_str s, uint8_t *out, size_t cap, size_t *n); /* either case */
+
+/* n in digits, NUL-terminated, in out; gives them. */
+enum { KLUIS_DECIMAL = 21 };
+struct kluis_str kluis_decimal(uint64_t n, char out[KLUIS_DECIMAL]);
 
 /* Length of the valid UTF-8 prefix of p (Unicode 15 table 3-7: no surrogates, no overlongs).  Equal to n
  * when all of it is valid. */

@@ -135,15 +135,22 @@ void kluis_secret_free(void *p, size_t n)
     (void)munmap(p, len); /* wiped already; a failure leaks address space only */
 }
 
-struct kluis_str kluis_str_of(const char *z) { return (struct kluis_str){ z, z == NULL ? 0 : strlen(z) }; }
-
-bool kluis_str_eq(struct kluis_str a, struct kluis_str b)
+uint64_t kluis_str_hash(struct kluis_str s, uint64_t h)
 {
-    if (a.ptr == NULL || b.ptr == NULL) { return a.ptr == NULL && b.ptr == NULL; }
-    return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
+    static const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15); /* 2^64 over the golden ratio */
+    const char *p = s.ptr;
+    size_t n = s.ptr == NULL ? 0 : s.len;
+    uint64_t w = 0;
+    h = (h ^ n) * odd;
+    for (; n >= sizeof w; p += sizeof w, n -= sizeof w) {
+        memcpy(&w, p, sizeof w);
+        h = (h ^ h >> 32 ^ w) * odd;
+    }
+    w = 0;
+    if (n > 0) { memcpy(&w, p, n); }
+    h = (h ^ h >> 32 ^ w) * odd;
+    return h ^ h >> 29;
 }
-
-bool kluis_str_is(struct kluis_str a, const char *z) { return kluis_str_eq(a, kluis_str_of(z)); }
 
 /* ---- arena ---- */
 
@@ -193,39 +200,52 @@ void kluis_arena_clear(struct kluis_arena *a)
     a->held = a->first->cap;
 }
 
-void *kluis_arena_alloc(struct kluis_arena *a, size_t n)
+/* A new block with room for `need` bytes; false: no memory. */
+static bool more_room(struct kluis_arena *a, size_t need)
+{
+    size_t cap = a->held < BLOCK_MIN ? BLOCK_MIN : (a->held > (1u << 20) ? (1u << 20) : a->held);
+    if (cap < need) { cap = need; }
+    struct block *b = kluis_malloc(BLOCK_HEAD + cap);
+    if (b == NULL) { return false; }
+    *b = (struct block){ NULL, cap, 0 };
+    if (a->last != NULL) {
+        a->last->next = b;
+    } else {
+        a->first = b;
+    }
+    a->last = b;
+    a->held += cap;
+    return true;
+}
+
+void *kluis_arena_bare(struct kluis_arena *a, size_t n)
 {
     size_t need;
     if (__builtin_add_overflow(n, (size_t)(ALIGN - 1), &need)) { return NULL; }
     need = need / ALIGN * ALIGN;
     if (need == 0) { need = ALIGN; }
     if (need > a->ceiling || a->used > a->ceiling - need) { return NULL; }
-    if (a->last == NULL || a->last->cap - a->last->used < need) {
-        size_t cap = a->held < BLOCK_MIN ? BLOCK_MIN : (a->held > (1u << 20) ? (1u << 20) : a->held);
-        if (cap < need) { cap = need; }
-        struct block *b = kluis_malloc(BLOCK_HEAD + cap);
-        if (b == NULL) { return NULL; }
-        *b = (struct block){ NULL, cap, 0 };
-        if (a->last != NULL) {
-            a->last->next = b;
-        } else {
-            a->first = b;
-        }
-        a->last = b;
-        a->held += cap;
-    }
+    if ((a->last == NULL || a->last->cap - a->last->used < need) && !more_room(a, need)) { return NULL; }
     uint8_t *p = (uint8_t *)a->last + BLOCK_HEAD + a->last->used;
     a->last->used += need;
     a->used += need;
-    memset(p, 0, need);
+    return p;
+}
+
+void *kluis_arena_alloc(struct kluis_arena *a, size_t n)
+{
+    void *p = kluis_arena_bare(a, n);
+    if (p != NULL) { memset(p, 0, n); }
     return p;
 }
 
 char *kluis_arena_strndup(struct kluis_arena *a, const char *s, size_t n)
 {
     if (n == SIZE_MAX) { return NULL; }
-    char *p = kluis_arena_alloc(a, n + 1);
-    if (p != NULL && n > 0) { memcpy(p, s, n); }
+    char *p = kluis_arena_bare(a, n + 1);
+    if (p == NULL) { return NULL; }
+    if (n > 0) { memcpy(p, s, n); }
+    p[n] = '\0';
     return p;
 }
 
@@ -234,6 +254,23 @@ struct kluis_str kluis_arena_str(struct kluis_arena *a, struct kluis_str s)
     if (s.ptr == NULL) { return s; }
     char *p = kluis_arena_strndup(a, s.ptr, s.len);
     return (struct kluis_str){ p, p == NULL ? 0 : s.len };
+}
+
+struct kluis_str kluis_arena_join(struct kluis_arena *a, const struct kluis_str *pieces, size_t n)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (__builtin_add_overflow(len, pieces[i].len, &len)) { return (struct kluis_str){ NULL, 0 }; }
+    }
+    char *p = len == SIZE_MAX ? NULL : kluis_arena_bare(a, len + 1), *w = p;
+    if (p == NULL) { return (struct kluis_str){ NULL, 0 }; }
+    for (size_t i = 0; i < n; i++) {
+        if (pieces[i].ptr == NULL) { continue; }
+        memcpy(w, pieces[i].ptr, pieces[i].len);
+        w += pieces[i].len;
+    }
+    *w = '\0';
+    return (struct kluis_str){ p, len };
 }
 
 size_t kluis_arena_used(const struct kluis_arena *a) { return a->used; }

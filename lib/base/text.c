@@ -31,6 +31,19 @@ bool kluis_unhex(struct kluis_str s, uint8_t *out, size_t n)
     return true;
 }
 
+struct kluis_str kluis_decimal(uint64_t n, char out[KLUIS_DECIMAL])
+{
+    char digits[KLUIS_DECIMAL];
+    size_t at = KLUIS_DECIMAL;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    memcpy(out, digits + at, KLUIS_DECIMAL - at);
+    out[KLUIS_DECIMAL - at] = '\0';
+    return (struct kluis_str){ out, KLUIS_DECIMAL - at };
+}
+
 static const char ALPHABET64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char ALPHABET64URL[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 static const char ALPHABET32[] = "abcdefghijklmnopqrstuvwxyz234567";
@@ -123,11 +136,26 @@ bool kluis_unbase32(struct kluis_str s, uint8_t *out, size_t cap, size_t *n)
     return s.ptr != NULL && decode(s.ptr, s.len, 5, ALPHABET32, true, out, cap, n);
 }
 
+/* Is none of the last bytes, as many as fit into what is read at once, above 0x7f?  n is at least 4. */
+static bool ends_plain(const uint8_t *p, size_t n)
+{
+    uint64_t w = 0;
+    uint32_t first, last;
+    if (n >= sizeof w) {
+        memcpy(&w, p + n - sizeof w, sizeof w);
+        return (w & 0x8080808080808080u) == 0;
+    }
+    memcpy(&first, p, sizeof first);
+    memcpy(&last, p + n - sizeof last, sizeof last);
+    return ((first | last) & 0x80808080u) == 0;
+}
+
 size_t kluis_utf8_valid(const char *text, size_t n)
 {
     const uint8_t *p = (const uint8_t *)text;
     size_t i = 0;
     while (i < n) {
+        if (n - i < 8 && n >= 4 && ends_plain(p, n)) { return n; }
         if (n - i >= 32) { /* ASCII: thirty-two bytes at a time, then eight */
             uint64_t w[4];
             memcpy(w, p + i, 32);

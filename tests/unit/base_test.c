@@ -64,6 +64,57 @@ static void buffers_and_arenas_stop_at_their_ceiling(KLUIS_UNUSED void **state)
     assert_null(kluis_arena_alloc(a, SIZE_MAX - 3));
 }
 
+static void pieces_become_one_and_numbers_are_written_out(KLUIS_UNUSED void **state)
+{
+    char out[KLUIS_DECIMAL];
+    assert_true(kluis_str_is(kluis_decimal(0, out), "0") && kluis_str_is(kluis_decimal(10, out), "10"));
+    assert_true(kluis_str_is(kluis_decimal(UINT64_MAX, out), "18446744073709551615"));
+    assert_string_equal(out, "18446744073709551615");
+    KLUIS_AUTO(kluis_arena) a = kluis_arena_new(64);
+    const struct kluis_str pieces[] = { KLUIS_STR_LIT("een"), { NULL, 0 }, KLUIS_STR_LIT(""), KLUIS_STR_LIT(":2") };
+    struct kluis_str all = kluis_arena_join(a, pieces, 4);
+    assert_string_equal(all.ptr, "een:2");
+    assert_int_equal(all.len, 5);
+    assert_string_equal(kluis_arena_join(a, NULL, 0).ptr, "");
+    const struct kluis_str vast[] = { { "x", SIZE_MAX - 1 }, { "y", 2 } };
+    assert_null(kluis_arena_join(a, vast, 2).ptr);
+    assert_null(kluis_arena_join(a, vast, 1).ptr);
+}
+
+/* Every byte and the length count, and what the hash goes on from: else a table would be a list. */
+static void a_hash_sees_every_byte(KLUIS_UNUSED void **state)
+{
+    char text[40];
+    uint64_t seen[41];
+    memset(text, 'a', sizeof text);
+    assert_true(kluis_str_hash((struct kluis_str){ NULL, 0 }, 7) == kluis_str_hash(KLUIS_STR_LIT(""), 7));
+    for (size_t n = 0; n <= sizeof text; n++) {
+        seen[n] = kluis_str_hash((struct kluis_str){ text, n }, 0);
+        assert_true(seen[n] == kluis_str_hash((struct kluis_str){ text, n }, 0) && seen[n] != kluis_str_hash((struct kluis_str){ text, n }, 1));
+        for (size_t k = 0; k < n; k++) {
+            assert_true(seen[k] != seen[n]);
+            text[k] = 'b';
+            assert_true(kluis_str_hash((struct kluis_str){ text, n }, 0) != seen[n]);
+            text[k] = 'a';
+        }
+    }
+}
+
+static void a_byte_that_is_no_text_is_found_at_any_place(KLUIS_UNUSED void **state)
+{
+    char text[80];
+    for (size_t n = 1; n <= sizeof text; n++) {
+        for (size_t at = 0; at < n; at++) {
+            memset(text, 'a', sizeof text);
+            text[at] = '\xff';
+            assert_int_equal(kluis_utf8_valid(text, n), at);
+            if (at + 2 > n) { continue; }
+            memcpy(text + at, "\xc3\xa9", 2);
+            assert_int_equal(kluis_utf8_valid(text, n), n);
+        }
+    }
+}
+
 static void dates_of_no_calendar_are_refused_and_all_days_round_trip(KLUIS_UNUSED void **state)
 {
     int64_t days, seen = 0;
@@ -384,6 +435,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_error_wins_and_stays_one_line),
         cmocka_unit_test(buffers_and_arenas_stop_at_their_ceiling),
+        cmocka_unit_test(pieces_become_one_and_numbers_are_written_out),
+        cmocka_unit_test(a_hash_sees_every_byte),
+        cmocka_unit_test(a_byte_that_is_no_text_is_found_at_any_place),
         cmocka_unit_test(dates_of_no_calendar_are_refused_and_all_days_round_trip),
         cmocka_unit_test(times_have_one_text_each),
         cmocka_unit_test(digests_give_the_published_answers),

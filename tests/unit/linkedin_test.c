@@ -46,6 +46,26 @@ static void values_are_what_was_written(void **state)
     }
 }
 
+/* Conversations mixed, rows of any order: the name is that of the newest row that has one, of one instant the first in the file. */
+static void a_conversation_is_called_as_last(void **state)
+{
+    (void)state;
+    struct source_got g;
+#define TITLED(talk, title, at) talk "," title ",Anna,http://l/anna,Ik,http://l/ik," at " UTC,,tekst,INBOX\n"
+    get(&g,
+        HEAD TITLED("t1", "Oud", "2020-01-01 00:00:02") TITLED("t2", "", "2020-01-01 00:00:09") TITLED("t1", "Nieuw", "2020-01-01 00:00:08")
+            TITLED("t1", "Tweede van dat ogenblik", "2020-01-01 00:00:08") TITLED("t1", "", "2020-01-01 00:00:09")
+                TITLED("t3", "Derde", "2020-01-01 00:00:01"),
+        NULL);
+    assert_int_equal(g.n, 6);
+    assert_int_equal(g.conversations, 3);
+    source_header_has(&g, "\"id\":\"t1\",\"name\":\"Nieuw\"");
+    source_header_has(&g, "\"id\":\"t3\",\"name\":\"Derde\"");
+    assert_null(strstr((const char *)g.headers.data, "Oud"));
+    assert_null(strstr((const char *)g.headers.data, "Tweede"));
+    source_got_free(&g);
+}
+
 static void time_orders_and_the_owner_is_told(void **state)
 {
     (void)state;
@@ -126,11 +146,9 @@ int main(void)
     struct kluis_err err = { 0 };
     if (kluis_base_init(&err) != KLUIS_OK || !test_dir("linkedin", dir, sizeof dir)) { return 1; }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_are_what_was_written),
-        cmocka_unit_test(time_orders_and_the_owner_is_told),
-        cmocka_unit_test(damage_stays_where_it_is),
-        cmocka_unit_test(what_is_none_is_refused),
-        cmocka_unit_test(it_survives),
+        cmocka_unit_test(values_are_what_was_written),       cmocka_unit_test(a_conversation_is_called_as_last),
+        cmocka_unit_test(time_orders_and_the_owner_is_told), cmocka_unit_test(damage_stays_where_it_is),
+        cmocka_unit_test(what_is_none_is_refused),           cmocka_unit_test(it_survives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -271,6 +271,64 @@ static void buffers_change_nothing(void **state)
     assert_true(whole.len > 1000);
 }
 
+/* Most elements are read as they stand in the buffer, without being sliced first: that is the same item, or it is not done. */
+static void at_once_is_no_other_item(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool at_once;
+    } cases[] = {
+        { "<sms address=\"+31611111111\" date=\"1\" type=\"1\" body=\"een &amp; twee \xc3\xa9\" subject='null' />", true },
+        { "<call number=\"06\" duration=\"3\" date=\"2\" type=\"2\"/>", true },
+        { "<sms address=\"1\" body=\"&#55357;&#56832; \xff\" />", true },
+        { "<sms address=\"1\" body=\"a > b < c\" />", true },
+        { "<sms address=\"1\" body=\"regel\nregel\" />", false },
+        { "<sms address=\"1\" bo'dy=\"a\" />' />", false },
+        { "<sms address=\"1\" data=\"QUJD\" />", false },
+        { "<sms address=\"1\"></sms>", false },
+        { "<sms address=\"1\" body />", false },
+        { "<mms address=\"1\"><parts/></mms>", false },
+        { "<sms address=\"1\" body=\"", false },
+        { "<smsx a=\"1\"/>", false },
+    };
+    char text[512], path[KLUIS_PATH_MAX];
+    KLUIS_AUTO(kluis_arena) a = kluis_arena_new(1 << 20);
+    struct slice *s = kluis_calloc(1, sizeof *s);
+    struct item *one = kluis_calloc(1, sizeof *one), *two = kluis_calloc(1, sizeof *two);
+    assert_true(s != NULL && one != NULL && two != NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct slicer in;
+        struct kluis_str ahead;
+        struct kluis_err err = { 0 };
+        int n = snprintf(text, sizeof text, ROOT "  %s\n</smses>", cases[i].text);
+        source_put(dir, "sms.xml", text, (size_t)n, path);
+        int fd = kluis_io_open(path, O_RDONLY, 0);
+        assert_int_equal(slicer_open(&in, fd, path, 1 << 16, &err), KLUIS_OK);
+        assert_int_equal(slicer_find(&in, &ahead, &err), KLUIS_OK);
+        bool done = element_at_once(ahead, in.at, false, a, one);
+        if (done != cases[i].at_once) { fail_msg("case %zu: %d", i, done); }
+        for (size_t cut = 0; done && cut < one->raw.len; cut++) {
+            assert_false(element_at_once((struct kluis_str){ ahead.ptr, cut }, in.at, false, a, two)); /* what is not all there is not one */
+        }
+        if (done) {
+            assert_int_equal(slicer_next(&in, s, &err), KLUIS_OK);
+            assert_true(element_read(s, false, a, two));
+            assert_true(one->what == two->what && one->at == two->at && one->n_own == two->n_own && one->repaired == two->repaired);
+            assert_int_equal(one->raw.len, two->raw.len);
+            assert_memory_equal(one->raw.ptr, two->raw.ptr, one->raw.len);
+            for (size_t k = 0; k < one->n_own; k++) {
+                assert_true(kluis_str_eq(one->attrs[k].name, two->attrs[k].name) && kluis_str_eq(one->attrs[k].value, two->attrs[k].value));
+            }
+        }
+        slicer_close(&in);
+        kluis_close_quiet(&fd);
+    }
+    kluis_free(s);
+    kluis_free(one);
+    kluis_free(two);
+}
+
 static void many_read_as_few_do(void **state)
 {
     (void)state;
@@ -329,6 +387,7 @@ int main(void)
         cmocka_unit_test(calls_are_calls),
         cmocka_unit_test(damage_costs_one_message),
         cmocka_unit_test(buffers_change_nothing),
+        cmocka_unit_test(at_once_is_no_other_item),
         cmocka_unit_test(many_read_as_few_do),
         cmocka_unit_test(it_survives),
     };

@@ -60,6 +60,46 @@ static void loose_takes_what_exporters_write(void **state)
     for (size_t i = 0; i < 5; i++) { assert_int_equal(json_read_loose(kluis_str_of(bad[i]), a, &v, NULL), KLUIS_E_REJECT); }
 }
 
+/* A string is gone through many bytes at a time: whatever stands in it counts at each place alike, in lines and beyond them. */
+static void what_stands_in_a_string_counts_at_any_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *text;
+        bool strict, damaged;
+    } odd[] = { { "\\\"", "\"", true, false },           { "\\u0041", "A", true, false },         { "\x01", "\x01", false, false },
+                { "\xc3\xa9", "\xc3\xa9", true, false }, { "\xff", "\xEF\xBF\xBD", false, true }, { "\\\\", "\\", true, false } };
+    KLUIS_AUTO(kluis_arena) a = kluis_arena_new(1 << 20);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        for (int before = 0; before < 40; before++) {
+            for (int after = 0; after < 40; after += 3) {
+                char in[128], want[128];
+                struct json *v = NULL;
+                struct kluis_err err = { 0 };
+                (void)snprintf(in, sizeof in, "\"%.*s%s%.*s\" ", before, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", odd[i].in, after,
+                               "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
+                (void)snprintf(want, sizeof want, "%.*s%s%.*s", before, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", odd[i].text, after,
+                               "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
+                kluis_arena_clear(a);
+                assert_int_equal(json_read(kluis_str_of(in), a, &v, &err), odd[i].strict ? KLUIS_OK : KLUIS_E_REJECT);
+                if (odd[i].strict) { assert_true(kluis_str_is(v->text, want)); }
+                char place[40]; /* a control character is said with its place, other bytes with the string's end */
+                (void)snprintf(place, sizeof place, "byte %d:", odd[i].in[0] == '\x01' ? before + 2 : before + after + 4);
+                if (!odd[i].strict) { assert_non_null(strstr(err.msg, place)); }
+                v = loose(a, in);
+                assert_true(kluis_str_is(v->text, want) && v->damaged == odd[i].damaged);
+                in[strlen(in) - 2] = '\0';
+                assert_int_equal(json_read_loose(kluis_str_of(in), a, &v, NULL), KLUIS_E_REJECT);
+            }
+        }
+    }
+    size_t used = 0;
+    struct json *v = NULL;
+    assert_int_equal(json_read_first(KLUIS_STR_LIT(" {\"a\":[1]},{\"b\":2}"), a, &v, &used, NULL), KLUIS_OK);
+    assert_int_equal(used, 10);
+    assert_int_equal(json_read_first(KLUIS_STR_LIT("{\"a\":[1]"), a, &v, &used, NULL), KLUIS_E_REJECT);
+}
+
 /* Goes through {…,"list":[…],…} and writes down what it meets. */
 static void walk(const char *text, size_t step, struct kluis_buf *out)
 {
@@ -279,9 +319,13 @@ static void hostile_nesting_costs_no_more_than_its_length(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loose_takes_what_exporters_write), cmocka_unit_test(pieces_change_nothing),
-        cmocka_unit_test(after_damage_the_next_is_found),   cmocka_unit_test(depth_is_bounded),
-        cmocka_unit_test(items_around_damage_are_found),    cmocka_unit_test(hostile_nesting_costs_no_more_than_its_length),
+        cmocka_unit_test(loose_takes_what_exporters_write),
+        cmocka_unit_test(pieces_change_nothing),
+        cmocka_unit_test(what_stands_in_a_string_counts_at_any_place),
+        cmocka_unit_test(after_damage_the_next_is_found),
+        cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(items_around_damage_are_found),
+        cmocka_unit_test(hostile_nesting_costs_no_more_than_its_length),
     };
     return kluis_base_init(NULL) != KLUIS_OK ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

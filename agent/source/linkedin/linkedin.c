@@ -36,6 +36,12 @@ struct part {
     size_t n_columns;
     size_t unknown[CSV_COLUMNS_MAX], n_unknown; /* columns nobody knows */
 };
+struct titled { /* the newest row of a conversation that has a title; len 0: none has */
+    int64_t when;
+    uint64_t at;
+    uint32_t file, len;
+};
+
 struct linkedin {
     struct download d;
     const struct source_sink *sink;
@@ -50,6 +56,9 @@ struct linkedin {
     struct kluis_str loss[12], title, self_id, self_name;
     struct build build;
     struct kluis_buf text;
+    struct csv_row row;    /* the one at hand */
+    struct titled *titled; /* of cap_titled conversations */
+    uint32_t cap_titled;
     /* while a file is gone through */
     struct part *part;
     uint32_t conversation;
@@ -173,6 +182,26 @@ static kluis_status add(struct linkedin *t, uint64_t at, size_t len, uint64_t lo
     return order_add(t->order, &it, err);
 }
 
+/* The first of an instant is the newest: rows are written newest first (order.h). */
+static kluis_status note_title(struct linkedin *t, const struct csv_row *r, struct kluis_err *err)
+{
+    struct kluis_str title = value(t->part, r, TITLE);
+    if (title.ptr == NULL || title.len > 4096) { return KLUIS_OK; }
+    if (t->conversation >= t->cap_titled) {
+        uint32_t cap = t->cap_titled == 0 ? 64 : t->cap_titled;
+        while (cap <= t->conversation) { cap *= 2; }
+        struct titled *p = kluis_realloc(t->titled, cap * sizeof *p);
+        if (p == NULL) { return no_memory(err); }
+        memset(p + t->cap_titled, 0, (cap - t->cap_titled) * sizeof *p);
+        t->titled = p;
+        t->cap_titled = cap;
+    }
+    struct titled *at = &t->titled[t->conversation];
+    if (at->len > 0 && at->when >= t->last) { return KLUIS_OK; }
+    *at = (struct titled){ t->last, r->at, (uint32_t)(t->part - t->parts), (uint32_t)r->raw.len };
+    return KLUIS_OK;
+}
+
 static kluis_status row(void *ctx, const struct csv_row *r, struct kluis_err *err)
 {
     struct linkedin *t = ctx;
@@ -185,6 +214,7 @@ static kluis_status row(void *ctx, const struct csv_row *r, struct kluis_err *er
     note(t, value(t->part, r, FROM_URL), value(t->part, r, FROM));
     recipients(t->part, r, note, t);
     t->rows++;
+    KLUIS_TRY(note_title(t, r, err));
     return add(t, r->at, r->raw.len, 0, err);
 }
 
@@ -211,13 +241,13 @@ static kluis_status survey(struct linkedin *t, struct part *p, struct kluis_err 
 
 /* ---- giving ---- */
 
-static kluis_status row_of(struct linkedin *t, const struct order_item *it, struct csv_row *r, struct kluis_err *err)
+static kluis_status row_of(struct linkedin *t, uint32_t file, uint64_t at, uint32_t len, struct kluis_err *err)
 {
-    const struct part *p = &t->parts[it->file];
+    const struct part *p = &t->parts[file];
     struct kluis_str raw;
-    KLUIS_TRY(download_bytes(&t->d, p->file, it->at, it->len, &raw, err));
+    KLUIS_TRY(download_bytes(&t->d, p->file, at, len, &raw, err));
     kluis_arena_clear(t->words);
-    if (raw.len == it->len && csv_row_of(raw, t->words, r) && r->n == p->n_columns) { return KLUIS_OK; }
+    if (raw.len == len && csv_row_of(raw, t->words, &t->row) && t->row.n == p->n_columns) { return KLUIS_OK; }
     return KLUIS_FAIL(err, KLUIS_E_BUSY, "%.200s changed while it was read: try again", p->file->name.ptr);
 }
 
@@ -225,17 +255,12 @@ static kluis_status begin(void *ctx, uint32_t conversation, struct kluis_err *er
 {
     static const char *const never[] = { "message-ids", "edits", "deletions", "reactions", "quotes", "group-changes", "calls", "read-receipts" };
     struct linkedin *t = ctx;
-    struct order_item it;
-    struct csv_row r;
     size_t n = 0;
     t->title = absent();
-    for (kluis_status rc;
-         (rc = order_next(t->order, &it, err)) != KLUIS_END && it.conversation == conversation;) { /* its title: of the newest that has one */
-        KLUIS_TRY(rc);
-        if (it.len == 0) { continue; }
-        KLUIS_TRY(row_of(t, &it, &r, err));
-        struct kluis_str title = value(&t->parts[it.file], &r, TITLE);
-        if (title.ptr != NULL && !kluis_str_eq(title, t->title) && title.len <= 4096) { t->title = kluis_arena_str(t->people.arena, title); }
+    if (conversation < t->cap_titled && t->titled[conversation].len > 0) {
+        const struct titled *at = &t->titled[conversation];
+        KLUIS_TRY(row_of(t, at->file, at->at, at->len, err));
+        t->title = kluis_arena_str(t->people.arena, value(&t->parts[at->file], &t->row, TITLE));
     }
     for (size_t i = 0; i < sizeof never / sizeof *never; i++) { t->loss[n++] = kluis_str_of(never[i]); }
     if (cast_full(t->cast) || t->people.overflow) { t->loss[n++] = KLUIS_STR_LIT("people-beyond-4096"); }
@@ -337,47 +362,45 @@ static kluis_status one_turn(void *ctx, const struct order_item *it, struct klui
     struct linkedin *t = ctx;
     const struct part *p = &t->parts[it->file];
     struct build *b = &t->build;
-    struct csv_row r;
+    const struct csv_row *r = &t->row;
     if (it->len == 0) {
         kluis_arena_clear(t->words);
         return build_gap(b, t->words, t->sink, it->at, it->lost, KLUIS_ZONE_STATED, err);
     }
-    KLUIS_TRY(row_of(t, it, &r, err));
+    KLUIS_TRY(row_of(t, it->file, it->at, it->len, err));
     build_new(b, t->words, KLUIS_MESSAGE);
     b->r.zone = KLUIS_ZONE_STATED;
-    b->r.sent.us = build_utc(trimmed(value(p, &r, DATE)));
+    b->r.sent.us = build_utc(trimmed(value(p, r, DATE)));
     if (b->r.sent.us == KLUIS_TIME_ABSENT) {
         build_loss(b, "time-unknown");
-        build_text(b, "date", value(p, &r, DATE));
+        build_text(b, "date", value(p, r, DATE));
     }
-    struct kluis_str url = value(p, &r, FROM_URL), from = value(p, &r, FROM);
+    struct kluis_str url = value(p, r, FROM_URL), from = value(p, r, FROM);
     b->r.author = url.ptr == NULL && from.ptr == NULL ? KLUIS_NO_PARTY : roster_find(&t->people, url, from);
     if (b->r.author == KLUIS_NO_PARTY) { build_loss(b, "author-unknown"); }
-    if (yes(value(p, &r, DRAFT)) || yes(value(p, &r, TALK_DRAFT))) { /* written, never sent */
+    if (yes(value(p, r, DRAFT)) || yes(value(p, r, TALK_DRAFT))) { /* written, never sent */
         b->r.kind = KLUIS_EVENT;
         b->r.event = KLUIS_STR_LIT("draft");
     }
-    set_text(t, b, value(p, &r, CONTENT));
-    build_text(b, "subject", value(p, &r, SUBJECT));
-    build_text(b, "folder", value(p, &r, FOLDER));
-    set_files(t, b, value(p, &r, ATTACHMENTS));
+    set_text(t, b, value(p, r, CONTENT));
+    build_text(b, "subject", value(p, r, SUBJECT));
+    build_text(b, "folder", value(p, r, FOLDER));
+    set_files(t, b, value(p, r, ATTACHMENTS));
     if (b->r.text.ptr == NULL && b->r.n_attachments == 0) { build_loss(b, "content-unknown"); }
-    if (count_of(value(p, &r, TO_URLS)) > 1 && count_of(value(p, &r, TO_URLS)) != count_of(value(p, &r, TO))) {
-        build_text(b, "to", value(p, &r, TO));
-    }
+    if (count_of(value(p, r, TO_URLS)) > 1 && count_of(value(p, r, TO_URLS)) != count_of(value(p, r, TO))) { build_text(b, "to", value(p, r, TO)); }
     for (size_t k = 0; k < p->n_unknown; k++) {
         const size_t i = p->unknown[k];
-        if (r.value[i].len == 0) { continue; }
+        if (r->value[i].len == 0) { continue; }
         struct kluis_str name =
             build_fmt(t->words, "linkedin.%.*s", p->title[i].len > 200 ? 200 : (int)p->title[i].len, p->title[i].ptr == NULL ? "" : p->title[i].ptr);
         if (name.ptr == NULL || kluis_utf8_valid(name.ptr, name.len) != name.len ||
-            kluis_utf8_valid(r.value[i].ptr, r.value[i].len) != r.value[i].len) {
+            kluis_utf8_valid(r->value[i].ptr, r->value[i].len) != r->value[i].len) {
             build_loss(b, "field-not-text");
         } else {
-            build_text(b, name.ptr, r.value[i]);
+            build_text(b, name.ptr, r->value[i]);
         }
     }
-    return build_send(b, t->sink, (struct kluis_bytes){ (const uint8_t *)r.raw.ptr, r.raw.len }, err);
+    return build_send(b, t->sink, (struct kluis_bytes){ (const uint8_t *)r->raw.ptr, r->raw.len }, err);
 }
 
 /* ---- reading ---- */
@@ -440,6 +463,7 @@ static kluis_status linkedin_read(const struct source_request *q, const struct s
     kluis_arena_free(t->words);
     kluis_buf_free(&t->text);
     kluis_free(t->parts);
+    kluis_free(t->titled);
     kluis_free(t);
     return rc;
 }

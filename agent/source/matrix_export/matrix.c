@@ -73,10 +73,7 @@ struct kluis_str matrix_words(struct json *o)
 
 static uint32_t slot_of(struct kluis_str poll, struct kluis_str id)
 {
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < poll.len; i++) { h = (h ^ (unsigned char)poll.ptr[i]) * 16777619u; }
-    for (size_t i = 0; i < id.len; i++) { h = (h ^ (unsigned char)id.ptr[i]) * 16777619u; }
-    return (h ^ h >> 15) & (ANSWER_SLOTS - 1);
+    return (uint32_t)kluis_str_hash(id, kluis_str_hash(poll, 0)) & (ANSWER_SLOTS - 1);
 }
 
 const struct answer *matrix_answer(const struct matrix *x, struct kluis_str poll, struct kluis_str id)

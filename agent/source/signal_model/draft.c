@@ -58,18 +58,15 @@ static void text_field(struct emit *e, struct draft *d, struct kluis_str name, s
     }
 }
 
-void draft_text(struct emit *e, struct draft *d, const char *name, struct kluis_str value)
-{
-    text_field(e, d, kluis_arena_str(e->arena, kluis_str_of(name)), value);
-}
+void draft_text(struct emit *e, struct draft *d, const char *name, struct kluis_str value) { text_field(e, d, kluis_str_of(name), value); }
 
 void draft_number(struct emit *e, struct draft *d, const char *name, uint64_t n)
 {
-    struct kluis_str copy = kluis_arena_str(e->arena, kluis_str_of(name));
+    char digits[KLUIS_DECIMAL];
     if (n <= (uint64_t)KLUIS_INT_MAX_JSON) {
-        add_field(d, (struct kluis_field){ .name = copy, .number = (int64_t)n, .is_int = true });
+        add_field(d, (struct kluis_field){ .name = kluis_str_of(name), .number = (int64_t)n, .is_int = true });
     } else {
-        text_field(e, d, copy, arena_fmt(e->arena, "%llu", (unsigned long long)n));
+        text_field(e, d, kluis_str_of(name), kluis_arena_str(e->arena, kluis_decimal(n, digits)));
     }
 }
 
@@ -103,8 +100,10 @@ void draft_rest(struct emit *e, struct draft *d, const char *path, struct json *
         const bool holder = m->type == JSON_OBJECT || m->type == JSON_ARRAY;
         const bool looked = looked_at(v, m);
         if (m->used == 2 || m->type == JSON_NULL || (looked && (!holder || m->child == NULL))) { continue; }
-        struct kluis_str name = v->type == JSON_ARRAY ? arena_fmt(e->arena, "%s.%u", path, i)
-                                                      : arena_fmt(e->arena, "%s.%.*s", path, m->key.len > 200 ? 200 : (int)m->key.len, m->key.ptr);
+        char digits[KLUIS_DECIMAL];
+        struct kluis_str below = v->type == JSON_ARRAY ? kluis_decimal(i, digits) : m->key;
+        if (below.len > 200) { below.len = 200; }
+        struct kluis_str name = kluis_arena_join(e->arena, (const struct kluis_str[]){ kluis_str_of(path), KLUIS_STR_LIT("."), below }, 3);
         if (name.ptr == NULL || name.len > 240) {
             draft_loss(d, "fields-too-deep");
         } else if (looked) {
@@ -147,8 +146,8 @@ static void make_unique(struct emit *e, struct draft *d)
 void draft_send(struct emit *e, struct draft *d, struct kluis_str raw)
 {
     if (e->rc != KLUIS_OK) { return; }
-    make_unique(e, d);
-    qsort(d->times, d->r.n_times, sizeof *d->times, time_order);
+    if (d->r.n_fields > 1) { make_unique(e, d); }
+    if (d->r.n_times > 1) { qsort(d->times, d->r.n_times, sizeof *d->times, time_order); }
     if (d->r.text.ptr != NULL && d->r.text.len > KLUIS_TEXT_MAX) {
         e->rc = KLUIS_FAIL(e->err, KLUIS_E_LIMIT, "%s: a message of more than 1 MiB of text; remove it from the export", e->m->path);
         return;
@@ -159,7 +158,9 @@ void draft_send(struct emit *e, struct draft *d, struct kluis_str raw)
 struct kluis_str message_id(struct emit *e, uint32_t who, uint64_t ms, const char *suffix)
 {
     struct kluis_str key = who == NOBODY ? KLUIS_STR_LIT("unknown") : e->m->who[who].key;
-    struct kluis_str id = arena_fmt(e->arena, "%.*s:%llu%s", (int)key.len, key.ptr, (unsigned long long)ms, suffix);
+    char digits[KLUIS_DECIMAL];
+    const struct kluis_str pieces[] = { key, KLUIS_STR_LIT(":"), kluis_decimal(ms, digits), kluis_str_of(suffix) };
+    struct kluis_str id = kluis_arena_join(e->arena, pieces, 4);
     if (id.ptr == NULL && e->rc == KLUIS_OK) { e->rc = KLUIS_FAIL(e->err, KLUIS_E_NOMEM, "out of memory; try again"); }
     return id;
 }

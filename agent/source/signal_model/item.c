@@ -16,6 +16,7 @@ static void deliveries(struct emit *e, struct draft *d, struct json *list)
     KLUIS_AUTO_BUF(b, 512 << 10);
     if (list == NULL) { return; }
     for (struct json *s = list->child; s != NULL; s = s->next) {
+        char digits[KLUIS_DECIMAL];
         uint64_t ms = 0;
         uint32_t who = who_member(e, s, "recipientId");
         struct kluis_str status = KLUIS_STR_LIT("unknown"), reason = { NULL, 0 };
@@ -27,9 +28,13 @@ static void deliveries(struct emit *e, struct draft *d, struct json *list)
         }
         if (b.len > 0) { kluis_buf_cstr(&b, "; "); }
         if (who != NOBODY) { kluis_buf_str(&b, e->m->who[who].key); }
-        kluis_buf_fmt(&b, " %.*s", status.len > 40 ? 40 : (int)status.len, status.ptr);
+        kluis_buf_byte(&b, ' ');
+        kluis_buf_add(&b, status.ptr, status.len > 40 ? 40 : status.len);
         if (reason.ptr != NULL) { kluis_buf_fmt(&b, "(%.*s)", reason.len > 40 ? 40 : (int)reason.len, reason.ptr); }
-        if (ms > 0) { kluis_buf_fmt(&b, " %llu", (unsigned long long)ms); }
+        if (ms > 0) {
+            kluis_buf_byte(&b, ' ');
+            kluis_buf_str(&b, kluis_decimal(ms, digits));
+        }
     }
     draft_text(e, d, "deliveries", keep(e, &b));
     if (b.status != KLUIS_OK) { draft_loss(d, "deliveries"); }
@@ -122,6 +127,14 @@ static void fill_text(struct emit *e, struct draft *d, struct json *text)
     ranges(e, d, json_array(text, "bodyRanges"));
 }
 
+/* "attachment.0.role": of the i-th of several. */
+static const char *nth(struct emit *e, const char *what, size_t i, const char *member)
+{
+    char digits[KLUIS_DECIMAL];
+    const struct kluis_str pieces[] = { kluis_str_of(what), KLUIS_STR_LIT("."), kluis_decimal(i, digits), KLUIS_STR_LIT("."), kluis_str_of(member) };
+    return kluis_arena_join(e->arena, pieces, 5).ptr;
+}
+
 static void add_attachment(struct emit *e, struct draft *d, struct json *pointer, const char *role, struct json *holder)
 {
     if (e->rc != KLUIS_OK) { return; }
@@ -129,22 +142,16 @@ static void add_attachment(struct emit *e, struct draft *d, struct json *pointer
         draft_loss(d, "attachments-beyond-256");
         return;
     }
-    char name[40];
     size_t i = d->r.n_attachments++;
     struct kluis_attachment *a = &d->attachments[i];
     struct kluis_err *err = e->err;
     e->rc = media_attachment(e->m, pointer, e->arena, a, err);
     if (e->rc != KLUIS_OK) { return; }
-    if (role != NULL) {
-        (void)snprintf(name, sizeof name, "attachment.%zu.role", i);
-        draft_text(e, d, name, kluis_str_of(role));
-    }
-    (void)snprintf(name, sizeof name, "attachment.%zu.caption", i);
-    draft_text(e, d, name, json_string(pointer, "caption"));
+    if (role != NULL) { draft_text(e, d, nth(e, "attachment", i, "role"), kluis_str_of(role)); }
+    draft_text(e, d, nth(e, "attachment", i, "caption"), json_string(pointer, "caption"));
     if (holder != NULL) {
         struct kluis_str kind = json_string(holder, "flag");
-        (void)snprintf(name, sizeof name, "attachment.%zu.flag", i);
-        if (kind.ptr != NULL && !kluis_str_is(kind, "NONE")) { draft_text(e, d, name, kebab(e->arena, kind)); }
+        if (kind.ptr != NULL && !kluis_str_is(kind, "NONE")) { draft_text(e, d, nth(e, "attachment", i, "flag"), kebab(e->arena, kind)); }
         if (!json_true(holder, "wasDownloaded") && a->source_ref.ptr == NULL && e->m->media.find != NULL) {
             a->loss = KLUIS_STR_LIT("not-downloaded");
         }
@@ -185,12 +192,9 @@ static void fill_quote(struct emit *e, struct draft *d, struct json *quote)
     unsigned i = 0;
     struct json *list = json_array(quote, "attachments");
     for (struct json *v = list != NULL ? list->child : NULL; v != NULL; v = v->next, i++) {
-        char name[40];
         struct kluis_str file = json_string(v, "fileName"), kind = json_string(v, "contentType");
-        (void)snprintf(name, sizeof name, "quote-attachment.%u.name", i);
-        draft_text(e, d, name, file);
-        (void)snprintf(name, sizeof name, "quote-attachment.%u.type", i);
-        draft_text(e, d, name, kind);
+        draft_text(e, d, nth(e, "quote-attachment", i, "name"), file);
+        draft_text(e, d, nth(e, "quote-attachment", i, "type"), kind);
         json_ignore(v, "thumbnail"); /* a preview made of the quoted message's own attachment */
     }
 }
@@ -206,14 +210,9 @@ static void fill_standard(struct emit *e, struct draft *d, struct json *c)
     list = json_array(c, "linkPreview");
     for (struct json *v = list != NULL ? list->child : NULL; v != NULL; v = v->next, i++) {
         static const char *const part[] = { "url", "title", "description" };
-        char name[40];
-        for (size_t k = 0; k < sizeof part / sizeof *part; k++) {
-            (void)snprintf(name, sizeof name, "link.%u.%s", i, part[k]);
-            draft_text(e, d, name, json_string(v, part[k]));
-        }
+        for (size_t k = 0; k < sizeof part / sizeof *part; k++) { draft_text(e, d, nth(e, "link", i, part[k]), json_string(v, part[k])); }
         uint64_t ms = 0;
-        (void)snprintf(name, sizeof name, "link.%u.date-ms", i);
-        if (json_u64(v, "date", &ms)) { draft_number(e, d, name, ms); }
+        if (json_u64(v, "date", &ms)) { draft_number(e, d, nth(e, "link", i, "date-ms"), ms); }
         if (json_object(v, "image") != NULL) { add_attachment(e, d, json_object(v, "image"), "link-preview", NULL); }
     }
 }

@@ -194,7 +194,8 @@ struct emit { /* one item on its way to the sink */
 
 struct draft *draft_new(struct emit *e, enum kluis_kind kind); /* the one draft, emptied */
 void draft_time(struct draft *d, const char *name, uint64_t ms);
-void draft_text(struct emit *e, struct draft *d, const char *name, struct kluis_str value); /* absent: nothing */
+/* name: lives as long as the record; NULL: there was no room to make it.  An absent value: nothing. */
+void draft_text(struct emit *e, struct draft *d, const char *name, struct kluis_str value);
 void draft_number(struct emit *e, struct draft *d, const char *name, uint64_t n);
 void draft_loss(struct draft *d, const char *token);
 /* Everything below v that nobody asked for, as fields "signal.<path>" with its raw JSON. */

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-enum { PIECE = 256 << 10, STEP = 8 << 10 }; /* read at once when going through, and first of all after a jump */
+enum { PIECE = 256 << 10, STEP = 512 }; /* read at once when going through, and first of all after a jump: most pieces are smaller */
 
 kluis_status window_open(struct window *w, size_t max, struct kluis_err *err)
 {

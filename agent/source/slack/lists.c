@@ -3,12 +3,7 @@
 
 static struct kluis_str absent(void) { return (struct kluis_str){ NULL, 0 }; }
 
-static uint32_t hash(struct kluis_str s)
-{
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < s.len; i++) { h = (h ^ (unsigned char)s.ptr[i]) * 16777619u; }
-    return h ^ h >> 15;
-}
+static uint32_t hash(struct kluis_str s) { return (uint32_t)kluis_str_hash(s, 0); }
 
 static void put_slot(struct list *l, uint32_t *slots, uint32_t n, struct kluis_str key, uint32_t i)
 {

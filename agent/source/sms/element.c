@@ -5,6 +5,7 @@
  * '&' and a '<' in a value stand for themselves.  There is no document type (slice.c), so entities are the five of XML.  Why not libxml2:
  * docs/decisions/0013.
  */
+#include "agent/source/scan.h"
 #include "agent/source/sms/sms.h"
 
 /* ---- values ---------------------------------------------------------------------------------------------------------- */
@@ -84,23 +85,11 @@ static size_t ampersand(char **w, const char *p, size_t n, bool *repaired)
     return k;
 }
 
-/* Bytes that need no second look. */
-static bool plain(struct kluis_str s)
-{
-    unsigned char odd = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        odd |= (unsigned char)(c == '&') | (unsigned char)(c < 0x20);
-    }
-    return odd == 0;
-}
-
-/* A value's text: itself, or a copy in the arena (at most three bytes for one).  Absent: no room. */
+/* A value's text, a copy in the arena (at most three bytes for one).  Absent: no room. */
 static struct kluis_str decode(struct kluis_str s, struct kluis_arena *arena, bool *repaired)
 {
     bool valid = kluis_utf8_valid(s.ptr, s.len) == s.len;
-    if (valid && plain(s)) { return s; }
-    char *text = kluis_arena_alloc(arena, s.len * 3 + 4), *w = text;
+    char *text = kluis_arena_bare(arena, s.len * 3 + 4), *w = text;
     if (text == NULL) { return (struct kluis_str){ NULL, 0 }; }
     for (size_t i = 0; i < s.len;) {
         unsigned char c = (unsigned char)s.ptr[i];
@@ -139,7 +128,19 @@ struct walk {
     struct item *item;
     struct kluis_arena *arena;
     size_t n_data;
+    bool survey; /* values that nobody looks at in a survey stay as they are written */
+    bool simple; /* nothing but attributes on one line, no attribute named data */
 };
+
+/* What ends an attribute's name: white space, or one of these.  A single quote does not, though for slice.c a value begins there. */
+enum { NAME_ENDS = 1, NAME_QUOTES = 2 };
+static const uint8_t in_name[256] = { [' '] = NAME_ENDS, ['\n'] = NAME_ENDS, ['\r'] = NAME_ENDS, ['\t'] = NAME_ENDS,  ['='] = NAME_ENDS,
+                                      ['>'] = NAME_ENDS, ['"'] = NAME_ENDS,  ['<'] = NAME_ENDS,  ['\''] = NAME_QUOTES };
+
+static bool wanted_in_survey(struct kluis_str name)
+{
+    return kluis_str_is(name, "address") || kluis_str_is(name, "contact_name") || kluis_str_is(name, "number") || kluis_str_is(name, "type");
+}
 
 /* name="value" … up to '>'; false: something else stands there. */
 static bool attributes(struct walk *x)
@@ -154,20 +155,31 @@ static bool attributes(struct walk *x)
             return true;
         }
         const char *name = x->p;
-        while (x->p < x->end && *x->p != '=' && !is_space(*x->p) && *x->p != '>' && *x->p != '"' && *x->p != '<') { x->p++; }
+        uint8_t met_in_name = 0;
+        for (; x->p < x->end && in_name[(unsigned char)*x->p] != NAME_ENDS; x->p++) { met_in_name |= in_name[(unsigned char)*x->p]; }
         size_t n = (size_t)(x->p - name);
         while (x->p < x->end && is_space(*x->p)) { x->p++; }
         if (n == 0 || x->end - x->p < 2 || *x->p != '=') { return false; }
         x->p++;
         while (x->p < x->end && is_space(*x->p)) { x->p++; }
         if (x->p == x->end || (*x->p != '"' && *x->p != '\'')) { return false; }
-        const char *value = x->p + 1, *close = memchr(value, *x->p, (size_t)(x->end - value));
-        if (close == NULL || x->item->n_attrs == ITEM_ATTRS_MAX || kluis_utf8_valid(name, n) != n) { return false; }
+        const char quote = *x->p, *value = x->p + 1, *close = value;
+        struct scan_met met = { 0, 0 };
+        bool references = false;
+        while ((close = scan_to(close, x->end, quote, '&', &met)) < x->end && *close == '&') {
+            references = true;
+            close++;
+        }
+        if (close == x->end || x->item->n_attrs == ITEM_ATTRS_MAX || kluis_utf8_valid(name, n) != n) { return false; }
         struct attr *a = &x->item->attrs[x->item->n_attrs++];
         a->name = (struct kluis_str){ name, n };
-        a->value = decode((struct kluis_str){ value, (size_t)(close - value) }, x->arena, &x->item->repaired);
-        if (a->value.ptr == NULL) { return false; }
+        a->value = (struct kluis_str){ value, (size_t)(close - value) };
         x->p = close + 1;
+        x->simple = x->simple && met.control == 0 && met_in_name == 0 && !kluis_str_is(a->name, "data");
+        bool plain = !references && met.control == 0 && (met.high == 0 || kluis_utf8_valid(value, a->value.len) == a->value.len);
+        if (plain || (x->survey && !wanted_in_survey(a->name))) { continue; }
+        a->value = decode(a->value, x->arena, &x->item->repaired);
+        if (a->value.ptr == NULL) { return false; }
     }
 }
 
@@ -242,15 +254,36 @@ static void rescue(struct kluis_str raw, struct kluis_arena *arena, struct item 
     out->n_own = out->n_attrs;
 }
 
-bool element_read(const struct slice *s, struct kluis_arena *arena, struct item *out)
+static void begin(struct item *out, enum slice_what what, struct kluis_str text, uint64_t at)
 {
-    out->what = s->what;
+    out->what = what;
     out->n_own = out->n_attrs = out->n_parts = out->n_addrs = 0;
     out->repaired = out->exact = false;
-    out->raw = (struct kluis_bytes){ (const uint8_t *)s->text.ptr, s->text.len };
-    out->at = s->at;
+    out->raw = (struct kluis_bytes){ (const uint8_t *)text.ptr, text.len };
+    out->at = at;
+    out->why = NULL;
+}
+
+bool element_at_once(struct kluis_str ahead, uint64_t at, bool survey, struct kluis_arena *arena, struct item *out)
+{
+    static const struct kluis_str sms = { "<sms ", 5 }, call = { "<call ", 6 };
+    const bool is_sms = ahead.len > sms.len && memcmp(ahead.ptr, sms.ptr, sms.len) == 0;
+    if (!is_sms && !(ahead.len > call.len && memcmp(ahead.ptr, call.ptr, call.len) == 0)) { return false; }
+    begin(out, is_sms ? SLICE_SMS : SLICE_CALL, ahead, at);
+    struct walk x = {
+        .p = ahead.ptr + (is_sms ? sms : call).len, .end = ahead.ptr + ahead.len, .item = out, .arena = arena, .survey = survey, .simple = true
+    };
+    if (!attributes(&x) || !x.simple || x.p[-2] != '/') { return false; }
+    out->n_own = out->n_attrs;
+    out->raw.len = (size_t)(x.p - ahead.ptr);
+    return true;
+}
+
+bool element_read(const struct slice *s, bool survey, struct kluis_arena *arena, struct item *out)
+{
+    begin(out, s->what, s->text, s->at);
     out->why = s->why;
-    struct walk x = { .p = s->text.ptr, .end = s->text.ptr + s->text.len, .slice = s, .item = out, .arena = arena };
+    struct walk x = { .p = s->text.ptr, .end = s->text.ptr + s->text.len, .slice = s, .item = out, .arena = arena, .survey = survey };
     if (s->what != SLICE_DAMAGED && walk(&x)) { return true; }
     if (s->what != SLICE_DAMAGED) { out->why = "it is not written as XML"; }
     out->what = SLICE_DAMAGED;
@@ -260,19 +293,15 @@ bool element_read(const struct slice *s, struct kluis_arena *arena, struct item 
 
 /* ---- looking ------------------------------------------------------------------------------------------------------ */
 
-static struct kluis_str find(const struct item *i, size_t first, size_t n, const char *name)
+struct kluis_str sms_find(const struct item *i, size_t first, size_t n, struct kluis_str name)
 {
     for (size_t k = first; k < first + n; k++) {
-        if (kluis_str_is(i->attrs[k].name, name)) {
-            return !i->exact && kluis_str_is(i->attrs[k].value, "null") ? (struct kluis_str){ NULL, 0 } : i->attrs[k].value;
-        }
+        const struct attr *a = &i->attrs[k];
+        if (a->name.len != name.len || a->name.ptr[0] != name.ptr[0] || !kluis_str_eq(a->name, name)) { continue; }
+        return !i->exact && kluis_str_is(a->value, "null") ? (struct kluis_str){ NULL, 0 } : a->value;
     }
     return (struct kluis_str){ NULL, 0 };
 }
-
-struct kluis_str sms_get(const struct item *i, const char *name) { return find(i, 0, i->n_own, name); }
-
-struct kluis_str sms_group_get(const struct item *i, const struct item_group *g, const char *name) { return find(i, g->first, g->n, name); }
 
 bool sms_i64(struct kluis_str s, int64_t *out)
 {

@@ -80,14 +80,14 @@ static void when(struct build *b, struct kluis_str date)
 }
 
 /* What nothing above has used. */
-static void rest(struct sms_emit *e, struct build *b, const struct item *i, const char *prefix, const char *const *used)
+static void rest(struct sms_emit *e, struct build *b, const struct item *i, const char *prefix, const struct kluis_str *used)
 {
     for (size_t k = 0; k < i->n_own; k++) {
         const struct attr *a = &i->attrs[k];
         bool skip = a->value.len == 0 || (!i->exact && kluis_str_is(a->value, "null")) || a->name.len > 64;
-        for (const char *const *u = used; *u != NULL && !skip; u++) { skip = kluis_str_is(a->name, *u); }
+        for (const struct kluis_str *u = used; u->ptr != NULL && !skip; u++) { skip = kluis_str_eq(a->name, *u); }
         if (skip) { continue; }
-        struct kluis_str name = build_fmt(e->arena, "%s%.*s", prefix, (int)a->name.len, a->name.ptr);
+        struct kluis_str name = kluis_arena_join(e->arena, (const struct kluis_str[]){ kluis_str_of(prefix), a->name }, 2);
         if (name.ptr != NULL) { build_text(b, name.ptr, a->value); }
     }
 }
@@ -130,7 +130,8 @@ static void direction(struct build *b, int64_t type, uint32_t other)
 
 static void sms(struct sms_emit *e, const struct talk *t, const struct item *i)
 {
-    static const char *const used[] = { "address", "date", "type", "body", "subject", "contact_name", "readable_date", "date_sent", NULL };
+    static const struct kluis_str used[] = { { "address", 7 },       { "date", 4 },           { "type", 4 },      { "body", 4 }, { "subject", 7 },
+                                             { "contact_name", 12 }, { "readable_date", 13 }, { "date_sent", 9 }, { NULL, 0 } };
     struct build *b = &e->build;
     int64_t type = 0, ms = 0;
     build_new(b, e->arena, KLUIS_MESSAGE);
@@ -153,7 +154,8 @@ static void sms(struct sms_emit *e, const struct talk *t, const struct item *i)
 
 static void call(struct sms_emit *e, const struct talk *t, const struct item *i)
 {
-    static const char *const used[] = { "number", "duration", "date", "type", "contact_name", "readable_date", NULL };
+    static const struct kluis_str used[] = { { "number", 6 },        { "duration", 8 },       { "date", 4 }, { "type", 4 },
+                                             { "contact_name", 12 }, { "readable_date", 13 }, { NULL, 0 } };
     struct build *b = &e->build;
     int64_t type = 0, seconds = -1;
     build_new(b, e->arena, KLUIS_CALL);
@@ -219,7 +221,8 @@ static void addresses(struct sms_emit *e, const struct item *i, int64_t type, co
 
 static void mms(struct sms_emit *e, const struct talk *t, const struct item *i)
 {
-    static const char *const used[] = { "address", "date", "msg_box", "sub", "contact_name", "readable_date", "date_sent", NULL };
+    static const struct kluis_str used[] = { { "address", 7 },       { "date", 4 },           { "msg_box", 7 },   { "sub", 3 },
+                                             { "contact_name", 12 }, { "readable_date", 13 }, { "date_sent", 9 }, { NULL, 0 } };
     struct build *b = &e->build;
     int64_t box = 0, type = 0, ms = 0;
     uint32_t from = KLUIS_NO_PARTY;

@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-enum { STEP = 4 << 10, LOOK = 16, BEHIND = 16 }; /* bytes seen ahead, and kept behind pos */
+enum { STEP = 1 << 10, LOOK = 16, BEHIND = 16 }; /* bytes seen ahead, and kept behind pos */
 
 kluis_status slicer_open(struct slicer *s, int fd, const char *name, size_t cap, struct kluis_err *err)
 {
@@ -318,7 +318,7 @@ static kluis_status no_such_file(const struct slicer *s, struct kluis_err *err)
     return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is no file of SMS Backup & Restore: give its sms-….xml or calls-….xml", s->name);
 }
 
-kluis_status slicer_next(struct slicer *s, struct slice *o, struct kluis_err *err)
+kluis_status slicer_find(struct slicer *s, struct kluis_str *ahead, struct kluis_err *err)
 {
     for (;;) {
         kluis_status rc = have(s, LOOK, err);
@@ -355,6 +355,21 @@ kluis_status slicer_next(struct slicer *s, struct slice *o, struct kluis_err *er
             if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
             continue;
         }
+        *ahead = (struct kluis_str){ s->buf + s->pos, s->end - s->pos };
+        return KLUIS_OK;
+    }
+}
+
+void slicer_pass(struct slicer *s, size_t n)
+{
+    skip(s, n);
+    s->after_damage = false;
+}
+
+kluis_status slicer_next(struct slicer *s, struct slice *o, struct kluis_err *err)
+{
+    for (struct kluis_str ahead;;) {
+        KLUIS_TRY(slicer_find(s, &ahead, err));
         KLUIS_TRY(element(s, o, err));
         if (o->what == SLICE_OTHER && s->after_damage) { continue; } /* a piece of the broken one */
         if (o->what != SLICE_DAMAGED) { s->after_damage = false; }

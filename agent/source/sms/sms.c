@@ -56,16 +56,23 @@ static kluis_status options(const struct source_request *q, struct settings *s, 
 }
 
 /* The next item; KLUIS_END. */
-static kluis_status next_item(struct reading *r, struct kluis_err *err)
+static kluis_status next_item(struct reading *r, bool survey, struct kluis_err *err)
 {
     for (;;) {
+        struct kluis_str ahead;
+        KLUIS_TRY(slicer_find(&r->slicer, &ahead, err));
+        kluis_arena_clear(r->scratch);
+        if (element_at_once(ahead, r->slicer.at, survey, r->scratch, &r->item)) {
+            slicer_pass(&r->slicer, r->item.raw.len);
+            return KLUIS_OK;
+        }
         KLUIS_TRY(slicer_next(&r->slicer, &r->slice, err));
         kluis_arena_clear(r->scratch);
         if (r->slice.what == SLICE_OTHER) {
             r->other++;
             continue;
         }
-        (void)element_read(&r->slice, r->scratch, &r->item);
+        (void)element_read(&r->slice, survey, r->scratch, &r->item);
         return KLUIS_OK;
     }
 }
@@ -89,7 +96,7 @@ static kluis_status survey(struct reading *r, struct kluis_err *err)
 {
     uint32_t talk;
     kluis_status rc;
-    while ((rc = next_item(r, err)) == KLUIS_OK) {
+    while ((rc = next_item(r, true, err)) == KLUIS_OK) {
         r->seen++;
         r->damaged += r->item.what == SLICE_DAMAGED;
         KLUIS_TRY(talks_note(&r->talks, &r->item, r->scratch, &talk, err));
@@ -142,7 +149,7 @@ static kluis_status fill(struct reading *r, uint32_t from, uint32_t to, bool dir
     const uint64_t limit = first;
     slicer_seek(&r->slicer, 0);
     kluis_status rc;
-    while ((rc = next_item(r, err)) == KLUIS_OK) {
+    while ((rc = next_item(r, !direct, err)) == KLUIS_OK) {
         uint32_t talk = 0;
         uint64_t items = r->talks.n;
         KLUIS_TRY(talks_note(&r->talks, &r->item, r->scratch, &talk, err));
@@ -166,7 +173,7 @@ static kluis_status give(struct reading *r, uint32_t c, struct kluis_err *err)
     KLUIS_TRY(sms_emit_begin(&r->emit, t, err));
     for (uint64_t i = t->placed - t->items; i < t->placed; i++) {
         slicer_seek(&r->slicer, r->places[i]);
-        kluis_status rc = next_item(r, err);
+        kluis_status rc = next_item(r, false, err);
         if (rc == KLUIS_END || (rc == KLUIS_OK && r->item.at != r->places[i])) { return changed(r, err); }
         KLUIS_TRY(rc);
         KLUIS_TRY(send(r, t, err));

@@ -44,6 +44,10 @@ void slicer_close(struct slicer *s);
 void slicer_seek(struct slicer *s, uint64_t at); /* to where a slice began */
 /* KLUIS_END; E_REJECT: no SMS Backup & Restore file (only before the first element); E_IO. */
 KLUIS_MUSTUSE kluis_status slicer_next(struct slicer *s, struct slice *out, struct kluis_err *err);
+/* The same in two steps, for whoever can tell an element from what is buffered: to where the next one begins, *ahead being what is there of it
+ * and what follows (borrowed until the next call); then either n bytes of that were one, or slicer_next. */
+KLUIS_MUSTUSE kluis_status slicer_find(struct slicer *s, struct kluis_str *ahead, struct kluis_err *err);
+void slicer_pass(struct slicer *s, size_t n);
 /* Decodes base64 of the file as it is read. */
 struct slice_input {
     int fd;
@@ -80,11 +84,19 @@ struct item {
     uint64_t at;
     const char *why;
 };
-/* Values live in the slice or the arena.  false: not readable: out->what becomes SLICE_DAMAGED. */
-bool element_read(const struct slice *s, struct kluis_arena *arena, struct item *out);
-/* Attribute of the element itself; absent where it is not there or says "null". */
-struct kluis_str sms_get(const struct item *i, const char *name);
-struct kluis_str sms_group_get(const struct item *i, const struct item_group *g, const char *name);
+/* Values live in the slice or the arena.  survey: only what talks_note looks at is decoded.  false: not readable: out->what becomes SLICE_DAMAGED. */
+bool element_read(const struct slice *s, bool survey, struct kluis_arena *arena, struct item *out);
+/* The element at the beginning of `ahead`, if it is what most are: <sms …/> or <call …/>, whole, with no line end in a value.  The very item that
+ * slicer_next and element_read would give.  false: it is not, and *out says nothing. */
+bool element_at_once(struct kluis_str ahead, uint64_t at, bool survey, struct kluis_arena *arena, struct item *out);
+/* Of the attributes from the first on, n of them; absent where it is not there or says "null". */
+struct kluis_str sms_find(const struct item *i, size_t first, size_t n, struct kluis_str name);
+/* Of the element itself; of a part or an addr. */
+static inline struct kluis_str sms_get(const struct item *i, const char *name) { return sms_find(i, 0, i->n_own, kluis_str_of(name)); }
+static inline struct kluis_str sms_group_get(const struct item *i, const struct item_group *g, const char *name)
+{
+    return sms_find(i, g->first, g->n, kluis_str_of(name));
+}
 bool sms_i64(struct kluis_str s, int64_t *out);
 
 /* ---- talk.c: conversations and the people in them --------------------------------------------------------------------- */
@@ -107,7 +119,8 @@ struct talks {
     uint32_t n, cap;
     uint32_t *slots;
     uint32_t n_slots;
-    const char *country; /* option: calling code without '+', or NULL */
+    struct kluis_str members[TALK_MEMBERS_MAX]; /* of the item at hand */
+    const char *country;                        /* option: calling code without '+', or NULL */
 };
 KLUIS_MUSTUSE kluis_status talks_init(struct talks *t, struct kluis_err *err);
 void talks_free(struct talks *t);

@@ -39,10 +39,10 @@ struct kluis_str sms_address(const struct talks *t, struct kluis_str w, struct k
         }
     }
     if (other || digits < 3) { return w; }
-    if (d[0] == '+') { return digits >= 5 && digits <= 15 ? build_fmt(arena, "%.*s", (int)n, d) : w; }
+    if (d[0] == '+') { return digits >= 5 && digits <= 15 ? kluis_arena_str(arena, (struct kluis_str){ d, n }) : w; }
     if (n > 8 && n <= 17 && memcmp(d, "00", 2) == 0) { return build_fmt(arena, "+%.*s", (int)(n - 2), d + 2); }
     if (n > 6 && n <= 14 && d[0] == '0' && t->country != NULL) { return build_fmt(arena, "+%s%.*s", t->country, (int)(n - 1), d + 1); }
-    return build_fmt(arena, "%.*s", (int)n, d);
+    return kluis_arena_str(arena, (struct kluis_str){ d, n });
 }
 
 struct kluis_str name_of_contact(const struct item *i)
@@ -62,8 +62,9 @@ static int by_text(const void *a, const void *b)
 static bool is_token(struct kluis_str s) { return kluis_str_is(s, "insert-address-token") || s.len == 0; }
 
 /* The addresses of an item's conversation, sorted, each once. */
-static size_t members_of(const struct talks *t, const struct item *i, struct kluis_arena *scratch, struct kluis_str m[TALK_MEMBERS_MAX])
+static size_t members_of(struct talks *t, const struct item *i, struct kluis_arena *scratch)
 {
+    struct kluis_str *const m = t->members;
     size_t n = 0, k = 0;
     struct kluis_str a = sms_get(i, "address");
     if (a.ptr == NULL) { a = sms_get(i, "number"); }
@@ -87,12 +88,7 @@ static size_t members_of(const struct talks *t, const struct item *i, struct klu
     return k;
 }
 
-static uint32_t hash(struct kluis_str s)
-{
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < s.len; i++) { h = (h ^ (unsigned char)s.ptr[i]) * 16777619u; }
-    return h ^ h >> 15;
-}
+static uint32_t hash(struct kluis_str s) { return (uint32_t)kluis_str_hash(s, 0); }
 
 static kluis_status no_room(struct kluis_err *err)
 {
@@ -155,8 +151,8 @@ static kluis_status person(struct talks *t, struct talk *k, struct kluis_str add
 
 kluis_status talks_note(struct talks *t, const struct item *i, struct kluis_arena *scratch, uint32_t *out, struct kluis_err *err)
 {
-    struct kluis_str m[TALK_MEMBERS_MAX], key = KLUIS_STR_LIT(""), name = name_of_contact(i);
-    size_t n = members_of(t, i, scratch, m), len = 0;
+    struct kluis_str *const m = t->members, key = KLUIS_STR_LIT(""), name = name_of_contact(i);
+    size_t n = members_of(t, i, scratch), len = 0;
     for (size_t j = 0; j < n; j++) { len += m[j].len + 1; }
     if (n == 1) { key = m[0]; }
     if (n > 1) {

@@ -117,9 +117,7 @@ static struct kluis_str key_of(const struct kluis_party *p) { return p->id.ptr !
 
 static size_t slot_of(const struct wdb_book *b, struct kluis_str key, bool named)
 {
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < key.len; i++) { h = (h ^ (uint8_t)key.ptr[i]) * 16777619u; }
-    size_t at = (h ^ (h >> 15)) % SLOTS;
+    size_t at = (size_t)(kluis_str_hash(key, 0) % SLOTS);
     while (b->slot[at] != 0) {
         const struct kluis_party *p = &b->parties[b->slot[at] - 1];
         if ((p->id.ptr == NULL) == named && kluis_str_eq(key_of(p), key)) { break; }

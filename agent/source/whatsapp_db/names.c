@@ -28,12 +28,7 @@ void wdb_names_free(struct wdb_names *n)
     kluis_free(n);
 }
 
-static uint32_t hash(struct kluis_str s)
-{
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < s.len; i++) { h = (h ^ (uint8_t)s.ptr[i]) * 16777619u; }
-    return (h ^ (h >> 16)) % BUCKETS;
-}
+static size_t hash(struct kluis_str s) { return (size_t)(kluis_str_hash(s, 0) % BUCKETS); }
 
 struct kluis_str wdb_name(const struct wdb_names *n, struct kluis_str jid)
 {
