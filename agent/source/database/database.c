@@ -122,6 +122,12 @@ static kluis_status take(struct kluis_db **out, const struct database_form *f, s
         b = NULL;
     }
     kluis_status rc = kluis_scratch_sqlite(out, a, journal ? NULL : b, journal ? b : NULL, err);
+    /* One reading: else each statement begins and ends one of its own, which costs as much as a row.  If that fails the copy goes with its handle. */
+    if (rc == KLUIS_OK) { rc = kluis_db_exec(*out, "BEGIN; SELECT count(*) FROM sqlite_schema", err); }
+    if (rc != KLUIS_OK) {
+        kluis_scratch_sqlite_close(*out);
+        *out = NULL;
+    }
     if (rc != KLUIS_E_CORRUPT) { return rc; }
     kluis_err_prefix(err, "%s", f->files[0]); /* the source's fault, not a store of ours */
     if (err != NULL) { err->code = KLUIS_E_REJECT; }

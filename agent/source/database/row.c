@@ -44,7 +44,9 @@ bool row_has(struct sqlite3_stmt *st, const char *name)
 int64_t row_int(struct sqlite3_stmt *st, const char *name, int64_t otherwise)
 {
     int i = row_column(st, name);
-    return i >= 0 && sqlite3_column_type(st, i) != SQLITE_NULL ? sqlite3_column_int64(st, i) : otherwise;
+    if (i < 0) { return otherwise; }
+    sqlite3_value *v = sqlite3_column_value(st, i); /* one thread uses the connection: it may be looked into */
+    return sqlite3_value_type(v) != SQLITE_NULL ? sqlite3_value_int64(v) : otherwise;
 }
 
 double row_real(struct sqlite3_stmt *st, const char *name)

@@ -117,33 +117,36 @@ static void base64_value(struct kluis_buf *out, const uint8_t *p, size_t n)
 
 static void integer(struct kluis_buf *out, int64_t v)
 {
-    char text[24];
-    size_t at = sizeof text;
-    uint64_t n = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    do {
-        text[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    if (v < 0) { text[--at] = '-'; }
-    kluis_buf_add(out, text + at, sizeof text - at);
+    char *w = (char *)kluis_buf_reserve(out, 1 + KLUIS_DECIMAL);
+    if (w == NULL) { return; }
+    if (v < 0) { *w++ = '-'; }
+    out->len += kluis_decimal(v < 0 ? 0 - (uint64_t)v : (uint64_t)v, w).len + (v < 0);
 }
 
-/* A plain name needs no escapes. */
-static void name_json(struct kluis_buf *out, const char *name)
+/* ,"name": (the first has no comma).  A plain name needs no escapes. */
+static void name_json(struct kluis_buf *out, const char *name, bool first)
 {
-    size_t n = 0;
-    while ((name[n] >= 'a' && name[n] <= 'z') || (name[n] >= 'A' && name[n] <= 'Z') || (name[n] >= '0' && name[n] <= '9') || name[n] == '_') { n++; }
-    if (name[n] != '\0' || n > 200) {
-        struct kluis_str s = kluis_str_of(name);
-        s.len = kluis_utf8_valid(s.ptr, s.len);
-        kluis_buf_json(out, s);
+    enum { PLAIN = 200 };
+    char *w = (char *)kluis_buf_reserve(out, PLAIN + 4);
+    size_t n = first ? 0 : 1;
+    const char *p = name;
+    if (w == NULL) { return; }
+    w[0] = ',';
+    w[n++] = '"';
+    while ((((unsigned char)(*p | 0x20) >= 'a' && (unsigned char)(*p | 0x20) <= 'z') || (*p >= '0' && *p <= '9') || *p == '_') && n < PLAIN) {
+        w[n++] = *p++;
+    }
+    if (*p == '\0') {
+        w[n++] = '"';
+        w[n++] = ':';
+        out->len += n;
         return;
     }
-    char text[256];
-    text[0] = '"';
-    memcpy(text + 1, name, n);
-    text[n + 1] = '"';
-    kluis_buf_add(out, text, n + 2);
+    if (!first) { kluis_buf_byte(out, ','); }
+    struct kluis_str s = kluis_str_of(name);
+    s.len = kluis_utf8_valid(s.ptr, s.len);
+    kluis_buf_json(out, s);
+    kluis_buf_byte(out, ':');
 }
 
 void database_row_json(struct kluis_buf *out, const char *table, struct sqlite3_stmt *st, int first, int n)
@@ -153,14 +156,13 @@ void database_row_json(struct kluis_buf *out, const char *table, struct sqlite3_
     kluis_buf_json(out, kluis_str_of(table));
     kluis_buf_cstr(out, ",\"cells\":{");
     for (int i = first; i < first + n; i++) {
-        int type = sqlite3_column_type(st, i);
+        sqlite3_value *v = sqlite3_column_value(st, i); /* one thread uses the connection: it may be looked into */
+        const int type = sqlite3_value_type(v);
         if (type == SQLITE_NULL) { continue; }
-        if (some) { kluis_buf_byte(out, ','); }
+        name_json(out, sqlite3_column_name(st, i), !some);
         some = true;
-        name_json(out, sqlite3_column_name(st, i));
-        kluis_buf_byte(out, ':');
         if (type == SQLITE_INTEGER) {
-            integer(out, sqlite3_column_int64(st, i));
+            integer(out, sqlite3_value_int64(v));
         } else if (type == SQLITE_FLOAT) {
             kluis_buf_fmt(out, "{\"real\":\"%.17g\"}", sqlite3_column_double(st, i));
         } else if (type == SQLITE_TEXT) {

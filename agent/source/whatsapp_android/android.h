@@ -28,6 +28,7 @@ enum android_side {
     SIDE_TEXT,    /* link preview */
     SIDE_SEVERAL, /* any of the tables with several rows: cards, mentions, members, poll options */
     SIDE_RARE,    /* any of the rare ones */
+    SIDE_ADDON,   /* reactions, votes, pins */
     SIDES
 };
 

@@ -52,21 +52,61 @@ static kluis_status on_hole(void *ctx, KLUIS_UNUSED int64_t after, KLUIS_UNUSED 
     return KLUIS_OK;
 }
 
-/* Messages themselves: their order, and who sent them.  Of the latter most were seen a moment ago. */
-enum { SEEN = 4096 };
+/* Messages themselves: their order, and who sent them.  Of the latter most were seen a moment ago; of the former some are kept and put in
+ * together, sorted, several with one statement: that takes half the time. */
+enum { SEEN = 4096, PLACES = 4096, TOGETHER = 16 };
+struct place {
+    int64_t chat, sort, id;
+};
 struct ordering {
     struct android *a;
+    struct place *places; /* of PLACES */
+    size_t n;
     struct {
         int64_t chat, jid;
     } seen[SEEN];
 };
 
+static int place_order(const void *x, const void *y)
+{
+    const struct place *a = x, *b = y;
+    if (a->chat != b->chat) { return a->chat < b->chat ? -1 : 1; }
+    if (a->sort != b->sort) { return a->sort < b->sort ? -1 : 1; }
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static kluis_status put_places(struct ordering *o, struct kluis_err *err)
+{
+#define FOUR "(?,?,?),(?,?,?),(?,?,?),(?,?,?)"
+    static const char one[] = "INSERT OR IGNORE INTO k_order(chat, sort, id) VALUES(?,?,?)";
+    static const char all[] = "INSERT OR IGNORE INTO k_order(chat, sort, id) VALUES" FOUR "," FOUR "," FOUR "," FOUR;
+#undef FOUR
+    if (o->n > 1) { qsort(o->places, o->n, sizeof *o->places, place_order); }
+    for (size_t i = 0; i < o->n;) {
+        struct sqlite3_stmt *st = NULL;
+        const size_t n = o->n - i >= TOGETHER ? TOGETHER : 1;
+        KLUIS_TRY(kluis_db_query(o->a->work, &st, err, n == 1 ? one : all, ""));
+        for (size_t k = 0; k < n; k++, i++) {
+            const int at = (int)k * 3;
+            const struct place *p = &o->places[i];
+            if (sqlite3_bind_int64(st, at + 1, p->chat) != SQLITE_OK || sqlite3_bind_int64(st, at + 2, p->sort) != SQLITE_OK ||
+                sqlite3_bind_int64(st, at + 3, p->id) != SQLITE_OK) {
+                return KLUIS_FAIL(err, KLUIS_E_BUG, "cannot bind the place of a message");
+            }
+        }
+        kluis_status rc = kluis_db_step(o->a->work, st, err);
+        if (rc != KLUIS_END) { return rc == KLUIS_OK ? KLUIS_FAIL(err, KLUIS_E_BUG, "an insertion that gives rows") : rc; }
+    }
+    o->n = 0;
+    return KLUIS_OK;
+}
+
 static kluis_status on_message(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err)
 {
     struct ordering *o = ctx;
     const int64_t chat = kluis_db_int(st, 1), jid = kluis_db_int(st, 3);
-    KLUIS_TRY(kluis_db_run(o->a->work, NULL, err, "INSERT OR IGNORE INTO k_order(chat, sort, id) VALUES(?1, ?2, ?3)", "iii", chat,
-                           kluis_db_int(st, 2), kluis_db_int(st, 0)));
+    if (o->n == PLACES) { KLUIS_TRY(put_places(o, err)); }
+    o->places[o->n++] = (struct place){ chat, kluis_db_int(st, 2), kluis_db_int(st, 0) };
     const size_t at = ((uint64_t)chat * 31 + (uint64_t)jid) % SEEN;
     if (jid <= 0 || (o->seen[at].chat == chat && o->seen[at].jid == jid)) { return KLUIS_OK; }
     o->seen[at].chat = chat;
@@ -184,7 +224,8 @@ kluis_status android_prepare(struct android *a, struct kluis_err *err)
                             "BEGIN",
                             err));
     if (database_has_column(a->db, "message", "chat_row_id")) {
-        struct ordering o = { .a = a };
+        struct ordering o = { .a = a, .places = kluis_malloc(PLACES * sizeof *o.places) };
+        if (o.places == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
         const bool sort = database_has_column(a->db, "message", "sort_id"), sender = database_has_column(a->db, "message", "sender_jid_row_id");
         const struct database_walk w = {
             &o,
@@ -193,11 +234,16 @@ kluis_status android_prepare(struct android *a, struct kluis_err *err)
                            : "SELECT _id, chat_row_id, _id, 0 FROM message WHERE _id>?1 AND message_type IS NOT NULL ORDER BY _id",
             on_message, on_message_hole
         };
-        KLUIS_TRY(database_walk(a->db, &w, err));
+        kluis_status rc = database_walk(a->db, &w, err);
+        if (rc == KLUIS_OK) { rc = put_places(&o, err); }
+        kluis_free(o.places);
+        KLUIS_TRY(rc);
     }
     KLUIS_TRY(keyed(a, err));
     KLUIS_TRY(several(a, err));
-    const struct filling addon = { .insert = "INSERT OR IGNORE INTO k_addon(id, parent) VALUES(?1, ?2)", .columns = 2, .message_column = -1 };
+    const struct filling addon = {
+        .insert = "INSERT OR IGNORE INTO k_addon(id, parent) VALUES(?1, ?2)", .columns = 2, .side = SIDE_ADDON, .message_column = 1
+    };
     KLUIS_TRY(walk(a, "message_add_on", "parent_message_row_id", "SELECT _id, parent_message_row_id FROM message_add_on WHERE _id>?1 ORDER BY _id",
                    addon, err));
     const struct filling lid = { .insert = "INSERT OR IGNORE INTO k_lid(lid, jid) VALUES(?1, ?2)", .columns = 2, .message_column = -1 };

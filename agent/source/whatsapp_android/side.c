@@ -261,6 +261,7 @@ static kluis_status one_addon(struct android *a, struct sqlite3_stmt *st, struct
 kluis_status android_addons(struct android *a, int64_t message, struct kluis_str parent, struct kluis_err *err)
 {
     struct sqlite3_stmt *list = NULL;
+    if (!android_has(a, message, SIDE_ADDON)) { return KLUIS_OK; }
     kluis_status rc = kluis_db_query(a->work, &list, err, "SELECT id FROM k_addon WHERE parent=?1 ORDER BY id", "i", message);
     while (rc == KLUIS_OK && (rc = kluis_db_step(a->work, list, err)) == KLUIS_OK) {
         struct sqlite3_stmt *st = NULL;
