@@ -133,6 +133,26 @@ static int by_number(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
+/* By hand: some for every record. */
+static void token(struct kluis_buf *out, char letter, int64_t no)
+{
+    char digits[24], *p = digits + sizeof digits;
+    uint64_t left = (uint64_t)no; /* row numbers, none below 1 */
+    do {
+        *--p = (char)('0' + left % 10);
+    } while ((left /= 10) > 0);
+    *--p = letter;
+    if (out->len > 0) { *--p = ' '; }
+    kluis_buf_add(out, p, (size_t)(digits + sizeof digits - p));
+}
+
+void imeta_alone(struct kluis_buf *out, int64_t conv, int64_t official, int64_t platform)
+{
+    token(out, 'c', conv);
+    token(out, 'o', official);
+    token(out, 'p', platform);
+}
+
 enum { MEMBERS = 256 }; /* further sightings of one message are found by what the first ones have */
 struct places {
     int64_t no[3][MEMBERS], pkg[MEMBERS]; /* conversation, official, platform */
@@ -171,9 +191,9 @@ kluis_status imeta_of(struct iconn *c, struct kluis_db *unit, int64_t leader, st
     KLUIS_TRY(places_of(c, unit, "SELECT pkg FROM rec WHERE lead=?1", leader, &at, err));
     const size_t n = at.n;
     for (int i = 0; i < 3; i++) {
-        qsort(no[i], n, sizeof no[i][0], by_number);
+        if (n > 1) { qsort(no[i], n, sizeof no[i][0], by_number); }
         for (size_t k = 0; k < n; k++) {
-            if (k == 0 || no[i][k] != no[i][k - 1]) { kluis_buf_fmt(out, "%s%c%lld", out->len == 0 ? "" : " ", "cop"[i], (long long)no[i][k]); }
+            if (k == 0 || no[i][k] != no[i][k - 1]) { token(out, "cop"[i], no[i][k]); }
         }
     }
     return kluis_buf_ok(out, err);
@@ -254,7 +274,7 @@ kluis_status ibatch_fts(struct index *ix, struct kluis_err *err)
         if (p->several) {
             KLUIS_TRY(imeta_of(&ix->w, ix->w.hot, p->row, &meta, err));
         } else {
-            kluis_buf_fmt(&meta, "c%lld o%d p%d", (long long)p->conv, p->official, p->platform);
+            imeta_alone(&meta, p->conv, p->official, p->platform);
         }
         KLUIS_TRY(kluis_buf_ok(&meta, err));
         const char *base = (const char *)b->text.data;

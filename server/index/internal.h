@@ -308,6 +308,8 @@ void iparties_write(struct kluis_buf *b, const struct index_package *p);
 bool iparty_read(struct kluis_bytes blob, uint32_t i, struct kluis_party *out);
 /* Who somebody is, for comparing: the number in a WhatsApp id, else the platform's id, else the number, else the name; '+…', 'i…', 'n…'. */
 void iidentity(struct kluis_buf *b, const struct kluis_party *p);
+/* The meta column of a record that stands alone: its package's conversation, official and platform, "c1 o2 p1". */
+void imeta_alone(struct kluis_buf *out, int64_t conv, int64_t official, int64_t platform);
 /* The meta column of a record's group: "c1 c2 o1 o2 p1". */
 KLUIS_MUSTUSE kluis_status imeta_of(struct iconn *c, struct kluis_db *unit, int64_t leader, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status ifts_refill(struct iconn *c, struct kluis_err *err); /* FTS5 of the hot file anew, from its rows */

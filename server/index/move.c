@@ -182,7 +182,7 @@ static kluis_status copy_fts(struct iconn *c, struct ientry *e, struct kluis_db 
     } else {
         const struct ipackage *p = NULL;
         KLUIS_TRY(ipackage_of(c, pkg, &p, err));
-        kluis_buf_fmt(&meta, "c%lld o%lld p%lld", (long long)p->conv, (long long)p->official_no, (long long)p->platform_no);
+        imeta_alone(&meta, p->conv, p->official_no, p->platform_no);
     }
     KLUIS_TRY(kluis_buf_ok(&meta, err));
     KLUIS_TRY(kluis_buf_ok(work, err));

@@ -11,7 +11,13 @@ static kluis_status remember(struct index *ix, const struct member *m, struct kl
     struct idirty d = { m->row, m->lead == 0, NULL };
     if (d.had) {
         KLUIS_AUTO_BUF(meta, 1 << 16);
-        KLUIS_TRY(imeta_of(&ix->w, ix->w.hot, m->row, &meta, err));
+        if ((m->bits & IBITS_SEVERAL) == 0) {
+            const struct ipackage *p = NULL;
+            KLUIS_TRY(ipackage_of(&ix->w, m->pkg, &p, err));
+            imeta_alone(&meta, p->conv, p->official_no, p->platform_no);
+        } else {
+            KLUIS_TRY(imeta_of(&ix->w, ix->w.hot, m->row, &meta, err));
+        }
         kluis_buf_byte(&meta, 0);
         KLUIS_TRY(kluis_buf_ok(&meta, err));
         d.meta = kluis_strdup((const char *)meta.data);
