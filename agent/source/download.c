@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { BESIDE_LEVELS = 2 };                   /* of folders listed beside a file that was given itself */
 enum { WINDOW = 256 << 10, REACH = 4 << 10 }; /* read along at most, and after a jump */
 
 static kluis_status no_memory(struct kluis_err *err) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
@@ -161,6 +162,14 @@ static bool is_zip(int fd)
     return kluis_io_pread(fd, magic, sizeof magic, 0) == 4 && memcmp(magic, "PK\x03\x04", 4) == 0;
 }
 
+/* That a file lies in. */
+static kluis_status folder_of(const char *path, char folder[KLUIS_PATH_MAX], struct kluis_err *err)
+{
+    const char *slash = strrchr(path, '/');
+    int w = snprintf(folder, KLUIS_PATH_MAX, "%.*s", slash == NULL || slash == path ? 1 : (int)(slash - path), slash == NULL ? "." : path);
+    return w < 0 || w >= KLUIS_PATH_MAX ? KLUIS_FAIL(err, KLUIS_E_USAGE, "the path is too long") : KLUIS_OK;
+}
+
 static kluis_status open_file(struct download *d, const char *path, int fd, bool (*wanted)(struct kluis_str), struct kluis_err *err)
 {
     const char *slash = strrchr(path, '/');
@@ -170,11 +179,26 @@ static kluis_status open_file(struct download *d, const char *path, int fd, bool
         struct listing l = { d, wanted };
         return each_entry(path, fd, list_entry, &l, err);
     }
-    int w = snprintf(folder, sizeof folder, "%.*s", slash == NULL || slash == path ? 1 : (int)(slash - path), slash == NULL ? "." : path);
-    if (w < 0 || (size_t)w >= sizeof folder) { return KLUIS_FAIL(err, KLUIS_E_USAGE, "the path is too long"); }
-    KLUIS_TRY(open_folder(d, folder, 2, NULL, err));
+    KLUIS_TRY(folder_of(path, folder, err));
+    KLUIS_TRY(open_folder(d, folder, BESIDE_LEVELS, NULL, err));
     for (size_t i = 0; i < d->n; i++) { d->files[i].wanted = kluis_str_is(d->files[i].name, slash == NULL ? path : slash + 1); }
     return KLUIS_OK;
+}
+
+/* What was given, open: a folder or a file. */
+static kluis_status open_given(const char *path, int *fd, struct stat *st, struct kluis_err *err)
+{
+    *fd = kluis_io_open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
+    if (*fd < 0) {
+        return errno == ENOENT || errno == ENOTDIR
+                   ? KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is nothing at %s: give the download's folder or zip", path)
+                   : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open %s", path);
+    }
+    kluis_status rc = fstat(*fd, st) != 0                              ? KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read %s", path)
+                      : !S_ISDIR(st->st_mode) && !S_ISREG(st->st_mode) ? KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is neither folder nor file", path)
+                                                                       : KLUIS_OK;
+    if (rc != KLUIS_OK) { kluis_close_quiet(fd); }
+    return rc;
 }
 
 kluis_status download_open(struct download *d, const char *path, bool (*wanted)(struct kluis_str name), struct kluis_err *err)
@@ -184,16 +208,9 @@ kluis_status download_open(struct download *d, const char *path, bool (*wanted)(
     for (size_t i = 0; i < DOWNLOAD_FDS; i++) { d->open[i].fd = -1; }
     d->names = kluis_arena_new(DOWNLOAD_NAMES);
     if (d->names == NULL) { return no_memory(err); }
-    int fd = kluis_io_open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
-    if (fd < 0) {
-        return errno == ENOENT || errno == ENOTDIR
-                   ? KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "there is nothing at %s: give the download's folder or zip", path)
-                   : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open %s", path);
-    }
-    kluis_status rc = fstat(fd, &st) != 0   ? KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read %s", path)
-                      : S_ISDIR(st.st_mode) ? open_folder(d, path, DOWNLOAD_LEVELS, wanted, err)
-                      : S_ISREG(st.st_mode) ? open_file(d, path, fd, wanted, err)
-                                            : KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is neither folder nor file", path);
+    int fd = -1;
+    KLUIS_TRY(open_given(path, &fd, &st, err));
+    kluis_status rc = S_ISDIR(st.st_mode) ? open_folder(d, path, DOWNLOAD_LEVELS, wanted, err) : open_file(d, path, fd, wanted, err);
     kluis_close_quiet(&fd);
     if (rc == KLUIS_OK && d->n > 1) { qsort(d->files, d->n, sizeof *d->files, by_name); }
     return rc;
@@ -378,11 +395,35 @@ static kluis_status give_zip(const char *path, struct wishes *w, struct kluis_er
     return rc;
 }
 
-static kluis_status give_files(const struct download *d, const struct wishes *w, struct kluis_err *err)
+/* What a list of `levels` folders deep would hold under this name: a file below dir, reached through no link. */
+static int open_named(int dir, struct kluis_str name, int levels)
+{
+    struct stat st;
+    int at = dir;
+    char part[256];
+    for (size_t from = 0; levels > 0; levels--) {
+        const char *slash = memchr(name.ptr + from, '/', name.len - from);
+        size_t n = slash == NULL ? name.len - from : (size_t)(slash - name.ptr) - from;
+        bool plain = n > 0 && n < sizeof part && memchr(name.ptr + from, 0, n) == NULL &&
+                     !(name.ptr[from] == '.' && (n == 1 || (n == 2 && name.ptr[from + 1] == '.')));
+        memcpy(part, name.ptr + from, plain ? n : 0);
+        part[plain ? n : 0] = '\0';
+        int fd = plain ? kluis_io_openat(at, part, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW | (slash == NULL ? 0 : O_DIRECTORY), 0) : -1;
+        if (at != dir) { kluis_close_quiet(&at); }
+        if (fd >= 0 && slash == NULL && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) { kluis_close_quiet(&fd); }
+        if (fd < 0 || slash == NULL) { return fd; }
+        at = fd;
+        from += n + 1;
+    }
+    if (at != dir) { kluis_close_quiet(&at); }
+    return -1;
+}
+
+static kluis_status give_files(int dir, int levels, const struct wishes *w, struct kluis_err *err)
 {
     for (size_t i = 0; i < w->n; i++) {
-        const struct download_file *f = download_find(d, w->list[i].name);
-        struct kluis_input_fd file = { .fd = f == NULL ? -1 : open_listed(d, f), .what = "an attachment" };
+        const struct kluis_str name = w->list[i].name;
+        struct kluis_input_fd file = { .fd = name.ptr == NULL ? -1 : open_named(dir, name, levels), .what = "an attachment" };
         if (file.fd < 0) { continue; }
         struct kluis_input in = kluis_input_from_fd(&file);
         kluis_status rc = w->sink->attachment(w->sink->ctx, w->list[i].index, &in, err);
@@ -392,18 +433,38 @@ static kluis_status give_files(const struct download *d, const struct wishes *w,
     return KLUIS_OK;
 }
 
+/* Asked for once a package: nothing is listed again, each file is opened by its name. */
+static kluis_status give(const char *path, struct wishes *w, struct kluis_err *err)
+{
+    struct stat st;
+    char folder[KLUIS_PATH_MAX];
+    int fd;
+    KLUIS_TRY(open_given(path, &fd, &st, err));
+    kluis_status rc = KLUIS_OK;
+    if (S_ISDIR(st.st_mode)) {
+        rc = give_files(fd, DOWNLOAD_LEVELS, w, err);
+    } else if (is_zip(fd)) {
+        rc = give_zip(path, w, err);
+    } else {
+        rc = folder_of(path, folder, err);
+        int dir = rc == KLUIS_OK ? kluis_io_open(folder, O_RDONLY | O_DIRECTORY, 0) : -1;
+        if (rc == KLUIS_OK && dir < 0) { rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot open the folder %s", folder); }
+        if (rc == KLUIS_OK) { rc = give_files(dir, BESIDE_LEVELS, w, err); }
+        kluis_close_quiet(&dir);
+    }
+    kluis_close_quiet(&fd);
+    return rc;
+}
+
 kluis_status download_attachments(const struct source_request *q, struct kluis_str conversation_id, const struct kluis_str *wanted, size_t n,
                                   const struct source_attachment_sink *sink, struct kluis_err *err)
 {
-    struct download d = { 0 };
     struct wishes w = { .list = kluis_calloc(n + 1, sizeof *w.list), .n = n, .sink = sink };
     (void)conversation_id; /* a reference is a name in the list */
     if (w.list == NULL) { return no_memory(err); }
     for (size_t i = 0; i < n; i++) { w.list[i] = (struct wish){ wanted[i], i, false }; }
     qsort(w.list, n, sizeof *w.list, wish_order);
-    kluis_status rc = download_open(&d, q->path, NULL, err);
-    if (rc == KLUIS_OK) { rc = d.zip ? give_zip(q->path, &w, err) : give_files(&d, &w, err); }
-    download_close(&d);
+    kluis_status rc = give(q->path, &w, err);
     kluis_free(w.list);
     return rc;
 }

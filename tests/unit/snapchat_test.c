@@ -2,6 +2,8 @@
  * never brings an entry into another conversation.  Files here are our own (eigen). */
 #include "source_support.h"
 
+#include <unistd.h>
+
 #include "tests/support/test_dir.h"
 
 static char dir[KLUIS_PATH_MAX];
@@ -123,6 +125,54 @@ static void it_survives(void **state)
     source_got_free(&g);
 }
 
+static struct {
+    size_t listed, opened;
+} asked;
+
+static int count(const char *op, KLUIS_UNUSED const char *path, KLUIS_UNUSED int fd)
+{
+    asked.listed += strcmp(op, "readdir") == 0 || strcmp(op, "stat") == 0;
+    asked.opened += strcmp(op, "open") == 0;
+    return 0;
+}
+
+/* Asked for once a package: the folder, however large, is not listed again, and a name leads to nothing that a list would not hold. */
+static void an_attachment_is_opened_by_its_name(void **state)
+{
+    (void)state;
+    char path[KLUIS_PATH_MAX], sub[KLUIS_PATH_MAX];
+    uint8_t got[16];
+    static const struct kluis_hooks counting = { .io_fault = count };
+    struct kluis_err err = { 0 };
+    assert_int_equal(kluis_path(sub, sizeof sub, dir, "many", &err), KLUIS_OK);
+    assert_int_equal(kluis_make_dir(sub, &err), KLUIS_OK);
+    for (int i = 0; i < 200; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "chat-%d.jpg", i);
+        source_put(sub, name, "beeld", 5, path);
+    }
+    source_put(dir, "buiten.jpg", "geheim", 6, path);
+    assert_int_equal(kluis_path(path, sizeof path, sub, "link.jpg", &err), KLUIS_OK);
+    assert_int_equal(symlink("../buiten.jpg", path), 0);
+    assert_int_equal(kluis_path(path, sizeof path, sub, "map", &err), KLUIS_OK);
+    assert_int_equal(symlink("..", path), 0);
+    asked.listed = asked.opened = 0;
+    kluis_hooks_set(&counting);
+    size_t n = source_attachment(&source_snapchat, sub, KLUIS_STR_LIT("chat-7.jpg"), got, sizeof got);
+    kluis_hooks_set(NULL);
+    assert_int_equal(n, 5);
+    assert_int_equal(asked.listed, 0);
+    assert_in_range(asked.opened, 2, 3);
+    static const char *const none[] = {
+        "", ".", "..", "../buiten.jpg", "link.jpg", "map/buiten.jpg", "./chat-7.jpg", "/etc/hostname", "chat-7.jpg/", "a/b/c"
+    };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        if (source_attachment(&source_snapchat, sub, kluis_str_of(none[i]), got, sizeof got) != SIZE_MAX) { fail_msg("%s was given", none[i]); }
+    }
+    assert_int_equal(kluis_path(path, sizeof path, sub, "chat-3.jpg", &err), KLUIS_OK); /* beside one file of it */
+    assert_int_equal(source_attachment(&source_snapchat, path, KLUIS_STR_LIT("chat-7.jpg"), got, sizeof got), 5);
+}
+
 int main(void)
 {
     struct kluis_err err = { 0 };
@@ -131,6 +181,7 @@ int main(void)
         cmocka_unit_test(both_shapes_are_read),
         cmocka_unit_test(damage_stays_where_it_is),
         cmocka_unit_test(what_is_none_is_refused),
+        cmocka_unit_test(an_attachment_is_opened_by_its_name),
         cmocka_unit_test(it_survives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
