@@ -165,17 +165,18 @@ static void attachments_come_from_the_chat_that_has_the_id(void **state)
     static const struct kluis_hooks later = { .now_us = in_a_minute }; /* what was written is settled */
     static const char *const of[] = { "Jan", "Piet" };
     const struct kluis_str wanted[] = { KLUIS_STR_LIT("IMG-20260313-WA0001.jpg") };
-    char top[KLUIS_PATH_MAX], sub[2][KLUIS_PATH_MAX + 8], path[KLUIS_PATH_MAX + 80], id[2][64];
+    char top[KLUIS_PATH_MAX], sub[2][KLUIS_PATH_MAX], path[KLUIS_PATH_MAX], name[64], id[2][64];
     struct got g;
     (void)state;
     assert_int_equal(kluis_path(top, sizeof top, in_dir(""), "two", NULL), KLUIS_OK);
     assert_int_equal(kluis_make_dir(top, NULL), KLUIS_OK);
     for (size_t i = 0; i < 2; i++) {
-        (void)snprintf(sub[i], sizeof sub[i], "%s/%zu", top, i);
+        assert_int_equal(kluis_path(sub[i], sizeof sub[i], top, i == 0 ? "0" : "1", NULL), KLUIS_OK);
         assert_int_equal(kluis_make_dir(sub[i], NULL), KLUIS_OK);
-        (void)snprintf(path, sizeof path, "%s/WhatsApp-chat met %s.txt", sub[i], of[i]);
+        (void)snprintf(name, sizeof name, "WhatsApp-chat met %s.txt", of[i]);
+        assert_int_equal(kluis_path(path, sizeof path, sub[i], name, NULL), KLUIS_OK);
         put(path, chat, sizeof chat - 1);
-        (void)snprintf(path, sizeof path, "%s/IMG-20260313-WA0001.jpg", sub[i]);
+        assert_int_equal(kluis_path(path, sizeof path, sub[i], "IMG-20260313-WA0001.jpg", NULL), KLUIS_OK);
         put(path, of[i], strlen(of[i]));
         id_of_chat(sub[i], id[i]);
     }
@@ -183,7 +184,7 @@ static void attachments_come_from_the_chat_that_has_the_id(void **state)
     for (int round = 0; round < 4; round++) { /* at once, and three times when ids may be remembered */
         if (round == 1) { kluis_hooks_set(&later); }
         if (round == 3) { /* the two change places */
-            (void)snprintf(path, sizeof path, "%s/x", top);
+            assert_int_equal(kluis_path(path, sizeof path, top, "x", NULL), KLUIS_OK);
             assert_int_equal(rename(sub[0], path), 0);
             assert_int_equal(rename(sub[1], sub[0]), 0);
             assert_int_equal(rename(path, sub[1]), 0);
@@ -195,9 +196,9 @@ static void attachments_come_from_the_chat_that_has_the_id(void **state)
             assert_memory_equal(g.data[0], of[i], strlen(of[i]));
         }
     }
-    (void)snprintf(path, sizeof path, "%s/WhatsApp-chat met Jan.txt", sub[1]);
-    char other[KLUIS_PATH_MAX + 80];
-    (void)snprintf(other, sizeof other, "%s/WhatsApp-chat met Kees.txt", sub[1]);
+    char other[KLUIS_PATH_MAX];
+    assert_int_equal(kluis_path(path, sizeof path, sub[1], "WhatsApp-chat met Jan.txt", NULL), KLUIS_OK);
+    assert_int_equal(kluis_path(other, sizeof other, sub[1], "WhatsApp-chat met Kees.txt", NULL), KLUIS_OK);
     assert_int_equal(rename(path, other), 0);
     assert_int_equal(attachments_of(top, kluis_str_of(id[0]), wanted, 1, &g), KLUIS_OK);
     kluis_hooks_set(NULL);
