@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The workload of bench sources: the first N messages of the workload's texts, as every kind of source writes them.
 
-sources.py TEXTS N DIR: telegram/ sms/ meta/ x/ linkedin/ snapchat/ signal/ android/ below DIR.  Invented people, whole files; shares no code with the readers.
+sources.py TEXTS N DIR: telegram/ sms/ meta/ x/ linkedin/ snapchat/ slack/ matrix/ teams/ signal/ android/ below DIR.  Invented people, whole files; shares no code with the readers.
 """
 import base64
 import csv
@@ -101,6 +101,44 @@ def snapchat(talks, root):
         json.dump(data, f, indent=2, ensure_ascii=False)
 
 
+def slack(talks, root):
+    """A workspace: users, channels, a file a channel and day."""
+    def put(name, value):
+        with out(root, "slack/" + name) as f:
+            json.dump(value, f, indent=4, ensure_ascii=False)
+    people = sorted({r[3] for rows in talks.values() for r in rows})
+    put("users.json", [{"id": "U%08d" % w, "team_id": "T00000001", "name": "afzender%d" % w, "deleted": False, "profile": {"real_name": "Afzender %d" % w}} for w in people])
+    put("channels.json", [{"id": "C%08d" % c, "name": "kanaal-%d" % c, "created": 1600000000, "creator": "U%08d" % rows[0][3], "is_archived": False,
+                           "members": sorted({"U%08d" % r[3] for r in rows})} for c, rows in talks.items()])
+    for c, rows in talks.items():
+        days = {}
+        for r in rows: days.setdefault(iso(r[1])[:7], []).append(r)
+        for day, of_it in days.items():
+            put("kanaal-%d/%s-01.json" % (c, day), [{"client_msg_id": "00000000-0000-4000-8000-%012d" % i, "type": "message", "user": "U%08d" % w, "text": x.replace("&", "&amp;"),
+                                                     "ts": "%d.%06d" % (t, i), "team": "T00000001"} for i, t, _, w, x in of_it])
+
+
+def matrix(rows, root):
+    """One room as Element exports it."""
+    with out(root, "matrix/export.json") as f:
+        json.dump({"room_name": "kamer", "room_creator": "@afzender%d:voorbeeld.nl" % rows[0][3], "topic": "", "export_date": "01-01-2026", "exported_by": "@eigenaar:voorbeeld.nl",
+                   "messages": [{"type": "m.room.message", "sender": "@afzender%d:voorbeeld.nl" % w, "content": {"msgtype": "m.text", "body": x}, "origin_server_ts": t * 1000,
+                                 "event_id": "$%043d" % i, "room_id": "!kamer:voorbeeld.nl", "unsigned": {"age": 1000}} for i, t, _, w, x in rows]}, f, indent=4, ensure_ascii=False)
+
+
+def teams(rows, root):
+    """Pages of Microsoft Graph, chats mixed in each."""
+    for page in range(0, len(rows), 20000):
+        with out(root, "teams/page-%04d.json" % (page // 20000)) as f:
+            json.dump({"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#Collection(chatMessage)", "value": [
+                {"id": str(t * 1000 + i % 1000), "replyToId": None, "etag": str(t * 1000), "messageType": "message", "createdDateTime": iso(t) + ".%03dZ" % (i % 1000),
+                 "lastModifiedDateTime": iso(t) + "Z", "lastEditedDateTime": None, "deletedDateTime": None, "subject": None, "summary": None, "chatId": "19:%032d@thread.v2" % c,
+                 "importance": "normal", "locale": "nl-nl", "from": {"application": None, "device": None, "user": {"id": "00000000-0000-4000-8000-%012d" % w,
+                                                                                                                   "displayName": "Afzender %d" % w, "userIdentityType": "aadUser"}},
+                 "body": {"contentType": "text", "content": x}, "attachments": [], "mentions": [], "reactions": []} for i, t, c, w, x in rows[page:page + 20000]]}, f,
+                indent=2, ensure_ascii=False)
+
+
 def signal(rows, root):
     uuid = lambda n: base64.b64encode(b"\xe1\xe1\xe1\xe1\x00\x00@\x00\x80\x00" + n.to_bytes(6, "big")).decode()
     with out(root, "signal/main.jsonl") as f:
@@ -150,6 +188,9 @@ def main():
     x_archive(talks, root)
     linkedin(talks, root)
     snapchat(talks, root)
+    slack(talks, root)
+    matrix(rows, root)
+    teams(rows, root)
     signal(rows, root)
     android(rows, root)
 

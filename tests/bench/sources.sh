@@ -18,7 +18,7 @@ source_read() { # KIND PATH [OPTION]: appends to $cpus and $peaks; fails unless 
 source_figure() {
   local kind=$1 path=$2 option=$3 unit=$4 goal=$5 name=${6:-} i cpus=() peaks=() yards=() size amount cpu peak yard ratio=null
   shift 6 || shift $#
-  size=$(du -sb "$path" | cut -f1)
+  size=$(find "$path" -type f -printf '%s\n' | awk '{ s += $1 } END { print s }') # of files: a folder has a size too
   for i in $(seq "$rounds"); do
     source_read "$kind" "$path" ${option:+"$option"}
     [ $# -eq 0 ] || { timed "$@"; [ "$status" = 0 ] || die "the yardstick of $kind failed"; yards+=("${timed%% *}"); }
@@ -65,6 +65,9 @@ bench_sources() {
   source_figure x "$d/x" "" MB/s 100 "Python json" python3 -c "$json" "$d/x/data/direct-messages.js"
   source_figure linkedin "$d/linkedin" "" MB/s 100 "Python csv" python3 -c 'import csv,sys; sum(1 for _ in csv.reader(open(sys.argv[1],newline="",encoding="utf-8")))' "$d/linkedin/messages.csv"
   source_figure snapchat "$d/snapchat" "" MB/s 100 "Python json" python3 -c "$json" "$d/snapchat/json/chat_history.json"
+  source_figure slack "$d/slack" "" MB/s 100
+  source_figure matrix-export "$d/matrix/export.json" "" MB/s 100 "Python json" python3 -c "$json" "$d/matrix/export.json"
+  source_figure teams "$d/teams" "" MB/s 100
   source_figure whatsapp-android "$d/android" "" messages/s 150000 "sqlite3, every column of message" sqlite3 "$d/android/msgstore.db" 'SELECT * FROM message'
   source_decryption "$d"
 }
