@@ -18,7 +18,14 @@ named() { { grep -rlE "home_key_name\\(\"$1\"" agent --include='*.c' || true; } 
 loaders() { { grep -rlE 'keystore_get\(' agent --include='*.c' || true; } | sort | tr '\n' ' '; }
 [ "$(named device)" = "agent/pack/freeze.c " ] || say "the device key is named by: $(named device)"
 [ "$(named login)" = "agent/courier/deliver.c " ] || say "the login key is named by: $(named login)"
-[ "$(loaders)" = "agent/courier/deliver.c agent/journal/home.c agent/journal/keystore.c agent/pack/freeze.c " ] || say "keys are loaded by: $(loaders)"
+[ "$(loaders)" = "agent/courier/deliver.c agent/journal/home.c agent/journal/keystore.c agent/pack/freeze.c agent/settings.c " ] || say "keys are loaded by: $(loaders)"
+# settings.c keeps there what was typed for a source, under names that no key has: all that it asks for was named the lines before.
+answers_only() { # FILE
+  local made asked
+  made=$(grep -cE 'snprintf\(out, HOME_KEY_NAME, "source-%s"' "$1") asked=$(grep -A 1 'answer_name(of, key, name, err)' "$1" | grep -cE 'keystore_get\(of->home, name,')
+  [ "$made" = 1 ] && [ "$asked" = 1 ] && [ "$(grep -c 'keystore_get(' "$1")" = 1 ]
+}
+answers_only agent/settings.c || say "settings.c may load more than a source's secret"
 grep -rqE 'login_header_write' agent --include='*.c' || say "nobody writes a login: this test looks at the wrong names"
 
 # It must be able to fail.
@@ -27,5 +34,7 @@ mkdir -p "$tmp/agent"; echo 'x = kluis_key_sign(k, bytes, &s, err);' >"$tmp/agen
 [ "$(signers "$tmp/agent")" = "$tmp/agent/bad.c " ] || say "a planted signature is not seen"
 sed 's/KLUIS_TRY(kluis_seal_prepare/KLUIS_TRY(kluis_other/' agent/pack/freeze.c >"$tmp/freeze.c"
 if prepared_and_signed "$tmp/freeze.c"; then say "a signature over something else is not seen"; fi
+sed 's/"source-%s"/"device-%s"/' agent/settings.c >"$tmp/settings.c"
+if answers_only "$tmp/settings.c"; then say "a key loaded as a source's secret is not seen"; fi
 [ "$bad" = 0 ] && echo "device_key: one signature by the device key, over prepared attributes"
 exit "$bad"
