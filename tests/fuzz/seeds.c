@@ -272,12 +272,13 @@ static void sealed(void)
     MUST(kluis_trust_write(&with, &trust, NULL) == KLUIS_OK);
     save_buf("corpus/trust", "seed-witness", &trust);
 
-    for (unsigned i = 0; i < 2; i++) {
-        const struct sealed_options o = { .records = 2 + i, .attachment = i * 40, .stamped = i == 1 };
+    static const char *const packages[] = { "seed-plain", "seed-attachment", "seed-inflated-whole" }; /* the last: more than 64 KiB of records */
+    for (unsigned i = 0; i < sizeof packages / sizeof *packages; i++) {
+        const struct sealed_options o = { .records = 2 + i, .attachment = i % 2 * 40, .stamped = i == 1, .text = i / 2 * 17000 };
         struct sealed s = sealed_package(pki, &o);
         KLUIS_AUTO_BUF(b, 1 << 20);
         sealed_bytes(&s, &b);
-        save_buf("corpus/package", i == 0 ? "seed-plain" : "seed-attachment", &b);
+        save_buf("corpus/package", packages[i], &b);
         if (i == 1) {
             save_buf("world", "package.asice", &b);
             save("world", "package.id", s.id, 32);

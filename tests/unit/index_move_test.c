@@ -311,7 +311,7 @@ static void check_second(struct index *ix, const struct index_row *second, uint8
 static void what_a_sighting_has_of_the_first_one_is_kept_once_and_shown_as_it_was(KLUIS_UNUSED void **state)
 {
     static struct index_row second[PER];
-    static char spaced[PER][64];
+    static char spaced[PER][80];
     make();
     for (size_t i = 0; i < PER; i++) {
         row[i].sent_us = 1700000000000000 + (int64_t)i * 60000000 * 3;
