@@ -17,22 +17,29 @@ struct in {
     kluis_status status; /* sticky                             */
 };
 
+/* What follows a complaint is not looked at: behind the end nothing is found. */
+static void ended(struct in *c, kluis_status why)
+{
+    c->status = why;
+    c->p = c->end;
+}
+
 static void bad(struct in *c, const char *why)
 {
     if (c->status != KLUIS_OK) { return; }
-    c->status = KLUIS_FAIL(c->err, KLUIS_E_REJECT, "%s refused at byte %zu: %s", c->what, (size_t)(c->p - c->start), why);
+    ended(c, KLUIS_FAIL(c->err, KLUIS_E_REJECT, "%s refused at byte %zu: %s", c->what, (size_t)(c->p - c->start), why));
 }
 
 static void limit(struct in *c, const char *why)
 {
     if (c->status != KLUIS_OK) { return; }
-    c->status = KLUIS_FAIL(c->err, KLUIS_E_LIMIT, "%s refused at byte %zu: %s", c->what, (size_t)(c->p - c->start), why);
+    ended(c, KLUIS_FAIL(c->err, KLUIS_E_LIMIT, "%s refused at byte %zu: %s", c->what, (size_t)(c->p - c->start), why));
 }
 
 static void *alloc(struct in *c, size_t n)
 {
     void *p = c->status == KLUIS_OK ? kluis_arena_alloc(c->arena, n) : NULL;
-    if (p == NULL && c->status == KLUIS_OK) { c->status = KLUIS_FAIL(c->err, KLUIS_E_NOMEM, "out of memory while reading a %s", c->what); }
+    if (p == NULL && c->status == KLUIS_OK) { ended(c, KLUIS_FAIL(c->err, KLUIS_E_NOMEM, "out of memory while reading a %s", c->what)); }
     return p;
 }
 
@@ -66,7 +73,7 @@ static inline __attribute__((always_inline)) bool member_n(struct in *c, const c
 {
     char *p = c->p;
     if (!c->first && *p++ != ',') { return false; }
-    if (p[0] != '"' || p[1] != quoted[1] || (size_t)(c->end - p) < n || memcmp(p, quoted, n) != 0 || c->status != KLUIS_OK) { return false; }
+    if (p[0] != '"' || p[1] != quoted[1] || (size_t)(c->end - p) < n || memcmp(p, quoted, n) != 0) { return false; }
     c->p = p + n;
     c->first = false;
     return true;
@@ -156,8 +163,9 @@ static uint64_t number(struct in *c)
         bad(c, "an integer beyond 2^53-1");
     } else if (*p == '.' || *p == 'e' || *p == 'E') {
         bad(c, "a number that is not an integer");
+    } else {
+        c->p += digits;
     }
-    c->p += digits;
     return v;
 }
 
