@@ -242,7 +242,7 @@ static kluis_status refresh(struct index *ix, const struct idirty *d, struct klu
     if (leader) { KLUIS_TRY(imeta_of(&ix->w, db, d->row, &meta, err)); }
     KLUIS_TRY(kluis_buf_ok(&side, err));
     const struct kluis_str s = { (const char *)side.data, side.len }, m = { (const char *)meta.data, meta.len };
-    const bool stays = d->had && leader;
+    const bool stays = d->had && leader && d->meta != NULL;
     if (stays && kluis_str_is(m, d->meta)) {
         kluis_db_done(q);
         return KLUIS_OK;
