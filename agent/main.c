@@ -2,7 +2,6 @@
 #include "agent/command.h"
 #include "agent/source/database/database.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/stat.h>
@@ -112,9 +111,7 @@ int main(int argc, char **argv)
     struct kluis_err err = { 0 };
     (void)umask(077);
     (void)signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of that write */
-    /* Memory that one package needed serves the next: giving it back and faulting it in again costs as much as the work itself. */
-    (void)mallopt(M_MMAP_THRESHOLD, 16 << 20); // NOLINT(concurrency-mt-unsafe): no thread runs yet
-    (void)mallopt(M_TRIM_THRESHOLD, 48 << 20); // NOLINT(concurrency-mt-unsafe): no thread runs yet
+    kluis_memory_keep();
     if (kluis_base_init(&err) != KLUIS_OK) {
         complain("%s", err.msg);
         return 74;

@@ -7,7 +7,6 @@
 #include "server/serve.h"
 #include "server/tsa/tsa.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -199,9 +198,7 @@ int main(int argc, char **argv_main)
     kluis_status rc = KLUIS_E_USAGE;
     const char *command = argc > 1 ? argv[1] : "";
     static const char *const home_commands[] = { "official", "enrol", "status", "search", "audit", "check", "rebuild-index", "page-address" };
-    /* Memory that one package needed serves the next: giving it back and faulting it in again costs as much as the work itself. */
-    (void)mallopt(M_MMAP_THRESHOLD, 16 << 20); // NOLINT(concurrency-mt-unsafe): no thread runs yet
-    (void)mallopt(M_TRIM_THRESHOLD, 48 << 20); // NOLINT(concurrency-mt-unsafe): no thread runs yet
+    kluis_memory_keep();
     serve_block_signals();
     (void)signal(SIGPIPE, SIG_IGN);
     if (kluis_base_init(&err) != KLUIS_OK) {

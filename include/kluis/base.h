@@ -106,6 +106,9 @@ bool kluis_equal_secret(const void *a, const void *b, size_t n); /* constant tim
  * thread, by the allocator above (OpenSSL's and expat's too) or by libc's own, which leaves ENOMEM in errno.  A mark sets errno to 0. */
 uint64_t kluis_memory_mark(void);
 bool kluis_memory_refused(uint64_t mark);
+/* Memory that one package needed serves the next: what is freed stays with the process (48 MiB at the end of the heap, pieces under 16 MiB), since
+ * giving it back and faulting it in again costs as much as the work itself.  For a main, before there are threads. */
+void kluis_memory_keep(void);
 
 /* Secret memory: own pages, mlocked (best effort: RLIMIT_MEMLOCK may forbid), not dumped, not
  * inherited by forks (MADV_WIPEONFORK), wiped on free.  Meant for few and small keys (<= 64 KiB). */

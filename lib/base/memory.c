@@ -17,6 +17,14 @@ void kluis_durable_step(const char *name)
     if (kluis_hooks_ != NULL && kluis_hooks_->durable_step != NULL) { kluis_hooks_->durable_step(name); }
 }
 
+void kluis_memory_keep(void)
+{
+    // NOLINTBEGIN(concurrency-mt-unsafe): no thread runs yet
+    (void)mallopt(M_MMAP_THRESHOLD, 16 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 48 << 20);
+    // NOLINTEND(concurrency-mt-unsafe)
+}
+
 /* The hook only says yes or no: the memory itself always comes from libc, so that hooks may be set late and
  * everything can be freed the same way. */
 static bool refused(size_t n)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <malloc.h>
 #include <sys/stat.h>
 
 #include "readahead.h"
@@ -200,17 +199,6 @@ static void load(void *ctx, const uint8_t *p, size_t n)
     for (size_t i = 0; i < b->o->n_lists && b->code == EXIT_VALID; i++) { b->code = add_list(b->o->list[i], b->arena, &b->trust, &err); }
 }
 
-/* What is freed serves the next package and goes with the process: giving it back costs a small package 2 % of its time.  One arena, for the lane
- * asks for little. */
-static void keep_memory(void)
-{
-    // NOLINTBEGIN(concurrency-mt-unsafe): no thread runs yet
-    (void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
-    (void)mallopt(M_TRIM_THRESHOLD, 48 << 20);
-    (void)mallopt(M_ARENA_MAX, 1);
-    // NOLINTEND(concurrency-mt-unsafe)
-}
-
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
@@ -222,7 +210,7 @@ int main(int argc, char **argv)
     bool help = false;
     int offset = 0, digits = 0; /* of --at: any will do */
     opterr = 0;
-    keep_memory();
+    kluis_memory_keep();
     for (int c; (c = getopt_long(argc, argv, ":", longs, NULL)) != -1;) { // NOLINT(concurrency-mt-unsafe): no thread runs yet
         switch (c) {
         case 't': o.trust = optarg; break;
