@@ -60,12 +60,11 @@ kluis_status kluis_seal_prepare(struct kluis_bytes content_sha256, struct kluis_
     return kluis_buf_ok(to_be_signed, err);
 }
 
-/* SignedData version 1: outer parts, certificates, perhaps lists, and the SET of one SignerInfo. */
-static void put_content_info(struct kluis_buf *out, struct kluis_buf *data, struct kluis_bytes signers)
+/* `data`, SignedData version 1: outer parts, certificates, perhaps lists, and the SET of one SignerInfo. */
+static void put_content_info(struct kluis_buf *out, const struct kluis_buf *data)
 {
     KLUIS_AUTO_BUF(info, out->max);
     KLUIS_AUTO_BUF(wrap, out->max);
-    kluis_buf_add(data, signers.ptr, signers.len);
     der_put_buf(&wrap, DER_SEQUENCE, data);
     der_put(&info, DER_OID, OID_SIGNED_DATA.ptr, OID_SIGNED_DATA.len);
     der_put_buf(&info, DER_CONTEXT_0, &wrap);
@@ -79,8 +78,9 @@ static void put_signed_data(struct kluis_buf *out, const struct kluis_buf *head,
     KLUIS_AUTO_BUF(signers, out->max);
     der_put_buf(&si, DER_SEQUENCE, signer_info);
     der_put_buf(&signers, DER_SET, &si);
-    kluis_buf_add(&data, head->data, head->len);
-    put_content_info(out, &data, kluis_buf_bytes(&signers));
+    der_add(&data, head);
+    der_add(&data, &signers);
+    put_content_info(out, &data);
 }
 
 kluis_status kluis_seal_finish(struct kluis_bytes to_be_signed, struct kluis_bytes signature, struct kluis_bytes cert_der,
@@ -119,7 +119,7 @@ kluis_status kluis_seal_finish(struct kluis_bytes to_be_signed, struct kluis_byt
     kluis_buf_add(&sid, cert.issuer.ptr, cert.issuer.len);
     der_put(&sid, DER_INTEGER, cert.serial.ptr, cert.serial.len);
     der_put_buf(&si, DER_SEQUENCE, &sid);
-    kluis_buf_add(&si, algorithm.data, algorithm.len);
+    der_add(&si, &algorithm);
     der_put(&si, DER_CONTEXT_0, attrs.ptr, attrs.len);
     if (spki_kind(cert.spki) == KEY_RSA) {
         der_put(&sig_alg, DER_OID, OID_SHA256_RSA.ptr, OID_SHA256_RSA.len);
@@ -204,9 +204,9 @@ kluis_status kluis_seal_add_crls(struct kluis_bytes p7s, const struct kluis_byte
     for (int i = 0; i < 3; i++) { kluis_buf_add(&data, v.outer[i].ptr, v.outer[i].len); }
     kluis_buf_add(&data, v.certificates.ptr, v.certificates.len);
     der_put_set(&data, DER_CONTEXT_1, set, n);
+    kluis_buf_add(&data, v.signers.ptr, v.signers.len);
     KLUIS_AUTO_BUF(made, KLUIS_P7S_MAX);
-    put_content_info(&made, &data, v.signers);
-    KLUIS_TRY(kluis_buf_ok(&data, err));
+    put_content_info(&made, &data);
     KLUIS_TRY(kluis_buf_ok(&made, err));
     KLUIS_TRY(cms_view_read(kluis_buf_bytes(&made), VIEW_LONG, &v, err)); /* a list twice, or one that is none */
     if (v.n_crl != n) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "revocation list: more than one where one was given"); }

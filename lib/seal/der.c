@@ -146,9 +146,20 @@ void der_put(struct kluis_buf *out, uint8_t tag, const void *p, size_t n)
     if (n) { kluis_buf_add(out, p, n); }
 }
 
-void der_put_buf(struct kluis_buf *out, uint8_t tag, const struct kluis_buf *content)
+static void same_fate(struct kluis_buf *out, const struct kluis_buf *content)
 {
     if (content->status != KLUIS_OK && out->status == KLUIS_OK) { out->status = content->status; }
+}
+
+void der_add(struct kluis_buf *out, const struct kluis_buf *content)
+{
+    same_fate(out, content);
+    kluis_buf_add(out, content->data, content->len);
+}
+
+void der_put_buf(struct kluis_buf *out, uint8_t tag, const struct kluis_buf *content)
+{
+    same_fate(out, content);
     der_put(out, tag, content->data, content->len);
 }
 

@@ -37,6 +37,8 @@ bool der_canonical(struct kluis_bytes p);
 bool der_time(uint8_t tag, struct kluis_bytes content, bool fraction, int64_t *us);
 
 void der_put(struct kluis_buf *out, uint8_t tag, const void *p, size_t n);
+/* These two: what `content` could not hold, `out` cannot either. */
+void der_add(struct kluis_buf *out, const struct kluis_buf *content);
 void der_put_buf(struct kluis_buf *out, uint8_t tag, const struct kluis_buf *content);
 /* A SET OF: sorts the n encodings as DER wants.  Reorders the array. */
 void der_put_set(struct kluis_buf *out, uint8_t tag, struct kluis_bytes *element, size_t n);

@@ -16,7 +16,7 @@ static kluis_status left_at_gate(struct link *l, uint64_t *left, uint64_t *epoch
         *epoch = a.epoch;
         return KLUIS_OK;
     }
-    return a.status == 404 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not say what prekeys it has (%ld)", a.status);
+    return a.status == 404 ? KLUIS_OK : LINK_REFUSED(&a, err, "the gate does not say what prekeys it has");
 }
 
 static void save_signed(const struct kluis_signed_prekey *k, struct kluis_buf *out)
@@ -155,7 +155,7 @@ static kluis_status publish(struct ingest *in, struct link *l, uint64_t left, ui
         rc = a.epoch > m->epoch ? KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate holds a bundle of a later epoch: does another vault publish there?")
                                 : KLUIS_END;
     } else if (rc == KLUIS_OK && a.status != 204) {
-        rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take the prekey bundle (%ld)", a.status);
+        rc = LINK_REFUSED(&a, err, "the gate does not take the prekey bundle");
     }
     if (rc == KLUIS_OK) { kluis_log(KLUIS_LOG_INFO, "bundle.published", "prekeys=%u", (unsigned)m->n_one); }
     kluis_free(m);

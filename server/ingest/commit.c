@@ -137,7 +137,7 @@ static kluis_status ask_time(void *ctx, struct kluis_bytes request, struct kluis
     struct committer *m = ctx;
     struct link_answer a;
     KLUIS_TRY(link_call(m->l, "POST", "/vault/v1/timestamp", request, STAMP_WAIT_S, response, &a, err));
-    return a.status == 200 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUSY, "no time authority answers (%ld)", a.status);
+    return a.status == 200 ? KLUIS_OK : LINK_REFUSED(&a, err, "no time authority answers");
 }
 
 static kluis_status receipt_text(struct ingest *in, struct custody_package *p, uint64_t size, bool stamped, struct kluis_buf *out,
@@ -237,6 +237,7 @@ static kluis_status make_answers(struct committer *m, uint64_t size, bool stampe
         if (k->a.kind == KLUIS_ANSWER_LOG) {
             KLUIS_AUTO_BUF(asked, 8);
             kluis_buf_add(&asked, body.data, body.len);
+            if ((rc = kluis_buf_ok(&asked, err)) != KLUIS_OK) { break; } /* else the device would miss a proof that it asked for */
             kluis_buf_clear(&body);
             if ((rc = log_text(in, kluis_buf_bytes(&asked), &body, &k->tree_size, err)) != KLUIS_OK) { break; }
         }
@@ -388,7 +389,7 @@ static kluis_status mirror(struct committer *m, struct kluis_err *err)
             m->mirror_known = true;
             refused++;
         } else {
-            return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take the mirror (%ld)", a.status);
+            return LINK_REFUSED(&a, err, "the gate does not take the mirror");
         }
     }
     return KLUIS_OK;
@@ -424,7 +425,7 @@ static kluis_status post_answers(struct committer *m, struct kluis_err *err)
         if (n == 0) { return KLUIS_OK; }
         KLUIS_TRY(kluis_buf_ok(&body, err));
         KLUIS_TRY(link_call(m->l, "POST", "/vault/v1/outbox", kluis_buf_bytes(&body), 60, NULL, &a, err));
-        if (a.status != 204 && a.status != 200) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take answers (%ld)", a.status); }
+        if (a.status != 204 && a.status != 200) { return LINK_REFUSED(&a, err, "the gate does not take answers"); }
         KLUIS_TRY(custody_begin(c, err));
         kluis_status rc = KLUIS_OK;
         for (size_t i = 0; i < n && rc == KLUIS_OK; i++) { rc = custody_outbox_posted(c, numbers[i], err); }

@@ -89,7 +89,7 @@ static kluis_status fetch_together(struct link *l, struct together *t, struct kl
     for (size_t i = 0; i < t->n; i++) { kluis_wire_field(&body, t->item[i]->upload, sizeof t->item[i]->upload); }
     KLUIS_TRY(kluis_buf_ok(&body, err));
     kluis_status rc = link_stream(l, "POST", "/vault/v1/fetch", kluis_buf_bytes(&body), TOGETHER_BYTES + TOGETHER * HEAD, &to, &a, err);
-    if (rc == KLUIS_OK && a.status != 200) { rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not give uploads (%ld)", a.status); }
+    if (rc == KLUIS_OK && a.status != 200) { rc = LINK_REFUSED(&a, err, "the gate does not give uploads"); }
     if (rc == KLUIS_OK && t->at < t->n) { rc = KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate gave fewer uploads than were asked for"); }
     if (t->at < t->n && !t->item[t->at]->fetched) { storage_abandon(&t->item[t->at]->w); /* half of one is none */ }
     return rc == KLUIS_E_LIMIT ? KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate gave more bytes than were asked for") : rc;

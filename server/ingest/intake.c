@@ -62,7 +62,7 @@ static kluis_status tell_done(struct intake *k, const struct item *items, size_t
     if (count == 0) { return KLUIS_OK; }
     KLUIS_TRY(kluis_buf_ok(&body, err));
     KLUIS_TRY(link_call(k->l, "POST", "/vault/v1/done", kluis_buf_bytes(&body), 60, NULL, &a, err));
-    return a.status == 204 || a.status == 200 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take 'done' (%ld)", a.status);
+    return a.status == 204 || a.status == 200 ? KLUIS_OK : LINK_REFUSED(&a, err, "the gate does not take 'done'");
 }
 
 /* ---- enrolment ---- */
@@ -78,7 +78,7 @@ static kluis_status put_device(struct link *l, const char *id, struct kluis_byte
     KLUIS_TRY(kluis_buf_ok(&body, err));
     (void)snprintf(path, sizeof path, "/vault/v1/device/%s", id);
     KLUIS_TRY(link_call(l, "PUT", path, kluis_buf_bytes(&body), 30, NULL, &a, err));
-    return a.status == 204 || a.status == 200 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take a device (%ld)", a.status);
+    return a.status == 204 || a.status == 200 ? KLUIS_OK : LINK_REFUSED(&a, err, "the gate does not take a device");
 }
 
 static kluis_status enrolment(struct intake *k, const struct item *it, struct kluis_err *err)
@@ -107,9 +107,8 @@ static kluis_status enrolment(struct intake *k, const struct item *it, struct kl
     (void)snprintf(path, sizeof path, "/vault/v1/enrolled/%s", it->ticket);
     KLUIS_TRY(link_call(k->l, "POST", path, kluis_buf_bytes(&reply), 30, NULL, &a, err));
     /* 404: the ticket is gone, nobody waits for this answer; asking again gets it. */
-    return a.status == 204 || a.status == 200 || a.status == 404 || a.status == 409
-               ? KLUIS_OK
-               : KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take an enrolment (%ld)", a.status);
+    return a.status == 204 || a.status == 200 || a.status == 404 || a.status == 409 ? KLUIS_OK
+                                                                                    : LINK_REFUSED(&a, err, "the gate does not take an enrolment");
 }
 
 struct publishing {
@@ -571,7 +570,7 @@ void *intake_main(void *arg)
             if (rc == KLUIS_OK && a.status == 200) {
                 rc = take_batch(&k, kluis_buf_bytes(&answer_bytes), &after, &err);
             } else if (rc == KLUIS_OK && a.status != 204) {
-                rc = KLUIS_FAIL(&err, KLUIS_E_BUSY, "the gate does not give its queue (%ld)", a.status);
+                rc = LINK_REFUSED(&a, &err, "the gate does not give its queue");
             } else if (rc == KLUIS_OK) {
                 after = 0; /* nothing new: look once more at what is not done */
             }

@@ -102,7 +102,7 @@ static kluis_status push(struct ingest *in, struct link *l, struct kluis_err *er
         KLUIS_TRY(some_entries(in, in->journal_at_gate, have, &body, &n, err));
         KLUIS_TRY(link_call(l, "POST", "/vault/v1/register", kluis_buf_bytes(&body), 60, NULL, &a, err));
         if (a.status == 409) { in->journal_known = false; } /* it has other entries than it had: both are compared anew */
-        if (a.status != 204) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not take the register's journal (%ld)", a.status); }
+        if (a.status != 204) { return LINK_REFUSED(&a, err, "the gate does not take the register's journal"); }
         in->journal_at_gate += n;
     }
 }
@@ -124,9 +124,7 @@ static kluis_status fetch(struct recalling *r, uint64_t from, struct kluis_wire 
     kluis_buf_clear(&r->page);
     (void)snprintf(path, sizeof path, "/vault/v1/register?from=%llu", (unsigned long long)from);
     KLUIS_TRY(link_call(r->l, "GET", path, (struct kluis_bytes){ NULL, 0 }, 60, &r->page, &a, err));
-    if ((a.status != 200 && a.status != 204) || !a.has_number) {
-        return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not show the register's journal (%ld)", a.status);
-    }
+    if ((a.status != 200 && a.status != 204) || !a.has_number) { return LINK_REFUSED(&a, err, "the gate does not show the register's journal"); }
     r->size = a.number;
     if (a.status == 204) { return KLUIS_END; }
     *w = kluis_wire_open(kluis_buf_bytes(&r->page));

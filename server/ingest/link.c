@@ -29,6 +29,13 @@ struct link {
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void curl_start(void) { (void)curl_global_init(CURL_GLOBAL_DEFAULT); } /* a failure shows at curl_easy_init */
 
+static void on_refusal(char said[LINK_SAID], const char *p, size_t n)
+{
+    size_t at = strlen(said);
+    for (size_t i = 0; i < n && at + 1 < LINK_SAID && p[i] != '\n'; i++) { said[at++] = p[i] < ' ' || p[i] > '~' || p[i] == '"' ? '?' : p[i]; }
+    said[at] = '\0';
+}
+
 static size_t on_body(char *p, size_t one, size_t n, void *ctx)
 {
     struct link *l = ctx;
@@ -51,7 +58,8 @@ static size_t on_body(char *p, size_t one, size_t n, void *ctx)
             return 0;
         }
     }
-    return n; /* the text of a refusal is for people who look at the gate */
+    if (status >= 400) { on_refusal(l->answer->said, p, n); }
+    return n;
 }
 
 static bool header_is(const char *p, size_t n, const char *name, struct kluis_str *value)
@@ -222,7 +230,7 @@ static kluis_status fresh_nonce(struct link *l, struct kluis_err *err)
     l->body = body;
     l->to = to;
     KLUIS_TRY(rc);
-    if (l->answer->status != 200) { return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate gives no nonce (%ld)", l->answer->status); }
+    if (l->answer->status != 200) { return LINK_REFUSED(l->answer, err, "the gate gives no nonce"); }
     while (text.len > 0 && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r')) { text.len--; }
     if (l->nonce[0] == 0 && text.len < sizeof l->nonce) {
         memcpy(l->nonce, text.data, text.len);
@@ -303,7 +311,7 @@ kluis_status link_download(struct link *l, const char *path, uint64_t max, const
         } else if (rc == KLUIS_OK && (answer.status == 404 || answer.status == 410)) {
             rc = KLUIS_FAIL(&why, KLUIS_E_NOTFOUND, "the gate has no such upload");
         } else if (rc == KLUIS_OK && answer.status != 200 && answer.status != 206) {
-            rc = KLUIS_FAIL(&why, KLUIS_E_BUSY, "the gate refuses a download (%ld)", answer.status);
+            rc = LINK_REFUSED(&answer, &why, "the gate refuses a download");
         }
         if (rc != KLUIS_E_BUSY || (l->stop != NULL && atomic_load(l->stop)) || i + 1 >= DOWNLOAD_TRIES) {
             if (rc != KLUIS_OK && err != NULL) { *err = why; }

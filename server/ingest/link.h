@@ -25,12 +25,16 @@ struct link;
 KLUIS_MUSTUSE kluis_status link_open(struct link **out, const struct link_config *c, struct kluis_err *err); /* E_USAGE: not such an url */
 void link_free(struct link *l);
 
+enum { LINK_SAID = 128 };
 struct link_answer {
     long status;
-    uint64_t number;
+    uint64_t number; /* Chatkluis-Size or Chatkluis-Prekeys */
     bool has_number;
-    uint64_t epoch; /* Chatkluis-Epoch; 0: not said */
-};                  /* number: Chatkluis-Size or Chatkluis-Prekeys */
+    uint64_t epoch;       /* Chatkluis-Epoch; 0: not said */
+    char said[LINK_SAID]; /* how a refusal's text begins, for the vault's log: printable ASCII, what else it has is '?' */
+};
+/* E_BUSY: `what`, and how the gate answered. */
+#define LINK_REFUSED(a, err, what) KLUIS_FAIL(err, KLUIS_E_BUSY, "%s (%ld%s%s)", what, (a)->status, (a)->said[0] == '\0' ? "" : ": ", (a)->said)
 /* One signed request.  `out` (may be NULL) gets the body, at most its ceiling.  OK: an answer came, look at its status; E_BUSY: none
  * did, try later; E_REJECT: the gate does not know our key; E_LIMIT. */
 KLUIS_MUSTUSE kluis_status link_call(struct link *l, const char *method, const char *path, struct kluis_bytes body, unsigned seconds,

@@ -32,9 +32,7 @@ static kluis_status fetch(struct joining *j, uint64_t from, struct kluis_err *er
     kluis_buf_clear(&p->bytes);
     (void)snprintf(path, sizeof path, "/vault/v1/mirror?from=%llu", (unsigned long long)from);
     KLUIS_TRY(link_call(j->l, "GET", path, (struct kluis_bytes){ NULL, 0 }, 60, &p->bytes, &a, err));
-    if ((a.status != 200 && a.status != 204) || !a.has_number) {
-        return KLUIS_FAIL(err, KLUIS_E_BUSY, "the gate does not show its mirror (%ld)", a.status);
-    }
+    if ((a.status != 200 && a.status != 204) || !a.has_number) { return LINK_REFUSED(&a, err, "the gate does not show its mirror"); }
     j->mirrored = a.number;
     if (a.status == 204) { return KLUIS_END; }
     struct kluis_wire w = kluis_wire_open(kluis_buf_bytes(&p->bytes));

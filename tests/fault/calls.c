@@ -138,6 +138,8 @@ static const char *const LIBRARY_DIES[] = {
     "seccomp_export_bpf",                   /* libseccomp 2.5: the program that it generates */
     "gnutls_certificate_set_x509_key_mem2", /* GnuTLS 3.7 with libtasn1 4.19: a certificate that is read without memory */
     "gnutls_handshake",                     /* the same, of a greeting */
+    "gcry_pk_sign",                         /* libgcrypt 1.10: a point of Ed25519 */
+    "gcry_pk_verify",
 };
 
 static bool of_library(void *const *frames, int n, const char *const *names, size_t n_names)
