@@ -4,10 +4,12 @@
 #include "server/backup/backup.h"
 #include "server/options.h"
 #include "server/part.h"
+#include "server/walls/user.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct progress {
@@ -77,6 +79,21 @@ kluis_status cmd_backup(int argc, const char *const *argv, int *exit_code, struc
     return rc;
 }
 
+/* Root puts back what is the vault's user's: the keys that lie there, and what comes. */
+static kluis_status for_owner(const char *home, struct kluis_err *err)
+{
+    struct walls_user owner;
+    struct stat st;
+    char vault[KLUIS_PATH_MAX];
+    KLUIS_TRY(walls_user_owner(home, &owner, err));
+    if (owner.uid == 0 || geteuid() != 0) { return KLUIS_OK; }
+    KLUIS_TRY(kluis_path(vault, sizeof vault, home, "vault", err));
+    /* A home that is the vault's alone (a unit's StateDirectory), with trust.json, or a part of one that `serve` shares out. */
+    bool alone = stat(home, &st) == 0 && st.st_uid == owner.uid;
+    KLUIS_TRY(walls_user_give(alone ? home : vault, &owner, err));
+    return walls_user_files(&owner, err);
+}
+
 kluis_status cmd_restore(int argc, const char *const *argv, struct kluis_err *err)
 {
     const char *home = NULL, *from = NULL;
@@ -86,6 +103,7 @@ kluis_status cmd_restore(int argc, const char *const *argv, struct kluis_err *er
     const struct backup_report report = { &p, show };
     const struct kluis_option spec[] = { { .name = "home", .required = true, .value = &home }, { .name = "from", .required = true, .value = &from } };
     KLUIS_TRY(options_parse("restore", argc, argv, spec, 2, NULL, 0, &words, err));
+    KLUIS_TRY(for_owner(home, err));
     kluis_status rc = backup_restore(from, home, &report, &r, err);
     if (p.told_us != 0) { fprintf(stderr, "\n"); }
     KLUIS_TRY(rc);

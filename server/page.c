@@ -6,7 +6,7 @@
 #include "server/walls/walls.h"
 #include "server/web/web.h"
 
-enum { ASK_AGAIN_MS = 200, TELL_AFTER = 25 };
+enum { ASK_AGAIN_MS = 200, TELL_AFTER = 25, GREET_MS = 1000 };
 
 /* Until the vault answered.  KLUIS_END: told to stop meanwhile. */
 static kluis_status await_vault(struct access *vault, struct kluis_err *err)
@@ -41,7 +41,11 @@ kluis_status page_run(const char *socket_path, const char *listen_on, int ready_
         (void)snprintf(line, sizeof line, "page on http://%s/", address);
         rc = serve_ready(ready_fd, line, err);
     }
-    if (rc == KLUIS_OK) { serve_wait(); }
+    /* A vault that was started anew hears of this page at once, not at the next request: it is asked for the page's address first. */
+    while (rc == KLUIS_OK && !serve_wait_ms(GREET_MS)) {
+        struct kluis_err away = { 0 };
+        if (access_greet(vault, &away) != KLUIS_OK) { continue; } /* it is away: in a moment again */
+    }
     web_stop(web);
     access_close(vault);
     kluis_close_quiet(&fd);

@@ -100,6 +100,9 @@ static kluis_status print_line(KLUIS_UNUSED void *ctx, char kind, struct kluis_s
 kluis_status part_command(const char *home, int argc, const char *const *argv, struct kluis_err *err)
 {
     KLUIS_AUTO(vault) v = NULL;
+    struct walls_user owner;
+    KLUIS_TRY(walls_user_owner(home, &owner, err));
+    KLUIS_TRY(walls_user_files(&owner, err));         /* root's command leaves nothing that the vault's own user cannot open */
     KLUIS_TRY(vault_open(&v, home, NULL, NULL, err)); /* holds the home's lock: a vault that starts meanwhile waits for its turn */
     KLUIS_TRY(vault_confine(v, NULL, err));
     const struct control_output out = { NULL, print_line };

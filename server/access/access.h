@@ -65,7 +65,7 @@ KLUIS_MUSTUSE kluis_status access_open(struct access **out, const char *path, co
  * again by itself. */
 KLUIS_MUSTUSE kluis_status access_ask(struct access *a, const struct access_request *r, bool *admitted, struct kluis_buf *answer,
                                       struct kluis_err *err);
-/* Whether the vault is there: connects if need be.  E_BUSY: it is not. */
+/* Whether the vault is there: connects if need be, anew where that vault is gone.  E_BUSY: it is not. */
 KLUIS_MUSTUSE kluis_status access_greet(struct access *a, struct kluis_err *err);
 void access_close(struct access *a); /* nobody asks any more; NULL: no-op */
 

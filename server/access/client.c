@@ -1,6 +1,7 @@
 /* server/access/client.c - the page server's side: a few connections to the vault, each used by one thread at a time. */
 #include "server/access/access.h"
 
+#include <poll.h>
 #include <pthread.h>
 
 #include "server/local/local.h"
@@ -147,9 +148,17 @@ kluis_status access_ask(struct access *a, const struct access_request *r, bool *
     return kind == ACCESS_YES || kind == ACCESS_NO_KEY ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_BUG, "the vault's answer is of no kind");
 }
 
+/* Nobody speaks unasked: what can be read there is that the vault of this connection is gone. */
+static bool gone(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    return poll(&p, 1, 0) != 0;
+}
+
 kluis_status access_greet(struct access *a, struct kluis_err *err)
 {
-    int fd = take(a);
+    int fd;
+    while ((fd = take(a)) >= 0 && gone(fd)) { kluis_close_quiet(&fd); }
     if (fd < 0) { KLUIS_TRY(dial(a, &fd, err)); }
     put_back(a, fd);
     return KLUIS_OK;

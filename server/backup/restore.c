@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/backup/files.h"
@@ -14,25 +13,17 @@ static const char BEGUN[] = "restore.begun";
 
 struct restoring {
     char from[KLUIS_PATH_MAX], vault[KLUIS_PATH_MAX];
-    struct stat owner;
     bool shelf[SHELVES];
     const struct backup_report *report;
     struct backup_result *out;
     bool databases[2]; /* custody.db, register.db: both must have been named */
 };
 
-static kluis_status give(const struct restoring *r, const char *path, struct kluis_err *err)
-{
-    if (geteuid() != 0 || chown(path, r->owner.st_uid, r->owner.st_gid) == 0) { return KLUIS_OK; }
-    return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot give '%s' to the vault's user", path);
-}
-
 static kluis_status folder(const struct restoring *r, const char *name, struct kluis_err *err)
 {
     char path[KLUIS_PATH_MAX];
     KLUIS_TRY(kluis_path(path, sizeof path, r->vault, name, err));
-    KLUIS_TRY(kluis_make_dir(path, err));
-    return give(r, path, err);
+    return kluis_make_dir(path, err);
 }
 
 /* "../storage/ab/<64 hex>.ckc" as "storage/ab/….ckc"; false: not that. */
@@ -91,7 +82,6 @@ static kluis_status put(struct restoring *r, struct kluis_str name, const uint8_
             KLUIS_TRY(file_copy(from, to, want, got, &size, err));
             r->out->copied += cipher ? 1 : 0;
         }
-        KLUIS_TRY(give(r, to, err));
     }
     if (memcmp(got, want, 32) != 0) { return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "'%s' is not what SHA256SUMS says", from); }
     r->out->bytes += size;
@@ -157,7 +147,6 @@ static kluis_status restore(struct restoring *r, const char *from, const char *h
     KLUIS_TRY(kluis_path(path, sizeof path, r->vault, "keys/wrapping.key", err));
     KLUIS_TRY(kluis_exists(path, &there, err));
     if (!there) { return KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "'%s' has no keys: put vault/keys and trust.json of this archive there first", home); }
-    if (stat(r->vault, &r->owner) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at '%s'", r->vault); }
     KLUIS_TRY(must_not_be(r, "custody.db", err));
     /* An attempt that was interrupted left these two behind this mark: they are its own, and are written anew. */
     KLUIS_TRY(kluis_path(mark, sizeof mark, r->vault, BEGUN, err));

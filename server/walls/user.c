@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { ENTRY_MAX = 65536, DEPTH_MAX = 16 };
@@ -98,4 +101,35 @@ kluis_status walls_user_give(const char *folder, const struct walls_user *u, str
         return rc;
     }
     return give_all(fd, folder, u, 0, err);
+}
+
+kluis_status walls_user_owner(const char *home, struct walls_user *out, struct kluis_err *err)
+{
+    char vault[KLUIS_PATH_MAX];
+    struct stat st;
+    *out = (struct walls_user){ 0 };
+    KLUIS_TRY(kluis_path(vault, sizeof vault, home, "vault", err));
+    int rc = stat(vault, &st);
+    if (rc == 0 && st.st_uid == 0) { rc = stat(home, &st); }
+    if (rc != 0) { return errno == ENOENT ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look at '%s'", home); }
+    if (st.st_uid != 0) { *out = (struct walls_user){ st.st_uid, st.st_gid }; }
+    return KLUIS_OK;
+}
+
+kluis_status walls_user_files(const struct walls_user *u, struct kluis_err *err)
+{
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3, .pid = 0 };
+    struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+    if (u->uid == 0 || geteuid() != 0) { return KLUIS_OK; }
+    (void)setfsgid(u->gid); /* both tell the one before, and nothing of failure: asked for nobody they tell the one that is */
+    (void)setfsuid(u->uid);
+    if ((gid_t)setfsgid((gid_t)-1) != u->gid || (uid_t)setfsuid((uid_t)-1) != u->uid) {
+        return KLUIS_FAIL(err, KLUIS_E_IO, "cannot make files of user %u", (unsigned)u->uid);
+    }
+    /* The way to the folder may be root's alone (/var/lib/private), and so may be what a command was given to read. */
+    if (syscall(SYS_capget, &head, caps) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read this process's rights"); }
+    caps[0].effective |= caps[0].permitted & (1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH);
+    if (syscall(SYS_capset, &head, caps) != 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot keep root's right to read"); }
+    /* Reset by the change (prctl(2)). */
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot forbid memory dumps");
 }

@@ -22,5 +22,10 @@ KLUIS_MUSTUSE kluis_status walls_user_become(const struct walls_user *u, struct 
 /* Gives a folder and all that is in it to that user.  Symbolic links are given, not followed; a file of somebody else with a second name elsewhere
  * is refused (E_REJECT): it may not be ours to give.  E_NOTFOUND: no such folder. */
 KLUIS_MUSTUSE kluis_status walls_user_give(const char *folder, const struct walls_user *u, struct kluis_err *err);
+/* Whose the vault in `home` is: the owner of H/vault, or of H where root made that folder anew.  uid 0: root's, or there is none. */
+KLUIS_MUSTUSE kluis_status walls_user_owner(const char *home, struct walls_user *out, struct kluis_err *err);
+/* A command of root's on somebody's vault: whatever this process makes from here on is that user's, as if the vault itself had made it.  It reads
+ * what root reads, and is root otherwise.  Not root, or u->uid 0: nothing happens.  One thread; those that follow inherit it. */
+KLUIS_MUSTUSE kluis_status walls_user_files(const struct walls_user *u, struct kluis_err *err);
 
 #endif

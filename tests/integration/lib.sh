@@ -23,8 +23,10 @@ begin() {
   trap 'exit 130' INT TERM
 }
 mounts=()
+at_end() { :; } # what a script has to stop itself before its folder goes: it says so by a function of this name
 finish_all() {
   local rc=$?
+  at_end
   server_stop || true
   if [ "$rc" -ne 0 ] || [ "$failures" -ne 0 ]; then
     for f in "$work"/serve.log; do [ -s "$f" ] && { echo "-- ${f##*/}"; tail -n 30 "$f"; }; done

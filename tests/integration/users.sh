@@ -72,9 +72,20 @@ for who in 64100 64101 64104 65534; do equal "user $who at the socket of the pag
 ok; [[ "$(knock 64103)" =~ ^through,\ (52|56)$ ]] || fail "control: the page's user at its socket: $(knock 64103)"
 refuse "root's key of the organisation, by the vault's user" mine 64102 cat "$work/server/root/root.key"
 
-# What root left in a home is given back at the next start; a file with a second name elsewhere is not.
+# A vault that was killed is started again, and the page server tells it at once where it is: nobody has to ask for the page first.
+address() { "$bin/chatkluis-server" page-address --home "$work/server" >/dev/null 2>&1; }
+was=$(part_pid vault); kill -KILL "$was"
+another() { [ "$(part_pid vault || echo "$was")" != "$was" ]; }
+await another || true
+ok; await address || fail "a vault that was started anew does not hear of the page server"
+
+# What root does to a vault that stands still is the vault's.  What root put there otherwise is given at the next start; a file with a second name
+# elsewhere is not.
 server_stop
 "$bin/chatkluis-server" rebuild-index --home "$work/server" >/dev/null 2>&1
+"$bin/chatkluis-server" official add --home "$work/server" --id later --name Later --function beleid --from 2025-01-01 >/dev/null 2>&1
+equal "what a command of root's made is the vault's" "$(find "$work/server/vault" ! -uid 64102 | wc -l)" 0
+chown 0:0 "$work"/server/vault/index/*
 ok; [ "$(find "$work/server/vault" -uid 0 | wc -l)" -ge 1 ] || fail "control: root left nothing"
 server_start
 equal "what is not the vault's in its folder" "$(find "$work/server/vault" ! -uid 64102 | wc -l)" 0
@@ -87,4 +98,4 @@ equal "whose it stays" "$(stat -c %u "$work/elsewhere")" 0
 rm "$work/server/gate/linked"; ln -s "$work/elsewhere" "$work/server/gate/linked"
 server_start
 equal "behind a symbolic link nothing is given" "$(stat -c %u "$work/elsewhere")" 0
-end 57
+end 59

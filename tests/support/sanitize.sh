@@ -11,7 +11,7 @@ set -euo pipefail
 # What is not run: WHERE | TESTS | why.  Nothing else is.
 left_out='
 asan tsan valgrind | arch\..*|requirement\.T2 | read the source and the pages: how the programs were built is nothing to them
-asan tsan valgrind | integration\.(walls|units) | the walls of the release programs: a build without walls has none
+asan tsan valgrind | integration\.(walls|units|systemd_boot) | the walls of the release programs: a build without walls has none
 asan tsan valgrind | requirement\.T1 | searches the memory of a running server, and the shadow that a sanitizer keeps of it is terabytes
 asan tsan valgrind | requirement\.T4 | asks that nobody can look into the programs, and whoever looks for errors must
 asan tsan valgrind | fault\..* | the sweeps are the allocator and the system calls themselves, where the sanitizer has to stand, and count leaks and descriptors of their own
