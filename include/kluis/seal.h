@@ -29,7 +29,8 @@ KLUIS_MUSTUSE kluis_status kluis_key_from_pem(struct kluis_bytes pem, struct klu
 KLUIS_MUSTUSE kluis_status kluis_key_to_pem(const struct kluis_key *k, struct kluis_buf *out,
                                             struct kluis_err *err); /* PKCS#8, unencrypted: secret */
 KLUIS_MUSTUSE kluis_status kluis_key_load(const char *path, struct kluis_key **out, struct kluis_err *err);
-KLUIS_MUSTUSE kluis_status kluis_key_save_new(const struct kluis_key *k, const char *path, struct kluis_err *err); /* 0600, E_EXISTS if there */
+KLUIS_MUSTUSE kluis_status kluis_key_save_new(const struct kluis_key *k, const char *path,
+                                              struct kluis_err *err); /* 0600; E_EXISTS: one is there, it stays; E_IO */
 KLUIS_MUSTUSE kluis_status kluis_key_public(const struct kluis_key *k, struct kluis_buf *spki_der, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_key_sign(const struct kluis_key *k, struct kluis_bytes message, struct kluis_buf *signature,
                                           struct kluis_err *err); /* DER ECDSA or RSA-PKCS1 */

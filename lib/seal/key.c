@@ -154,9 +154,13 @@ kluis_status kluis_key_save_new(const struct kluis_key *k, const char *path, str
     /* One process owns a home; the look before the write guards against a mistake, not against a race. */
     int fd = kluis_io_open(path, O_RDONLY | O_NOFOLLOW, 0);
     int why = errno;
-    if (fd >= 0 || why != ENOENT) {
+    if (fd >= 0 || why == ELOOP) { /* a symbolic link too */
         kluis_close_quiet(&fd);
         return KLUIS_FAIL(err, KLUIS_E_EXISTS, "private key %s is already there; it is never overwritten", path);
+    }
+    if (why != ENOENT) {
+        errno = why;
+        return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot look for private key %s", path);
     }
     KLUIS_AUTO_BUF(pem, PEM_MAX);
     kluis_status st = kluis_key_to_pem(k, &pem, err);
