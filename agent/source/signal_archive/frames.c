@@ -30,7 +30,7 @@ static kluis_status damage(struct archive_frames *f, struct frame *out, const ch
     return KLUIS_OK;
 }
 
-static kluis_status next(void *ctx, struct kluis_arena *arena, struct frame *out, struct kluis_err *err)
+static kluis_status raw(void *ctx, struct frame *out, struct kluis_err *err)
 {
     struct archive_frames *f = ctx;
     struct window *w = &f->w;
@@ -51,11 +51,17 @@ static kluis_status next(void *ctx, struct kluis_arena *arena, struct frame *out
     }
     KLUIS_TRY(window_need(w, head + (size_t)n, err));
     if (w->end - w->start < head + n) { return damage(f, out, "it ends in the middle of a frame", true); }
-    const struct kluis_bytes bytes = { w->data + w->start + head, (size_t)n };
+    out->raw = (struct kluis_str){ (const char *)w->data + w->start + head, (size_t)n };
     w->start += head + (size_t)n;
-    out->raw = (struct kluis_str){ (const char *)bytes.ptr, bytes.len };
+    return KLUIS_OK;
+}
+
+static kluis_status tree(KLUIS_UNUSED void *ctx, struct frame *f, struct kluis_arena *arena, KLUIS_UNUSED struct kluis_err *err)
+{
+    if (f->damage != NULL) { return KLUIS_OK; }
+    const struct kluis_bytes bytes = { (const uint8_t *)f->raw.ptr, f->raw.len };
     kluis_arena_clear(arena);
-    wire_tree(bytes, out->at == 0 ? wire_backup_info : wire_frame, arena, &out->tree, &out->damage);
+    wire_tree(bytes, f->at == 0 ? wire_backup_info : wire_frame, arena, &f->tree, &f->damage);
     return KLUIS_OK;
 }
 
@@ -68,4 +74,4 @@ static kluis_status seek(void *ctx, uint64_t at, KLUIS_UNUSED struct kluis_err *
     return KLUIS_OK;
 }
 
-struct frames frames_of(struct archive_frames *f) { return (struct frames){ .ctx = f, .unit = "frame", .next = next, .seek = seek }; }
+struct frames frames_of(struct archive_frames *f) { return (struct frames){ .ctx = f, .unit = "frame", .raw = raw, .tree = tree, .seek = seek }; }

@@ -87,7 +87,7 @@ static kluis_status options(struct model *m, const struct source_request *q, str
 
 /* ---- lines as frames ------------------------------------------------------------------------------------ */
 
-static kluis_status next(void *ctx, struct kluis_arena *arena, struct frame *out, struct kluis_err *err)
+static kluis_status raw(void *ctx, struct frame *out, struct kluis_err *err)
 {
     struct reading *r = ctx;
     size_t blank;
@@ -97,10 +97,16 @@ static kluis_status next(void *ctx, struct kluis_arena *arena, struct frame *out
         for (blank = 0; blank < out->raw.len && strchr(" \r\t", out->raw.ptr[blank]) != NULL && out->raw.ptr[blank] != '\0';) { blank++; }
     } while (blank == out->raw.len && out->at > 0);
     out->number = r->lines.number;
+    return KLUIS_OK;
+}
+
+static kluis_status tree(void *ctx, struct frame *f, struct kluis_arena *arena, struct kluis_err *err)
+{
+    const struct reading *r = ctx;
     kluis_arena_clear(arena);
-    kluis_status rc = json_read(out->raw, arena, &out->tree, err);
-    if (rc == KLUIS_OK && out->tree->type != JSON_OBJECT) { rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "not an object"); }
-    if (rc != KLUIS_OK && err != NULL) { kluis_err_prefix(err, "%s: no Signal export: line %llu", r->path, (unsigned long long)out->number); }
+    kluis_status rc = json_read(f->raw, arena, &f->tree, err);
+    if (rc == KLUIS_OK && f->tree->type != JSON_OBJECT) { rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "not an object"); }
+    if (rc != KLUIS_OK && err != NULL) { kluis_err_prefix(err, "%s: no Signal export: line %llu", r->path, (unsigned long long)f->number); }
     return rc;
 }
 
@@ -132,7 +138,7 @@ static kluis_status read_it(struct reading *r, const struct source_request *q, c
     KLUIS_TRY(options(&r->m, q, err));
     KLUIS_TRY(locate(r, q->path, err));
     KLUIS_TRY(lines_open(&r->lines, r->fd, r->path, err));
-    r->m.frames = (struct frames){ .ctx = r, .unit = "line", .next = next, .seek = seek };
+    r->m.frames = (struct frames){ .ctx = r, .unit = "line", .raw = raw, .tree = tree, .seek = seek };
     if (r->has_files) { r->m.media = folder_media(&r->folder); }
     return model_read(&r->m, &form, sink, err);
 }

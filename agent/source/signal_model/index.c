@@ -171,6 +171,19 @@ static unsigned varint(uint64_t v, uint8_t out[10])
     return n;
 }
 
+bool chat_offset(const struct chat *c, size_t *next, uint64_t *at)
+{
+    uint64_t v = 0;
+    unsigned shift = 0;
+    if (*next >= c->used) { return false; }
+    for (uint8_t b = 0x80; (b & 0x80) != 0 && shift < 64; shift += 7) {
+        b = c->offsets[(*next)++];
+        v |= (uint64_t)(b & 0x7f) << shift;
+    }
+    *at += v;
+    return true;
+}
+
 static kluis_status keep_offset(struct chat *c, const uint8_t *p, unsigned n, size_t *held, struct kluis_err *err)
 {
     size_t cap = c->used == 0 ? 0 : (size_t)16 << (c->used <= 16 ? 0 : 60 - (unsigned)__builtin_clzll(c->used - 1));
@@ -196,11 +209,12 @@ static void drop_offsets(struct model *m)
     m->offsets_held = 0;
 }
 
-static kluis_status item_at(struct model *m, struct chat *c, uint64_t at, struct kluis_err *err)
+static kluis_status item_at(struct model *m, struct chat *c, const struct frame *f, struct kluis_err *err)
 {
     uint8_t bytes[10];
-    unsigned n = varint(at - c->last, bytes);
-    c->last = at;
+    unsigned n = varint(f->at - c->last, bytes);
+    c->last = f->at;
+    c->bytes += f->raw.len;
     c->items++;
     c->index_bytes += n;
     if (m->overflow) { return KLUIS_OK; }
@@ -354,15 +368,14 @@ static kluis_status take_chat(struct model *m, struct json *chat, uint64_t numbe
     return refer(m, c, who, err);
 }
 
-static kluis_status take_item(struct model *m, struct json *item, struct map **map, const char *id_name, uint64_t number, uint64_t at,
-                              struct kluis_err *err)
+static kluis_status take_item(struct model *m, struct json *item, struct map **map, const char *id_name, const struct frame *f, struct kluis_err *err)
 {
     uint64_t id = 0;
     struct chat *c;
-    if (!json_u64(item, id_name, &id)) { return model_wrong(m, number, err, "an item without a chat"); }
+    if (!json_u64(item, id_name, &id)) { return model_wrong(m, f->number, err, "an item without a chat"); }
     KLUIS_TRY(chat_get(m, map, id, &c, err));
-    struct refer_ctx r = { .m = m, .chat = (uint32_t)(c - m->chat), .number = number, .err = err };
-    if (m->strict) { KLUIS_TRY(model_check_item(m, item, number, err)); }
+    struct refer_ctx r = { .m = m, .chat = (uint32_t)(c - m->chat), .number = f->number, .err = err };
+    if (m->strict) { KLUIS_TRY(model_check_item(m, item, f->number, err)); }
     const struct people_walk w = { .m = m, .fn = refer_known, .unknown = refer_unknown, .ctx = &r };
     if (map == &m->link_by_id && c->who == NOBODY) {
         uint32_t who;
@@ -373,7 +386,7 @@ static kluis_status take_item(struct model *m, struct json *item, struct map **m
     }
     walk(&w, item);
     KLUIS_TRY(r.rc);
-    return item_at(m, &m->chat[r.chat], at, err);
+    return item_at(m, &m->chat[r.chat], f, err);
 }
 
 static struct json *frame_item(struct json *frame)
@@ -393,17 +406,18 @@ uint32_t model_chat_of(const struct model *m, struct json *frame, struct json **
     return *item != NULL && json_u64(*item, "recipientId", &id) ? map_get(m->link_by_id, id) : NOBODY;
 }
 
-static kluis_status take_frame(struct model *m, struct json *frame, uint64_t number, uint64_t at, struct kluis_err *err)
+static kluis_status take_frame(struct model *m, const struct frame *f, struct kluis_err *err)
 {
-    struct json *item = frame_item(frame);
+    struct json *item = frame_item(f->tree);
+    const uint64_t number = f->number;
     if (item == NULL) {
-        count_frame(m, frame->child != NULL ? frame->child->key : KLUIS_STR_LIT("empty"), number);
+        count_frame(m, f->tree->child != NULL ? f->tree->child->key : KLUIS_STR_LIT("empty"), number);
         return KLUIS_OK;
     }
     if (kluis_str_is(item->key, "recipient")) { return take_recipient(m, item, number, err); }
     if (kluis_str_is(item->key, "chat")) { return take_chat(m, item, number, err); }
-    if (kluis_str_is(item->key, "chatItem")) { return take_item(m, item, &m->chat_by_id, "chatId", number, at, err); }
-    if (kluis_str_is(item->key, "adHocCall")) { return take_item(m, item, &m->link_by_id, "recipientId", number, at, err); }
+    if (kluis_str_is(item->key, "chatItem")) { return take_item(m, item, &m->chat_by_id, "chatId", f, err); }
+    if (kluis_str_is(item->key, "adHocCall")) { return take_item(m, item, &m->link_by_id, "recipientId", f, err); }
     if (kluis_str_is(item->key, "account")) {
         if (m->accounts++ > 0 && m->strict) { return model_wrong(m, number, err, "a second account"); }
         return people_account(m, item, err);
@@ -464,12 +478,20 @@ static void note_damage(struct model *m, const struct frame *f)
     m->damage[m->n_damage++] = (struct damage){ .at = f->at, .number = f->number, .why = f->damage, .n = 1 };
 }
 
+static kluis_status next_frame(struct model *m, struct frame *f, struct kluis_err *err)
+{
+    const struct frames *s = &m->frames;
+    if (s->raw == NULL) { return s->next(s->ctx, m->tree, f, err); }
+    KLUIS_TRY(s->raw(s->ctx, f, err));
+    return s->tree(s->ctx, f, m->tree, err);
+}
+
 kluis_status model_index(struct model *m, struct kluis_err *err)
 {
     struct frame f;
     kluis_status rc;
     uint64_t n = 0;
-    while ((rc = m->frames.next(m->frames.ctx, m->tree, &f, err)) == KLUIS_OK) {
+    while ((rc = next_frame(m, &f, err)) == KLUIS_OK) {
         n++;
         if (f.tree == NULL && n == 1) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: no %s: %s", m->path, m->what, f.damage); }
         if (f.tree == NULL) {
@@ -477,7 +499,7 @@ kluis_status model_index(struct model *m, struct kluis_err *err)
         } else if (n == 1) {
             KLUIS_TRY(take_info(m, f.tree, err));
         } else {
-            KLUIS_TRY(take_frame(m, f.tree, f.number, f.at, err));
+            KLUIS_TRY(take_frame(m, &f, err));
         }
     }
     if (rc != KLUIS_END) { return rc; }
@@ -494,7 +516,7 @@ kluis_status model_again(struct model *m, struct frame *f, struct kluis_err *err
 {
     kluis_status rc;
     do {
-        rc = m->frames.next(m->frames.ctx, m->tree, f, NULL);
+        rc = next_frame(m, f, NULL);
     } while (rc == KLUIS_OK && f->tree == NULL);
     if (rc == KLUIS_OK || rc == KLUIS_END || rc == KLUIS_E_NOMEM) { return rc; }
     return KLUIS_FAIL(err, rc == KLUIS_E_IO ? rc : KLUIS_E_REJECT, "%s: it changed while it was read; try again", m->path);

@@ -3,7 +3,8 @@
  * Signal's own content model is that of its backups: frames, of which its export shows the same as JSON.  Every source of Signal gives its
  * frames as trees in that JSON form (signal_export: lines; signal_archive: protobuf), whatever they were before.
  * Pass 1 (index.c) goes through the frames once, refuses what is no such source, and fills this.  Pass 2 (reading.c) takes one chat after
- * the other and reads its frames again.  Memory: people and chats, two or three bytes an item, one frame.
+ * the other and reads its frames again: of several chats at once, where that is one reading of the source instead of one a frame (gather.c).
+ * Memory: people and chats; two or three bytes an item and frames that were gathered, together 12 MiB; one frame.
  */
 #ifndef SIGNAL_MODEL_H
 #define SIGNAL_MODEL_H
@@ -19,7 +20,7 @@ enum {
     LINE_MAX_BYTES = 4 << 20,         /* of one frame in the source                           */
     TREE_MAX = 20 << 20,              /* its tree                                             */
     PEOPLE_MAX = 10 << 20,            /* people, chats and their names together               */
-    OFFSETS_MAX = SIGNAL_OFFSETS_MAX, /* offsets of items held at once: a test makes it small */
+    OFFSETS_MAX = SIGNAL_OFFSETS_MAX, /* offsets of items, and gathered frames, held at once: a test makes it small */
     RECORD_MAX = 12 << 20,            /* one item's records                                   */
     FRAME_KINDS_MAX = 64,
     DAMAGES_MAX = 16 /* kept apart; all further ones are told as one */
@@ -37,6 +38,10 @@ struct frames { /* the source behind it belongs to the reader */
     const char *unit; /* "line", "frame": what number counts */
     /* The next frame, its tree in `arena` (emptied first); lives until the next call.  KLUIS_END after the last.  E_REJECT: no such source. */
     kluis_status (*next)(void *ctx, struct kluis_arena *arena, struct frame *out, struct kluis_err *err);
+    /* In place of next, where frames are bytes one after the other: a frame without its tree, which lives until the next call of raw; and the tree
+     * of such a frame, of which at (0: the first one) and number are looked at besides its bytes.  A frame with damage stays as it is. */
+    kluis_status (*raw)(void *ctx, struct frame *out, struct kluis_err *err);
+    kluis_status (*tree)(void *ctx, struct frame *f, struct kluis_arena *arena, struct kluis_err *err);
     kluis_status (*seek)(void *ctx, uint64_t at, struct kluis_err *err); /* 0, or a place that next gave */
 };
 
@@ -71,8 +76,8 @@ struct chat {
     bool defined; /* its own frame was there */
     bool link;    /* stands for a call link: its items are adHocCalls */
     uint64_t timer_ms;
-    uint64_t items, last; /* last: offset of the item before, for the differences */
-    uint64_t index_bytes;
+    uint64_t items, last;        /* last: offset of the item before, for the differences */
+    uint64_t index_bytes, bytes; /* of its offsets, of its frames */
     uint8_t *offsets;
     size_t used; /* while this chat's group is read */
     uint32_t *refs;
@@ -144,6 +149,8 @@ KLUIS_MUSTUSE kluis_status model_index(struct model *m, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status model_offsets(struct model *m, uint32_t first, uint32_t n, struct kluis_err *err);
 /* Pass 2: a frame that was there in pass 1.  KLUIS_END after the last; whatever is wrong now is a change while it was read. */
 KLUIS_MUSTUSE kluis_status model_again(struct model *m, struct frame *f, struct kluis_err *err);
+/* Offsets of a chat one after the other: *next and *at begin as 0.  false: that was the last. */
+bool chat_offset(const struct chat *c, size_t *next, uint64_t *at);
 void model_free(struct model *m);
 uint32_t model_who(const struct model *m, uint64_t id); /* NOBODY */
 uint32_t model_who_aci(const struct model *m, const uint8_t aci[16]);
@@ -154,6 +161,22 @@ KLUIS_MUSTUSE kluis_status model_check_item(const struct model *m, struct json *
 uint32_t model_chat_of(const struct model *m, struct json *frame, struct json **item);
 /* Calls fn for every recipient a chat item names: author, reactors, voters, quoted, ringing. */
 void item_people(const struct model *m, struct json *item, void (*fn)(void *ctx, uint32_t who), void *ctx);
+
+/* ---- gather.c ------------------------------------------------------------------------------------ */
+struct gather {
+    uint8_t *bytes;
+    struct kept *frames;
+    uint32_t n, first, end;           /* frames; of the chats first … end-1: none where they are equal */
+    uint32_t chat, start, next, stop; /* the chat under way, the first of its frames, the next one and where they end */
+};
+/* Reads the frames of as many chats from first on (below end) as fit, in the order in which they stand, if that is of use.  What was kept goes. */
+KLUIS_MUSTUSE kluis_status gather_fill(struct gather *g, struct model *m, uint32_t first, uint32_t end, struct kluis_err *err);
+bool gather_holds(const struct gather *g, uint32_t chat);
+/* Before the frames of a chat that it holds: chats come in their order. */
+void gather_turn(struct gather *g, const struct model *m, uint32_t chat);
+/* KLUIS_END after the last of the chat.  The tree is in m->tree. */
+KLUIS_MUSTUSE kluis_status gather_next(struct gather *g, struct model *m, struct frame *f, struct kluis_err *err);
+void gather_free(struct gather *g);
 
 /* ---- people.c ------------------------------------------------------------------------------------ */
 KLUIS_MUSTUSE kluis_status people_account(struct model *m, struct json *account, struct kluis_err *err);

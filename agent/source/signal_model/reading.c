@@ -12,6 +12,7 @@ struct reading {
     uint32_t *party_of;         /* of n_who */
     struct kluis_arena *tables; /* header tables of the chat under way */
     struct kluis_arena *records;
+    struct gather gather;
 };
 
 static void mark(void *ctx, uint32_t who) { ((uint32_t *)ctx)[who] = 1; }
@@ -112,34 +113,26 @@ static kluis_status one_item(struct reading *r, const struct frame *f, uint32_t 
     return e->rc;
 }
 
-static bool varint(const struct chat *c, size_t *at, uint64_t *out)
-{
-    uint64_t v = 0;
-    unsigned shift = 0;
-    if (*at >= c->used) { return false; }
-    for (uint8_t b = 0x80; (b & 0x80) != 0 && shift < 64; shift += 7) {
-        b = c->offsets[(*at)++];
-        v |= (uint64_t)(b & 0x7f) << shift;
-    }
-    *out = v;
-    return true;
-}
-
 static kluis_status all_items(struct reading *r, uint32_t index, struct kluis_err *err)
 {
     struct model *m = r->m;
     const struct chat *c = &m->chat[index];
     struct frame f;
-    uint64_t at = 0, step;
+    uint64_t at = 0;
     size_t next = 0;
+    if (gather_holds(&r->gather, index)) {
+        kluis_status rc;
+        gather_turn(&r->gather, m, index);
+        while ((rc = gather_next(&r->gather, m, &f, err)) == KLUIS_OK) { KLUIS_TRY(one_item(r, &f, index, err)); }
+        return rc == KLUIS_END ? KLUIS_OK : rc;
+    }
     if (c->offsets == NULL) { /* this one chat has too many items for an index: the whole source goes by */
         kluis_status rc;
         KLUIS_TRY(m->frames.seek(m->frames.ctx, 0, err));
         while ((rc = model_again(m, &f, err)) == KLUIS_OK) { KLUIS_TRY(one_item(r, &f, index, err)); }
         return rc == KLUIS_END ? KLUIS_OK : rc;
     }
-    while (varint(c, &next, &step)) {
-        at += step;
+    while (chat_offset(c, &next, &at)) {
         KLUIS_TRY(m->frames.seek(m->frames.ctx, at, err));
         kluis_status rc = model_again(m, &f, err);
         if (rc == KLUIS_END) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: it changed while it was read; try again", m->path); }
@@ -230,13 +223,16 @@ static kluis_status all_chats(struct reading *r, struct kluis_err *err)
 {
     struct model *m = r->m;
     for (uint32_t first = 0; first < m->n_chat;) {
-        uint32_t n = 1;
+        uint32_t n = m->overflow ? 1 : m->n_chat - first;
         uint64_t bytes = m->chat[first].index_bytes;
         while (m->overflow && first + n < m->n_chat && bytes + m->chat[first + n].index_bytes <= OFFSETS_MAX / 2) {
             bytes += m->chat[first + n++].index_bytes;
         }
         if (m->overflow && bytes <= OFFSETS_MAX / 2) { KLUIS_TRY(model_offsets(m, first, n, err)); }
-        for (uint32_t i = first; i < first + n; i++) { KLUIS_TRY(one_chat(r, i, err)); }
+        for (uint32_t i = first; i < first + n; i++) {
+            if (!gather_holds(&r->gather, i)) { KLUIS_TRY(gather_fill(&r->gather, m, i, first + n, err)); }
+            KLUIS_TRY(one_chat(r, i, err));
+        }
         first += n;
     }
     return tell_other_frames(r, err);
@@ -281,6 +277,7 @@ kluis_status model_read(struct model *m, const struct signal_form *form, const s
         r->sink = sink;
         rc = begin(r, err);
         if (rc == KLUIS_OK) { rc = all_chats(r, err); }
+        gather_free(&r->gather);
         kluis_arena_free(r->tables);
         kluis_arena_free(r->records);
         kluis_free(r->party_of);

@@ -4,7 +4,9 @@
 
 #include <errno.h>
 
-enum { PIECE = 256 << 10, STEP = 512 }; /* read at once when going through, and first of all after a jump: most pieces are smaller */
+/* Read at once when going through, and first of all after a jump: most pieces are smaller.  Jumps of less than NEAR are going through: passing over
+ * so much costs less than another reading. */
+enum { PIECE = 256 << 10, STEP = 512, NEAR = 4096 };
 
 kluis_status window_open(struct window *w, size_t max, struct kluis_err *err)
 {
@@ -24,11 +26,12 @@ void window_seek(struct window *w, uint64_t at)
 {
     if (at >= w->at - w->end && at <= w->at) { /* still in the buffer */
         w->start = w->end - (size_t)(w->at - at);
+        w->place = at;
         return;
     }
-    w->at = at;
+    w->step = at == 0 ? PIECE : at < w->place || at - w->place >= NEAR ? STEP : w->step;
+    w->at = w->place = at;
     w->start = w->end = 0;
-    w->step = at == 0 ? PIECE : STEP;
     w->ended = false;
 }
 

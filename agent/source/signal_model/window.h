@@ -9,9 +9,10 @@ struct window {
     void *ctx;
     /* Up to n bytes at an offset: how many, 0 at the end, -1 with *err set. */
     ssize_t (*pread)(void *ctx, void *p, size_t n, uint64_t at, struct kluis_err *err);
-    size_t max;    /* bytes it may hold */
-    uint64_t at;   /* offset behind what it holds */
-    uint8_t *data; /* held: data[start … end) */
+    size_t max;     /* bytes it may hold */
+    uint64_t at;    /* offset behind what it holds */
+    uint64_t place; /* of the last jump */
+    uint8_t *data;  /* held: data[start … end) */
     size_t start, end, cap, step;
     bool ended;
 };
