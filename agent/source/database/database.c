@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 
 enum { CHUNK = 256 << 10, TRIES = 6, SETTLE_US = 30000 };
@@ -91,6 +92,7 @@ void database_close(struct kluis_db *db)
     if (db == NULL) { return; }
     for (size_t i = 0; i < DATABASE_KEPT; i++) {
         if (kept[i].db == db) {
+            (void)sqlite3_db_release_memory(kluis_db_handle(db)); /* its pages: a copy that is kept is a file */
             kept[i].open = false;
             kept[i].used = ++clock_;
             return;

@@ -15,7 +15,7 @@ static struct {
 static bool is_named(struct sqlite3_stmt *st, int column, const char *name)
 {
     const char *have = sqlite3_column_name(st, column);
-    return have != NULL && ((uint8_t)have[0] | 0x20) == ((uint8_t)name[0] | 0x20) && strcasecmp(have, name) == 0;
+    return have != NULL && ((uint8_t)have[0] | 0x20) == ((uint8_t)name[0] | 0x20) && (strcmp(have, name) == 0 || strcasecmp(have, name) == 0);
 }
 
 int row_column(struct sqlite3_stmt *st, const char *name)
