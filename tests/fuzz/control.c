@@ -20,12 +20,15 @@ static kluis_status handle(KLUIS_UNUSED void *ctx, int argc, const char *const *
     return KLUIS_OK;
 }
 
+static void stop(void) { control_stop(served); }
+
 void fuzz_setup(void)
 {
     address.sun_family = AF_UNIX;
     MUST((size_t)snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", fuzz_dir()) < sizeof address.sun_path);
     int fd = -1;
     MUST(local_listen(address.sun_path, &fd, NULL) == KLUIS_OK && control_start(&served, fd, handle, NULL, NULL) == KLUIS_OK);
+    MUST(atexit(stop) == 0); /* its thread, its pipe and its socket */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
