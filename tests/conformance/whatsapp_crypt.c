@@ -1,13 +1,15 @@
 /* whatsapp_crypt.c - other people's encrypted backups open to exactly the database beside them, and to nothing when cut, altered or under a wrong
  * key.
  *
- * whatsapp_crypt FIXTURES (ElDavoo/wa-crypt-tools, tests/res).  Every msgstore*.crypt12/14/15 in the folder is opened.  Exit 77: not there.
+ * whatsapp_crypt FIXTURES (ElDavoo/wa-crypt-tools, tests/res), or $KLUIS_FIXTURES/whatsapp-crypt.  Every msgstore*.crypt12/14/15 in the folder is
+ * opened.  Exit 77: not there.
  */
 #include "agent/source/whatsapp_android/crypt.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -56,9 +58,9 @@ static void one(const char *dir, const char *name, const uint8_t want[32])
     KLUIS_AUTO_BUF(key, CRYPT_KEY_MAX);
     KLUIS_AUTO_BUF(out, MAX);
     const bool c15 = strstr(name, "crypt15") != NULL;
-    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    CHECK(kluis_path(path, sizeof path, dir, name, &err) == KLUIS_OK, "%s", err.msg);
     CHECK(kluis_read_file(path, MAX, &file, &err) == KLUIS_OK, "%s", err.msg);
-    (void)snprintf(path, sizeof path, "%s/%s", dir, c15 ? "encrypted_backup.key" : "key");
+    CHECK(kluis_path(path, sizeof path, dir, c15 ? "encrypted_backup.key" : "key", &err) == KLUIS_OK, "%s", err.msg);
     CHECK(kluis_read_file(path, CRYPT_KEY_MAX, &key, &err) == KLUIS_OK, "%s", err.msg);
     CHECK(open_bytes(file.data, file.len, kluis_buf_bytes(&key), &out, &err) == KLUIS_OK, "%s: %s", name, err.msg);
     kluis_sha256_of(out.data, out.len, sha);
@@ -98,22 +100,24 @@ static void one(const char *dir, const char *name, const uint8_t want[32])
 int main(int argc, char **argv)
 {
     struct kluis_err err = { 0 };
-    char path[KLUIS_PATH_MAX];
+    char folder[KLUIS_PATH_MAX], path[KLUIS_PATH_MAX];
     uint8_t want[32];
     KLUIS_AUTO_BUF(db, MAX);
+    const char *given = getenv("KLUIS_FIXTURES");
     if (argc != 2 || kluis_base_init(&err) != KLUIS_OK) { return 64; }
-    (void)snprintf(path, sizeof path, "%s/msgstore.db", argv[1]);
+    (void)snprintf(folder, sizeof folder, "%s%s", given != NULL ? given : argv[1], given != NULL ? "/whatsapp-crypt" : "");
+    CHECK(kluis_path(path, sizeof path, folder, "msgstore.db", &err) == KLUIS_OK, "%s", err.msg);
     if (access(path, R_OK) != 0) {
-        (void)printf("whatsapp_crypt: %s is not on this machine: skipped\n", argv[1]);
+        (void)printf("whatsapp_crypt: %s is not on this machine: skipped\n", folder);
         return 77;
     }
     CHECK(kluis_read_file(path, MAX, &db, &err) == KLUIS_OK, "%s", err.msg);
     kluis_sha256_of(db.data, db.len, want);
-    DIR *d = opendir(argv[1]);
+    DIR *d = opendir(folder);
     int n = 0;
     for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
         if (strncmp(e->d_name, "msgstore", 8) == 0 && strstr(e->d_name, ".crypt1") != NULL) {
-            one(argv[1], e->d_name, want);
+            one(folder, e->d_name, want);
             n++;
         }
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """whatsapp-ios on the public iPhone image that iLEAPP tests with: counts and contents as its README and its own result state.
 
-whatsapp_ios.py AGENT FIXTURES.  Exit 77: the fixtures are not on this machine.
+whatsapp_ios.py AGENT FIXTURES (or $KLUIS_FIXTURES/whatsapp-ios).  Exit 77: the fixtures are not on this machine.
 """
 import glob
 import json
@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 
 agent, fixtures = sys.argv[1:3]
+if "KLUIS_FIXTURES" in os.environ: fixtures = os.path.join(os.environ["KLUIS_FIXTURES"], "whatsapp-ios")
 found = glob.glob(os.path.join(fixtures, "*whatsAppMessages*.zip"))
 if not found:
     print("whatsapp_ios: %s is not on this machine: skipped" % fixtures)
