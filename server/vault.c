@@ -83,9 +83,9 @@ static kluis_status take_lock(struct vault *v, const struct vault_turn *turn, st
     KLUIS_TRY(lock_file(v, "vault.lock", &v->lock_fd, err));
     kluis_status rc = try_lock(v, v->lock_fd, err);
     if (rc == KLUIS_END && turn != NULL && holder(v) != LOCK_SERVES) {
-        kluis_log(KLUIS_LOG_WARN, "vault.waits", "a command has the vault: the server goes on when it is done");
         rc = lock_file(v, "vault.turn", &waiting, err);
         if (rc == KLUIS_OK) { rc = try_lock(v, waiting, err) == KLUIS_E_IO ? KLUIS_E_IO : KLUIS_END; } /* two may wait */
+        if (rc == KLUIS_END) { kluis_log(KLUIS_LOG_WARN, "vault.waits", "a command has the vault: the server goes on when it is done"); }
         while (rc == KLUIS_END && turn->go_on(turn->ctx)) {
             kluis_sleep_us(TURN_US);
             rc = try_lock(v, v->lock_fd, err);

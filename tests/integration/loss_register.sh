@@ -88,20 +88,23 @@ equal "the gate has it again" "$(gate_db "SELECT count(*) FROM journal")" 8
 # ---- a command has the vault when it is started again: it waits, and says so ----
 exec 9>>"$work/server/vault/vault.lock"
 vault=$(part_pid vault)
-( # as a command does: takes the vault as soon as it is free
-  for _ in $(seq 400); do flock -n 9 && break; sleep 0.01; done
+( # as a command does: takes the vault as soon as it is free, says so, and keeps it until it was looked at
+  for _ in $(seq $((400 * patience))); do flock -n 9 && break; sleep 0.01; done
   printf c | dd of="$work/server/vault/vault.lock" conv=notrunc status=none
-  sleep 3
+  touch "$work/taken"
+  await test -e "$work/looked"
 ) &
 taker=$!
 exec 9>&-
 kill -KILL "$vault"
 ok; await grep -q 'vault.waits' "$work/serve.log" || fail "the server does not say that it waits"
+await test -e "$work/taken" || die "nobody took the vault"
 run=$("$bin/chatkluis-server" status --home "$work/server" --json 2>&1) && rc=0 || rc=$?
 equal "status meanwhile" "$rc" 75
 ok; [[ $run == *"a command has the vault"*"the server waits until it is done"* ]] || fail "status says: $run"
 ok; kill -0 "$server_pid" || fail "the server ended"
-wait "$taker"
+touch "$work/looked"
+wait "$taker" || die "the vault was not kept"
 ok; await is .halted null || fail "the vault did not go on"
 write "$b"; archive "$b" "after the wait"
 equal "nothing lost" "$(server '[.packages,.missing]')" "[5,2]"
