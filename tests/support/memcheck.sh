@@ -27,7 +27,7 @@ case "${1:?}" in
       # Version 3.19 counts no descriptor as an error.  Those of the parent (ctest's pipes) are said to be inherited; who is killed closes nothing.
       awk -v name="${name%.*}" -v own="$own" '
         { sub(/^==[0-9]+== ?/, "") }
-        /^(Invalid|Conditional jump|Use of|Syscall param|Mismatched|Source and destination|Argument .* of function|.* definitely lost|.* indirectly lost)/ { bad = 1 }
+        /^(Invalid|Conditional jump|Use of|Syscall param|Mismatched|Source and destination|Argument .* of function|.* are (definitely|indirectly) lost in loss record)/ { bad = 1 }
         /^Process terminating with default action of signal/ { own = 0; if (/SIG(SEGV|BUS|ILL|FPE)/) bad = 1 }
         /^ *Open (file descriptor|AF_)/ { at = $0; next }
         at != "" { if (own && !/<inherited from parent>/) { bad = 1; text = text "left open: " at "\n" $0 "\n" } at = ""; next }
@@ -38,6 +38,6 @@ case "${1:?}" in
 esac
 [ -d "$reports" ] || mkdir -m 1777 "$reports" || [ -d "$reports" ]
 name=${1##*/}
-# The name of a log tells a program (twice the same number) from what it forked.
-exec valgrind --quiet --error-exitcode=97 --track-fds=yes --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
+# Not --quiet, which hides that a process was ended by somebody's signal.  The name of a log tells a program (twice the same number) from what it forked.
+exec valgrind --error-exitcode=97 --track-fds=yes --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
   --num-callers=30 --suppressions="${self%/*}/valgrind.supp" --log-file="$reports/memcheck.${name%.watched}.$$.%p" "$@"
