@@ -5,6 +5,7 @@
 #include "server/local/local.h"
 #include "server/log.h"
 #include "server/walls/user.h"
+#include "server/walls/walls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,7 +131,7 @@ static kluis_status bury(struct serve *s, const struct part *but, struct kluis_e
 static size_t hear(struct serve *s, struct part *p, int fd)
 {
     size_t len = 0;
-    int64_t until = kluis_monotonic_us() + (int64_t)SERVE_READY_S * 1000000;
+    int64_t until = kluis_monotonic_us() + (int64_t)SERVE_READY_S * WALLS_PATIENCE * 1000000;
     while (!s->stop && len < LINE - 1 && (len == 0 || p->line[len - 1] != '\n')) {
         struct pollfd q[2] = { { fd, POLLIN, 0 }, { s->signals, POLLIN, 0 } };
         int64_t left = (until - kluis_monotonic_us()) / 1000;
@@ -148,7 +149,7 @@ static size_t hear(struct serve *s, struct part *p, int fd)
         if (beats > 0) {
             memmove(p->line, p->line + beats, len - beats);
             len -= beats;
-            until = kluis_monotonic_us() + (int64_t)SERVE_READY_S * 1000000;
+            until = kluis_monotonic_us() + (int64_t)SERVE_READY_S * WALLS_PATIENCE * 1000000;
         }
     }
     return len;
@@ -255,7 +256,7 @@ static void stop_all(struct serve *s)
         struct part *p = &s->part[i];
         if (p->pid <= 0) { continue; }
         (void)kill(p->pid, SIGTERM);
-        int64_t until = kluis_monotonic_us() + (int64_t)STOP_S * 1000000;
+        int64_t until = kluis_monotonic_us() + (int64_t)STOP_S * WALLS_PATIENCE * 1000000;
         pid_t gone = 0;
         while ((gone = waitpid(p->pid, NULL, WNOHANG)) == 0 && kluis_monotonic_us() < until) { kluis_sleep_us(10000); }
         if (gone == 0) {

@@ -227,11 +227,12 @@ static void become_zygote(int s, const struct walls_user *as, const struct sock_
 static kluis_status first_word(int s, uint8_t *walls, struct kluis_err *err)
 {
     struct pollfd p = { .fd = s, .events = POLLIN };
-    const int64_t until = kluis_monotonic_us() + START_US;
+    const int64_t until = kluis_monotonic_us() + (int64_t)START_US * WALLS_PATIENCE;
     for (;;) {
         const int64_t left = until - kluis_monotonic_us();
         if (left <= 0) {
-            return KLUIS_FAIL(err, KLUIS_E_BUSY, "the opener did not start within %d s: the machine is too busy; try again", START_US / 1000000);
+            return KLUIS_FAIL(err, KLUIS_E_BUSY, "the opener did not start within %d s: the machine is too busy; try again",
+                              START_US * WALLS_PATIENCE / 1000000);
         }
         const int n = poll(&p, 1, (int)(left / 1000) + 1);
         if (n < 0 && errno != EINTR) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot wait for the opener"); }
