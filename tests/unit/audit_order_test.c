@@ -236,6 +236,9 @@ static void without_its_entry_nothing_of_a_page_is_left(void **state)
     struct kluis_err err = { 0 };
     KLUIS_AUTO_BUF(json, 1 << 20);
     kluis_buf_cstr(&json, "{");
+    uint8_t *room = kluis_buf_reserve(&json, (1 << 20) - 1); /* all it may have: it stays where it is, and every byte of it is looked at */
+    assert_non_null(room);
+    memset(room, '.', (1 << 20) - 1);
     fail_sync = together = true;
     assert_int_equal(ask_page(around, &json, &r), KLUIS_E_IO);
     assert_int_equal(given_back, 1); /* it was there */

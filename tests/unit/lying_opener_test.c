@@ -168,8 +168,8 @@ static void *look_on(void *arg)
     }
     (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
     DIR *d = opendir(path);
-    for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-        if (e->d_name[0] != '.') { o->n_fds++; }
+    for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) { /* what watches for errors has its own where no process may have any */
+        if (e->d_name[0] != '.' && strtol(e->d_name, NULL, 10) < sysconf(_SC_OPEN_MAX)) { o->n_fds++; }
     }
     if (d != NULL) { (void)closedir(d); }
     (void)kill(pid, SIGKILL);
