@@ -27,11 +27,14 @@ static kluis_status refuse(struct opened *out, const char *layer, const char *re
     return KLUIS_E_REJECT;
 }
 
-kluis_status opener_run(struct zygote *z, int fd, const uint8_t key[32], struct kluis_buf *result, struct opened *out, struct kluis_err *err)
+/* *silent: it ended, or was ended, without a whole answer. */
+static kluis_status open_once(struct zygote *z, int fd, const uint8_t key[32], struct kluis_buf *result, struct opened *out, bool *silent,
+                              struct kluis_err *err)
 {
     struct kluis_err why = { 0 };
     memset(out, 0, sizeof *out);
     kluis_buf_clear(result);
+    *silent = true;
     kluis_status rc = zygote_run(z, ZYGOTE_OPEN, fd, (struct kluis_bytes){ key, 32 }, result, &why);
     if (rc == KLUIS_E_LIMIT) { return refuse(out, LAYER_OPENER, "the package took more time or room to open than one package may"); }
     if (rc != KLUIS_OK) {
@@ -45,8 +48,9 @@ kluis_status opener_run(struct zygote *z, int fd, const uint8_t key[32], struct 
     plain_line(kluis_wire_get(&w, KLUIS_ERR_MSG), reason, sizeof reason);
     if (!label || w.bad) { return refuse(out, LAYER_OPENER, "the opener ended without an answer"); }
     if (status != 0) {
-        return kluis_wire_end(&w, "answer", NULL) != KLUIS_OK ? refuse(out, LAYER_OPENER, "the opener's answer is malformed")
-                                                              : refuse(out, layer_of(layer), reason);
+        if (kluis_wire_end(&w, "answer", NULL) != KLUIS_OK) { return refuse(out, LAYER_OPENER, "the opener's answer is malformed"); }
+        *silent = false;
+        return refuse(out, layer_of(layer), reason);
     }
     (void)kluis_wire_fixed(&w, out->id, 32);
     out->size = kluis_wire_get_u64(&w);
@@ -66,7 +70,15 @@ kluis_status opener_run(struct zygote *z, int fd, const uint8_t key[32], struct 
     if (kluis_wire_end(&w, "answer", NULL) != KLUIS_OK || out->n_records > KLUIS_PACKAGE_RECORDS_MAX || out->size > KLUIS_PACKAGE_BYTES_MAX) {
         return refuse(out, LAYER_OPENER, "the opener's answer is malformed or cut short");
     }
+    *silent = false;
     return KLUIS_OK;
+}
+
+kluis_status opener_run(struct zygote *z, int fd, const uint8_t key[32], struct kluis_buf *result, struct opened *out, struct kluis_err *err)
+{
+    bool silent;
+    kluis_status rc = open_once(z, fd, key, result, out, &silent, err);
+    return rc == KLUIS_E_REJECT && silent ? open_once(z, fd, key, result, out, &silent, err) : rc;
 }
 
 static void put_list(struct kluis_buf *b, const struct kluis_bytes *list, size_t n)
@@ -155,7 +167,7 @@ kluis_status judge_run(struct zygote *z, const struct judge_anchors *a, struct j
             bytes += more;
         }
         KLUIS_TRY(judge_together(z, a, list + from, count, at_us, err));
-        for (size_t i = from; count > 1 && i < from + count; i++) {
+        for (size_t i = from; i < from + count; i++) {
             if (!list[i].judged) { KLUIS_TRY(judge_together(z, a, &list[i], 1, at_us, err)); }
         }
     }

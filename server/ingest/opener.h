@@ -32,8 +32,9 @@ struct opened {
 #define LAYER_CERTIFICATE "certificate"
 #define LAYER_TIME "time"
 
-/* Opens the ciphertext behind fd with its key in a fresh child.  OK; E_REJECT: refused, out->layer and out->reason say why; anything
- * else is local: try again.  `result` is cleared first and holds what *out borrows. */
+/* Opens the ciphertext behind fd with its key in a fresh child; in a second one when the first gave no whole answer: it may have been ended by a
+ * machine without memory, or one that stood still for its whole time, which is no package's fault.  OK; E_REJECT: refused, out->layer and out->reason
+ * say why; anything else is local: try again.  `result` is cleared first and holds what *out borrows. */
 KLUIS_MUSTUSE kluis_status opener_run(struct zygote *z, int fd, const uint8_t key[32], struct kluis_buf *result, struct opened *out,
                                       struct kluis_err *err);
 
@@ -48,8 +49,8 @@ struct judge_anchors { /* borrowed */
     size_t n_device, n_time;
 };
 /* Judges devices' CAdES over their manifests, as many in one fresh child as fit a request.  The caller gives only signatures that one
- * device's session brought: a judge that one of them took over can speak for that device alone, and what gets no verdict beside
- * another is judged once more in a child of its own, so that no signature is refused for its neighbour.
+ * device's session brought: a judge that one of them took over can speak for that device alone, and what gets no verdict
+ * is judged once more in a child of its own, so that no signature is refused for its neighbour or for what the machine lacked.
  * OK: look at each.  Anything else is local: try again. */
 KLUIS_MUSTUSE kluis_status judge_run(struct zygote *z, const struct judge_anchors *anchors, struct judging *list, size_t n, int64_t at_us,
                                      struct kluis_err *err);

@@ -69,6 +69,11 @@ void opener_child(int cipher, int request, int result)
         facts(&out, &f, lie.manifest, lie.signature, f.index);
         say(result, out.data, out.len);
         break;
+    case LIE_ENDED_ONCE:
+        if ((*lie.runs)++ == 0) { _exit(9); }
+        facts(&out, &f, f.manifest, f.signature, f.index);
+        say(result, out.data, out.len);
+        break;
     case LIE_NOT:
         facts(&out, &f, f.manifest, f.signature, f.index);
         say(result, out.data, out.len);

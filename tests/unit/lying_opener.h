@@ -19,6 +19,7 @@ enum lie {
     LIE_DESCRIPTORS,
     LIE_KILL,
     LIE_HANG,
+    LIE_ENDED_ONCE, /* by whoever: its first process; the second tells the truth */
     LIE_NOT,
     LIES
 };
@@ -26,6 +27,7 @@ enum lie {
 extern struct {
     struct opened truth;
     struct kluis_bytes manifest, signature;
+    unsigned *runs; /* in memory that all openers share: LIE_ENDED_ONCE counts its processes */
 } lie;
 
 #endif

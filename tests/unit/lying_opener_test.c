@@ -61,6 +61,8 @@ static int setup(void **state)
     lie.truth.manifest = lie.manifest = kluis_buf_bytes(&manifest);
     lie.truth.signature = kluis_buf_bytes(&own_signature);
     lie.signature = kluis_buf_bytes(&other_signature);
+    lie.runs = mmap(NULL, sizeof *lie.runs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (lie.runs == MAP_FAILED) { return 1; }
     return zygote_start(&z, NULL, &err) == KLUIS_OK ? 0 : 1;
 }
 
@@ -74,6 +76,7 @@ static int teardown(void **state)
     kluis_buf_free(&other_signature);
     kluis_buf_free(&rows);
     kluis_close_quiet(&s.fd);
+    (void)munmap(lie.runs, sizeof *lie.runs);
     return 0;
 }
 
@@ -124,6 +127,15 @@ static void half_an_answer_malformed_rows_a_flood_and_death_are_refused(void **s
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) { decide(lies[i], false, LAYER_OPENER, reason); }
 }
 
+static void a_package_whose_opener_was_ended_is_opened_once_more(void **state)
+{
+    (void)state;
+    char reason[KLUIS_ERR_MSG];
+    *lie.runs = 0;
+    decide(LIE_ENDED_ONCE, true, "", reason);
+    assert_int_equal(*lie.runs, 2);
+}
+
 static void the_walls_hold_against_files_sockets_processes_code_and_memory(void **state)
 {
     (void)state;
@@ -143,10 +155,11 @@ static void the_walls_hold_against_files_sockets_processes_code_and_memory(void 
     a_lying_opener_gets_no_other_devices_signature_accepted(state); /* and the zygote lives on */
 }
 
-/* Looks at an opener while it hangs: what the kernel holds it to, and what it has.  Then ends it, as its package might. */
+/* Looks at an opener while it hangs: what the kernel holds it to, and what it has.  Then ends it, as its package might, and the second one. */
 struct onlooker {
     char limits[4096];
     size_t n_fds;
+    pid_t second;
 };
 
 static void *look_on(void *arg)
@@ -173,6 +186,12 @@ static void *look_on(void *arg)
     }
     if (d != NULL) { (void)closedir(d); }
     (void)kill(pid, SIGKILL);
+    for (int i = 0; i < 2000 && o->second <= 0; i++) {
+        (void)usleep(5000);
+        const pid_t next = descendant("opener");
+        o->second = next != pid ? next : 0;
+    }
+    if (o->second > 0) { (void)kill(o->second, SIGKILL); }
     return NULL;
 }
 
@@ -202,6 +221,7 @@ static void an_opener_has_ceilings_and_three_descriptors_and_the_next_package_is
     decide(LIE_HANG, false, LAYER_OPENER, reason);
     assert_int_equal(pthread_join(t, NULL), 0);
     assert_string_equal(reason, "the opener ended without an answer");
+    assert_true(seen.second > 0);
     decide(LIE_NOT, true, "", reason);
     (void)state;
 #ifndef KLUIS_UNWALLED
@@ -222,6 +242,7 @@ int main(void)
         cmocka_unit_test(a_lying_opener_gets_no_other_devices_signature_accepted),
         cmocka_unit_test(another_id_than_the_deliverys_is_refused),
         cmocka_unit_test(half_an_answer_malformed_rows_a_flood_and_death_are_refused),
+        cmocka_unit_test(a_package_whose_opener_was_ended_is_opened_once_more),
         cmocka_unit_test(the_walls_hold_against_files_sockets_processes_code_and_memory),
         cmocka_unit_test(an_opener_has_ceilings_and_three_descriptors_and_the_next_package_is_taken),
     };
