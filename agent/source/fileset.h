@@ -31,6 +31,7 @@ struct fileset {
     bool archive, ended_early; /* of an archive: it is cut off, what came before is there */
     int dir, open_fd;          /* folder: itself, and the file read last */
     uint32_t open;
+    uint64_t open_size;         /* when it was opened: it ends there */
     struct fileset_entry *list; /* by name */
     uint32_t *by_base;          /* indexes of list, by the last component */
     uint32_t n, cap;

@@ -76,17 +76,45 @@ static kluis_status dump(struct slack *s, struct json_stream *js, bool sending, 
     return rc == KLUIS_END || *end != JSON_ITEMS_CLOSED ? KLUIS_OK : rc;
 }
 
+/* Keeps the content of a file that comes first, or behind the one that was kept last, while there is room.  What does not read is met again. */
+static void hold(struct slack *s, uint32_t i)
+{
+    const uint64_t size = s->files.list[i].size, room = HELD_MAX - s->held_bytes;
+    size_t got = 0;
+    if (s->n_held == 0) { s->held_first = i; }
+    if (i != s->held_first + s->n_held || s->n_held == HELD_FILES || size >= room) { return; }
+    if (s->held == NULL) { s->held = kluis_malloc(HELD_MAX); }
+    /* One byte more is asked for: a file that grew is not whole here. */
+    if (s->held == NULL || fileset_read_at(&s->files, i, s->held + s->held_bytes, (size_t)size + 1, 0, &got, NULL) != KLUIS_OK || got > size) {
+        return;
+    }
+    s->held_files[s->n_held++] = (struct slack_file){ s->held_bytes, got };
+    s->held_bytes += got;
+}
+
+static kluis_status input(struct slack *s, uint32_t i, struct fileset_stream *state, struct kluis_input_mem *memory, struct kluis_input *in,
+                          struct kluis_err *err)
+{
+    if (i < s->held_first || i >= s->held_first + s->n_held) { return fileset_input(&s->files, i, 0, state, in, err); }
+    const struct slack_file *f = &s->held_files[i - s->held_first];
+    *memory = (struct kluis_input_mem){ .data = { s->held + f->at, f->len } };
+    *in = kluis_input_from_mem(memory);
+    return KLUIS_OK;
+}
+
 /* One file of messages; refusals are told, and what follows goes on. */
 static kluis_status through(struct slack *s, uint32_t i, bool sending, struct kluis_err *err)
 {
     struct fileset_stream state;
+    struct kluis_input_mem memory;
     struct kluis_input in;
     struct json_stream js = { 0 };
     struct kluis_err why = { 0 };
     enum json_items_end end = JSON_ITEMS_CLOSED;
     char c = 0;
     uint64_t before = s->n_messages + s->damaged;
-    KLUIS_TRY(fileset_input(&s->files, i, 0, &state, &in, err));
+    if (!sending) { hold(s, i); }
+    KLUIS_TRY(input(s, i, &state, &memory, &in, err));
     KLUIS_TRY(json_stream_open(&js, &in, 0, s->files.list[i].name, MESSAGE_MAX, err));
     kluis_status rc = json_stream_peek(&js, &c, &why);
     if (rc == KLUIS_OK && c == '{') {
@@ -168,6 +196,8 @@ static kluis_status conversation(struct slack *s, uint32_t first, uint32_t end, 
 {
     roster_clear(&s->people);
     s->n_messages = s->damaged = 0;
+    s->n_held = 0;
+    s->held_bytes = 0;
     const struct entry *known = slack_channel(s, folder);
     s->known = known != NULL;
     s->channel = known != NULL ? *known : (struct entry){ .id = kluis_arena_str(s->people.arena, folder), .type = KLUIS_UNKNOWN_TYPE };
@@ -285,6 +315,7 @@ static void slack_free(struct slack *s)
     kluis_arena_free(s->scratch);
     kluis_buf_free(&s->text);
     kluis_buf_free(&s->other);
+    kluis_free(s->held);
     kluis_free(s);
 }
 

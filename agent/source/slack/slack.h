@@ -1,7 +1,8 @@
 /* slack.h - parts of the slack source, private to this folder.
  *
  * An export has lists of users and of channels, and a folder for each channel with a file a day.  lists.c keeps the lists; slack.c goes through each
- * channel's days twice, for who is in it and to make records (message.c; text.c: Slack's own mark-up).  Memory: the lists, one message.
+ * channel's days twice, for who is in it and to make records (message.c; text.c: Slack's own mark-up).  Memory: the lists, one message, and a
+ * channel's first 2 MiB, so that its small files are opened once.
  */
 #ifndef SOURCE_SLACK_H
 #define SOURCE_SLACK_H
@@ -11,7 +12,16 @@
 #include "agent/source/json_items.h"
 #include "agent/source/roster.h"
 
-enum { MESSAGE_MAX = 4 << 20, TREE_MAX = 20 << 20, PEOPLE_BYTES = 2 << 20, LISTS_BYTES = 14 << 20, LIST_MAX = 1 << 17, MEMBERS_MAX = 256 };
+enum {
+    MESSAGE_MAX = 4 << 20,
+    TREE_MAX = 20 << 20,
+    PEOPLE_BYTES = 2 << 20,
+    LISTS_BYTES = 14 << 20,
+    LIST_MAX = 1 << 17,
+    MEMBERS_MAX = 256,
+    HELD_MAX = 2 << 20,
+    HELD_FILES = 4096
+};
 
 struct entry { /* a user or a channel */
     struct kluis_str id, name;
@@ -23,6 +33,9 @@ struct list { /* found by id, a channel by name, too */
     struct entry *at;
     uint32_t *slots;
     uint32_t n, cap, n_slots;
+};
+struct slack_file { /* of the channel under way: held[at … at+len) is its content, which is read twice */
+    size_t at, len;
 };
 struct slack {
     struct fileset files;
@@ -36,6 +49,10 @@ struct slack {
     /* the channel under way */
     struct entry channel;
     const char *folder;
+    uint8_t *held; /* of HELD_MAX */
+    struct slack_file held_files[HELD_FILES];
+    uint32_t held_first, n_held; /* they are the files held_first … held_first+n_held-1 of the list */
+    size_t held_bytes;
     bool known, stopped; /* stopped: whoever takes the records does not go on */
     struct roster people;
     uint64_t n_messages, damaged;
