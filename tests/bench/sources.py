@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The workload of bench sources: the first N messages of the workload's texts, as every kind of source writes them.
 
-sources.py TEXTS N DIR: telegram/ sms/ meta/ x/ linkedin/ snapchat/ slack/ matrix/ teams/ signal/ android/ below DIR.  Invented people, whole files; shares no code with the readers.
+sources.py TEXTS N DIR: telegram/ sms/ meta/ x/ linkedin/ snapchat/ slack/ matrix/ teams/ signal/ android/ ios/ imessage/ below DIR.  Invented people, whole files; shares no code with the readers.
 """
 import base64
 import csv
@@ -13,9 +13,12 @@ import time
 from xml.sax.saxutils import quoteattr
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "eigen"))
+import imessage  # noqa: E402
 import whatsapp_android  # noqa: E402
+import whatsapp_ios  # noqa: E402
 
 OWNER = 25401953
+APPLE = 978307200  # 2001-01-01
 
 
 def messages(path, n):
@@ -160,11 +163,14 @@ def signal(rows, root):
     with out(root, "signal/metadata.json") as f: f.write('{"version":1}')
 
 
-def android(rows, root):
-    os.makedirs(root + "/android", exist_ok=True)
-    path = root + "/android/msgstore.db"
+def database(path):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     if os.path.exists(path): os.unlink(path)
-    db = sqlite3.connect(path)
+    return path
+
+
+def android(rows, root):
+    db = sqlite3.connect(database(root + "/android/msgstore.db"))
     db.executescript(whatsapp_android.SCHEMA)
     talks = sorted({r[2] for r in rows})
     db.execute("INSERT INTO jid(_id,user,server,raw_string) VALUES(1,'status','broadcast','status@broadcast')")
@@ -177,6 +183,27 @@ def android(rows, root):
                    "VALUES(?,?,?,?,0,0,?,?,-1,0,?,?)", ((i + 2, chat[c], i % 2, "3EB0%016X" % i, t * 1000, t * 1000 + 500, x, i + 2) for i, t, c, w, x in rows))
     db.commit()
     db.close()
+
+
+def ios(rows, root):
+    db = sqlite3.connect(database(root + "/ios/ChatStorage.sqlite"))
+    db.executescript(whatsapp_ios.SCHEMA)
+    chat = {c: k + 1 for k, c in enumerate(sorted({r[2] for r in rows}))}
+    jid = lambda c: "%d@s.whatsapp.net" % (31600000000 + c)
+    db.executemany("INSERT INTO ZWACHATSESSION VALUES(?,0,0,?,?)", ((k, jid(c), "Naam %d" % c) for c, k in chat.items()))
+    db.executemany("INSERT INTO ZWAMESSAGE VALUES(?,0,?,0,?,?,NULL,NULL,NULL,?,?,?,?,?,?)", (
+        (i + 1, i % 2, i + 1, chat[c], t - APPLE, t - APPLE + 1, None if i % 2 else jid(c), jid(c) if i % 2 else whatsapp_ios.ME, "3A%018X" % i, x) for i, t, c, w, x in rows))
+    db.commit()
+    db.close()
+
+
+def apple_messages(rows, root):
+    m = imessage.Messages(database(root + "/imessage/sms.db"), "ios18", "~/Library/SMS")
+    number = lambda c: "+316%08d" % c
+    chat = {c: m.chat("iMessage;-;" + number(c), 45, number(c), "iMessage", [number(c)]) for c in sorted({r[2] for r in rows})}
+    for i, t, c, w, x in rows: m.message(chat[c], t - 1760000000, None if i % 2 else number(c), attributedBody=imessage.text(x))
+    m.db.commit()
+    m.db.close()
 
 
 def main():
@@ -193,6 +220,8 @@ def main():
     teams(rows, root)
     signal(rows, root)
     android(rows, root)
+    ios(rows, root)
+    apple_messages(rows, root)
 
 
 main()

@@ -50,7 +50,7 @@ source_decryption() { # DIR
 
 bench_sources() {
   local d=$data/sources-$source_messages json='import json,sys; json.loads(open(sys.argv[1],encoding="utf-8").read().split("= ",1)[-1] if sys.argv[1].endswith(".js") else open(sys.argv[1],encoding="utf-8").read())'
-  if [ ! -f "$d/done" ]; then
+  if [ ! "$d/done" -nt tests/bench/sources.py ]; then
     say "writing $source_messages messages as every kind of source"
     rm -rf "$d"; mkdir -p "$d"
     python3 tests/bench/sources.py "$data/texts.tsv" "$source_messages" "$d"
@@ -69,5 +69,7 @@ bench_sources() {
   source_figure matrix-export "$d/matrix/export.json" "" MB/s 100 "Python json" python3 -c "$json" "$d/matrix/export.json"
   source_figure teams "$d/teams" "" MB/s 100
   source_figure whatsapp-android "$d/android" "" messages/s 150000 "sqlite3, every column of message" sqlite3 "$d/android/msgstore.db" 'SELECT * FROM message'
+  source_figure whatsapp-ios "$d/ios" "" messages/s 150000 "sqlite3, every column of ZWAMESSAGE" sqlite3 "$d/ios/ChatStorage.sqlite" 'SELECT * FROM ZWAMESSAGE'
+  source_figure imessage "$d/imessage/sms.db" "" messages/s 150000 "sqlite3, every column of message" sqlite3 "$d/imessage/sms.db" 'SELECT * FROM message'
   source_decryption "$d"
 }
