@@ -3,6 +3,7 @@
 
 #include "agent/journal/stock.h"
 #include "kluis/envelope.h"
+#include "kluis/validation.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,23 +66,12 @@ static kluis_status export_package(struct home *h, const struct stock_package *p
     return rc;
 }
 
-/* The best receipt: the last believed one, a stamped one being later than its pending forerunner. */
 static kluis_status export_receipt(struct home *h, const uint8_t id[32], const char *dir, bool *have, struct kluis_err *err)
 {
-    struct sqlite3_stmt *st = NULL;
     char hex[65], name[96], path[KLUIS_PATH_MAX];
-    KLUIS_AUTO_BUF(body, 1 << 20);
-    *have = false;
-    KLUIS_TRY(kluis_db_query(h->db, &st, err,
-                             "SELECT body FROM answer WHERE package=?1 AND kind=1 AND accepted=1 ORDER BY at DESC, rowid DESC LIMIT 1", "h", id));
-    kluis_status rc = kluis_db_step(h->db, st, err);
-    if (rc == KLUIS_OK) {
-        struct kluis_bytes b = kluis_db_blob(st, 0);
-        kluis_buf_add(&body, b.ptr, b.len);
-        rc = kluis_buf_ok(&body, err);
-        *have = rc == KLUIS_OK;
-    }
-    kluis_db_done(st);
+    KLUIS_AUTO_BUF(body, KLUIS_RECEIPT_MAX);
+    kluis_status rc = stock_receipt(h, id, &body, err);
+    *have = rc == KLUIS_OK;
     if (rc == KLUIS_END) { return KLUIS_OK; }
     KLUIS_TRY(rc);
     kluis_hex(id, 32, hex);

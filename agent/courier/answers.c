@@ -116,15 +116,15 @@ static kluis_status on_refusal(struct courier *c, const struct stock_package *p,
     return set_state(c, p->id, STOCK_REFUSED, a->reason, err);
 }
 
-/* Only what is still here can be sent again; what was acknowledged may be asked for too (a restored vault). */
+/* Only what is still here can be sent again; what was acknowledged may be asked for too (a restored vault), also of an earlier enrolment. */
 static kluis_status on_resend(struct courier *c, const struct stock_package *p, struct answered *a, struct courier_counts *n, struct kluis_err *err)
 {
     int64_t changed = 0;
     KLUIS_TRY(kluis_db_run(c->h->db, NULL, err, "DELETE FROM outbox WHERE package=?1", "h", p->id));
-    KLUIS_TRY(
-        kluis_db_run(c->h->db, &changed, err,
-                     "UPDATE package SET state=1, handed=NULL, backed_up=NULL WHERE id=?1 AND removed IS NULL AND state IN (2,3,4) AND device=?2",
-                     "hs", p->id, c->device));
+    KLUIS_TRY(kluis_db_run(c->h->db, &changed, err,
+                           "UPDATE package SET state=1, handed=NULL, backed_up=NULL WHERE id=?1 AND removed IS NULL AND state IN (2,3,4) AND "
+                           "(device=?2 OR acknowledged IS NOT NULL)",
+                           "hs", p->id, c->device));
     a->accepted = changed > 0 || p->state == STOCK_WAITING;
     if (changed > 0) {
         n->resend++;

@@ -191,11 +191,36 @@ static kluis_status stored_message(struct courier *c, const uint8_t package[32],
     return rc;
 }
 
+/* Of a package of an earlier enrolment: whose it is, and what its receipt says of the vault's log.  One that is too long for a message is left out:
+ * the vault may still know the package by its own log. */
+static kluis_status add_return(struct courier *c, const struct stock_package *p, struct kluis_arena *arena, struct kluis_delivery *d,
+                               struct kluis_err *err)
+{
+    struct kluis_receipt r;
+    KLUIS_AUTO_BUF(body, KLUIS_RECEIPT_MAX);
+    if (strcmp(p->device, c->device) == 0) { return KLUIS_OK; }
+    if (strlen(p->device) >= sizeof d->device) {
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a package's row in agent.db is damaged: restore the home folder");
+    }
+    memcpy(d->device, p->device, strlen(p->device));
+    kluis_status rc = stock_receipt(c->h, p->id, &body, err);
+    if (rc == KLUIS_END) { return KLUIS_OK; }
+    KLUIS_TRY(rc);
+    KLUIS_TRY(kluis_receipt_read((struct kluis_str){ (const char *)body.data, body.len }, arena, &r, err));
+    if (r.leaf.len > KLUIS_RETURN_LEAF_MAX || r.proof.len > KLUIS_RETURN_PROOF_MAX) { return KLUIS_OK; }
+    d->leaf = r.leaf;
+    d->proof = r.proof;
+    return KLUIS_OK;
+}
+
 /* Session state and message in one transaction: the ratchet never moves without the bytes it moved for. */
 static kluis_status make_message(struct courier *c, const struct stock_package *p, uint8_t id[16], struct kluis_buf *body, struct kluis_err *err)
 {
     struct kluis_delivery d = { .sequence = p->sequence, .length = p->length };
-    KLUIS_AUTO_BUF(plain, 1024);
+    KLUIS_AUTO_BUF(plain, MESSAGE_MAX);
+    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(4 * (size_t)KLUIS_RECEIPT_MAX);
+    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory to make a message"); }
+    KLUIS_TRY(add_return(c, p, arena, &d, err));
     memcpy(d.package, p->id, sizeof d.package);
     memcpy(d.previous, p->previous, sizeof d.previous);
     memcpy(d.cipher_sha256, p->cipher, sizeof d.cipher_sha256);
@@ -263,10 +288,23 @@ static kluis_status hand_over(struct courier *c, const struct stock_package *p, 
     }
 }
 
+/* The next to go up: this device's own in order of number, then what the vault asked back of earlier enrolments.  KLUIS_END. */
+static kluis_status next_up(struct courier *c, uint64_t *number, uint8_t back[32], struct stock_package *p, struct kluis_err *err)
+{
+    kluis_status rc = stock_next(c->h, c->device, STOCK_WAITING, *number, p, err);
+    if (rc == KLUIS_OK) {
+        *number = p->sequence;
+    } else if (rc == KLUIS_END && (rc = stock_next_return(c->h, c->device, back, p, err)) == KLUIS_OK) {
+        memcpy(back, p->id, sizeof p->id);
+    }
+    return rc;
+}
+
 static kluis_status deliver(struct courier *c, const struct courier_watch *w, struct courier_counts *counts, struct kluis_err *err)
 {
     struct stock_package p;
-    uint64_t after = 0;
+    uint64_t number = 0;
+    uint8_t back[32] = { 0 };
     c->retry_after_s = 0;
     int64_t standing = STANDING_GOOD;
     KLUIS_TRY(home_int(c->h, "suspended", STANDING_GOOD, &standing, err));
@@ -277,7 +315,7 @@ static kluis_status deliver(struct courier *c, const struct courier_watch *w, st
     KLUIS_TRY(courier_ensure_session(c, err));
     KLUIS_TRY(courier_tell_holdings(c, counts, err));
     for (;;) {
-        kluis_status rc = stock_next(c->h, c->device, STOCK_WAITING, after, &p, err);
+        kluis_status rc = next_up(c, &number, back, &p, err);
         if (rc == KLUIS_END || stopped(w)) { return KLUIS_OK; }
         KLUIS_TRY(rc);
         rc = hand_over(c, &p, w, err);
@@ -285,7 +323,6 @@ static kluis_status deliver(struct courier *c, const struct courier_watch *w, st
         KLUIS_TRY(rc);
         counts->handed++;
         if (w != NULL && w->sent != NULL) { w->sent(w->ctx, 0, 1); }
-        after = p.sequence;
     }
 }
 

@@ -8,9 +8,9 @@ static kluis_status next_page(struct courier *c, uint8_t after[32], struct kluis
 {
     struct sqlite3_stmt *st = NULL;
     *n = 0;
-    KLUIS_TRY(kluis_db_query(
-        c->h->db, &st, err, "SELECT id,device=?2,backed_up IS NOT NULL FROM package WHERE state=3 AND removed IS NULL AND id>?1 ORDER BY id LIMIT ?3",
-        "hsi", after, c->device, (int64_t)KLUIS_HOLDINGS_MAX));
+    KLUIS_TRY(kluis_db_query(c->h->db, &st, err,
+                             "SELECT id,backed_up IS NOT NULL FROM package WHERE state=3 AND removed IS NULL AND id>?1 ORDER BY id LIMIT ?2", "hi",
+                             after, (int64_t)KLUIS_HOLDINGS_MAX));
     kluis_status rc;
     while ((rc = kluis_db_step(c->h->db, st, err)) == KLUIS_OK) {
         struct kluis_holding *h = &list[*n];
@@ -18,7 +18,7 @@ static kluis_status next_page(struct courier *c, uint8_t after[32], struct kluis
             rc = KLUIS_FAIL(err, KLUIS_E_CORRUPT, "a package's row in agent.db is damaged: restore the home folder");
             break;
         }
-        h->state = (kluis_db_int(st, 1) != 0 ? KLUIS_HOLDING_OWN : 0) | (kluis_db_int(st, 2) != 0 ? KLUIS_HOLDING_BACKED_UP : 0);
+        h->state = KLUIS_HOLDING_HERE | (kluis_db_int(st, 1) != 0 ? KLUIS_HOLDING_BACKED_UP : 0);
         ++*n;
     }
     kluis_db_done(st);
@@ -77,6 +77,24 @@ static kluis_status ask_log(struct courier *c, int64_t *size, struct kluis_err *
     return *size == 0 ? KLUIS_OK : home_set_bytes(c->h, "log-asked-head", kluis_buf_bytes(&b), err);
 }
 
+#define UNANSWERED "state=2 AND device<>?1 AND (handed<?2 OR handed>?3)"
+/* What was acknowledged under an earlier enrolment: answers to that device reach nobody here any more, so what is not known to stand in a backup is
+ * told of again, and what was asked back and stayed unanswered is sent anew. */
+static kluis_status earlier_to_tell(struct courier *c, int64_t now, bool *due, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st = NULL;
+    const int64_t before = now - (int64_t)AGAIN_S * 1000000;
+    KLUIS_TRY(kluis_db_run(c->h->db, NULL, err, "DELETE FROM outbox WHERE package IN (SELECT id FROM package WHERE " UNANSWERED ")", "sii", c->device,
+                           before, now));
+    KLUIS_TRY(kluis_db_run(c->h->db, NULL, err, "UPDATE package SET state=1, handed=NULL WHERE " UNANSWERED, "sii", c->device, before, now));
+    KLUIS_TRY(kluis_db_query(c->h->db, &st, err,
+                             "SELECT 1 FROM package WHERE state=3 AND removed IS NULL AND backed_up IS NULL AND device<>?1 LIMIT 1", "s", c->device));
+    kluis_status rc = kluis_db_step(c->h->db, st, err);
+    kluis_db_done(st);
+    *due = rc == KLUIS_OK;
+    return rc == KLUIS_END ? KLUIS_OK : rc;
+}
+
 kluis_status courier_tell_holdings(struct courier *c, struct courier_counts *counts, struct kluis_err *err)
 {
     uint8_t after[32] = { 0 };
@@ -87,6 +105,7 @@ kluis_status courier_tell_holdings(struct courier *c, struct courier_counts *cou
     KLUIS_TRY(log_to_ask(c, now, &check, err));
     bool due = said != 0 && (said == COURIER_HOLDINGS_DUE || said <= now - (int64_t)AGAIN_S * 1000000 || said > now);
     if (!due && (!check || said != 0)) { return KLUIS_OK; }
+    if (!due) { KLUIS_TRY(earlier_to_tell(c, now, &due, err)); }
     struct kluis_holding *list = kluis_calloc(KLUIS_HOLDINGS_MAX, sizeof *list);
     if (list == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory"); }
     kluis_status rc = ask_log(c, &size, err);

@@ -41,7 +41,8 @@ KLUIS_MUSTUSE kluis_status courier_ensure_session(struct courier *c, struct klui
 KLUIS_MUSTUSE kluis_status courier_is_newer(struct courier *c, uint64_t epoch, bool *newer, struct kluis_err *err);
 /* holdings.c: "holdings" of this home: 0, nothing to say; DUE, or when it was said last, and the vault has not answered. */
 enum { COURIER_HOLDINGS_DUE = 1 };
-/* After a new session: tells the vault what is still held here of what was acknowledged.  Again after a day without an answer. */
+/* After a new session: tells the vault what is still held here of what was acknowledged.  Again after a day without an answer, and once a day as
+ * long as packages of an earlier enrolment are not known to stand in a backup. */
 KLUIS_MUSTUSE kluis_status courier_tell_holdings(struct courier *c, struct courier_counts *counts, struct kluis_err *err);
 /* How the vault's log stands (answer of kind 7), or a checkpoint that a receipt was proven against: noted if it is newer than what was seen.
  * note: the checkpoint with its seal (kluis_log_write), kept with the one before as evidence when it is not believed.

@@ -166,7 +166,7 @@ static kluis_status start(struct courier *c, const struct kluis_bundle *b, struc
 {
     KLUIS_TRY(kluis_session_start(c->session, b, err));
     KLUIS_TRY(kluis_db_run(c->h->db, NULL, err, "DELETE FROM outbox", ""));
-    KLUIS_TRY(kluis_db_run(c->h->db, NULL, err, "UPDATE package SET state=1, handed=NULL WHERE state=2 AND device=?1", "s", c->device));
+    KLUIS_TRY(kluis_db_run(c->h->db, NULL, err, "UPDATE package SET state=1, handed=NULL WHERE state=2", ""));
     KLUIS_TRY(home_set_int(c->h, "holdings", COURIER_HOLDINGS_DUE, err)); /* it may be a vault that was set back */
     return home_set_int(c->h, "session-epoch", (int64_t)b->epoch, err);
 }
@@ -199,8 +199,7 @@ static kluis_status handed_before(struct courier *c, int64_t before_us, int64_t 
 {
     struct sqlite3_stmt *st = NULL;
     /* What lies in the future was noted by a clock that was wrong: it holds nothing up. */
-    KLUIS_TRY(kluis_db_query(c->h->db, &st, err, "SELECT 1 FROM package WHERE state=2 AND device=?3 AND (handed<?1 OR handed>?2) LIMIT 1", "iis",
-                             before_us, now, c->device));
+    KLUIS_TRY(kluis_db_query(c->h->db, &st, err, "SELECT 1 FROM package WHERE state=2 AND (handed<?1 OR handed>?2) LIMIT 1", "ii", before_us, now));
     kluis_status rc = kluis_db_step(c->h->db, st, err);
     kluis_db_done(st);
     *any = rc == KLUIS_OK;

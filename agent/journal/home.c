@@ -289,13 +289,7 @@ kluis_status home_bytes(struct home *h, const char *key, struct kluis_buf *out, 
 {
     struct sqlite3_stmt *st = NULL;
     kluis_status rc = look_up(h, key, &st, err);
-    if (rc == KLUIS_OK) {
-        struct kluis_bytes b = kluis_db_blob(st, 0);
-        kluis_buf_add(out, b.ptr, b.len);
-        rc = kluis_buf_ok(out, err);
-    }
-    kluis_db_done(st);
-    return rc;
+    return kluis_db_take(st, rc, out, err);
 }
 
 kluis_status home_text(struct home *h, const char *key, char *out, size_t cap, struct kluis_err *err)

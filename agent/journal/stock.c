@@ -75,11 +75,28 @@ kluis_status stock_next(struct home *h, const char *device, enum stock_state sta
     return read_row(h, st, out, err);
 }
 
+kluis_status stock_next_return(struct home *h, const char *device, const uint8_t after[32], struct stock_package *out, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st = NULL;
+    KLUIS_TRY(kluis_db_query(
+        h->db, &st, err, "SELECT " COLUMNS " FROM package WHERE state=1 AND device<>?1 AND acknowledged IS NOT NULL AND id>?2 ORDER BY id LIMIT 1",
+        "sh", device, after));
+    return read_row(h, st, out, err);
+}
+
 kluis_status stock_at(struct home *h, uint64_t n, struct stock_package *out, struct kluis_err *err)
 {
     struct sqlite3_stmt *st = NULL;
     KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT " COLUMNS " FROM package ORDER BY created, sequence LIMIT 1 OFFSET ?1", "i", (int64_t)n));
     return read_row(h, st, out, err);
+}
+
+kluis_status stock_receipt(struct home *h, const uint8_t id[32], struct kluis_buf *out, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st = NULL;
+    KLUIS_TRY(kluis_db_query(h->db, &st, err,
+                             "SELECT body FROM answer WHERE package=?1 AND kind=1 AND accepted=1 ORDER BY at DESC, rowid DESC LIMIT 1", "h", id));
+    return kluis_db_take(st, kluis_db_step(h->db, st, err), out, err);
 }
 
 kluis_status stock_key(struct home *h, const uint8_t id[32], uint8_t key[32], struct kluis_err *err)
@@ -136,6 +153,8 @@ kluis_status stock_release(struct home *h, int days, uint64_t *n, struct kluis_e
 kluis_status stock_supersede(struct home *h, struct kluis_err *err)
 {
     KLUIS_TRY(kluis_db_run(h->db, NULL, err, "DELETE FROM outbox", ""));
+    /* Asked for again and not answered yet: its receipt stands all the same. */
+    KLUIS_TRY(kluis_db_run(h->db, NULL, err, "UPDATE package SET state=3 WHERE state IN (1,2) AND acknowledged IS NOT NULL", ""));
     KLUIS_TRY(kluis_db_run(h->db, NULL, err, "DELETE FROM seen WHERE package IN (SELECT id FROM package WHERE state IN (1,2))", ""));
     KLUIS_TRY(kluis_db_run(
         h->db, NULL, err,

@@ -32,8 +32,13 @@ KLUIS_MUSTUSE kluis_status stock_find(struct home *h, const uint8_t id[32], stru
 /* Packages of a device in a state, by number, from above `after` on.  KLUIS_END. */
 KLUIS_MUSTUSE kluis_status stock_next(struct home *h, const char *device, enum stock_state state, uint64_t after, struct stock_package *out,
                                       struct kluis_err *err);
+/* Packages of earlier enrolments that the vault asked back, by id, from above `after` on: acknowledged once, and waiting.  KLUIS_END. */
+KLUIS_MUSTUSE kluis_status stock_next_return(struct home *h, const char *device, const uint8_t after[32], struct stock_package *out,
+                                             struct kluis_err *err);
 /* The nth row in order of making, whatever its state.  KLUIS_END. */
 KLUIS_MUSTUSE kluis_status stock_at(struct home *h, uint64_t n, struct stock_package *out, struct kluis_err *err);
+/* Its best receipt: the last believed one, a stamped one being later than its pending forerunner.  KLUIS_END: there is none. */
+KLUIS_MUSTUSE kluis_status stock_receipt(struct home *h, const uint8_t id[32], struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status stock_key(struct home *h, const uint8_t id[32], uint8_t key[32], struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status stock_file(const struct home *h, const uint8_t id[32], char out[KLUIS_PATH_MAX], struct kluis_err *err);
 /* Removes the ciphertext and the content key of packages whose receipt verified, that stand in a completed backup, and whose receipt is `days` old.
@@ -41,7 +46,8 @@ KLUIS_MUSTUSE kluis_status stock_file(const struct home *h, const uint8_t id[32]
 KLUIS_MUSTUSE kluis_status stock_release(struct home *h, int days, uint64_t *n, struct kluis_err *err);
 
 /* A new enrolment: what nobody acknowledged is marked, its messages are dropped, and the journal forgets its records, so that they are
- * read and packed again under the new device.  In the caller's transaction. */
+ * read and packed again under the new device.  What was acknowledged stays that; the vault may ask for it (stock_next_return).  In the caller's
+ * transaction. */
 KLUIS_MUSTUSE kluis_status stock_supersede(struct home *h, struct kluis_err *err);
 
 struct stock_counts {

@@ -57,5 +57,7 @@ struct kluis_str kluis_db_text(struct sqlite3_stmt *st, int column);
 struct kluis_bytes kluis_db_blob(struct sqlite3_stmt *st, int column);
 bool kluis_db_fixed(struct sqlite3_stmt *st, int column, void *out, size_t n);  /* false: other size */
 bool kluis_db_copy(struct sqlite3_stmt *st, int column, char *out, size_t cap); /* false: does not fit */
+/* Ends a query whose step gave rc: of the row that OK stands for, the first column is appended to out.  Else rc. */
+KLUIS_MUSTUSE kluis_status kluis_db_take(struct sqlite3_stmt *st, kluis_status rc, struct kluis_buf *out, struct kluis_err *err);
 
 #endif

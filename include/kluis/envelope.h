@@ -165,7 +165,10 @@ void kluis_session_free(struct kluis_session *s);
 KLUIS_DEFINE_CLEANUP(kluis_session)
 
 /* ---- statements that travel inside a session (PROTOCOL.md §6): one encoder and decoder for both sides --------------- */
-struct kluis_delivery { /* device -> vault: "chatkluis-delivery-v1" */
+/* device -> vault: "chatkluis-delivery-v1"; or "chatkluis-return-v1", of a package that an earlier enrolment of the same home delivered and this
+ * vault acknowledged: the same fields, and behind them device, leaf and proof. */
+enum { KLUIS_RETURN_DEVICE = 33, KLUIS_RETURN_LEAF_MAX = 4096, KLUIS_RETURN_PROOF_MAX = 32 << 10 };
+struct kluis_delivery {
     uint8_t package[32];
     uint64_t sequence;
     uint8_t previous[32];
@@ -173,16 +176,18 @@ struct kluis_delivery { /* device -> vault: "chatkluis-delivery-v1" */
     uint64_t length;
     uint8_t cipher_sha256[32];
     uint8_t upload[16];
+    char device[KLUIS_RETURN_DEVICE]; /* of a return: who made it, 32 hex digits; else empty                                    */
+    struct kluis_str leaf, proof;     /* of a return: of its receipt (FORMAT.md §7), borrowed; both empty where that is too long */
 };
 KLUIS_MUSTUSE kluis_status kluis_delivery_write(const struct kluis_delivery *d, struct kluis_buf *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status kluis_delivery_read(struct kluis_bytes data, struct kluis_delivery *out, struct kluis_err *err);
 /* device -> vault: "chatkluis-holdings-v1" || u64 log size || (package id[32] || u32 state)*: what it still holds of what was acknowledged, so that a
  * vault which was set back can ask for what it lacks, and the size of the newest checkpoint that it saw (0: none), which the log is to be shown to
  * continue.  One message of a list that may take several. */
-enum { KLUIS_HOLDINGS_MAX = 1000, KLUIS_HOLDING_OWN = 1, KLUIS_HOLDING_BACKED_UP = 2 };
+enum { KLUIS_HOLDINGS_MAX = 1000, KLUIS_HOLDING_HERE = 1, KLUIS_HOLDING_BACKED_UP = 2 };
 struct kluis_holding {
     uint8_t package[32];
-    uint32_t state; /* bits: OWN, this device can send it again; BACKED_UP, it was told that it stands in a completed backup */
+    uint32_t state; /* bits: HERE, it can be sent again from this home; BACKED_UP, it was told that it stands in a completed backup */
 };
 KLUIS_MUSTUSE kluis_status kluis_holdings_write(const struct kluis_holding *list, size_t n, uint64_t log_size, struct kluis_buf *out,
                                                 struct kluis_err *err);

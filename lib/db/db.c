@@ -372,3 +372,14 @@ bool kluis_db_copy(struct sqlite3_stmt *st, int column, char *out, size_t cap)
     out[s.len] = '\0';
     return true;
 }
+
+kluis_status kluis_db_take(struct sqlite3_stmt *st, kluis_status rc, struct kluis_buf *out, struct kluis_err *err)
+{
+    if (rc == KLUIS_OK) {
+        struct kluis_bytes b = kluis_db_blob(st, 0);
+        kluis_buf_add(out, b.ptr, b.len);
+        rc = kluis_buf_ok(out, err);
+    }
+    kluis_db_done(st);
+    return rc;
+}

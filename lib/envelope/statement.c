@@ -3,6 +3,7 @@
 #include "kluis/envelope.h"
 
 #define DELIVERY "chatkluis-delivery-v1"
+#define RETURN "chatkluis-return-v1"
 #define ANSWER "chatkluis-answer-v1"
 #define HOLDINGS "chatkluis-holdings-v1"
 #define LOG "chatkluis-log-v1"
@@ -14,7 +15,11 @@ enum { CURVE25519 = 0x05 }; /* first byte of a public key on the wire */
 kluis_status kluis_delivery_write(const struct kluis_delivery *d, struct kluis_buf *out, struct kluis_err *err)
 {
     if (d->sequence == 0) { return KLUIS_FAIL(err, KLUIS_E_BUG, "delivery: sequence numbers start at 1"); }
-    kluis_wire_label(out, DELIVERY);
+    bool back = d->device[0] != 0;
+    if (back && (strlen(d->device) != KLUIS_RETURN_DEVICE - 1 || d->leaf.len > KLUIS_RETURN_LEAF_MAX || d->proof.len > KLUIS_RETURN_PROOF_MAX)) {
+        return KLUIS_FAIL(err, KLUIS_E_BUG, "return: its device, leaf or proof is too long");
+    }
+    kluis_wire_label(out, back ? RETURN : DELIVERY);
     kluis_wire_field(out, d->package, sizeof d->package);
     kluis_wire_u64(out, d->sequence);
     kluis_wire_field(out, d->previous, sizeof d->previous);
@@ -22,14 +27,41 @@ kluis_status kluis_delivery_write(const struct kluis_delivery *d, struct kluis_b
     kluis_wire_u64(out, d->length);
     kluis_wire_field(out, d->cipher_sha256, sizeof d->cipher_sha256);
     kluis_wire_field(out, d->upload, sizeof d->upload);
+    if (back) {
+        kluis_wire_field(out, d->device, KLUIS_RETURN_DEVICE - 1);
+        kluis_wire_field(out, d->leaf.ptr, d->leaf.len);
+        kluis_wire_field(out, d->proof.ptr, d->proof.len);
+    }
     return kluis_buf_ok(out, err);
+}
+
+/* A device id is its text, in the one spelling that this vault gives. */
+static bool read_device(struct kluis_wire *w, char out[KLUIS_RETURN_DEVICE])
+{
+    uint8_t raw[(KLUIS_RETURN_DEVICE - 1) / 2];
+    struct kluis_bytes b = kluis_wire_get(w, KLUIS_RETURN_DEVICE - 1);
+    if (!kluis_unhex((struct kluis_str){ (const char *)b.ptr, b.len }, raw, sizeof raw)) { return false; }
+    kluis_hex(raw, sizeof raw, out);
+    return memcmp(out, b.ptr, b.len) == 0;
+}
+
+static struct kluis_str read_text(struct kluis_wire *w, size_t max)
+{
+    struct kluis_bytes b = kluis_wire_get(w, max);
+    return (struct kluis_str){ (const char *)b.ptr, b.len };
 }
 
 kluis_status kluis_delivery_read(struct kluis_bytes data, struct kluis_delivery *out, struct kluis_err *err)
 {
     struct kluis_wire w = kluis_wire_open(data);
     memset(out, 0, sizeof *out);
-    (void)kluis_wire_is(&w, DELIVERY);
+    struct kluis_wire as_return = w;
+    bool back = kluis_wire_is(&as_return, RETURN), known = true;
+    if (back) {
+        w = as_return;
+    } else {
+        (void)kluis_wire_is(&w, DELIVERY);
+    }
     (void)kluis_wire_fixed(&w, out->package, sizeof out->package);
     out->sequence = kluis_wire_get_u64(&w);
     (void)kluis_wire_fixed(&w, out->previous, sizeof out->previous);
@@ -37,7 +69,13 @@ kluis_status kluis_delivery_read(struct kluis_bytes data, struct kluis_delivery 
     out->length = kluis_wire_get_u64(&w);
     (void)kluis_wire_fixed(&w, out->cipher_sha256, sizeof out->cipher_sha256);
     (void)kluis_wire_fixed(&w, out->upload, sizeof out->upload);
+    if (back) {
+        known = read_device(&w, out->device);
+        out->leaf = read_text(&w, KLUIS_RETURN_LEAF_MAX);
+        out->proof = read_text(&w, KLUIS_RETURN_PROOF_MAX);
+    }
     kluis_status rc = kluis_wire_end(&w, "delivery", err);
+    if (rc == KLUIS_OK && !known) { rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "return: its device is no id"); }
     if (rc == KLUIS_OK && (out->sequence == 0 || out->sequence > INT64_MAX || kluis_content_padded(out->length) == 0)) {
         rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "delivery: sequence or length out of range");
     }
@@ -68,7 +106,7 @@ kluis_status kluis_holdings_read(struct kluis_bytes data, struct kluis_holding *
         struct kluis_holding *h = &list[(*n)++];
         (void)kluis_wire_fixed(&w, h->package, sizeof h->package);
         h->state = kluis_wire_get_u32(&w);
-        if ((h->state & ~(uint32_t)(KLUIS_HOLDING_OWN | KLUIS_HOLDING_BACKED_UP)) != 0) { w.bad = true; }
+        if ((h->state & ~(uint32_t)(KLUIS_HOLDING_HERE | KLUIS_HOLDING_BACKED_UP)) != 0) { w.bad = true; }
     }
     return kluis_wire_end(&w, "holdings", err);
 }

@@ -44,6 +44,12 @@ static const char *const schema[] = {
     " seal BLOB NOT NULL) STRICT;",
     /* Leaves that came back from the gate's mirror and wait for their packages to be sent again. */
     "CREATE TABLE awaited(package BLOB PRIMARY KEY, leaf INTEGER NOT NULL UNIQUE REFERENCES leaf(idx)) STRICT, WITHOUT ROWID;",
+    /* Who brought back a package of an earlier enrolment, and SHA-256 of the certificate that the ledger names for it. */
+    "ALTER TABLE inbox ADD COLUMN via TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE inbox ADD COLUMN signer BLOB NOT NULL DEFAULT x'';"
+    "DROP INDEX inbox_message;"
+    "CREATE UNIQUE INDEX inbox_message ON inbox(device,message) WHERE via='';"
+    "CREATE UNIQUE INDEX inbox_via ON inbox(via,message) WHERE via<>'';",
 };
 
 kluis_status custody_sql_error(struct custody *c, const char *what, struct kluis_err *err)

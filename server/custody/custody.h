@@ -61,13 +61,17 @@ struct custody_delivery {
     size_t wrapped_len;
     int64_t received_us;
     enum custody_state state;
+    char via[CUSTODY_DEVICE]; /* of a package that came back: the device whose session brought it; else empty */
+    uint8_t signer[32];       /* then: SHA-256 of the certificate that the ledger names for the package       */
 };
+/* Who is told what becomes of it. */
+static inline const char *custody_bringer(const struct custody_delivery *d) { return d->via[0] != 0 ? d->via : d->device; }
 /* E_EXISTS: this device used this number before. */
 KLUIS_MUSTUSE kluis_status custody_inbox_add(struct custody *c, struct custody_delivery *d, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status custody_inbox_get(struct custody *c, uint64_t number, struct custody_delivery *out, struct kluis_err *err);
 /* The first waiting one after `number`.  E_NOTFOUND. */
 KLUIS_MUSTUSE kluis_status custody_inbox_next(struct custody *c, uint64_t number, struct custody_delivery *out, struct kluis_err *err);
-/* By what the gate calls it, or by the session message's hash; by the device's own number; by package. E_NOTFOUND. */
+/* By what the gate calls it, or by the session message's hash (device: who brought it); by the maker's own number; by package. E_NOTFOUND. */
 KLUIS_MUSTUSE kluis_status custody_inbox_by_message(struct custody *c, const char *device, const uint8_t message[16], const uint8_t body_sha256[32],
                                                     struct custody_delivery *out, struct kluis_err *err);
 KLUIS_MUSTUSE kluis_status custody_inbox_by_sequence(struct custody *c, const char *device, uint64_t sequence, struct custody_delivery *out,

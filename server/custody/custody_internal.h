@@ -11,8 +11,8 @@
 
 #define CUSTODY_INBOX_COLUMNS                                                                                                                        \
     "i.number,i.device,i.message,i.body,i.package,i.sequence,i.previous,i.length,i.cipher_length,i.cipher_sha256,i.received_us,i.state,"             \
-    "(SELECT wrapped FROM content_key k WHERE k.delivery=i.number)"
-#define CUSTODY_INBOX_N 13
+    "(SELECT wrapped FROM content_key k WHERE k.delivery=i.number),i.via,i.signer"
+#define CUSTODY_INBOX_N 15
 #define CUSTODY_PACKAGE_COLUMNS                                                                                                                      \
     "p.sequence,p.delivery,p.official,p.records_root,p.device_cert,p.n_records,p.verdict,p.leaf,p.receipt_size,p.receipt_"                           \
     "stamped," CUSTODY_INBOX_COLUMNS
@@ -25,12 +25,13 @@
                    "ON CONFLICT(tbl,key) DO UPDATE SET value=excluded.value")                                                                        \
     X(SESSION_DEL, "DELETE FROM session WHERE tbl=?1 AND key=?2")                                                                                    \
     X(INBOX_ADD, "INSERT INTO inbox(device,message,body,package,sequence,previous,length,cipher_length,"                                             \
-                 "cipher_sha256,received_us,state) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")                                                      \
+                 "cipher_sha256,received_us,state,via,signer) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)")                                   \
     X(KEY_ADD, "INSERT INTO content_key(delivery,wrapped) VALUES(?1,?2)")                                                                            \
     X(INBOX_GET, "SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.number=?1")                                                                  \
     X(INBOX_NEXT, "SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.state=0 AND i.number>?1 ORDER BY i.number LIMIT 1")                         \
-    X(INBOX_MESSAGE, "SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.device=?1 AND i.message=?2")                                             \
-    X(INBOX_BODY, "SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.body=?1 AND i.device=?2")                                                   \
+    X(INBOX_MESSAGE, "SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.device=?1 AND i.message=?2 AND i.via='' "                                \
+                     "UNION ALL SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.via<>'' AND i.via=?1 AND i.message=?2")                        \
+    X(INBOX_BODY, "SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.body=?1 AND CASE i.via WHEN '' THEN i.device ELSE i.via END=?2")            \
     X(INBOX_SEQUENCE, "SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.device=?1 AND i.sequence=?2")                                           \
     X(INBOX_PACKAGE, "SELECT " CUSTODY_INBOX_COLUMNS " FROM inbox i WHERE i.package=?1 ORDER BY i.number LIMIT 1")                                   \
     X(HANDLED_ADD, "INSERT INTO handled(device,message,body,package) VALUES(?1,?2,?3,?4) ON CONFLICT DO NOTHING")                                    \
@@ -41,8 +42,9 @@
                    "?4,?5,?6,?7,0,0)")                                                                                                               \
     X(PACKAGE_GET, "SELECT " CUSTODY_PACKAGE_COLUMNS " FROM package p JOIN inbox i ON i.number=p.delivery WHERE p.sequence=?1")                      \
     X(PACKAGE_DELIVERY, "SELECT " CUSTODY_PACKAGE_COLUMNS " FROM package p JOIN inbox i ON i.number=p.delivery WHERE p.delivery=?1")                 \
-    X(PACKAGE_OWNERS, "SELECT p.sequence,i.device,i.package FROM package p JOIN inbox i ON i.number=p.delivery "                                     \
-                      "WHERE p.sequence>?1 AND p.sequence<=?2 ORDER BY p.sequence LIMIT ?3")                                                         \
+    X(PACKAGE_OWNERS,                                                                                                                                \
+      "SELECT p.sequence,CASE i.via WHEN '' THEN i.device ELSE i.via END,i.package FROM package p JOIN inbox i ON i.number=p.delivery "              \
+      "WHERE p.sequence>?1 AND p.sequence<=?2 ORDER BY p.sequence LIMIT ?3")                                                                         \
     X(PACKAGE_LAST, "SELECT coalesce(max(sequence),0) FROM package")                                                                                 \
     X(PACKAGE_RECEIPT, "UPDATE package SET receipt_size=?2,receipt_stamped=?3 WHERE sequence=?1")                                                    \
     X(PACKAGE_UNSTAMPED, "SELECT " CUSTODY_PACKAGE_COLUMNS " FROM package p JOIN inbox i ON i.number=p.delivery "                                    \

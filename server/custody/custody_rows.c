@@ -25,7 +25,8 @@ static kluis_status read_delivery(sqlite3_stmt *st, int at, struct custody_deliv
     }
     memcpy(d->wrapped, w.ptr, w.len);
     d->wrapped_len = w.len;
-    return KLUIS_OK;
+    KLUIS_TRY(custody_col_text(st, at + 13, d->via, sizeof d->via, err));
+    return d->via[0] == 0 ? KLUIS_OK : custody_col_fixed(st, at + 14, d->signer, sizeof d->signer, err);
 }
 
 static kluis_status one_delivery(struct custody *c, sqlite3_stmt *st, struct custody_delivery *out, struct kluis_err *err)
@@ -41,10 +42,11 @@ kluis_status custody_inbox_add(struct custody *c, struct custody_delivery *d, st
     assert(c->in_transaction && d->wrapped_len > 0 && d->wrapped_len <= sizeof d->wrapped);
     CUSTODY_LOCKED(c);
     KLUIS_TRY(custody_run(c,
-                          custody_bind(c, Q_INBOX_ADD, err, "tbbbibiibii", d->device, d->message, sizeof d->message, d->body_sha256,
+                          custody_bind(c, Q_INBOX_ADD, err, "tbbbibiibiitb", d->device, d->message, sizeof d->message, d->body_sha256,
                                        sizeof d->body_sha256, d->package, sizeof d->package, (sqlite3_int64)d->sequence, d->previous,
                                        sizeof d->previous, (sqlite3_int64)d->length, (sqlite3_int64)d->cipher_length, d->cipher_sha256,
-                                       sizeof d->cipher_sha256, (sqlite3_int64)d->received_us, (sqlite3_int64)CUSTODY_WAITING),
+                                       sizeof d->cipher_sha256, (sqlite3_int64)d->received_us, (sqlite3_int64)CUSTODY_WAITING, d->via, d->signer,
+                                       d->via[0] == 0 ? (size_t)0 : sizeof d->signer),
                           err));
     d->number = (uint64_t)sqlite3_last_insert_rowid(kluis_db_handle(c->db));
     d->state = CUSTODY_WAITING;

@@ -69,7 +69,7 @@ static kluis_status commit_accepted(struct ingest *in, struct decided *o, struct
     KLUIS_TRY(custody_package_add(in->c.custody, &o->p, err));
     struct custody_answer a;
     memset(&a, 0, sizeof a);
-    memcpy(a.device, o->d.device, sizeof a.device);
+    (void)snprintf(a.device, sizeof a.device, "%s", custody_bringer(&o->d));
     memcpy(a.package, o->d.package, 32);
     a.kind = KLUIS_ANSWER_RECEIPT;
     a.package_sequence = o->p.sequence;
@@ -83,7 +83,7 @@ static kluis_status commit_refused(struct ingest *in, const struct decided *o, s
     memset(&r, 0, sizeof r);
     memset(&a, 0, sizeof a);
     r.delivery = o->d.number;
-    memcpy(r.device, o->d.device, sizeof r.device);
+    (void)snprintf(r.device, sizeof r.device, "%s", custody_bringer(&o->d));
     memcpy(r.package, o->d.package, 32);
     r.sequence = o->d.sequence;
     (void)snprintf(r.layer, sizeof r.layer, "%s", o->layer);
@@ -91,7 +91,7 @@ static kluis_status commit_refused(struct ingest *in, const struct decided *o, s
     r.refused_us = kluis_now_us();
     r.statement = kluis_buf_bytes(&o->statement);
     KLUIS_TRY(custody_refusal_add(in->c.custody, &r, err));
-    memcpy(a.device, o->d.device, sizeof a.device);
+    (void)snprintf(a.device, sizeof a.device, "%s", custody_bringer(&o->d));
     memcpy(a.package, o->d.package, 32);
     a.kind = KLUIS_ANSWER_REFUSAL;
     return custody_outbox_add(in->c.custody, &a, r.statement, err);
@@ -285,7 +285,7 @@ static kluis_status follow_up(struct committer *m, uint64_t size, struct kluis_e
     while ((rc = custody_package_unstamped(in->c.custody, after, size, &p, err)) == KLUIS_OK) {
         struct custody_answer a;
         memset(&a, 0, sizeof a);
-        memcpy(a.device, p.d.device, sizeof a.device);
+        (void)snprintf(a.device, sizeof a.device, "%s", custody_bringer(&p.d));
         memcpy(a.package, p.d.package, 32);
         a.kind = KLUIS_ANSWER_RECEIPT;
         a.package_sequence = p.sequence;

@@ -126,6 +126,10 @@ KLUIS_MUSTUSE kluis_status ingest_tell_backups(struct ingest *in, struct kluis_e
 bool ingest_are_holdings(struct kluis_bytes plain);
 KLUIS_MUSTUSE kluis_status ingest_answer_holdings(struct ingest *in, const char *device, const char *official, struct kluis_bytes holdings,
                                                   struct kluis_err *err);
+/* returns.c: a package of an earlier enrolment, brought back by the device in d->device, which is `official`'s.  Becomes d's device, via and signer;
+ * or *refusal says why it is not taken: this vault never took it, or from somebody else. */
+KLUIS_MUSTUSE kluis_status ingest_returned(struct ingest *in, const struct kluis_delivery *del, const char *official, struct custody_delivery *d,
+                                           const char **refusal, struct kluis_err *err);
 /* revocation.c: the device CA's list stands in dir, a day old at most; `at_once` after a suspension. */
 KLUIS_MUSTUSE kluis_status revocation_keep(struct ingest *in, bool at_once, struct kluis_err *err);
 /* work.c: opens one delivery and decides; shared with ingest_reopen. */

@@ -324,6 +324,8 @@ static kluis_status take_one(struct intake *k, struct taking *group, size_t at, 
         t->fate = holdings ? FATE_HOLDINGS : drop(t, "no-delivery");
         return kluis_buf_ok(&t->body, err);
     }
+    const char *not_back = NULL;
+    if (del.device[0] != 0) { rc = ingest_returned(in, &del, dev.official, d, &not_back, err); } /* leaf and proof are borrowed from plain */
     kluis_wipe(plain.data, plain.len);
     memcpy(d->package, del.package, 32);
     d->sequence = del.sequence;
@@ -331,7 +333,13 @@ static kluis_status take_one(struct intake *k, struct taking *group, size_t at, 
     d->length = del.length;
     d->cipher_length = it->size;
     memcpy(d->cipher_sha256, del.cipher_sha256, 32);
-    rc = judge_chain(in, t, group, at, &t->fate, err);
+    if (rc == KLUIS_OK && not_back != NULL) {
+        t->fate = refuse(t, not_back);
+    } else if (rc == KLUIS_OK) {
+        rc = judge_chain(in, t, group, at, &t->fate, err);
+        /* What was acknowledged once is no fork of whoever brings it back. */
+        if (d->via[0] != 0 && t->fate == FATE_SUSPEND) { t->fate = refuse(t, "the archive has another package of that device under this number"); }
+    }
     if (rc == KLUIS_OK && t->fate == FATE_TAKE) { rc = first_arrival(in, d, err); }
     if (rc == KLUIS_OK && t->fate == FATE_TAKE) {
         if (!it->has_upload || it->w == NULL || memcmp(it->upload, del.upload, 16) != 0) {
@@ -374,17 +382,17 @@ static kluis_status answer(struct ingest *in, const char *device, uint32_t kind,
 }
 
 /* What was answered before is answered again, newly encrypted: the session may be another one by now. */
-static kluis_status answer_again(struct ingest *in, const struct custody_delivery *known, struct kluis_err *err)
+static kluis_status answer_again(struct ingest *in, const char *device, const struct custody_delivery *known, struct kluis_err *err)
 {
     struct custody_package p;
     KLUIS_AUTO_BUF(statement, KLUIS_ANSWER_BODY_MAX);
     if (known->state == CUSTODY_WAITING) { return KLUIS_OK; }
     if (known->state == CUSTODY_ACCEPTED) {
         KLUIS_TRY(custody_package_by_delivery(in->c.custody, known->number, &p, err));
-        return answer(in, known->device, KLUIS_ANSWER_RECEIPT, known->package, p.sequence, (struct kluis_bytes){ NULL, 0 }, err);
+        return answer(in, device, KLUIS_ANSWER_RECEIPT, known->package, p.sequence, (struct kluis_bytes){ NULL, 0 }, err);
     }
     KLUIS_TRY(custody_refusal_by_delivery(in->c.custody, known->number, &statement, err));
-    return answer(in, known->device, KLUIS_ANSWER_REFUSAL, known->package, 0, kluis_buf_bytes(&statement), err);
+    return answer(in, device, KLUIS_ANSWER_REFUSAL, known->package, 0, kluis_buf_bytes(&statement), err);
 }
 
 static kluis_status settle(struct ingest *in, struct taking *t, struct kluis_err *err)
@@ -401,11 +409,11 @@ static kluis_status settle(struct ingest *in, struct taking *t, struct kluis_err
         rc = rc == KLUIS_E_NOTFOUND ? KLUIS_OK : rc;
         break;
     case FATE_HOLDINGS: rc = ingest_answer_holdings(in, t->it->device, t->official, kluis_buf_bytes(&t->body), err); break;
-    case FATE_AGAIN_NEW: rc = answer_again(in, &t->known, err); break;
+    case FATE_AGAIN_NEW: rc = answer_again(in, t->it->device, &t->known, err); break;
     case FATE_REFUSE: {
         struct custody_refusal r;
         memset(&r, 0, sizeof r);
-        (void)snprintf(r.device, sizeof r.device, "%s", t->d.device);
+        (void)snprintf(r.device, sizeof r.device, "%s", t->it->device);
         memcpy(r.package, t->d.package, 32);
         r.sequence = t->d.sequence;
         (void)snprintf(r.layer, sizeof r.layer, "%s", t->layer);

@@ -109,7 +109,7 @@ static kluis_status sort_one(struct ingest *in, struct sorting *s, const struct 
     struct custody_package p;
     kluis_status rc = custody_inbox_by_package(in->c.custody, h->package, &d, err);
     if (rc == KLUIS_E_NOTFOUND) {
-        if ((h->state & KLUIS_HOLDING_OWN) != 0) { memcpy(s->lacking + 32 * s->n_lacking++, h->package, 32); }
+        if ((h->state & KLUIS_HOLDING_HERE) != 0) { memcpy(s->lacking + 32 * s->n_lacking++, h->package, 32); }
         return KLUIS_OK;
     }
     KLUIS_TRY(rc);

@@ -103,10 +103,11 @@ kluis_status ingest_open(struct ingest *in, struct decided *o, struct kluis_err 
     }
     kluis_arena_clear(o->arena);
     pthread_mutex_lock(in->c.reg_lock);
-    kluis_status rc = reg_device_get(in->c.reg, o->d.device, arena, &dev, err);
+    kluis_status rc = reg_device_get(in->c.reg, custody_bringer(&o->d), arena, &dev, err);
     pthread_mutex_unlock(in->c.reg_lock);
     if (rc == KLUIS_E_NOTFOUND) {
-        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the register lacks device %s, which delivered a package; restore register.db", o->d.device);
+        return KLUIS_FAIL(err, KLUIS_E_CORRUPT, "the register lacks device %s, which delivered a package; restore register.db",
+                          custody_bringer(&o->d));
     }
     KLUIS_TRY(rc);
     KLUIS_AUTO_BUF(result, ZYGOTE_RESULT_MAX + (512 << 10));
@@ -122,7 +123,12 @@ kluis_status ingest_open(struct ingest *in, struct decided *o, struct kluis_err 
         return KLUIS_OK;
     }
     o->enrolled_us = dev.enrolled_us;
-    kluis_sha256_of(dev.cert.ptr, dev.cert.len, o->p.device_cert);
+    /* Of a package that came back the ledger said whose signature it bears; the device that made it may be unknown by now. */
+    if (o->d.via[0] != 0) {
+        memcpy(o->p.device_cert, o->d.signer, sizeof o->p.device_cert);
+    } else {
+        kluis_sha256_of(dev.cert.ptr, dev.cert.len, o->p.device_cert);
+    }
     (void)snprintf(o->p.official, sizeof o->p.official, "%s", dev.official);
     o->p.d = o->d;
     o->p.delivery = o->d.number;

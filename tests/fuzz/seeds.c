@@ -402,6 +402,13 @@ static void sessions(void)
     MUST(kluis_delivery_write(&d, &b, NULL) == KLUIS_OK);
     save_choice("corpus/messages", "seed-delivery", 0, b.data, b.len);
     kluis_buf_clear(&b);
+    struct kluis_delivery back = d;
+    memcpy(back.device, "00112233445566778899aabbccddeeff", sizeof back.device);
+    back.leaf = kluis_str_of("chatkluis-leaf-v1\n");
+    back.proof = kluis_str_of("c2sp.org/tlog-proof@v1\n");
+    MUST(kluis_delivery_write(&back, &b, NULL) == KLUIS_OK);
+    save_choice("corpus/messages", "seed-return", 0, b.data, b.len);
+    kluis_buf_clear(&b);
     struct kluis_holding held[4];
     for (uint32_t state = 0; state < 4; state++) { held[state] = (struct kluis_holding){ { 7 }, state }; }
     MUST(kluis_holdings_write(held, 4, 9, &b, NULL) == KLUIS_OK);

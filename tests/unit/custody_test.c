@@ -92,6 +92,38 @@ static void a_delivery_is_found_again_by_message_body_sequence_and_package(void 
     custody_free(c);
 }
 
+static void what_came_back_is_found_by_who_brought_it_and_keeps_its_maker(void **state)
+{
+    (void)state;
+    struct kluis_err err = { 0 };
+    struct custody *c = open_it();
+    struct custody_delivery d = delivery("maker", 3), out;
+    uint8_t other[32] = { 0xee };
+    (void)snprintf(d.via, sizeof d.via, "bringer");
+    memset(d.signer, 0x5a, sizeof d.signer);
+    assert_int_equal(custody_begin(c, &err), KLUIS_OK);
+    assert_int_equal(custody_inbox_add(c, &d, &err), KLUIS_OK);
+    assert_int_equal(custody_commit(c, "test", &err), KLUIS_OK);
+    custody_free(c);
+    c = open_it();
+    assert_int_equal(custody_inbox_by_message(c, "bringer", d.message, other, &out, &err), KLUIS_OK);
+    assert_string_equal(out.device, "maker");
+    assert_string_equal(custody_bringer(&out), "bringer");
+    assert_memory_equal(out.signer, d.signer, sizeof d.signer);
+    assert_int_equal(custody_inbox_by_message(c, "bringer", other, d.body_sha256, &out, &err), KLUIS_OK);
+    assert_int_equal(custody_inbox_by_message(c, "maker", d.message, d.body_sha256, &out, &err), KLUIS_E_NOTFOUND);
+    assert_int_equal(custody_inbox_by_sequence(c, "maker", 3, &out, &err), KLUIS_OK);
+    /* Message ids are the bringer's: the maker may have used the same one. */
+    struct custody_delivery own = delivery("maker", 4);
+    memcpy(own.message, d.message, sizeof own.message);
+    assert_int_equal(custody_begin(c, &err), KLUIS_OK);
+    assert_int_equal(custody_inbox_add(c, &own, &err), KLUIS_OK);
+    assert_int_equal(custody_commit(c, "test", &err), KLUIS_OK);
+    assert_int_equal(custody_inbox_by_message(c, "maker", d.message, other, &out, &err), KLUIS_OK);
+    assert_int_equal(out.sequence, 4);
+    custody_free(c);
+}
+
 static void one_device_uses_one_number_once(void **state)
 {
     (void)state;
@@ -215,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rolled_back_delivery_was_never_there),
         cmocka_unit_test(a_delivery_is_found_again_by_message_body_sequence_and_package),
+        cmocka_unit_test(what_came_back_is_found_by_who_brought_it_and_keeps_its_maker),
         cmocka_unit_test(one_device_uses_one_number_once),
         cmocka_unit_test(a_delivery_is_decided_once_and_packages_are_numbered_densely),
         cmocka_unit_test(a_refusal_keeps_layer_reason_and_statement),

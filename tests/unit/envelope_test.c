@@ -608,6 +608,39 @@ static void delivery_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
     assert_int_equal(kluis_delivery_write(&d, &m, &err), KLUIS_E_BUG);
 }
 
+static void a_return_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
+{
+    KLUIS_AUTO_BUF(m, 8192);
+    struct kluis_err err = { 0 };
+    struct kluis_delivery d = sample_delivery(), back;
+    memcpy(d.device, "00112233445566778899aabbccddeeff", 33);
+    d.leaf = kluis_str_of("a leaf");
+    d.proof = kluis_str_of("its proof");
+    assert_int_equal(kluis_delivery_write(&d, &m, &err), KLUIS_OK);
+    assert_int_equal(kluis_delivery_read(kluis_buf_bytes(&m), &back, &err), KLUIS_OK);
+    assert_int_equal(back.sequence, 7);
+    assert_memory_equal(back.upload, d.upload, 16);
+    assert_string_equal(back.device, d.device);
+    assert_true(kluis_str_is(back.leaf, "a leaf") && kluis_str_is(back.proof, "its proof"));
+    strict(&m, read_as_delivery);
+    /* A device id has one spelling. */
+    uint8_t *id = memmem(m.data, m.len, "00112233", 8);
+    assert_non_null(id);
+    id[20] = 'A';
+    assert_int_equal(read_as_delivery(kluis_buf_bytes(&m)), KLUIS_E_REJECT);
+    id[20] = 'g';
+    assert_int_equal(read_as_delivery(kluis_buf_bytes(&m)), KLUIS_E_REJECT);
+    kluis_buf_clear(&m);
+    d.leaf.len = KLUIS_RETURN_LEAF_MAX + 1;
+    assert_int_equal(kluis_delivery_write(&d, &m, &err), KLUIS_E_BUG);
+    /* A delivery has none of it. */
+    d = sample_delivery();
+    kluis_buf_clear(&m);
+    assert_int_equal(kluis_delivery_write(&d, &m, &err), KLUIS_OK);
+    assert_int_equal(kluis_delivery_read(kluis_buf_bytes(&m), &back, &err), KLUIS_OK);
+    assert_true(back.device[0] == 0 && back.leaf.len == 0 && back.proof.len == 0);
+}
+
 static void answer_comes_back_and_is_read_strictly(KLUIS_UNUSED void **state)
 {
     for (int kind = KLUIS_ANSWER_RECEIPT; kind <= KLUIS_ANSWER_LOG; kind++) {
@@ -757,6 +790,7 @@ int main(void)
         cmocka_unit_test(nonces_that_could_be_signed_attributes_are_refused),
         cmocka_unit_test(login_message_is_prefix_and_wire_fields),
         cmocka_unit_test(delivery_comes_back_and_is_read_strictly),
+        cmocka_unit_test(a_return_comes_back_and_is_read_strictly),
         cmocka_unit_test(answer_comes_back_and_is_read_strictly),
         cmocka_unit_test(holdings_come_back_and_are_read_strictly),
         cmocka_unit_test(the_state_of_the_log_comes_back),
