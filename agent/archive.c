@@ -96,12 +96,12 @@ static kluis_status stop_end(void *ctx, struct kluis_err *err)
 static kluis_status tell_gone(int64_t source, const struct journal_counts *n, struct kluis_err *err)
 {
     if (n->gone > 0) {
-        KLUIS_TRY(put_line(err, "source %lld: %llu archived records are no longer in it: noted in the archive", (long long)source,
-                           (unsigned long long)n->gone));
+        KLUIS_TRY(put_line(err, "source %lld: %llu archived %s no longer in it: noted in the archive", (long long)source, (unsigned long long)n->gone,
+                           n->gone == 1 ? "record is" : "records are"));
     }
     if (n->back > 0) {
-        KLUIS_TRY(put_line(err, "source %lld: %llu archived records are in it again: noted in the archive", (long long)source,
-                           (unsigned long long)n->back));
+        KLUIS_TRY(put_line(err, "source %lld: %llu archived %s in it again: noted in the archive", (long long)source, (unsigned long long)n->back,
+                           n->back == 1 ? "record is" : "records are"));
     }
     return KLUIS_OK;
 }

@@ -61,7 +61,7 @@ db.execute("DELETE FROM message WHERE key_id=?", ("D18",))
 db.commit()' "$db"
 agent "$work/a" archive >"$work/out" 2>&1
 equal "one message is gone: one record says so" "$(records)" $((n + all + 1))
-equal "and the pass" "$(grep -c '1 archived records are no longer in it' "$work/out")" 1
+equal "and the pass" "$(grep -c '1 archived record is no longer in it' "$work/out")" 1
 agent "$work/a" archive >"$work/out" 2>&1
 equal "it is said once" "$(records)" $((n + all + 1))
 mv "$work/android/eerder" "$work/android/niet aangekoppeld"
