@@ -36,7 +36,7 @@ ran unit -R '^unit\.'
 judged unit
 if [ -z "$quick" ]; then
   made
-  ran suite -E '^(unit|fuzz|arch|browser|fault)\.|^requirement\.T[12]$|^integration\.(walls|units)$'
+  ran suite -E '^(unit|fuzz|arch|browser|fault)\.|^requirement\.T[12]$|^integration\.(walls|units|systemd_boot)$'
   judged suite
 fi
 exit "$rc"
