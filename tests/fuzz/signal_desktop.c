@@ -8,7 +8,7 @@ static const char *const types[] = { "incoming",  "outgoing",        "timer-noti
                                      "keychange", "verified-change", "profile-change",     "story",           "new-one" };
 static struct kluis_db *db;
 
-static void let_go(void) { kluis_db_free(db); }
+static void let_go(void) { kluis_scratch_sqlite_close(db); }
 
 void fuzz_setup(void)
 {

@@ -102,11 +102,11 @@ server_stop() {
   wait "$server_pid" 2>/dev/null || true
   server_pid=
 }
-# The parts are the children of serve; their kind stands in their arguments.
+# The parts are the children of serve; their kind stands behind the name of the program, whatever watches it (tests/support/memcheck.sh).
 part_pid() { # gate | vault | tsa | page
   local p
   for p in $(pgrep -P "$server_pid"); do
-    if [ "$(tr '\0' '\n' <"/proc/$p/cmdline" | sed -n 2p)" = "$1" ]; then echo "$p"; return 0; fi
+    if [ "$(tr '\0' '\n' <"/proc/$p/cmdline" | sed -nE '/(^|\/)chatkluis-server(\.watched)?$/ { n; p; q }')" = "$1" ]; then echo "$p"; return 0; fi
   done
   return 1
 }

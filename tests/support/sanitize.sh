@@ -12,7 +12,7 @@ set -euo pipefail
 left_out='
 asan tsan valgrind | arch\..*|requirement\.T2 | read the source and the pages: how the programs were built is nothing to them
 asan tsan valgrind | integration\.(walls|units|systemd_boot) | the walls of the release programs: a build without walls has none
-asan tsan valgrind | requirement\.T1 | searches the memory of a running server, and the shadow that a sanitizer keeps of it is terabytes
+asan tsan | requirement\.T1 | searches the memory of a running server, and the shadow that a sanitizer keeps of it is terabytes
 asan tsan valgrind | requirement\.T4 | asks that nobody can look into the programs, and whoever looks for errors must
 asan tsan valgrind | fault\..* | the sweeps are the allocator and the system calls themselves, where the sanitizer has to stand, and count leaks and descriptors of their own
 tsan | integration\.keyring | the threads there belong to GLib, whose locks (futex, no pthread) the sanitizer cannot see: all they hand over is a race to it
