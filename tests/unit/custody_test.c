@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include <sqlite3.h>
+
 #include "server/custody/custody.h"
 #include "tests/support/test_dir.h"
 
@@ -242,6 +244,35 @@ static void an_answer_goes_from_made_to_posted_and_can_be_posted_again(void **st
     custody_free(c);
 }
 
+/* The form before a device could bring back what another had made: what the step to it adds, taken away again. */
+static void a_custody_of_the_form_before_goes_on(void **state)
+{
+    static const char before[] =
+        "DROP INDEX inbox_via; DROP INDEX inbox_message; ALTER TABLE inbox DROP COLUMN via; ALTER TABLE inbox DROP COLUMN signer;"
+        "CREATE UNIQUE INDEX inbox_message ON inbox(device,message); PRAGMA user_version=2;";
+    struct kluis_err err = { 0 };
+    struct custody *c = open_it();
+    struct custody_delivery d = delivery("older", 9), out;
+    sqlite3 *db = NULL;
+    char path[128];
+    uint64_t old, came;
+    (void)state;
+    old = take(c, "older", 9);
+    custody_free(c);
+    (void)snprintf(path, sizeof path, "%s/custody.db", dir);
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "DELETE FROM inbox WHERE via<>''", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, before, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    c = open_it();
+    assert_int_equal(custody_inbox_by_message(c, "older", d.message, d.body_sha256, &out, &err), KLUIS_OK);
+    assert_int_equal(out.number, old);
+    assert_string_equal(out.via, "");
+    came = take(c, "older", 10);
+    assert_true(came > old);
+    custody_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +283,7 @@ int main(void)
         cmocka_unit_test(a_delivery_is_decided_once_and_packages_are_numbered_densely),
         cmocka_unit_test(a_refusal_keeps_layer_reason_and_statement),
         cmocka_unit_test(an_answer_goes_from_made_to_posted_and_can_be_posted_again),
+        cmocka_unit_test(a_custody_of_the_form_before_goes_on),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
