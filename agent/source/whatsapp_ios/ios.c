@@ -386,13 +386,12 @@ static kluis_status all_chats(struct ios *s, struct kluis_db *calls, struct klui
     /* Messages whose conversation is not in the list, then calls with people without one. */
     for (int64_t after = -1;;) {
         struct sqlite3_stmt *st = NULL;
-        KLUIS_TRY(kluis_db_query(s->work, &st, err, "SELECT min(chat), count(*) FROM k_order WHERE chat>?1", "i", after));
+        KLUIS_TRY(kluis_db_query(s->work, &st, err, "SELECT chat FROM k_order WHERE chat>?1 ORDER BY chat LIMIT 1", "i", after));
         kluis_status rc = kluis_db_step(s->work, st, err);
-        bool some = rc == KLUIS_OK && kluis_db_int(st, 1) > 0;
+        if (rc == KLUIS_END) { break; }
+        KLUIS_TRY(rc);
         after = kluis_db_int(st, 0);
         kluis_db_done(st);
-        KLUIS_TRY(rc);
-        if (!some) { break; }
         if (after > 0 && any(s->db, "SELECT 1 FROM ZWACHATSESSION WHERE Z_PK=?1", "i", after, (struct kluis_str){ NULL, 0 })) { continue; }
         if (after == 0) {
             KLUIS_TRY(told(s, "messages", "ZWAMESSAGE", "they name no conversation", false, err));
