@@ -199,10 +199,11 @@ def ios(rows, root):
 
 def apple_messages(rows, root):
     m = imessage.Messages(database(root + "/imessage/sms.db"), "ios18", "~/Library/SMS")
+    m.db.execute("BEGIN")  # it commits each row by itself otherwise
     number = lambda c: "+316%08d" % c
     chat = {c: m.chat("iMessage;-;" + number(c), 45, number(c), "iMessage", [number(c)]) for c in sorted({r[2] for r in rows})}
     for i, t, c, w, x in rows: m.message(chat[c], t - 1760000000, None if i % 2 else number(c), attributedBody=imessage.text(x))
-    m.db.commit()
+    m.db.execute("COMMIT")
     m.db.close()
 
 
