@@ -336,6 +336,27 @@ static void a_vault_that_was_started_anew_is_found_again(KLUIS_UNUSED void **sta
     access_close(a);
 }
 
+/* Nobody asks, and yet the vault is told who runs the page: else nobody could be told its address. */
+static void a_greeting_tells_a_vault_that_was_started_anew_who_is_there(KLUIS_UNUSED void **state)
+{
+    struct access *a = page();
+    char url[DESK_URL_MAX], again[DESK_URL_MAX];
+    struct kluis_err err = { 0 };
+    desk_stop(desk);
+    assert_int_equal(access_greet(a, &err), KLUIS_E_BUSY);
+    kluis_err_clear(&err);
+    open_desk();
+    assert_int_equal(access_greet(a, &err), KLUIS_OK);
+    assert_int_equal(desk_url(desk, url, &err), KLUIS_OK);
+    desk_stop(desk); /* the next one is there before anybody looked */
+    open_desk();
+    assert_int_equal(access_greet(a, &err), KLUIS_OK);
+    assert_int_equal(desk_url(desk, again, &err), KLUIS_OK);
+    assert_string_not_equal(again, url);
+    assert_int_equal(access_greet(a, &err), KLUIS_OK); /* a connection that lives stays */
+    access_close(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(without_the_key_nothing_is_looked_up, setup, teardown),
@@ -344,6 +365,8 @@ int main(void)
                                         cmocka_unit_test_setup_teardown(what_is_wrong_with_a_question_is_said, setup, teardown),
                                         cmocka_unit_test_setup_teardown(what_is_no_request_ends_its_connection, setup, teardown),
                                         cmocka_unit_test_setup_teardown(connections_are_counted, setup, teardown),
-                                        cmocka_unit_test_setup_teardown(a_vault_that_was_started_anew_is_found_again, setup, teardown) };
+                                        cmocka_unit_test_setup_teardown(a_vault_that_was_started_anew_is_found_again, setup, teardown),
+                                        cmocka_unit_test_setup_teardown(a_greeting_tells_a_vault_that_was_started_anew_who_is_there, setup,
+                                                                        teardown) };
     return cmocka_run_group_tests_name("desk", tests, NULL, NULL);
 }
