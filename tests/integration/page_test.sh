@@ -82,7 +82,7 @@ done
 # Each answer with hits or messages: its request came in at the page server, then a sync of the trail came back with success, then it left the vault,
 # then the page server.  One without an entry is seen by the same eyes: it left without a sync.
 order() { awk '
-  /recvfrom\(.*"GET \/api\/(search|around)/ { state = 1 }
+  /recvfrom(\(| resumed>).*"GET \/api\/(search|around)/ { state = 1 }
   /fdatasync\(.*\/audit\/[0-9]+\.log>\) += 0$/ { if (state == 1) state = 2 }
   /fdatasync\(.*\/audit\/[0-9]+\.log> <unfinished/ { begun[$1] = 1 }
   /<\.\.\. fdatasync resumed>\) += 0$/ { if (begun[$1] && state == 1) state = 2; begun[$1] = 0 }
