@@ -21,6 +21,8 @@ KLUIS_MUSTUSE kluis_status kluis_db_open(struct kluis_db **out, const char *path
 KLUIS_MUSTUSE kluis_status kluis_db_adopt(struct kluis_db **out, struct sqlite3 *connection, struct kluis_err *err);
 void kluis_db_free(struct kluis_db *db); /* rolls back what is open; NULL: no-op */
 KLUIS_DEFINE_CLEANUP(kluis_db)
+/* How many handles were freed in this process: while it stays the same, every statement of kluis_db_query is the one that it was. */
+uint64_t kluis_db_freed(void);
 struct sqlite3 *kluis_db_handle(struct kluis_db *db);
 /* The status of an SQLite result code: FULL and IOERR are E_IO, BUSY E_BUSY, NOMEM E_NOMEM, CORRUPT/NOTADB E_CORRUPT, CONSTRAINT E_EXISTS. */
 kluis_status kluis_db_status(int sqlite_rc);

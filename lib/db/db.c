@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 
 enum { CACHE = 128, BUSY_MS = 10000 };
 
@@ -162,9 +163,14 @@ kluis_status kluis_db_adopt(struct kluis_db **out, sqlite3 *connection, struct k
     return KLUIS_OK;
 }
 
+static atomic_uint_fast64_t freed;
+
+uint64_t kluis_db_freed(void) { return atomic_load_explicit(&freed, memory_order_relaxed); }
+
 void kluis_db_free(struct kluis_db *db)
 {
     if (db == NULL) { return; }
+    atomic_fetch_add_explicit(&freed, 1, memory_order_relaxed);
     if (db->open_tx) { kluis_db_rollback(db); }
     for (size_t i = 0; i < db->cached; i++) { sqlite3_finalize(db->cache[i].st); }
     sqlite3_finalize(db->rollback);

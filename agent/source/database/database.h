@@ -55,7 +55,8 @@ KLUIS_MUSTUSE kluis_status database_walk(struct kluis_db *db, const struct datab
  * as {"base64":"…"}), blobs as {"base64":"…"}, reals as {"real":"%.17g"}, integers in decimal, columns that are NULL left out. */
 void database_row_json(struct kluis_buf *out, const char *table, struct sqlite3_stmt *st, int first_column, int n_columns);
 
-/* ---- row.c: columns by name, for tables differ between versions --------------------------------------------- */
+/* ---- row.c: columns by name, for tables differ between versions ---------------------------------------------
+ * st: of kluis_db_query; name: a literal.  One thread. */
 int row_column(struct sqlite3_stmt *st, const char *name); /* -1: no such column */
 int64_t row_int(struct sqlite3_stmt *st, const char *name, int64_t otherwise);
 double row_real(struct sqlite3_stmt *st, const char *name);

@@ -4,35 +4,41 @@
 #include <sqlite3.h>
 #include <strings.h>
 
-/* Where a column stood the last time: names are literals, so their address tells them apart, and what is remembered is looked at again. */
+/* Where a column stands: names are literals, so their address tells them apart.  A statement stays what it is until its handle is freed, and with one
+ * handle everything is forgotten.  -1: it has no such column. */
 enum { REMEMBERED = 1024 };
 static struct {
     const struct sqlite3_stmt *st;
     const char *name;
     int column;
 } remembered[REMEMBERED];
+static uint64_t of_freed;
 
-static bool is_named(struct sqlite3_stmt *st, int column, const char *name)
+/* false: no memory to say what a column is called, so nothing is known of `name`. */
+static bool find(struct sqlite3_stmt *st, const char *name, int *column)
 {
-    const char *have = sqlite3_column_name(st, column);
-    return have != NULL && ((uint8_t)have[0] | 0x20) == ((uint8_t)name[0] | 0x20) && (strcmp(have, name) == 0 || strcasecmp(have, name) == 0);
+    const int n = sqlite3_column_count(st);
+    *column = -1;
+    for (int i = 0; i < n && *column < 0; i++) {
+        const char *have = sqlite3_column_name(st, i);
+        if (have == NULL) { return false; }
+        if (strcasecmp(have, name) == 0) { *column = i; }
+    }
+    return true;
 }
 
 int row_column(struct sqlite3_stmt *st, const char *name)
 {
-    const int n = sqlite3_column_count(st);
     const size_t at = (((uintptr_t)st >> 4) * 31 + (uintptr_t)name) % REMEMBERED;
-    if (remembered[at].st == st && remembered[at].name == name && remembered[at].column < n && is_named(st, remembered[at].column, name)) {
-        return remembered[at].column;
+    if (of_freed != kluis_db_freed()) {
+        memset(remembered, 0, sizeof remembered);
+        of_freed = kluis_db_freed();
     }
-    for (int i = 0; i < n; i++) {
-        if (!is_named(st, i, name)) { continue; }
-        remembered[at].st = st;
+    if (remembered[at].st != st || remembered[at].name != name) {
+        remembered[at].st = find(st, name, &remembered[at].column) ? st : NULL;
         remembered[at].name = name;
-        remembered[at].column = i;
-        return i;
     }
-    return -1;
+    return remembered[at].column;
 }
 
 bool row_has(struct sqlite3_stmt *st, const char *name)
