@@ -61,6 +61,9 @@ static kluis_status header(struct reading *r, const struct chat *c, struct kluis
         if ((flags & 2) != 0) { participants[h->n_participants++] = h->n_parties; }
         if (i == m->self) { h->self = h->n_parties; }
         parties[h->n_parties] = m->who[i].party;
+        if (m->who[i].party.id.ptr == NULL && m->who[i].party.name.ptr == NULL && m->who[i].party.number.ptr == NULL) {
+            parties[h->n_parties].name = m->who[i].key; /* whom the source does not name at all */
+        }
         r->party_of[i] = h->n_parties++;
     }
     h->parties = parties;

@@ -370,12 +370,13 @@ static kluis_status reactions(struct slack *s, struct json *m, struct kluis_str 
     for (struct json *r = list == NULL ? NULL : list->child; r != NULL; r = r->next) {
         struct json *users = json_array(r, "users");
         struct kluis_str name = json_string(r, "name");
+        const int shown = name.ptr == NULL ? 0 : (int)kluis_utf8_valid(name.ptr, name.len > 200 ? 200 : name.len); /* no character is cut */
         for (struct json *u = users == NULL ? NULL : users->child; u != NULL; u = u->next) {
             struct build *b = &s->build;
             if (u->type != JSON_STRING) { continue; }
             build_new(b, s->scratch, KLUIS_REACTION);
             b->r.author = party_by_id(s, u->text);
-            b->r.value = build_fmt(s->scratch, ":%.*s:", name.len > 200 ? 200 : (int)name.len, name.ptr == NULL ? "" : name.ptr);
+            b->r.value = build_fmt(s->scratch, ":%.*s:", shown, name.ptr == NULL ? "" : name.ptr);
             b->r.target = id;
             b->r.target_author = author;
             b->r.target_sent = sent;
