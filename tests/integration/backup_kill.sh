@@ -67,7 +67,7 @@ for m in $(moments "$work/restore.steps"); do
   run "KLUIS_KILL_STEP=$m" "$twin/chatkluis-server" restore --from "$backup" --home "$h"
   equal "restore dies at $m" "$rc" 137
   if [ ! -e "$h/vault/custody.db" ]; then
-    if [ -e "$h/vault/restore.begun" ]; then refuse "killed at $m: what stands there in part is served" timeout 20 "$bin/chatkluis-server" vault --home "$h" --gate https://127.0.0.1:9; fi
+    if [ -e "$h/vault/restore.begun" ]; then refuse "killed at $m: what stands there in part is served" timeout $((20 * patience)) "$bin/chatkluis-server" vault --home "$h" --gate https://127.0.0.1:9; fi
     run "$bin/chatkluis-server" restore --from "$backup" --home "$h"
     equal "killed at $m: the next restore" "$rc" 0
   fi

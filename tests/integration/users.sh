@@ -27,7 +27,7 @@ for n in "${names[@]:0:4}"; do
   echo "$n:x:$number:" >>/etc/group
   number=$((number + 1))
 done
-rc=0; timeout 20 "$bin/chatkluis-server" serve --home "$work/server" --listen 127.0.0.1:0 >"$work/.out" 2>"$work/.err" </dev/null || rc=$?
+rc=0; timeout $((20 * patience)) "$bin/chatkluis-server" serve --home "$work/server" --listen 127.0.0.1:0 >"$work/.out" 2>"$work/.err" </dev/null || rc=$?
 equal "with some of the users only" "$rc" 64
 check "which one is missing is said" grep -q "kluis-opener" "$work/.err"
 echo "kluis-opener:x:$number:$number::/nonexistent:/usr/sbin/nologin" >>/etc/passwd
@@ -92,7 +92,7 @@ equal "what is not the vault's in its folder" "$(find "$work/server/vault" ! -ui
 check "the archive is whole" "$bin/chatkluis-server" check --home "$work/server" --read-data
 server_stop
 echo other >"$work/elsewhere"; ln "$work/elsewhere" "$work/server/gate/linked"
-rc=0; timeout 20 "$bin/chatkluis-server" serve --home "$work/server" --listen 127.0.0.1:0 >"$work/.out" 2>"$work/.err" </dev/null || rc=$?
+rc=0; timeout $((20 * patience)) "$bin/chatkluis-server" serve --home "$work/server" --listen 127.0.0.1:0 >"$work/.out" 2>"$work/.err" </dev/null || rc=$?
 equal "a file that has a second name" "$rc" 1
 equal "whose it stays" "$(stat -c %u "$work/elsewhere")" 0
 rm "$work/server/gate/linked"; ln -s "$work/elsewhere" "$work/server/gate/linked"

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/integration/vault_world.h"
+#include "tests/support/die.h"
 
 enum { NAME = 48 };
 static const char *const steps[] = { "vault.bundle",        "vault.t1.storage.file",    "vault.t1.storage.directory", "vault.t1.commit",
@@ -38,8 +39,7 @@ static void maybe_die(const char *name)
         char step[NAME] = { 0 };
         (void)snprintf(step, sizeof step, "%s", name);
         if (write(tell, step, sizeof step) != (ssize_t)sizeof step) { _exit(3); }
-        (void)kill(getpid(), SIGKILL);
-        for (;;) { (void)pause(); }
+        die();
     }
 }
 
@@ -136,7 +136,7 @@ static void a_kill_at_any_durable_step_loses_nothing_and_takes_nothing_twice(voi
         assert_string_equal(r.step, steps[n]);
         pid_t pid = vault_up(&w, "");
         bool answered = false;
-        for (int i = 0; i < 30 && !answered; i++) {
+        for (int i = 0; i < 30 * world_patience() && !answered; i++) {
             struct kluis_answer a;
             answered = device_any_answer(&d, 1, &a, &body) && memcmp(a.package, s.s.id, 32) == 0 && a.kind == KLUIS_ANSWER_RECEIPT;
         }
@@ -151,7 +151,7 @@ static void a_kill_at_any_durable_step_loses_nothing_and_takes_nothing_twice(voi
     struct vault_check_result c;
     assert_int_equal(vault_open(&w.vault, w.home, NULL, NULL, &err), KLUIS_OK);
     world_start(&w);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100 * world_patience(); i++) {
         struct index *ix = vault_index_hold(w.vault);
         uint64_t mark = index_watermark(ix);
         vault_index_release(w.vault);

@@ -321,7 +321,7 @@ static void other_content_under_a_used_number_suspends_the_device(void **state)
     struct kluis_err err = { 0 };
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
     bool suspended = false;
-    for (int i = 0; i < 100 && !suspended; i++) {
+    for (int i = 0; i < 100 * world_patience() && !suspended; i++) {
         kluis_sleep_us(50000);
         vault_register_lock(w.vault);
         assert_int_equal(reg_device_get(vault_register(w.vault), d.id, arena, &dev, &err), KLUIS_OK);
@@ -335,7 +335,7 @@ static void other_content_under_a_used_number_suspends_the_device(void **state)
     KLUIS_AUTO_BUF(crl, KLUIS_CRL_MAX);
     assert_true(dev.suspended_us > 0);
     assert_int_equal(kluis_path(path, sizeof path, w.home, "vault/device-ca.crl", &err), KLUIS_OK);
-    for (int i = 0; i < 100 && r.state != KLUIS_REVOKED; i++) {
+    for (int i = 0; i < 100 * world_patience() && r.state != KLUIS_REVOKED; i++) {
         kluis_sleep_us(50000);
         kluis_buf_clear(&crl);
         assert_int_equal(kluis_read_file(path, KLUIS_CRL_MAX, &crl, &err), KLUIS_OK);
@@ -348,7 +348,7 @@ static void other_content_under_a_used_number_suspends_the_device(void **state)
                      KLUIS_OK);
     assert_int_equal(r.state, KLUIS_REVOKED_LATER);
     bool told = false;
-    for (int i = 0; i < 100 && !told; i++) {
+    for (int i = 0; i < 100 * world_patience() && !told; i++) {
         kluis_sleep_us(50000);
         told = gate_client_status(d.client, "GET", "/v1/bundle", NONE) == 403 || gate_client_status(d.client, "GET", "/v1/bundle", NONE) == 401;
     }
@@ -436,7 +436,7 @@ static void trouble(char out[256])
 static bool in_trouble(const char *with)
 {
     char text[256];
-    for (int i = 0; i < 600; i++) {
+    for (int i = 0; i < 600 * world_patience(); i++) {
         trouble(text);
         if (strncmp(text, with, strlen(with)) == 0) { return true; }
         kluis_sleep_us(100000);

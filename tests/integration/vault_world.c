@@ -135,8 +135,7 @@ uint64_t world_number(struct world *w, const char *key)
     return strtoull(at + strlen(key), NULL, 10);
 }
 
-/* How much longer to wait for what comes (tests/support/sanitize.sh). */
-static int patience(void)
+int world_patience(void)
 {
     const char *text = getenv("KLUIS_PATIENCE");
     long n = text == NULL ? 1 : strtol(text, NULL, 10);
@@ -145,11 +144,11 @@ static int patience(void)
 
 void world_until_indexed(struct world *w, uint64_t packages)
 {
-    for (int i = 0; i < 100 * patience(); i++) {
+    for (int i = 0; i < 100 * world_patience(); i++) {
         if (world_number(w, "\"watermark\":") >= packages) { return; }
         kluis_sleep_us(50000);
     }
-    fail_msg("not indexed within %d s", 5 * patience());
+    fail_msg("not indexed within %d s", 5 * world_patience());
 }
 
 static void say_line(void *ctx, const char *text)
@@ -467,7 +466,7 @@ bool device_any_answer(struct device *d, int seconds, struct kluis_answer *out, 
 
 uint32_t device_answer(struct device *d, const uint8_t package[32], int seconds, struct kluis_buf *body)
 {
-    seconds *= patience();
+    seconds *= world_patience();
     int64_t until = kluis_monotonic_us() + (int64_t)seconds * 1000000;
     while (kluis_monotonic_us() < until) {
         struct kluis_answer a;

@@ -30,7 +30,8 @@ void world_stop_gate(struct world *w);
 void world_start_gate(struct world *w); /* on the same address */
 void world_close(struct world *w);
 uint64_t world_number(struct world *w, const char *key);      /* what follows this text in the vault's status */
-void world_until_indexed(struct world *w, uint64_t packages); /* within 5 s, a sanitizer's patience aside */
+int world_patience(void);                                     /* how much longer to wait for what comes (tests/support/sanitize.sh); else 1 */
+void world_until_indexed(struct world *w, uint64_t packages); /* within 5 s, times that patience */
 void world_check(struct world *w, bool read_data);            /* store, ledger and index agree: no finding */
 
 enum { ROWS = 512 };

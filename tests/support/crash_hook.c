@@ -11,9 +11,9 @@
  * Files are opened before main: the gate's walls, which close later, would forbid it.
  */
 #include "kluis/base.h"
+#include "tests/support/die.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,12 +29,6 @@ static int64_t clock_shift_us;
 static const char *slow_step;
 static size_t slow_name_len;
 static int64_t slow_us;
-
-static _Noreturn void die(void)
-{
-    (void)kill(getpid(), SIGKILL);
-    __builtin_trap(); /* where the walls forbid kill */
-}
 
 static void step(const char *name)
 {

@@ -1,23 +1,21 @@
-/* tests/support/memcheck_sins.c - what memcheck.sh has to find, one sin a start, and what it must not take for one.
+/* tests/support/memcheck_sins.c - what memcheck.sh has to find, and what it must not take for a sin.
  *
- *   memcheck_sins leak | unset | freed | open | ended | child | nothing
+ *   memcheck_sins SIN…           one after another: leak, unset, freed, open, child; nothing, ended (by SIGTERM) and killed (by itself) are the end
  *
  * Made without the flags of the other programs: under a sanitizer it would end before valgrind saw it.
  */
+#include "tests/support/die.h"
+
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 static int *volatile kept; /* volatile: the compiler may not do without the block, nor know what is in it */
 
-int main(int argc, char **argv)
+static int commit(const char *sin)
 {
-    const char *sin = argc == 2 ? argv[1] : "";
-    if (strcmp(sin, "nothing") == 0) { return 0; }
     if (strcmp(sin, "leak") == 0) {
         kept = malloc(sizeof *kept);
         kept = NULL;
@@ -31,14 +29,21 @@ int main(int argc, char **argv)
         if (sin[0] == 'u') { free(kept); }
         return 0;
     }
-    int fd = open("/dev/null", O_RDONLY);
-    if (fd < 0) { return 74; }
-    if (strcmp(sin, "open") == 0) { return 0; }
-    if (strcmp(sin, "ended") == 0) { return raise(SIGTERM); } /* by somebody's signal: what it held is the kernel's to close */
-    if (strcmp(sin, "child") == 0) {                          /* ... and so is what a child that only _exits holds */
+    if (strcmp(sin, "open") == 0) { return open("/dev/null", O_RDONLY) < 0 ? 74 : 0; }
+    if (strcmp(sin, "child") == 0) { /* a child that only _exits leaves what it holds to the kernel */
+        int fd = open("/dev/null", O_RDONLY);
         pid_t child = fork();
         if (child == 0) { _exit(0); }
         return child < 0 || waitpid(child, NULL, 0) != child || close(fd) != 0;
     }
-    return 64;
+    if (strcmp(sin, "ended") == 0) { return raise(SIGTERM); } /* by somebody's signal: what it held is the kernel's */
+    if (strcmp(sin, "killed") == 0) { die(); }
+    return strcmp(sin, "nothing") == 0 ? 0 : 64;
+}
+
+int main(int argc, char **argv)
+{
+    int rc = argc > 1 ? 0 : 64;
+    for (int i = 1; i < argc && rc == 0; i++) { rc = commit(argv[i]); }
+    return rc;
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "agent/source/database/database.h"
+#include "tests/support/die.h"
 #include "tests/support/test_dir.h"
 
 #include <dirent.h>
@@ -144,7 +145,7 @@ static void a_transaction_that_was_under_way_is_rolled_back_in_the_copy_alone(KL
         sql(w, "PRAGMA journal_mode=DELETE; PRAGMA cache_size=5; CREATE TABLE t(a INTEGER PRIMARY KEY, b);");
         sql(w, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<500) INSERT INTO t SELECT i, hex(zeroblob(200)) FROM n;");
         sql(w, "BEGIN; UPDATE t SET b = 'half';");
-        (void)raise(SIGKILL);
+        die();
     }
     int how = 0;
     assert_int_equal(waitpid(pid, &how, 0), pid);
