@@ -317,7 +317,7 @@ static void other_content_under_a_used_number_suspends_the_device(void **state)
     memset(d.previous, 0, 32);
     device_pack(&d, &s, &(struct sealed_options){ .records = 2, .salt = 77 });
     assert_int_equal(device_send(&d, &s), 202);
-    struct reg_device dev;
+    struct reg_device dev = { 0 };
     struct kluis_err err = { 0 };
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
     bool suspended = false;
