@@ -287,13 +287,15 @@ KLUIS_MUSTUSE kluis_status kluis_hkdf_sha256(struct kluis_bytes ikm, struct klui
 
 /* ---- a second pair of hands -------------------------------------------------------------------
  * A helper thread that does jobs in the order in which one thread gives them: KLUIS_LANE_JOBS at most, beyond that giving waits.
- * Nothing is copied: bytes and ctx stay as they are until the job is done.
+ * Nothing is copied: bytes and ctx stay as they are until the job is done.  A job that is shared, not given, needs nothing that other
+ * jobs leave behind: the giver does it himself, and before others, when he would wait for the helper otherwise.
  * A NULL lane does each job at once, in the caller's thread; a lane never changes what comes out. */
 enum { KLUIS_LANE_JOBS = 256 };
 struct kluis_lane;
 typedef void kluis_lane_fn(void *ctx, const uint8_t *p, size_t n);
 struct kluis_lane *kluis_lane_new(void); /* NULL: no memory, no thread, or one processor only; all of them are a reason to go on without */
 void kluis_lane_give(struct kluis_lane *l, kluis_lane_fn *fn, void *ctx, const void *p, size_t n);
+void kluis_lane_share(struct kluis_lane *l, kluis_lane_fn *fn, void *ctx, const void *p, size_t n);
 uint64_t kluis_lane_given(const struct kluis_lane *l); /* the number of jobs given so far */
 size_t kluis_lane_behind(struct kluis_lane *l);        /* given and not done: who finds many does the next himself */
 /* Until the first `given` jobs are done; what they wrote may then be read, what they read be changed. */

@@ -26,6 +26,8 @@ void kluis_tree_init(struct kluis_tree *t);
 /* Appends a leaf hash.  `node` (may be NULL) is told every complete node made: (level, index, hash), leaf first. */
 void kluis_tree_append(struct kluis_tree *t, const kluis_hash *leaf, void (*node)(void *ctx, unsigned level, uint64_t index, const kluis_hash *h),
                        void *ctx);
+/* Appends all leaves of `part`, a tree of its own: as appending them one by one.  t->size is a multiple of every complete subtree in it. */
+void kluis_tree_join(struct kluis_tree *t, const struct kluis_tree *part);
 void kluis_tree_head(const struct kluis_tree *t, kluis_hash *out);
 
 /* Proof making: `get` fetches complete node (level, index) of the tree; level 0 are the leaf hashes. */

@@ -151,9 +151,15 @@ KLUIS_MUSTUSE kluis_status kluis_record_read(struct kluis_str line, const struct
 /* ---- records.root ----------------------------------------------------------------------------
  * leaf_i = SHA-256(0x00 || salt_i || line_i without '\n'), salt_i = HMAC-SHA-256(package salt, u64be(i));
  * line 0 is the header line.  The root is the RFC 6962 §2.1 head over these leaf hashes. */
+struct kluis_tree;                                         /* kluis/ledger.h */
 struct kluis_root;                                         /* incremental; O(log n) memory */
 struct kluis_root *kluis_root_new(const uint8_t salt[32]); /* NULL: no memory */
 KLUIS_MUSTUSE kluis_status kluis_root_add(struct kluis_root *r, struct kluis_str line, struct kluis_err *err);
+/* In parts, which need not be made one after another: the leaves of these lines, each with its '\n', of which the first is line `first` of
+ * the file, as a tree (kluis/ledger.h).  All parts but the last have the same power of two of lines.  E_LIMIT: a line is too long; E_NOMEM. */
+KLUIS_MUSTUSE kluis_status kluis_root_part(const uint8_t salt[32], uint64_t first, struct kluis_str lines, struct kluis_tree *out,
+                                           struct kluis_err *err);
+void kluis_root_join(struct kluis_root *r, const struct kluis_tree *part); /* all lines before it are there */
 void kluis_root_end(const struct kluis_root *r, uint8_t out[32]);
 void kluis_root_free(struct kluis_root *r);
 KLUIS_DEFINE_CLEANUP(kluis_root)

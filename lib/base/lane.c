@@ -1,4 +1,7 @@
-/* lib/base/lane.c - one giver, one helper, a ring of jobs between them. */
+/* lib/base/lane.c - one giver, one helper, a ring of jobs between them.
+ *
+ * The helper takes jobs from the front, the giver, while he waits, shared ones from the back.  A job he took is passed over by the helper,
+ * who may count it as done before it is: only the giver asks for that count, and not while he is at it. */
 #include "kluis/base.h"
 
 #include <assert.h>
@@ -10,6 +13,7 @@ struct job {
     void *ctx;
     const uint8_t *p;
     size_t n;
+    bool shared, taken; /* by the giver */
 };
 
 struct kluis_lane {
@@ -37,9 +41,11 @@ static void *help(void *arg)
         }
         if (l->given == l->done) { break; }
         const struct job j = l->ring[l->done % KLUIS_LANE_JOBS];
-        pthread_mutex_unlock(&l->lock);
-        j.fn(j.ctx, j.p, j.n);
-        pthread_mutex_lock(&l->lock);
+        if (!j.taken) {
+            pthread_mutex_unlock(&l->lock);
+            j.fn(j.ctx, j.p, j.n);
+            pthread_mutex_lock(&l->lock);
+        }
         l->done++;
         if (l->wanted > 0 && l->done >= l->wanted) { pthread_cond_signal(&l->done_more); }
     }
@@ -92,16 +98,33 @@ struct kluis_lane *kluis_lane_new(void)
     return NULL;
 }
 
+/* The last of the first `given` jobs, if it may be taken.  Never the one in front: the helper is at it, or about to be.  Behind one that may
+ * not be taken none is looked for: the helper will get there soon enough, and this stays cheap. */
+static struct job *spare(struct kluis_lane *l, uint64_t given)
+{
+    while (given > l->done + 1 && l->ring[(given - 1) % KLUIS_LANE_JOBS].taken) { given--; }
+    struct job *j = &l->ring[(given - 1) % KLUIS_LANE_JOBS];
+    return given > l->done + 1 && j->shared ? j : NULL;
+}
+
 static void until(struct kluis_lane *l, uint64_t done) /* locked */
 {
     while (l->done < done) {
+        struct job *j = spare(l, done);
+        if (j != NULL) {
+            j->taken = true;
+            pthread_mutex_unlock(&l->lock);
+            j->fn(j->ctx, j->p, j->n);
+            pthread_mutex_lock(&l->lock);
+            continue;
+        }
         l->wanted = done;
         pthread_cond_wait(&l->done_more, &l->lock);
     }
     l->wanted = 0;
 }
 
-void kluis_lane_give(struct kluis_lane *l, kluis_lane_fn *fn, void *ctx, const void *p, size_t n)
+static void put(struct kluis_lane *l, kluis_lane_fn *fn, void *ctx, const void *p, size_t n, bool shared)
 {
     if (l == NULL) {
         fn(ctx, p, n);
@@ -109,10 +132,14 @@ void kluis_lane_give(struct kluis_lane *l, kluis_lane_fn *fn, void *ctx, const v
     }
     pthread_mutex_lock(&l->lock);
     if (l->given >= KLUIS_LANE_JOBS) { until(l, l->given - KLUIS_LANE_JOBS + 1); }
-    l->ring[l->given++ % KLUIS_LANE_JOBS] = (struct job){ fn, ctx, p, n };
+    l->ring[l->given++ % KLUIS_LANE_JOBS] = (struct job){ fn, ctx, p, n, shared, false };
     if (l->idle) { pthread_cond_signal(&l->given_more); }
     pthread_mutex_unlock(&l->lock);
 }
+
+void kluis_lane_give(struct kluis_lane *l, kluis_lane_fn *fn, void *ctx, const void *p, size_t n) { put(l, fn, ctx, p, n, false); }
+
+void kluis_lane_share(struct kluis_lane *l, kluis_lane_fn *fn, void *ctx, const void *p, size_t n) { put(l, fn, ctx, p, n, true); }
 
 uint64_t kluis_lane_given(const struct kluis_lane *l) { return l == NULL ? 0 : l->given; } /* this thread alone changes it */
 

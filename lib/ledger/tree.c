@@ -49,6 +49,20 @@ void kluis_tree_append(struct kluis_tree *t, const kluis_hash *leaf, void (*node
     t->size++;
 }
 
+void kluis_tree_join(struct kluis_tree *t, const struct kluis_tree *part)
+{
+    assert(part->size < INT64_MAX - t->size);
+    for (unsigned at = KLUIS_TREE_LEVELS; at-- > 0;) { /* the largest subtree comes first */
+        if (!((part->size >> at) & 1)) { continue; }
+        kluis_hash h = part->peak[at];
+        unsigned level = at;
+        assert(t->size % ((uint64_t)1 << at) == 0);
+        for (; (t->size >> level) & 1; level++) { kluis_node_hash(&t->peak[level], &h, &h); }
+        t->peak[level] = h;
+        t->size += (uint64_t)1 << at;
+    }
+}
+
 void kluis_tree_head(const struct kluis_tree *t, kluis_hash *out)
 {
     if (t->size == 0) {

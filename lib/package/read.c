@@ -3,11 +3,22 @@
  * Container and list of files are judged at once and end the pass.  A record or sidecar that is wrong is remembered and the pass goes on,
  * muted, because what it shows may come from a broken list of digests further on: the refusal then names that. */
 #include "read.h"
+#include "kluis/ledger.h"
 #include "sidecar.h"
 #include "zip_in.h"
 
+#include <assert.h>
+
 enum { SIDECAR_MAX = KLUIS_MANIFEST_MAX, SIGNATURE_MAX = 1 << 20, HEADER_ARENA = 32 << 20, RECORD_ARENA = 32 << 20 };
-enum { LEAVES_AT_ONCE = 16 << 10 }; /* bytes of lines: enough to be worth a job */
+enum { BATCH = 256, BATCHES = KLUIS_PACKAGE_RECORDS_MAX / BATCH + 1 }; /* BATCH lines are worth a job; header and records fit BATCHES */
+
+/* Lines under the records' root as a job of the lane's. */
+struct batch {
+    const uint8_t *salt;
+    uint64_t first;
+    struct kluis_tree leaves;
+    kluis_status rc;
+};
 
 struct reader {
     struct zip_in zip;
@@ -22,8 +33,9 @@ struct reader {
     size_t n_files; /* entries 1 … n_files are the files of the part */
     struct kluis_arena *header_arena, *record_arena;
     struct kluis_header header;
-    struct kluis_root *root; /* the lane's until it has settled */
-    kluis_status root_rc;
+    struct kluis_root *root;
+    struct batch *batches; /* BATCHES of them, once the lane is wanted; behind the root until it has settled */
+    size_t n_batches;
     uint64_t n_records, evidence;
     int64_t first_us, last_us; /* of the records */
     struct form_loss_summary loss;
@@ -81,9 +93,14 @@ static kluis_status next(struct reader *r, struct kluis_err *err)
 /* What the lane was given is done: digests stand in their entries, the records' root has all its leaves. */
 static kluis_status settle(struct reader *r, struct kluis_err *err)
 {
+    if (r->n_batches > 0) { kluis_lane_wait(r->zip.lane); } /* before others, so that this thread shares in them */
     zip_in_settle(&r->zip);
-    if (r->root != NULL) { kluis_lane_wait(r->zip.lane); }
-    return r->root_rc == KLUIS_OK ? KLUIS_OK : KLUIS_FAIL(err, r->root_rc, "out of memory for the records' root");
+    for (size_t i = 0; i < r->n_batches; i++) {
+        if (r->batches[i].rc != KLUIS_OK) { return KLUIS_FAIL(err, r->batches[i].rc, "out of memory for the records' root"); }
+        kluis_root_join(r->root, &r->batches[i].leaves);
+    }
+    r->n_batches = 0;
+    return KLUIS_OK;
 }
 
 static kluis_status expect(struct reader *r, const char *name, struct kluis_err *err)
@@ -164,28 +181,23 @@ static const char *file_name(const struct form_entry *e) { return strrchr(e->nam
 
 /* ---- records ---------------------------------------------------------------------------------- */
 
-/* Lines that were found good, each with its end, under the records' root. */
 static void leaves_of(void *ctx, const uint8_t *p, size_t n)
 {
-    struct reader *r = ctx;
-    while (n > 0 && r->root_rc == KLUIS_OK) {
-        const uint8_t *end = memchr(p, '\n', n);
-        size_t part = end == NULL ? n : (size_t)(end - p);
-        r->root_rc = kluis_root_add(r->root, (struct kluis_str){ (const char *)p, part }, NULL);
-        n -= end == NULL ? part : part + 1;
-        p += part + 1;
-    }
+    struct batch *b = ctx;
+    b->rc = kluis_root_part(b->salt, b->first, (struct kluis_str){ (const char *)p, n }, &b->leaves, NULL);
 }
 
-/* The same, by the lane where it may: the lines of [p, p + n) are all good. */
-static void add_leaves(struct reader *r, const void *p, size_t n)
+/* The good lines of [p, p + n) under the records' root, by the lane.  They are the next BATCH, or the last. */
+static kluis_status share_leaves(struct reader *r, const uint8_t *p, size_t n, struct kluis_err *err)
 {
-    if (n == 0) { return; }
-    if (zip_in_stays(&r->zip)) {
-        kluis_lane_give(r->zip.lane, leaves_of, r, p, n);
-    } else {
-        leaves_of(r, p, n);
-    }
+    if (r->batches == NULL) { r->batches = kluis_calloc(BATCHES, sizeof *r->batches); }
+    if (r->batches == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for the records' root"); }
+    assert(r->n_batches < BATCHES); /* record_line counts */
+    struct batch *b = &r->batches[r->n_batches];
+    b->salt = r->header.salt;
+    b->first = r->n_batches++ * BATCH;
+    kluis_lane_share(r->zip.lane, leaves_of, b, p, n);
+    return KLUIS_OK;
 }
 
 static kluis_status header_line(struct reader *r, struct kluis_str line, struct kluis_err *err)
@@ -241,7 +253,8 @@ static kluis_status refuse_records(struct reader *r, const char *why, struct klu
 static kluis_status lines(void *ctx, const uint8_t *p, size_t n, struct kluis_err *err)
 {
     struct reader *r = ctx;
-    const uint8_t *good = p; /* lines from here to p are good and not under the root yet */
+    const bool share = zip_in_stays(&r->zip); /* all lines are here, then */
+    const uint8_t *good = p;                  /* if so: from here to p are good ones that nobody makes leaves of yet */
     while (n > 0 && !r->muted) {
         const uint8_t *end = memchr(p, '\n', n);
         size_t part = end == NULL ? n : (size_t)(end - p);
@@ -255,20 +268,16 @@ static kluis_status lines(void *ctx, const uint8_t *p, size_t n, struct kluis_er
         }
         if (end == NULL) { break; }
         KLUIS_TRY(one_line(r, line, err));
+        if (!share && !r->muted) { KLUIS_TRY(kluis_root_add(r->root, line, err)); }
         p += part + 1;
         n -= part + 1;
-        if (cut && !r->muted) {
-            leaves_of(r, r->partial.data, r->partial.len);
-            good = p;
-        }
         kluis_buf_clear(&r->partial);
-        if (p - good >= LEAVES_AT_ONCE && !r->muted) {
-            add_leaves(r, good, (size_t)(p - good));
+        if (share && !r->muted && (r->n_records + 1) % BATCH == 0) { /* the header is a line, too */
+            KLUIS_TRY(share_leaves(r, good, (size_t)(p - good), err));
             good = p;
         }
     }
-    if (!r->muted) { add_leaves(r, good, (size_t)(p - good)); }
-    return KLUIS_OK;
+    return share && !r->muted && p > good ? share_leaves(r, good, (size_t)(p - good), err) : KLUIS_OK;
 }
 
 static kluis_status read_records(struct reader *r, struct kluis_err *err)
@@ -613,6 +622,7 @@ static kluis_status read_all(const struct kluis_input *in, struct kluis_lane *la
     zip_in_free(&r->zip);
     kluis_free(r->attachments.list);
     kluis_root_free(r->root);
+    kluis_free(r->batches);
     kluis_arena_free(r->header_arena);
     kluis_arena_free(r->record_arena);
     kluis_buf_free(&r->partial);

@@ -71,10 +71,31 @@ static kluis_status refuse(const struct zip_in *z, struct kluis_err *err, const 
     return KLUIS_FAIL(err, KLUIS_E_REJECT, "not a package, at byte %llu: %s", (unsigned long long)z->position, why);
 }
 
+static size_t block_of(const struct zip_in *z, const uint8_t *p) { return (size_t)(p - z->blocks) / ZIP_BLOCK; }
+
+static void add_content(void *ctx, const uint8_t *p, size_t n) { kluis_sha256_add(ctx, p, n); }
+
+/* Gives [p, p + n), which stands in the blocks, to the lane for this digest: until that is done nobody writes there. */
+static void give_blocks(struct zip_in *z, struct kluis_sha256 *to, const uint8_t *p, size_t n)
+{
+    kluis_lane_give(z->lane, add_content, to, p, n);
+    for (size_t i = block_of(z, p); i <= block_of(z, p + n - 1); i++) { z->block_until[i] = kluis_lane_given(z->lane); }
+}
+
 /* Everything in the block up to `to` has been looked at by somebody: into the digest with it. */
 static void hash_to(struct zip_in *z, size_t to)
 {
+    kluis_lane_until(z->lane, z->whole_until);
     kluis_sha256_add(z->whole, z->block + z->hashed, to - z->hashed);
+    z->hashed = to;
+}
+
+/* The same by a lane that has nothing else to do yet: it waits for what is being inflated here. */
+static void hash_aside(struct zip_in *z, size_t to)
+{
+    if (z->lane == NULL || to - z->hashed < ZIP_LANE_FROM || kluis_lane_behind(z->lane) > 1) { return; }
+    give_blocks(z, z->whole, z->block + z->hashed, to - z->hashed);
+    z->whole_until = kluis_lane_given(z->lane);
     z->hashed = to;
 }
 
@@ -84,8 +105,6 @@ static void populate(uint8_t *p, size_t n)
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (page - (uintptr_t)p % page) % page;
     if (n > skip + page) { (void)madvise(p + skip, (n - skip) / page * page, MADV_POPULATE_WRITE); }
 }
-
-static size_t block_of(const struct zip_in *z, const uint8_t *p) { return (size_t)(p - z->blocks) / ZIP_BLOCK; }
 
 /* Reads behind what is there, to the end of that block or all of the next one.  The ring goes on behind [block, n). */
 static kluis_status read_on(struct zip_in *z, struct kluis_err *err)
@@ -191,8 +210,6 @@ struct measure {
     bool lane; /* the lane makes its digest */
 };
 
-static void add_content(void *ctx, const uint8_t *p, size_t n) { kluis_sha256_add(ctx, p, n); }
-
 static void end_content(void *ctx, const uint8_t *p, size_t n)
 {
     struct zip_digest *d = ctx;
@@ -205,10 +222,10 @@ static kluis_status give(struct zip_in *z, struct measure *m, const uint8_t *p, 
     if (n == 0) { return KLUIS_OK; }
     m->crc = form_crc32(m->crc, p, n);
     m->size += n;
-    if (m->lane) {
+    if (m->lane && z->out_now == NULL) { /* a stored entry stands in the blocks themselves */
+        give_blocks(z, z->behind, p, n);
+    } else if (m->lane) {
         kluis_lane_give(z->lane, add_content, z->behind, p, n);
-        /* a stored entry stands in the blocks themselves */
-        for (size_t i = block_of(z, p); z->out_now == NULL && i <= block_of(z, p + n - 1); i++) { z->block_until[i] = kluis_lane_given(z->lane); }
     } else {
         kluis_sha256_add(z->content, p, n);
     }
@@ -288,6 +305,7 @@ static kluis_status in_one_piece(struct zip_in *z, size_t n, const uint8_t **p, 
     if (z->n - z->at >= n) {
         *p = z->block + z->at;
         used(z, n);
+        hash_aside(z, z->at);
         return KLUIS_OK;
     }
     if (!room(z, &z->whole_in, &z->whole_in_cap, n)) { return KLUIS_OK; }

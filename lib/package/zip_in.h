@@ -24,6 +24,7 @@ struct zip_in {
     uint64_t position; /* of block[at] in the file */
     size_t hashed;     /* [hashed, n) of the block is not yet in `whole` */
     struct kluis_sha256 *whole;
+    uint64_t whole_until;             /* jobs of the lane that add to it: kluis_lane_until before it is touched here */
     struct kluis_lane *lane;          /* borrowed, may be NULL: hashes contents that are asked for later */
     struct kluis_sha256 *content;     /* of a body, in this thread */
     struct kluis_sha256 *behind;      /* the same, in the lane */

@@ -61,16 +61,37 @@ static kluis_status leaf(struct kluis_root *r, uint64_t ordinal, struct kluis_st
     return KLUIS_OK;
 }
 
-kluis_status kluis_root_add(struct kluis_root *r, struct kluis_str line, struct kluis_err *err)
+/* The tree's first leaf is that of line `first`. */
+static kluis_status add(struct kluis_root *r, struct kluis_tree *tree, uint64_t first, struct kluis_str line, struct kluis_err *err)
 {
+    const uint64_t ordinal = first + tree->size;
     if (line.len > KLUIS_RECORD_LINE_MAX) {
-        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "records: line %llu is longer than %d bytes", (unsigned long long)r->tree.size, KLUIS_RECORD_LINE_MAX);
+        return KLUIS_FAIL(err, KLUIS_E_LIMIT, "records: line %llu is longer than %d bytes", (unsigned long long)ordinal, KLUIS_RECORD_LINE_MAX);
     }
     kluis_hash h;
-    KLUIS_TRY(leaf(r, r->tree.size, line, h.b, err));
-    kluis_tree_append(&r->tree, &h, NULL, NULL);
+    KLUIS_TRY(leaf(r, ordinal, line, h.b, err));
+    kluis_tree_append(tree, &h, NULL, NULL);
     return KLUIS_OK;
 }
+
+kluis_status kluis_root_add(struct kluis_root *r, struct kluis_str line, struct kluis_err *err) { return add(r, &r->tree, 0, line, err); }
+
+kluis_status kluis_root_part(const uint8_t salt[32], uint64_t first, struct kluis_str lines, struct kluis_tree *out, struct kluis_err *err)
+{
+    kluis_tree_init(out);
+    KLUIS_AUTO(kluis_root) r = kluis_root_new(salt);
+    if (r == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory for leaf hashes"); }
+    for (const char *end; lines.len > 0; lines.ptr = end + 1) {
+        end = memchr(lines.ptr, '\n', lines.len);
+        if (end == NULL) { return KLUIS_FAIL(err, KLUIS_E_BUG, "records: a line without its end under the root"); }
+        const size_t n = (size_t)(end - lines.ptr);
+        KLUIS_TRY(add(r, out, first, (struct kluis_str){ lines.ptr, n }, err));
+        lines.len -= n + 1;
+    }
+    return KLUIS_OK;
+}
+
+void kluis_root_join(struct kluis_root *r, const struct kluis_tree *part) { kluis_tree_join(&r->tree, part); }
 
 void kluis_root_end(const struct kluis_root *r, uint8_t out[32])
 {

@@ -1,6 +1,8 @@
 /* lane_test.c - a helper thread does jobs in their order, and a package read with one is judged exactly as without. */
 #include "package_sample.h"
 
+#include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -53,6 +55,99 @@ static void a_lane_that_ends_has_done_everything(void **state)
     for (size_t i = 0; i < 100; i++) { kluis_lane_give(lane, note, &log, &number, sizeof number); }
     kluis_lane_free(lane);
     assert_int_equal(log.n, 100);
+}
+
+/* Holds the helper until it is let go on. */
+static void stand_still(void *ctx, const uint8_t *p, size_t n)
+{
+    (void)p, (void)n;
+    assert_int_equal(sem_wait(ctx), 0);
+}
+
+struct share {
+    sem_t *go; /* posted by whoever does the last one; NULL: not this one */
+    pthread_t by;
+    unsigned times;
+};
+
+static void do_share(void *ctx, const uint8_t *p, size_t n)
+{
+    struct share *s = ctx;
+    (void)p, (void)n;
+    s->by = pthread_self();
+    s->times++;
+    if (s->go != NULL) { assert_int_equal(sem_post(s->go), 0); }
+}
+
+/* The helper stands still until the giver, who waits, has done the first of the shared jobs behind: from the back, and each once. */
+static void who_waits_does_shared_jobs_and_nothing_else(void **state)
+{
+    (void)state;
+    enum { SHARES = 100 };
+    static struct share shares[SHARES];
+    static struct log log;
+    sem_t go;
+    uint64_t number = 7;
+    memset(&log, 0, sizeof log);
+    assert_int_equal(sem_init(&go, 0, 0), 0);
+    KLUIS_AUTO(kluis_lane) lane = kluis_lane_new();
+    if (lane == NULL) { skip(); } /* one processor: nobody waits for anybody */
+    kluis_lane_give(lane, stand_still, &go, NULL, 0);
+    kluis_lane_give(lane, note, &log, &number, sizeof number);
+    for (size_t i = 0; i < SHARES; i++) {
+        if (i == 0) { shares[i].go = &go; }
+        kluis_lane_share(lane, do_share, &shares[i], NULL, 0);
+    }
+    const uint64_t shared = kluis_lane_given(lane);
+    kluis_lane_wait(lane);
+    assert_int_equal(kluis_lane_behind(lane), 0);
+    assert_int_equal(log.n, 1); /* in its turn, by the helper */
+    for (size_t i = 0; i < SHARES; i++) {
+        assert_int_equal(shares[i].times, 1);
+        assert_true(pthread_equal(shares[i].by, pthread_self())); /* nothing else could let the helper go on */
+    }
+    /* Behind a job that is not shared, and before one that is not asked for, none is taken. */
+    shares[1].go = &go;
+    kluis_lane_give(lane, stand_still, &go, NULL, 0);
+    kluis_lane_share(lane, do_share, &shares[0], NULL, 0);
+    kluis_lane_give(lane, note, &log, &number, sizeof number);
+    kluis_lane_share(lane, do_share, &shares[1], NULL, 0);
+    kluis_lane_wait(lane);
+    assert_int_equal(kluis_lane_given(lane), shared + 4);
+    assert_int_equal(log.n, 2);
+    assert_false(pthread_equal(shares[0].by, pthread_self()));
+    assert_true(pthread_equal(shares[1].by, pthread_self()));
+    assert_int_equal(shares[0].times + shares[1].times, 4);
+    assert_int_equal(sem_destroy(&go), 0);
+}
+
+/* However the two share them: rings that are full, waits in between, without a lane. */
+static void every_shared_job_is_done_once(void **state)
+{
+    (void)state;
+    static struct share shares[JOBS];
+    static struct log log;
+    static uint64_t numbers[JOBS];
+    KLUIS_AUTO(kluis_lane) lane = kluis_lane_new();
+    for (int with = 0; with < 2; with++) {
+        struct kluis_lane *l = with == 1 ? lane : NULL;
+        memset(shares, 0, sizeof shares);
+        memset(&log, 0, sizeof log);
+        for (size_t i = 0; i < JOBS; i++) {
+            numbers[i] = i;
+            kluis_lane_share(l, do_share, &shares[i], NULL, 0);
+            if (i % 7 == 0) { kluis_lane_give(l, note, &log, &numbers[i], sizeof numbers[i]); }
+            if (i % 50 == 49) {
+                kluis_lane_until(l, kluis_lane_given(l) / 2);
+            } else if (i % 777 == 776) {
+                kluis_lane_wait(l);
+            }
+        }
+        kluis_lane_wait(l);
+        for (size_t i = 0; i < JOBS; i++) { assert_int_equal(shares[i].times, 1); }
+        assert_int_equal(log.n, (JOBS + 6) / 7);
+        for (size_t i = 0; i < log.n; i++) { assert_int_equal(log.seen[i], 7 * i); }
+    }
 }
 
 struct reading {
@@ -181,6 +276,7 @@ int main(void)
     if (kluis_base_init(&err) != KLUIS_OK) { return 1; }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_are_done_in_order_however_many_there_are),  cmocka_unit_test(a_lane_that_ends_has_done_everything),
+        cmocka_unit_test(who_waits_does_shared_jobs_and_nothing_else),    cmocka_unit_test(every_shared_job_is_done_once),
         cmocka_unit_test(a_package_is_judged_the_same_with_a_lane),       cmocka_unit_test(however_few_bytes_a_read_gives_the_package_is_the_same),
         cmocka_unit_test(records_that_come_in_blocks_have_the_same_root),
     };

@@ -62,6 +62,40 @@ static struct store *grown(void)
     return &s;
 }
 
+static void same_trees(const struct kluis_tree *a, const struct kluis_tree *b)
+{
+    assert_int_equal(a->size, b->size);
+    for (unsigned l = 0; l < KLUIS_TREE_LEVELS; l++) {
+        if ((a->size >> l) & 1) { assert_memory_equal(a->peak[l].b, b->peak[l].b, 32); }
+    }
+}
+
+/* Whole parts of 1, 2, 4 … leaves and a last one of any size: every peak is that of appending leaf by leaf. */
+static void parts_that_are_joined_are_the_tree_of_all_their_leaves(void **state)
+{
+    (void)state;
+    enum { MOST = 200 };
+    for (uint64_t part = 1; part <= 64; part *= 2) {
+        for (uint64_t size = 0; size <= MOST; size++) {
+            struct kluis_tree want, got, one;
+            kluis_tree_init(&want);
+            kluis_tree_init(&got);
+            kluis_tree_init(&one);
+            for (uint64_t i = 0; i < size; i++) {
+                kluis_hash h;
+                kluis_leaf_hash(&i, sizeof i, &h);
+                kluis_tree_append(&want, &h, NULL, NULL);
+                kluis_tree_append(&one, &h, NULL, NULL);
+                if (one.size < part && i + 1 < size) { continue; }
+                kluis_tree_join(&got, &one);
+                kluis_tree_init(&one);
+            }
+            kluis_tree_join(&got, &one); /* an empty one changes nothing */
+            same_trees(&want, &got);
+        }
+    }
+}
+
 static void tree_heads_are_those_of_the_rfc_6962_reference(void **state)
 {
     (void)state;
@@ -571,6 +605,7 @@ int main(void)
     if (kluis_base_init(NULL) != KLUIS_OK) { return 1; }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tree_heads_are_those_of_the_rfc_6962_reference),
+        cmocka_unit_test(parts_that_are_joined_are_the_tree_of_all_their_leaves),
         cmocka_unit_test(every_inclusion_proof_holds_and_every_damage_is_refused),
         cmocka_unit_test(every_consistency_proof_holds_and_every_damage_is_refused),
         cmocka_unit_test(shared_merkle_vectors_agree_but_for_the_dummy_roots),

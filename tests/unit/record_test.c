@@ -476,6 +476,35 @@ static void the_root_is_the_rfc_6962_head_over_salted_leaves(void **state)
     }
 }
 
+static void a_root_in_parts_is_the_root_of_all_lines(void **state)
+{
+    (void)state;
+    enum { PART = 8, MOST = 3 * PART + 5 };
+    uint8_t salt[32] = { 5 }, want[32], got[32];
+    char text[MOST][16];
+    struct kluis_err err = { 0 };
+    for (size_t lines = 1; lines <= MOST; lines++) {
+        KLUIS_AUTO(kluis_root) whole = kluis_root_new(salt);
+        KLUIS_AUTO(kluis_root) parts = kluis_root_new(salt);
+        for (size_t i = 0; i < lines; i++) {
+            int n = snprintf(text[i], sizeof text[i], "{\"text\":\"%03zu\"}", i);
+            assert_int_equal(kluis_root_add(whole, (struct kluis_str){ text[i], (size_t)n }, &err), KLUIS_OK);
+        }
+        for (size_t from = 0; from < lines; from += PART) {
+            char joined[PART * 16] = "";
+            size_t at = 0;
+            struct kluis_tree part;
+            for (size_t i = from; i < lines && i < from + PART; i++) { at += (size_t)snprintf(joined + at, sizeof joined - at, "%s\n", text[i]); }
+            assert_int_equal(kluis_root_part(salt, from, (struct kluis_str){ joined, at }, &part, &err), KLUIS_OK);
+            kluis_root_join(parts, &part);
+            assert_int_equal(kluis_root_part(salt, from, (struct kluis_str){ joined, at - 1 }, &part, NULL), KLUIS_E_BUG);
+        }
+        kluis_root_end(whole, want);
+        kluis_root_end(parts, got);
+        assert_memory_equal(got, want, 32);
+    }
+}
+
 /* An extract keeps line 5 of 13 and proves it without showing the others. */
 static kluis_status node_of(void *ctx, unsigned level, uint64_t index, kluis_hash *out, struct kluis_err *err)
 {
@@ -537,6 +566,7 @@ int main(void)
         cmocka_unit_test(the_writer_refuses_what_the_reader_would),
         cmocka_unit_test(the_expanded_form_names_people_and_conversation),
         cmocka_unit_test(the_root_is_the_rfc_6962_head_over_salted_leaves),
+        cmocka_unit_test(a_root_in_parts_is_the_root_of_all_lines),
         cmocka_unit_test(one_line_is_proven_without_the_others),
         cmocka_unit_test(derived_ids_depend_on_package_and_ordinal),
     };
