@@ -146,7 +146,8 @@ void home_free(struct home *h)
     kluis_free(h);
 }
 
-/* Is there a row for packages/<name>?  Names that are not ours are left alone. */
+/* Is packages/<name> of no row, or of one that was released?  (A power cut may bring back a name that was removed: its row says for good that it
+ * went.)  Names that are not ours are left alone. */
 static kluis_status is_orphan(struct home *h, const char *name, bool *orphan, struct kluis_err *err)
 {
     uint8_t id[32];
@@ -158,7 +159,7 @@ static kluis_status is_orphan(struct home *h, const char *name, bool *orphan, st
         return KLUIS_OK;
     }
     struct sqlite3_stmt *st = NULL;
-    KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT 1 FROM package WHERE id=?1", "h", id));
+    KLUIS_TRY(kluis_db_query(h->db, &st, err, "SELECT 1 FROM package WHERE id=?1 AND removed IS NULL", "h", id));
     kluis_status rc = kluis_db_step(h->db, st, err);
     kluis_db_done(st);
     if (rc == KLUIS_END) {

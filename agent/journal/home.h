@@ -29,8 +29,8 @@ KLUIS_MUSTUSE kluis_status home_open(struct home **out, const char *dir, enum ho
 void home_free(struct home *h);
 KLUIS_DEFINE_CLEANUP(home)
 KLUIS_MUSTUSE kluis_status home_path(const struct home *h, const char *name, char out[KLUIS_PATH_MAX], struct kluis_err *err);
-/* Removes what a killed run left: package files without a row, unfinished temporaries, keys of an enrolment that is not (or no longer)
- * this home's.  Needs the lock. */
+/* Removes what a killed run left: package files without a row, or of a row that was released, unfinished temporaries, keys of an enrolment that is
+ * not (or no longer) this home's.  Needs the lock. */
 KLUIS_MUSTUSE kluis_status home_tidy(struct home *h, struct kluis_err *err);
 
 /* Configuration.  get: E_NOTFOUND (without an error text) when it was never set. */

@@ -116,7 +116,8 @@ kluis_status keystore_remove(const char *dir, const char *name, struct kluis_err
         const struct keyring_item item = item_of(dir, name);
         keyring_remove(&item);
     }
-    if (kluis_io_unlink(path) != 0) { return errno == ENOENT ? KLUIS_OK : KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", path); }
+    if (kluis_io_unlink(path) != 0 && errno != ENOENT) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot remove '%s'", path); }
+    /* Also of one that an attempt before removed: who heard of OK forgets its name. */
     KLUIS_TRY(kluis_path(folder, sizeof folder, dir, "keys", err));
     return kluis_fsync_dir(folder, err);
 }

@@ -1,8 +1,8 @@
 /* server/ingest/intake.c - pulls from the gate: enrolments at once, messages in groups through download and T1.
  *
  * Order of T1, for a group: every ciphertext on disk under no name; each session message decrypted into a buffer, its ciphertext named;
- * the names on disk; then one transaction with session state, used prekeys, inbox rows and wrapped keys.  Only then does the gate
- * hear `done`. */
+ * the names on disk; who forked is suspended in the register; then one transaction with session state, used prekeys, inbox rows and wrapped keys.
+ * Only then does the gate hear `done`. */
 #include "server/ingest/fetch.h"
 
 enum { ITEMS = 64, GROUP = 32, GROUP_BYTES = 64 << 20, NEXT_MAX = 16 << 20, NEXT_WAIT_S = 20, MESSAGE_MAX = 64 << 10 };
@@ -11,6 +11,7 @@ enum { ITEMS = 64, GROUP = 32, GROUP_BYTES = 64 << 20, NEXT_MAX = 16 << 20, NEXT
 struct intake {
     struct ingest *in;
     struct link *l;
+    bool untold; /* a device was suspended, and the list or the gate may not say so yet; at the start all is told anyway */
 };
 
 /* ---- reading what the gate says ---- */
@@ -113,18 +114,20 @@ static kluis_status enrolment(struct intake *k, const struct item *it, struct kl
 
 struct publishing {
     struct link *l;
+    bool suspended_only;
 };
 
 static kluis_status publish_device(void *ctx, const struct reg_device *d, struct kluis_err *err)
 {
     const struct publishing *p = ctx;
+    if (p->suspended_only && d->state != REG_DEVICE_SUSPENDED) { return KLUIS_OK; }
     return put_device(p->l, d->id, d->login_spki, d->state, err);
 }
 
 /* The gate keeps nothing that the vault could not tell it again. */
-static kluis_status publish_devices(struct intake *k, struct kluis_err *err)
+static kluis_status publish_devices(struct intake *k, bool suspended_only, struct kluis_err *err)
 {
-    struct publishing p = { k->l };
+    struct publishing p = { k->l, suspended_only };
     KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(64 << 20);
     if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot list devices: out of memory"); }
     pthread_mutex_lock(k->in->c.reg_lock);
@@ -434,24 +437,36 @@ static kluis_status settle(struct ingest *in, struct taking *t, struct kluis_err
     return rc;
 }
 
-/* A fork: nothing more is taken from this device until a new code.  The register says so first; the gate is told, again at every start. */
-static kluis_status suspend(struct intake *k, const struct taking *t, struct kluis_err *err)
+/* A fork: nothing more is taken from this device until a new code.  The register says so before T1 takes note of the message: one that comes again
+ * after T1 is known, and nobody would look at it. */
+static kluis_status suspend(struct intake *k, const struct taking *group, size_t at, struct kluis_err *err)
 {
-    struct reg_device dev;
+    const struct taking *t = &group[at];
     int64_t last;
+    k->untold = true;
     KLUIS_TRY(custody_last_delivery(k->in->c.custody, t->it->device, &last, err));
-    KLUIS_AUTO(kluis_arena) arena = kluis_arena_new(1 << 20);
-    if (arena == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "cannot suspend a device: out of memory"); }
+    for (size_t i = 0; i < at; i++) { /* those of this group are not in custody yet */
+        const struct custody_delivery *d = &group[i].d;
+        if (group[i].fate == FATE_TAKE && strcmp(d->device, t->it->device) == 0 && d->received_us > last) { last = d->received_us; }
+    }
     pthread_mutex_lock(k->in->c.reg_lock);
     kluis_status rc = reg_device_suspend(k->in->c.reg, t->it->device, t->reason, last, err);
-    if (rc == KLUIS_OK) { rc = reg_device_get(k->in->c.reg, t->it->device, arena, &dev, err); }
     pthread_mutex_unlock(k->in->c.reg_lock);
     KLUIS_TRY(rc);
     kluis_durable_step("vault.suspended");
     kluis_log(KLUIS_LOG_ERROR, "device.suspended", "device=%s reason=%s", t->it->device, t->reason);
+    return KLUIS_OK;
+}
+
+/* Until it came through to the end: a gate that was away for a moment must not go on serving who is suspended. */
+static kluis_status tell_suspended(struct intake *k, struct kluis_err *err)
+{
+    if (!k->untold) { return KLUIS_OK; }
     KLUIS_TRY(revocation_keep(k->in, true, err));
     KLUIS_TRY(journal_push(k->in, k->l, err));
-    return put_device(k->l, dev.id, dev.login_spki, REG_DEVICE_SUSPENDED, err);
+    KLUIS_TRY(publish_devices(k, true, err));
+    k->untold = false;
+    return KLUIS_OK;
 }
 
 static kluis_status take_group(struct intake *k, struct item *items, size_t n, struct kluis_err *err)
@@ -466,6 +481,9 @@ static kluis_status take_group(struct intake *k, struct item *items, size_t n, s
     kluis_status rc = fetch_sync(items, n, err);
     sessions_lock(in->sessions);
     for (size_t i = 0; i < n && rc == KLUIS_OK; i++) { rc = take_one(k, group, i, err); }
+    for (size_t i = 0; i < n && rc == KLUIS_OK; i++) {
+        if (group[i].fate == FATE_SUSPEND) { rc = suspend(k, group, i, err); }
+    }
     if (rc == KLUIS_OK) { rc = storage_settle(in->c.storage, err); }
     if (rc == KLUIS_OK && (rc = custody_begin(in->c.custody, err)) == KLUIS_OK) {
         rc = sessions_flush(in->sessions, err);
@@ -477,8 +495,8 @@ static kluis_status take_group(struct intake *k, struct item *items, size_t n, s
         }
     }
     sessions_unlock(in->sessions);
+    if (rc == KLUIS_OK) { rc = tell_suspended(k, err); }
     for (size_t i = 0; i < n; i++) {
-        if (rc == KLUIS_OK && group[i].fate == FATE_SUSPEND) { rc = suspend(k, &group[i], err); }
         items[i].done = rc == KLUIS_OK;
         kluis_buf_free(&group[i].body);
     }
@@ -540,7 +558,7 @@ static kluis_status take_batch(struct intake *k, struct kluis_bytes answer_bytes
 void *intake_main(void *arg)
 {
     struct ingest *in = arg;
-    struct intake k = { in, NULL };
+    struct intake k = { .in = in };
     struct kluis_err err = { 0 };
     uint64_t after = 0;
     int64_t kept = 0;
@@ -563,11 +581,12 @@ void *intake_main(void *arg)
         rc = in->joined ? KLUIS_OK : ingest_join(in, k.l, &err);
         if (rc == KLUIS_OK) { rc = revocation_keep(in, false, &err); }
         if (rc == KLUIS_OK && (!started || republish || kluis_monotonic_us() - kept > KEEP_BUNDLE_US)) {
-            if (!started) { rc = publish_devices(&k, &err); }
+            if (!started) { rc = publish_devices(&k, false, &err); }
             if (rc == KLUIS_OK) { rc = bundle_keep(in, k.l, !started || kluis_monotonic_us() - kept > KEEP_BUNDLE_US, &err); }
             started = started || rc == KLUIS_OK;
             kept = rc == KLUIS_OK ? kluis_monotonic_us() : kept;
         }
+        if (rc == KLUIS_OK) { rc = tell_suspended(&k, &err); }
         if (rc == KLUIS_OK) {
             char path[96];
             struct link_answer a;

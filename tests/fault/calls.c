@@ -316,7 +316,21 @@ static void segmentation_fault(int signal_number)
 }
 // NOLINTEND(bugprone-signal-handler)
 
-static struct kluis_hooks hooks = { .durable_step = step };
+/* What a run without a fault passes by name (covered.py). */
+static void durable_step(const char *name)
+{
+    struct trial *t = fault_trial;
+    if (t != NULL && t->at == UINT64_MAX && inside == 0) {
+        (void)pthread_mutex_lock(&model);
+        unsigned n = 0;
+        while (n < t->n_steps && strcmp(t->step[n], name) != 0) { n++; }
+        if (n == t->n_steps && n < STEPS && strlen(name) < STEP_NAME) { memcpy(t->step[t->n_steps++], name, strlen(name) + 1); }
+        (void)pthread_mutex_unlock(&model);
+    }
+    step(name);
+}
+
+static struct kluis_hooks hooks = { .durable_step = durable_step };
 
 /* What act forks is another process, with ceilings of its own (the vault's openers run behind walls). */
 static void not_in_children(void)
@@ -757,4 +771,14 @@ void __assert_fail(const char *what, const char *file, unsigned line, const char
     (void)dprintf(2, "%s:%u: %s: assertion '%s' is broken\n", file, line, function, what);
     if (fault_trial != NULL) { fault_trial->broken_assert = true; }
     _exit(98);
+}
+
+/* cmocka keeps what an assertion has to say for the report of a test, which a judge's process never comes to: said at once. */
+void cm_print_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void cm_print_error(const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    (void)vdprintf(2, format, ap);
+    va_end(ap);
 }

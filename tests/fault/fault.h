@@ -29,8 +29,10 @@
  * The test states `minimum`: the points that a run without a fault must pass.  In CI each class has a budget of trials: all points when they
  * fit, else a stride over them (printed), the same for every run of one build.
  *   KLUIS_FAULT=full        every point with every kind
+ *   KLUIS_FAULT=steps       the run without a fault alone
  *   KLUIS_FAULT_OFFSET=K    another offset of the stride than the fixed one
  *   KLUIS_FAULT_ONLY=CLASS:N:KIND   one trial (as a failure prints it), with the place of the fault, leaked blocks and output on stderr
+ *   KLUIS_FAULT_STEPS=FILE  writes the names of the durable steps that the crash class passes without a fault (covered.py reads them)
  *   KLUIS_FAULT_KEEP=1      the directory of a failed trial stays
  * One thread may act; more may run (the vault's), then the nth call differs from run to run and a failure may not repeat.  What act forks is not
  * armed.

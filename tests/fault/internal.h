@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-enum { FRAMES = 48, OWN_FD = 600 }; /* descriptors of the machinery itself stand from OWN_FD on */
+enum { FRAMES = 48, STEPS = 128, STEP_NAME = 48, OWN_FD = 600 }; /* descriptors of the machinery itself stand from OWN_FD on */
 
 /* What a trial does and what came of it, in memory that parent and child share. */
 struct trial {
@@ -26,6 +26,8 @@ struct trial {
     int n_last; /* where it died of SIGSEGV, if it did */
     void *last[FRAMES];
     atomic_bool over; /* what lasted is over */
+    unsigned n_steps; /* of a run without a fault: the durable steps that it passed, each name once */
+    char step[STEPS][STEP_NAME];
 };
 extern struct trial *fault_trial; /* NULL: nothing is armed */
 

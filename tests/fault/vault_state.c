@@ -34,22 +34,51 @@ static struct kluis_key *get_key(struct kluis_wire *w)
 
 static void device_path(char out[KLUIS_PATH_MAX], const char *dir) { OK(kluis_path(out, KLUIS_PATH_MAX, dir, "device", NULL)); }
 
+void state_device_put(struct kluis_buf *b, const struct device *d)
+{
+    kluis_wire_label(b, d->id);
+    put_key(b, d->login);
+    kluis_wire_field(b, &d->identity, sizeof d->identity);
+    kluis_wire_field(b, d->vault_identity, sizeof d->vault_identity);
+    kluis_wire_field(b, d->pki.device.cert.data, d->pki.device.cert.len);
+    kluis_wire_u64(b, d->rows);
+    for (size_t i = 0; i < d->rows; i++) {
+        kluis_wire_u32(b, (uint32_t)d->row[i].table);
+        kluis_wire_str(b, kluis_str_of(d->row[i].key));
+        kluis_wire_field(b, d->row[i].value.data, d->row[i].value.len);
+    }
+}
+
+void state_device_get(struct kluis_wire *r, struct device *d, struct world *w)
+{
+    memset(d, 0, sizeof *d);
+    struct kluis_bytes id = kluis_wire_get(r, 32);
+    memcpy(d->id, id.ptr, id.len);
+    d->w = w;
+    d->login = get_key(r);
+    assert_true(kluis_wire_fixed(r, &d->identity, sizeof d->identity));
+    assert_true(kluis_wire_fixed(r, d->vault_identity, sizeof d->vault_identity));
+    struct kluis_bytes cert = kluis_wire_get(r, KLUIS_CERT_MAX);
+    kluis_buf_init(&d->pki.device.cert, KLUIS_CERT_MAX);
+    kluis_buf_add(&d->pki.device.cert, cert.ptr, cert.len);
+    device_store(d);
+    for (uint64_t n = kluis_wire_get_u64(r); n > 0; n--) {
+        uint32_t table = kluis_wire_get_u32(r);
+        struct kluis_bytes key = kluis_wire_get(r, sizeof d->row->key - 1);
+        char name[sizeof d->row->key] = "";
+        memcpy(name, key.ptr, key.len);
+        OK(d->store.put(d, (enum kluis_store_table)table, name, kluis_wire_get(r, 1 << 20), NULL));
+    }
+    if (d->id[0] != '\0') { OK(kluis_session_open(&d->session, &d->store, &d->identity, "vault", d->vault_identity, NULL)); }
+    d->client = gate_client_new(w->address, kluis_buf_bytes(&w->root_der), d->id, d->login);
+}
+
 static void device_keep(const struct state_told *k, const char *dir)
 {
     char path[KLUIS_PATH_MAX];
-    const struct device *d = &k->d;
     KLUIS_AUTO_BUF(b, KEPT_MAX);
-    kluis_wire_label(&b, d->id);
-    put_key(&b, d->login);
-    kluis_wire_field(&b, &d->identity, sizeof d->identity);
-    kluis_wire_field(&b, d->vault_identity, sizeof d->vault_identity);
-    kluis_wire_field(&b, d->pki.device.cert.data, d->pki.device.cert.len);
+    state_device_put(&b, &k->d);
     kluis_wire_field(&b, k->sent, sizeof k->sent);
-    for (size_t i = 0; i < d->rows; i++) {
-        kluis_wire_u32(&b, (uint32_t)d->row[i].table);
-        kluis_wire_str(&b, kluis_str_of(d->row[i].key));
-        kluis_wire_field(&b, d->row[i].value.data, d->row[i].value.len);
-    }
     OK(kluis_buf_ok(&b, NULL));
     device_path(path, dir);
     OK(kluis_write_file(path, b.data, b.len, 0600, NULL));
@@ -58,34 +87,15 @@ static void device_keep(const struct state_told *k, const char *dir)
 void state_told_open(struct state_told *k, struct world *w, const char *dir)
 {
     char path[KLUIS_PATH_MAX];
-    struct device *d = &k->d;
     KLUIS_AUTO_BUF(b, KEPT_MAX);
     device_path(path, dir);
     OK(kluis_read_file(path, KEPT_MAX, &b, NULL));
     memset(k, 0, sizeof *k);
     k->w = w;
     struct kluis_wire r = kluis_wire_open(kluis_buf_bytes(&b));
-    struct kluis_bytes id = kluis_wire_get(&r, 32);
-    memcpy(d->id, id.ptr, id.len);
-    d->w = w;
-    d->login = get_key(&r);
-    assert_true(kluis_wire_fixed(&r, &d->identity, sizeof d->identity));
-    assert_true(kluis_wire_fixed(&r, d->vault_identity, sizeof d->vault_identity));
-    struct kluis_bytes cert = kluis_wire_get(&r, KLUIS_CERT_MAX);
-    kluis_buf_init(&d->pki.device.cert, KLUIS_CERT_MAX);
-    kluis_buf_add(&d->pki.device.cert, cert.ptr, cert.len);
+    state_device_get(&r, &k->d, w);
     assert_true(kluis_wire_fixed(&r, k->sent, sizeof k->sent));
-    device_store(d);
-    while (kluis_wire_more(&r)) {
-        uint32_t table = kluis_wire_get_u32(&r);
-        struct kluis_bytes key = kluis_wire_get(&r, sizeof d->row->key - 1);
-        char name[sizeof d->row->key] = "";
-        memcpy(name, key.ptr, key.len);
-        OK(d->store.put(d, (enum kluis_store_table)table, name, kluis_wire_get(&r, 1 << 20), NULL));
-    }
     OK(kluis_wire_end(&r, "device", NULL));
-    OK(kluis_session_open(&d->session, &d->store, &d->identity, "vault", d->vault_identity, NULL));
-    d->client = gate_client_new(w->address, kluis_buf_bytes(&w->root_der), d->id, d->login);
 }
 
 void state_told_close(struct state_told *k) { device_close(&k->d); }
@@ -228,23 +238,23 @@ void state_code_true(const struct fault_outcome *o)
 }
 
 /* Looked at from outside: none of this is the vault's own work. */
-static bool through(struct vault *v, uint64_t packages, uint64_t refused, bool *halted)
+static bool reached(struct vault *v, const struct state_goal *goals, size_t n, size_t n_least, bool *halted)
 {
-    uint64_t seen[5] = { 0 };
-    static const char *const key[5] = { "\"packages\":", "\"refused\":", "\"waiting\":", "\"answers\":", "\"watermark\":" };
+    bool all = false;
     fault_aside(true);
     {
         KLUIS_AUTO_BUF(json, 1 << 20);
-        kluis_status rc = vault_status_json(v, NULL, &json, NULL);
+        all = vault_status_json(v, NULL, &json, NULL) == KLUIS_OK;
         kluis_buf_byte(&json, 0);
-        for (size_t i = 0; rc == KLUIS_OK && i < 5; i++) {
-            const char *at = strstr((const char *)json.data, key[i]);
-            seen[i] = at == NULL ? 0 : strtoull(at + strlen(key[i]), NULL, 10);
+        for (size_t i = 0; all && i < n; i++) {
+            const char *at = strstr((const char *)json.data, goals[i].key);
+            uint64_t seen = at == NULL ? UINT64_MAX : strtoull(at + strlen(goals[i].key), NULL, 10);
+            all = at != NULL && (i + n_least < n ? seen == goals[i].value : seen >= goals[i].value);
         }
     }
     *halted = vault_halted(v) != NULL;
     fault_aside(false);
-    return seen[0] == packages && seen[1] == refused && seen[2] == 0 && seen[3] == 0 && seen[4] == packages;
+    return all;
 }
 
 static void tell_status(struct vault *v)
@@ -259,7 +269,7 @@ static void tell_status(struct vault *v)
     fault_aside(false);
 }
 
-int state_take(struct world *w, uint64_t packages, uint64_t refused)
+int state_reach(struct world *w, const struct state_goal *goals, size_t n, size_t n_least)
 {
     struct kluis_err err = { 0 };
     struct vault *v = NULL;
@@ -272,7 +282,7 @@ int state_take(struct world *w, uint64_t packages, uint64_t refused)
     int patience = PATIENCE_MS, lasting = LASTING_MS, code = STATE_STUCK;
     bool halted = false;
     while (patience > 0 && !halted) {
-        if (through(v, packages, refused, &halted)) {
+        if (reached(v, goals, n, n_least, &halted)) {
             code = 0;
             break;
         }
@@ -288,6 +298,14 @@ int state_take(struct world *w, uint64_t packages, uint64_t refused)
     vault_stop(v);
     w->vault = v;
     return code;
+}
+
+int state_take(struct world *w, uint64_t packages, uint64_t refused)
+{
+    const struct state_goal goals[] = {
+        { "\"packages\":", packages }, { "\"refused\":", refused }, { "\"waiting\":", 0 }, { "\"answers\":", 0 }, { "\"watermark\":", packages }
+    };
+    return state_reach(w, goals, sizeof goals / sizeof *goals, 0);
 }
 
 /* ---- what the device was told ---- */

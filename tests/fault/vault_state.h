@@ -45,6 +45,13 @@ void state_world_close(struct world *w);
 int state_code(kluis_status rc, const struct kluis_err *err);
 bool state_code_ok(int code);
 void state_code_true(const struct fault_outcome *o);
+/* Opens the vault and lets it pull until its status says of every key that number (or, of the last `n_least` of them, that one or more), and no more
+ * is to be done; then as state_take. */
+struct state_goal {
+    const char *key; /* what stands before the number, as world_number has it */
+    uint64_t value;
+};
+int state_reach(struct world *w, const struct state_goal *goals, size_t n, size_t n_least);
 /* Opens the vault, lets it pull until everything that waits is through, and stops it; w->vault stays open.  A fault that lasts is over after a while.
  * An exit code: 0 all of it is through; STATE_STUCK: some is not; else as state_code: it does not open, or it halted.  Asserts nothing. */
 int state_take(struct world *w, uint64_t packages, uint64_t refused);
@@ -66,6 +73,9 @@ struct state_told {
     } checkpoint[64]; /* every tree that a receipt was proved against */
     size_t n;
 };
+/* A device, as it is kept between processes; what is got is to be closed. */
+void state_device_put(struct kluis_buf *b, const struct device *d);
+void state_device_get(struct kluis_wire *r, struct device *d, struct world *w);
 void state_told_open(struct state_told *told, struct world *w, const char *dir);
 void state_told_close(struct state_told *told);
 /* Takes all answers that wait at the gate; each is checked as an agent checks it, and says the same as those before it: of each leaf number one

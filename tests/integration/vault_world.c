@@ -278,21 +278,57 @@ static void take_reply(struct device *d, const struct kluis_code_keys *keys, con
     OK(kluis_cert_check(cert, KLUIS_CERT_DEVICE, d->w->trust.device_cas, d->w->trust.n_device_cas, kluis_now_us(), &err));
 }
 
-void device_enrol(struct device *d, struct world *w, const char *official, char refusal[16])
+void device_new(struct device *d, struct world *w)
 {
     struct kluis_err err = { 0 };
-    uint8_t secret[16];
-    char path[96], ticket[64];
-    struct gate_reply r;
-    struct kluis_code_keys keys;
-    KLUIS_AUTO_BUF(request, 16 << 10);
     memset(d, 0, sizeof *d);
-    refusal[0] = 0;
     d->w = w;
     device_store(d);
     OK(kluis_key_generate(&d->pki.device.key, &err));
     OK(kluis_key_generate(&d->login, &err));
     OK(kluis_identity_new(&d->identity, &err));
+}
+
+void device_request(struct device *d, const uint8_t secret[16], struct kluis_buf *request)
+{
+    struct kluis_err err = { 0 };
+    struct kluis_code_keys keys;
+    OK(kluis_code_derive(secret, &keys, &err));
+    make_request(d, &keys, request);
+}
+
+void device_reply(struct device *d, const uint8_t secret[16], const struct kluis_buf *request, char refusal[16])
+{
+    char path[96], ticket[64];
+    struct gate_reply r;
+    struct kluis_err err = { 0 };
+    struct kluis_code_keys keys;
+    OK(kluis_code_derive(secret, &keys, &err));
+    refusal[0] = 0;
+    struct gate_client *c = gate_client_new(d->w->address, kluis_buf_bytes(&d->w->root_der), NULL, NULL);
+    gate_client_ask(c, "POST", "/v1/enrol", kluis_buf_bytes(request), NULL, &r);
+    assert_int_equal(r.status, 202);
+    assert_true(r.body.len >= 32 && r.body.len < sizeof ticket);
+    memcpy(ticket, r.body.data, 32);
+    ticket[32] = 0;
+    gate_reply_free(&r);
+    (void)snprintf(path, sizeof path, "/v1/enrol/%s?wait=20", ticket);
+    gate_client_ask(c, "GET", path, (struct kluis_bytes){ NULL, 0 }, NULL, &r);
+    assert_int_equal(r.status, 200);
+    take_reply(d, &keys, request, kluis_buf_bytes(&r.body), refusal);
+    gate_reply_free(&r);
+    gate_client_free(c);
+    gate_client_free(d->client);
+    d->client = gate_client_new(d->w->address, kluis_buf_bytes(&d->w->root_der), d->id, d->login);
+}
+
+void device_enrol(struct device *d, struct world *w, const char *official, char refusal[16])
+{
+    struct kluis_err err = { 0 };
+    uint8_t secret[16];
+    struct kluis_code_keys keys;
+    KLUIS_AUTO_BUF(request, 16 << 10);
+    device_new(d, w);
     kluis_random(secret, sizeof secret);
     OK(kluis_code_derive(secret, &keys, &err));
     if (official != NULL) {
@@ -300,25 +336,10 @@ void device_enrol(struct device *d, struct world *w, const char *official, char 
         OK(reg_code_add(vault_register(w->vault), official, keys.id, secret, kluis_now_us() + 3600000000LL, &err));
         vault_register_unlock(w->vault);
     }
-    make_request(d, &keys, &request);
-    struct gate_client *c = gate_client_new(w->address, kluis_buf_bytes(&w->root_der), NULL, NULL);
+    device_request(d, secret, &request);
+    device_reply(d, secret, &request, refusal);
     /* The same request twice: the second stands for a lost answer. */
-    for (int i = 0; i < 2; i++) {
-        gate_client_ask(c, "POST", "/v1/enrol", kluis_buf_bytes(&request), NULL, &r);
-        assert_int_equal(r.status, 202);
-        assert_true(r.body.len >= 32 && r.body.len < sizeof ticket);
-        memcpy(ticket, r.body.data, 32);
-        ticket[32] = 0;
-        gate_reply_free(&r);
-        (void)snprintf(path, sizeof path, "/v1/enrol/%s?wait=20", ticket);
-        gate_client_ask(c, "GET", path, (struct kluis_bytes){ NULL, 0 }, NULL, &r);
-        assert_int_equal(r.status, 200);
-        take_reply(d, &keys, &request, kluis_buf_bytes(&r.body), refusal);
-        gate_reply_free(&r);
-        if (refusal[0] != 0) { break; }
-    }
-    gate_client_free(c);
-    d->client = gate_client_new(w->address, kluis_buf_bytes(&w->root_der), d->id, d->login);
+    if (refusal[0] == 0) { device_reply(d, secret, &request, refusal); }
 }
 
 void device_session(struct device *d)
@@ -376,13 +397,12 @@ void device_number(struct device *d, struct sealed_options *o)
     o->salt = o->salt != 0 ? o->salt : (uint8_t)d->sequence;
 }
 
-void device_wrap(struct device *d, struct sending *s, struct sealed sealed)
+/* del: what a delivery or a return says beside this package's own. */
+static void wrap(struct device *d, struct sending *s, struct sealed sealed, struct kluis_delivery *del)
 {
     struct kluis_err err = { 0 };
-    struct kluis_delivery del;
     KLUIS_AUTO_BUF(plain, 4096);
     memset(s, 0, sizeof *s);
-    memset(&del, 0, sizeof del);
     s->s = sealed;
     kluis_random(s->key, 32);
     kluis_random(s->upload, 16);
@@ -392,16 +412,29 @@ void device_wrap(struct device *d, struct sending *s, struct sealed sealed)
     struct kluis_input_fd from = { .fd = s->s.fd, .what = "package" };
     const struct kluis_input in = kluis_input_from_fd(&from);
     const struct kluis_output to = { &s->cipher, to_buf };
-    OK(kluis_content_encrypt(s->key, &in, s->s.size, &to, del.cipher_sha256, &err));
-    memcpy(del.package, s->s.id, 32);
-    del.sequence = d->sequence;
-    memcpy(del.previous, d->previous, 32);
-    memcpy(del.key, s->key, 32);
-    del.length = s->s.size;
-    memcpy(del.upload, s->upload, 16);
-    OK(kluis_delivery_write(&del, &plain, &err));
+    OK(kluis_content_encrypt(s->key, &in, s->s.size, &to, del->cipher_sha256, &err));
+    memcpy(del->package, s->s.id, 32);
+    memcpy(del->key, s->key, 32);
+    del->length = s->s.size;
+    memcpy(del->upload, s->upload, 16);
+    OK(kluis_delivery_write(del, &plain, &err));
     OK(kluis_session_encrypt(d->session, kluis_buf_bytes(&plain), &s->body, &err));
+}
+
+void device_wrap(struct device *d, struct sending *s, struct sealed sealed)
+{
+    struct kluis_delivery del = { .sequence = d->sequence };
+    memcpy(del.previous, d->previous, 32);
+    wrap(d, s, sealed, &del);
     memcpy(d->previous, s->s.id, 32);
+}
+
+void device_return(struct device *d, struct sending *s, struct sealed sealed, const char *maker, uint64_t sequence, const uint8_t previous[32])
+{
+    struct kluis_delivery del = { .sequence = sequence, .leaf = KLUIS_STR_LIT(""), .proof = KLUIS_STR_LIT("") };
+    memcpy(del.previous, previous, 32);
+    (void)snprintf(del.device, sizeof del.device, "%s", maker);
+    wrap(d, s, sealed, &del);
 }
 
 void device_pack(struct device *d, struct sending *s, const struct sealed_options *o)

@@ -55,6 +55,11 @@ struct device {
     uint64_t sequence;
     uint8_t previous[32];
 };
+/* In its parts: keys of its own; the request for a code's secret (to be known to the register, or not); what the gate says of that request within 20
+ * s, as device_enrol has it: asked again it is the same. */
+void device_new(struct device *d, struct world *w);
+void device_request(struct device *d, const uint8_t secret[16], struct kluis_buf *request);
+void device_reply(struct device *d, const uint8_t secret[16], const struct kluis_buf *request, char refusal[16]);
 /* Asks for a code and enrols with it.  The reply's word when it is refused ("" when enrolled). */
 void device_enrol(struct device *d, struct world *w, const char *official, char refusal[16]);
 void device_store(struct device *d); /* d->store is d->row */
@@ -72,6 +77,8 @@ void device_pack(struct device *d, struct sending *s, const struct sealed_option
  * in fd (id and size alone count of `sealed`), which sending_close closes. */
 void device_number(struct device *d, struct sealed_options *o);
 void device_wrap(struct device *d, struct sending *s, struct sealed sealed);
+/* The same of a package that another device delivered under an earlier enrolment of this home, with its number and the one before it. */
+void device_return(struct device *d, struct sending *s, struct sealed sealed, const char *maker, uint64_t sequence, const uint8_t previous[32]);
 /* Uploads and posts; gives the last status of the gate. */
 long device_send(struct device *d, struct sending *s);
 void sending_close(struct sending *s);

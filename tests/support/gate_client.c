@@ -60,6 +60,7 @@ struct gate_client *gate_client_new(const char *address, struct kluis_bytes ca, 
 
 void gate_client_free(struct gate_client *c)
 {
+    if (c == NULL) { return; }
     curl_easy_cleanup(c->curl);
     kluis_buf_free(&c->ca_pem);
     kluis_free(c);
