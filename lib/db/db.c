@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 
-enum { CACHE = 128, BUSY_MS = 10000 };
+enum { CACHE = 128, GUESSES = 256, BUSY_MS = 10000 };
 
 struct kluis_db {
     sqlite3 *db;
@@ -18,6 +18,7 @@ struct kluis_db {
         sqlite3_stmt *st;
     } cache[CACHE];
     size_t cached;
+    uint8_t guess[GUESSES]; /* by the address of a statement's text: where it stood last in the cache */
     sqlite3_stmt *rollback; /* made before a transaction is: the way back needs no memory */
     bool open_tx, torn;     /* torn: it could not be rolled back even so */
 };
@@ -275,8 +276,12 @@ static kluis_status bind(struct kluis_db *db, sqlite3_stmt *st, const char *type
 static kluis_status query(struct kluis_db *db, sqlite3_stmt **out, struct kluis_err *err, const char *sql, const char *types, va_list ap)
 {
     sqlite3_stmt *st = NULL;
+    uint8_t *guess = &db->guess[((uintptr_t)sql >> 4 ^ (uintptr_t)sql) % GUESSES];
+    if (db->cached > 0 && db->cache[*guess].sql == sql) { st = db->cache[*guess].st; }
     for (size_t i = 0; i < db->cached && st == NULL; i++) {
-        if (db->cache[i].sql == sql) { st = db->cache[i].st; }
+        if (db->cache[i].sql != sql) { continue; }
+        st = db->cache[i].st;
+        *guess = (uint8_t)i;
     }
     if (st == NULL) {
         if (db->cached == CACHE) { return KLUIS_FAIL(err, KLUIS_E_BUG, "more than %d statements on one handle", CACHE); }

@@ -137,15 +137,16 @@ static kluis_status hold(struct kluis_scratch *s, uint64_t b, bool whole, struct
         return KLUIS_OK;
     }
     if (s->n > 0) { KLUIS_TRY(gather_out(s, err)); }
-    uint8_t stored[STORED], place[8];
+    uint8_t stored[STORED] __attribute__((uninitialized)), place[8]; /* read into, the rest is cleared */
     static const uint8_t hole[STORED];
-    memset(stored, 0, sizeof stored);
-    for (size_t got = 0; got < sizeof stored;) {
+    size_t got = 0;
+    while (got < sizeof stored) {
         ssize_t r = kluis_io_pread(s->fd, stored + got, sizeof stored - got, b * STORED + got);
         if (r < 0) { return KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read the private copy"); }
         if (r == 0) { break; }
         got += (size_t)r;
     }
+    memset(stored + got, 0, sizeof stored - got);
     if (memcmp(stored, hole, sizeof stored) == 0) {
         memset(s->plain, 0, BLOCK);
         s->held = b;

@@ -440,6 +440,134 @@ static void apples_and_googles_clocks_are_told_right(KLUIS_UNUSED void **state)
     assert_int_equal(webkit_us(INT64_MIN), KLUIS_TIME_ABSENT);
 }
 
+/* ---- tables of our own ---- */
+
+static int64_t number_of(struct kluis_db *db, const char *literal)
+{
+    struct kluis_err err = { 0 };
+    struct sqlite3_stmt *st = NULL;
+    ok(kluis_db_query(db, &st, &err, literal, ""), &err);
+    ok(kluis_db_step(db, st, &err), &err);
+    const int64_t n = kluis_db_int(st, 0);
+    kluis_db_done(st);
+    return n;
+}
+
+/* More than are kept at a time, in no order, some of them twice: each is there once, of two with one key the first in order. */
+static void rows_put_in_together_are_all_there_and_once(KLUIS_UNUSED void **state)
+{
+    enum { N = 150001 };
+    struct kluis_err err = { 0 };
+    struct kluis_db *db = NULL;
+    struct database_batch *b = NULL;
+    ok(kluis_scratch_work(&db, &err), &err);
+    ok(kluis_db_exec(db, "CREATE TABLE t(a INTEGER, b INTEGER, c INTEGER, PRIMARY KEY(a, b)) WITHOUT ROWID; BEGIN", &err), &err);
+    ok(database_batch_new(&b, db, 3, "INSERT OR IGNORE INTO t(a, b, c) VALUES(?,?,?)",
+                          "INSERT OR IGNORE INTO t(a, b, c) VALUES" DATABASE_BATCH_MANY("(?,?,?)"), &err),
+       &err);
+    for (int64_t i = 0; i < N; i++) { /* 100,003 has no divisor in common with N */
+        const int64_t at = i * 100003 % N, row[DATABASE_BATCH_COLUMNS] = { at % 7 - 3, at, at * 2, -1 };
+        ok(database_batch_add(b, row, &err), &err);
+    }
+    const int64_t twice[2][DATABASE_BATCH_COLUMNS] = { { 9, 9, 5 }, { 9, 9, 4 } };
+    for (int i = 0; i < 2; i++) { ok(database_batch_add(b, twice[i], &err), &err); }
+    ok(database_batch_put(b, &err), &err);
+    assert_int_equal(number_of(db, "SELECT count(*) FROM t"), N + 1);
+    assert_int_equal(number_of(db, "SELECT count(*) FROM t WHERE a=b%7-3 AND c=2*b AND b BETWEEN 0 AND 150000"), N);
+    assert_int_equal(number_of(db, "SELECT c FROM t WHERE a=9"), 4);
+    const int64_t later[DATABASE_BATCH_COLUMNS] = { 9, 9, 3 }; /* what stands already stays */
+    ok(database_batch_add(b, later, &err), &err);
+    ok(database_batch_put(b, &err), &err);
+    assert_int_equal(number_of(db, "SELECT c FROM t WHERE a=9"), 4);
+    database_batch_free(b);
+    kluis_scratch_sqlite_close(db);
+}
+
+static void what_was_seen_is_known_only_of_whom_it_was_said(KLUIS_UNUSED void **state)
+{
+    static const char longer[] = "+31600000001@een.heel.lange.naam.van.een.dienst.voorbeeld.example";
+    struct database_seen *s = database_seen_new();
+    assert_non_null(s);
+    assert_false(database_seen(s, 1, KLUIS_STR_LIT("+31600000001")));
+    assert_true(database_seen(s, 1, KLUIS_STR_LIT("+31600000001")));
+    assert_false(database_seen(s, 2, KLUIS_STR_LIT("+31600000001")));
+    assert_false(database_seen(s, 1, KLUIS_STR_LIT("+3160000000")));
+    for (int i = 0; i < 2; i++) { assert_false(database_seen(s, 1, kluis_str_of(longer))); } /* too long to be sure of */
+    for (int i = 0; i < 2; i++) { assert_false(database_seen(s, 1, KLUIS_STR_LIT(""))); }
+    unsigned wrong = 0;
+    for (int64_t i = 0; i < 20000; i++) { /* many fall on one place: none is ever taken for another */
+        char text[32];
+        (void)snprintf(text, sizeof text, "%lld", (long long)i);
+        wrong += database_seen(s, 3, kluis_str_of(text));
+    }
+    assert_int_equal(wrong, 0);
+    database_seen_free(s);
+}
+
+static void a_tally_counts_each_text_as_often_as_it_came(KLUIS_UNUSED void **state)
+{
+    struct kluis_err err = { 0 };
+    struct kluis_db *db = NULL;
+    struct database_tally t = { .sql = "INSERT INTO k(x, n) VALUES(?1, ?2) ON CONFLICT(x) DO UPDATE SET n=n+?2" };
+    ok(kluis_scratch_work(&db, &err), &err);
+    ok(kluis_db_exec(db, "CREATE TABLE k(x TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID", &err), &err);
+    for (int i = 0; i < 100; i++) { ok(database_tally(&t, db, i % 10 < 7 ? KLUIS_STR_LIT("een") : KLUIS_STR_LIT("twee"), &err), &err); }
+    ok(database_tally(&t, db, KLUIS_STR_LIT(""), &err), &err);
+    ok(database_tally(&t, db, (struct kluis_str){ NULL, 0 }, &err), &err);
+    assert_int_equal(number_of(db, "SELECT n FROM k WHERE x='een'"), 70);
+    assert_int_equal(number_of(db, "SELECT n FROM k WHERE x='twee'"), 30);
+    assert_int_equal(number_of(db, "SELECT count(*) FROM k"), 2);
+    kluis_scratch_sqlite_close(db);
+}
+
+/* What rows share is remembered by their statement: another table under it, another statement at its place, names that need escapes, and more columns
+ * than are remembered give what they are. */
+static void a_row_as_evidence_says_what_stands_in_it(KLUIS_UNUSED void **state)
+{
+    struct kluis_err err = { 0 };
+    for (int round = 0; round < 3; round++) {
+        struct kluis_db *db = NULL;
+        struct sqlite3_stmt *st = NULL;
+        KLUIS_AUTO_BUF(out, 1 << 20);
+        ok(kluis_scratch_work(&db, &err), &err);
+        ok(kluis_db_query(db, &st, &err,
+                          round == 1 ? "SELECT 7 AS id, 'x' AS other"
+                                     : "SELECT 1 AS id, NULL AS none, -9223372036854775807-1 AS \"a\"\"b\", 2.5 AS r, x'00ff' AS b, 'é' AS t",
+                          ""),
+           &err);
+        ok(kluis_db_step(db, st, &err), &err);
+        for (int again = 0; again < 2; again++) {
+            kluis_buf_clear(&out);
+            database_row_json(&out, "message", st, 0, sqlite3_column_count(st));
+            kluis_buf_byte(&out, 0);
+            assert_string_equal((char *)out.data, round == 1 ? "{\"table\":\"message\",\"cells\":{\"id\":7,\"other\":\"x\"}}"
+                                                             : "{\"table\":\"message\",\"cells\":{\"id\":1,\"a\\\"b\":-9223372036854775808,"
+                                                               "\"r\":{\"real\":\"2.5\"},\"b\":{\"base64\":\"AP8=\"},\"t\":\"é\"}}");
+        }
+        kluis_buf_clear(&out);
+        database_row_json(&out, "attachment", st, 1, 1);
+        kluis_buf_byte(&out, 0);
+        assert_string_equal((char *)out.data,
+                            round == 1 ? "{\"table\":\"attachment\",\"cells\":{\"other\":\"x\"}}" : "{\"table\":\"attachment\",\"cells\":{}}");
+        kluis_db_done(st);
+        kluis_scratch_sqlite_close(db);
+    }
+    enum { WIDE = 300 };
+    char text[WIDE * 16] = "SELECT 0 AS c0";
+    size_t n = strlen(text);
+    for (int i = 1; i < WIDE; i++) { n += (size_t)snprintf(text + n, sizeof text - n, ",%d AS c%d", i, i); }
+    struct kluis_db *db = NULL;
+    struct sqlite3_stmt *st = NULL;
+    KLUIS_AUTO_BUF(out, 1 << 20);
+    ok(kluis_scratch_work(&db, &err), &err);
+    ok(kluis_db_query(db, &st, &err, text, ""), &err);
+    ok(kluis_db_step(db, st, &err), &err);
+    database_row_json(&out, "t", st, 298, 2);
+    kluis_buf_byte(&out, 0);
+    assert_string_equal((char *)out.data, "{\"table\":\"t\",\"cells\":{\"c298\":298,\"c299\":299}}");
+    kluis_scratch_sqlite_close(db);
+}
+
 int main(void)
 {
     struct kluis_err err = { 0 };
@@ -454,6 +582,10 @@ int main(void)
         cmocka_unit_test(nothing_is_copied_when_nothing_changed_and_a_change_in_the_log_alone_is_seen),
         cmocka_unit_test(everything_around_a_damaged_page_is_read_and_the_hole_is_told),
         cmocka_unit_test(what_is_no_database_is_refused_in_one_line),
+        cmocka_unit_test(rows_put_in_together_are_all_there_and_once),
+        cmocka_unit_test(what_was_seen_is_known_only_of_whom_it_was_said),
+        cmocka_unit_test(a_tally_counts_each_text_as_often_as_it_came),
+        cmocka_unit_test(a_row_as_evidence_says_what_stands_in_it),
         cmocka_unit_test(apples_and_googles_clocks_are_told_right),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -55,6 +55,39 @@ KLUIS_MUSTUSE kluis_status database_walk(struct kluis_db *db, const struct datab
  * as {"base64":"…"}), blobs as {"base64":"…"}, reals as {"real":"%.17g"}, integers in decimal, columns that are NULL left out. */
 void database_row_json(struct kluis_buf *out, const char *table, struct sqlite3_stmt *st, int first_column, int n_columns);
 
+/* ---- batch.c: many small rows into a table of our own -------------------------------------------------------
+ * Rows of integers are kept (65,536; 2 MiB), then put in together, sorted, several with one statement: each page of the table is written once a
+ * time, and a small cache will do for it.  one, many: literals, "INSERT OR IGNORE INTO t(a, b) VALUES(?,?)" and the same with DATABASE_BATCH_ROWS of
+ * them; columns in the order of the table's key. */
+enum { DATABASE_BATCH_COLUMNS = 4, DATABASE_BATCH_ROWS = 16 };
+#define DATABASE_BATCH_FOUR(row) row "," row "," row "," row
+#define DATABASE_BATCH_MANY(row) DATABASE_BATCH_FOUR(DATABASE_BATCH_FOUR(row))
+struct database_batch;
+KLUIS_MUSTUSE kluis_status database_batch_new(struct database_batch **out, struct kluis_db *db, size_t columns, const char *one, const char *many,
+                                              struct kluis_err *err); /* *out NULL: E_NOMEM */
+KLUIS_MUSTUSE kluis_status database_batch_add(struct database_batch *b, const int64_t row[DATABASE_BATCH_COLUMNS], struct kluis_err *err);
+KLUIS_MUSTUSE kluis_status database_batch_put(struct database_batch *b, struct kluis_err *err); /* what is kept; to be called at the end */
+void database_batch_free(struct database_batch *b);                                             /* NULL: no-op; what is kept goes */
+
+/* Divides the cache of both: messages stand in db in the order of arrival and are asked for chat by chat, so most is theirs (16 MiB of 20). */
+KLUIS_MUSTUSE kluis_status database_by_order(struct kluis_db *db, struct kluis_db *work, struct kluis_err *err);
+
+/* Was this text told of `of` before?  true: it was.  false: perhaps not (it remembers the last ones, of 52 bytes at most).  56 KiB. */
+struct database_seen;
+struct database_seen *database_seen_new(void); /* NULL: no memory */
+bool database_seen(struct database_seen *s, int64_t of, struct kluis_str text);
+void database_seen_free(struct database_seen *s);
+
+/* Counts texts of 1 to 256 bytes that mostly repeat: with one statement each time another comes.  sql: a literal that adds ?2 to the count of ?1.
+ * text absent: what is left, to be called at the end. */
+struct database_tally {
+    const char *sql;
+    int64_t n;
+    size_t len;
+    char text[256];
+};
+KLUIS_MUSTUSE kluis_status database_tally(struct database_tally *t, struct kluis_db *db, struct kluis_str text, struct kluis_err *err);
+
 /* ---- row.c: columns by name, for tables differ between versions ---------------------------------------------
  * st: of kluis_db_query; name: a literal.  One thread. */
 int row_column(struct sqlite3_stmt *st, const char *name); /* -1: no such column */

@@ -123,59 +123,107 @@ static void integer(struct kluis_buf *out, int64_t v)
     out->len += kluis_decimal(v < 0 ? 0 - (uint64_t)v : (uint64_t)v, w).len + (v < 0);
 }
 
-/* ,"name": (the first has no comma).  A plain name needs no escapes. */
-static void name_json(struct kluis_buf *out, const char *name, bool first)
+/* What the rows of one statement share: {"table":"…","cells":{ and each column's "name":, as they will stand.  As in row.c a statement stays what it
+ * is until its handle is freed.  Tables with more columns, or longer names, are written without. */
+enum { FORMS = 64, FORM_COLUMNS = 128, FORM_TEXT = 4096 };
+struct form {
+    const struct sqlite3_stmt *st;
+    const char *table; /* a literal */
+    uint16_t head, end[FORM_COLUMNS];
+    char text[FORM_TEXT];
+};
+
+static void name_json(struct kluis_buf *out, const char *name)
 {
-    enum { PLAIN = 200 };
-    char *w = (char *)kluis_buf_reserve(out, PLAIN + 4);
-    size_t n = first ? 0 : 1;
-    const char *p = name;
-    if (w == NULL) { return; }
-    w[0] = ',';
-    w[n++] = '"';
-    while ((((unsigned char)(*p | 0x20) >= 'a' && (unsigned char)(*p | 0x20) <= 'z') || (*p >= '0' && *p <= '9') || *p == '_') && n < PLAIN) {
-        w[n++] = *p++;
-    }
-    if (*p == '\0') {
-        w[n++] = '"';
-        w[n++] = ':';
-        out->len += n;
+    if (name == NULL) { /* no memory to say what a column is called */
+        out->status = KLUIS_E_NOMEM;
         return;
     }
-    if (!first) { kluis_buf_byte(out, ','); }
     struct kluis_str s = kluis_str_of(name);
     s.len = kluis_utf8_valid(s.ptr, s.len);
     kluis_buf_json(out, s);
     kluis_buf_byte(out, ':');
 }
 
-void database_row_json(struct kluis_buf *out, const char *table, struct sqlite3_stmt *st, int first, int n)
+static void head_json(struct kluis_buf *out, const char *table)
 {
-    bool some = false;
     kluis_buf_cstr(out, "{\"table\":");
     kluis_buf_json(out, kluis_str_of(table));
     kluis_buf_cstr(out, ",\"cells\":{");
+}
+
+static bool fill_form(struct form *f, const char *table, struct sqlite3_stmt *st)
+{
+    KLUIS_AUTO_BUF(text, FORM_TEXT);
+    const int n = sqlite3_column_count(st);
+    f->st = NULL;
+    if (n > FORM_COLUMNS) { return false; }
+    head_json(&text, table);
+    f->head = (uint16_t)text.len;
+    for (int i = 0; i < n; i++) {
+        name_json(&text, sqlite3_column_name(st, i));
+        f->end[i] = (uint16_t)text.len;
+    }
+    if (text.status != KLUIS_OK) { return false; }
+    memcpy(f->text, text.data, text.len);
+    f->table = table;
+    f->st = st;
+    return true;
+}
+
+static const struct form *form_of(const char *table, struct sqlite3_stmt *st)
+{
+    static struct form forms[FORMS];
+    static uint64_t of_freed;
+    if (of_freed != kluis_db_freed()) {
+        for (size_t i = 0; i < FORMS; i++) { forms[i].st = NULL; }
+        of_freed = kluis_db_freed();
+    }
+    struct form *f = &forms[((uintptr_t)st >> 4 ^ (uintptr_t)st >> 10) % FORMS];
+    return (f->st == st && f->table == table) || fill_form(f, table, st) ? f : NULL;
+}
+
+static void cell_json(struct kluis_buf *out, struct sqlite3_stmt *st, int i, sqlite3_value *v, int type)
+{
+    if (type == SQLITE_INTEGER) {
+        integer(out, sqlite3_value_int64(v));
+    } else if (type == SQLITE_FLOAT) {
+        kluis_buf_fmt(out, "{\"real\":\"%.17g\"}", sqlite3_column_double(st, i));
+    } else if (type == SQLITE_TEXT) {
+        struct kluis_str s = kluis_db_text(st, i);
+        if (s.ptr != NULL && kluis_utf8_valid(s.ptr, s.len) == s.len) {
+            kluis_buf_json(out, s);
+        } else {
+            base64_value(out, (const uint8_t *)s.ptr, s.len);
+        }
+    } else {
+        struct kluis_bytes b = kluis_db_blob(st, i);
+        base64_value(out, b.ptr, b.len);
+    }
+}
+
+void database_row_json(struct kluis_buf *out, const char *table, struct sqlite3_stmt *st, int first, int n)
+{
+    const struct form *f = form_of(table, st);
+    bool some = false;
+    if (f != NULL) {
+        kluis_buf_add(out, f->text, f->head);
+    } else {
+        head_json(out, table);
+    }
     for (int i = first; i < first + n; i++) {
         sqlite3_value *v = sqlite3_column_value(st, i); /* one thread uses the connection: it may be looked into */
         const int type = sqlite3_value_type(v);
         if (type == SQLITE_NULL) { continue; }
-        name_json(out, sqlite3_column_name(st, i), !some);
+        if (some) { kluis_buf_byte(out, ','); }
         some = true;
-        if (type == SQLITE_INTEGER) {
-            integer(out, sqlite3_value_int64(v));
-        } else if (type == SQLITE_FLOAT) {
-            kluis_buf_fmt(out, "{\"real\":\"%.17g\"}", sqlite3_column_double(st, i));
-        } else if (type == SQLITE_TEXT) {
-            struct kluis_str s = kluis_db_text(st, i);
-            if (s.ptr != NULL && kluis_utf8_valid(s.ptr, s.len) == s.len) {
-                kluis_buf_json(out, s);
-            } else {
-                base64_value(out, (const uint8_t *)s.ptr, s.len);
-            }
+        if (f != NULL) {
+            const uint16_t at = i == 0 ? f->head : f->end[i - 1];
+            kluis_buf_add(out, f->text + at, (size_t)(f->end[i] - at));
         } else {
-            struct kluis_bytes b = kluis_db_blob(st, i);
-            base64_value(out, b.ptr, b.len);
+            name_json(out, sqlite3_column_name(st, i));
         }
+        cell_json(out, st, i, v, type);
     }
     kluis_buf_cstr(out, "}}");
 }

@@ -22,6 +22,20 @@ static kluis_status told(struct im *s, const char *what, const char *where, cons
 
 /* ---- which conversations there are -------------------------------------------------------------------------------------- */
 
+/* What is known while the tables of our own are filled. */
+struct filling {
+    struct im *s;
+    struct database_batch *joins, *places;
+    struct database_seen *people;
+    struct sqlite3_stmt *list; /* of k_join, as far as the messages have come */
+    int64_t listed;            /* the message that it stands at */
+    bool ended;                /* it stands at its end          */
+    struct database_tally own; /* whose messages these are      */
+    struct {
+        int64_t chat, conv; /* 0: a chat that is none */
+    } chats[IM_CHATS];
+};
+
 static kluis_status conversation(struct im *s, struct kluis_str key, int64_t with, struct kluis_str name, int64_t *out, struct kluis_err *err)
 {
     struct sqlite3_stmt *st = NULL;
@@ -41,7 +55,7 @@ static kluis_status conversation(struct im *s, struct kluis_str key, int64_t wit
 
 static kluis_status on_chat(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err)
 {
-    struct im *s = ctx;
+    struct im *s = ((struct filling *)ctx)->s;
     const struct kluis_str guid = row_text(st, "guid"), address = row_text(st, "chat_identifier");
     struct kluis_str key = row_text(st, "group_id");
     int64_t conv = 0;
@@ -54,17 +68,41 @@ static kluis_status on_chat(void *ctx, struct sqlite3_stmt *st, struct kluis_err
     return kluis_db_run(s->work, NULL, err, "INSERT OR IGNORE INTO k_chat(chat, conv) VALUES(?1, ?2)", "ii", kluis_db_int(st, 0), conv);
 }
 
+static kluis_status conversation_of(struct filling *f, int64_t chat, int64_t *conv, struct kluis_err *err)
+{
+    struct sqlite3_stmt *st = NULL;
+    const size_t at = (uint64_t)chat % IM_CHATS;
+    if (f->chats[at].chat != chat || f->chats[at].conv == 0) {
+        KLUIS_TRY(kluis_db_query(f->s->work, &st, err, "SELECT conv FROM k_chat WHERE chat=?1", "i", chat));
+        kluis_status rc = kluis_db_step(f->s->work, st, err);
+        if (rc != KLUIS_OK && rc != KLUIS_END) { return rc; }
+        f->chats[at].chat = chat;
+        f->chats[at].conv = rc == KLUIS_OK ? kluis_db_int(st, 0) : 0;
+        kluis_db_done(st);
+    }
+    *conv = f->chats[at].conv;
+    return KLUIS_OK;
+}
+
 static kluis_status on_join(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err)
 {
-    return kluis_db_run(((struct im *)ctx)->work, NULL, err, "INSERT OR IGNORE INTO k_join(message, chat, deleted) VALUES(?1, ?2, ?3)", "iii",
-                        kluis_db_int(st, 2), kluis_db_int(st, 1), kluis_db_int(st, 3));
+    struct filling *f = ctx;
+    int64_t row[DATABASE_BATCH_COLUMNS] = { kluis_db_int(st, 2), kluis_db_int(st, 1), 0, kluis_db_int(st, 3) };
+    KLUIS_TRY(conversation_of(f, row[1], &row[2], err));
+    return row[2] == 0 ? KLUIS_OK : database_batch_add(f->joins, row, err);
+}
+
+static kluis_status on_attachment(void *ctx, struct sqlite3_stmt *st, KLUIS_UNUSED struct kluis_err *err)
+{
+    const uint64_t bit = (uint64_t)kluis_db_int(st, 1) % IM_HAS;
+    ((struct filling *)ctx)->s->has_attachment[bit / 8] |= (uint8_t)(1u << bit % 8);
+    return KLUIS_OK;
 }
 
 static kluis_status on_member(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err)
 {
-    struct im *s = ctx;
-    char address[IM_ADDRESS];
-    const struct kluis_str who = im_address(s, kluis_db_int(st, 2), address);
+    struct im *s = ((struct filling *)ctx)->s;
+    const struct kluis_str who = im_address(s, kluis_db_int(st, 2));
     if (who.len == 0) { return KLUIS_OK; }
     return kluis_db_run(s->work, NULL, err,
                         "INSERT INTO k_people(conv, address, member) SELECT conv, ?2, 1 FROM k_chat WHERE chat=?1 "
@@ -77,9 +115,16 @@ static kluis_status no_hole(KLUIS_UNUSED void *ctx, KLUIS_UNUSED int64_t after, 
     return KLUIS_OK; /* what cannot be read of these leaves its messages in a conversation of their own */
 }
 
+/* Which messages they belong to is not known: each is looked up. */
+static kluis_status on_attachment_hole(void *ctx, KLUIS_UNUSED int64_t after, KLUIS_UNUSED int64_t before, KLUIS_UNUSED struct kluis_err *err)
+{
+    memset(((struct filling *)ctx)->s->has_attachment, 0xff, IM_HAS / 8);
+    return KLUIS_OK;
+}
+
 static kluis_status on_hole(void *ctx, int64_t after, int64_t before, KLUIS_UNUSED struct kluis_err *err)
 {
-    struct im *s = ctx;
+    struct im *s = ((struct filling *)ctx)->s;
     if (s->n_holes < IM_HOLES) { s->hole[s->n_holes++].after = after; }
     s->hole[s->n_holes - 1].before = before;
     return KLUIS_OK;
@@ -94,78 +139,106 @@ static kluis_status homeless(struct im *s, struct sqlite3_stmt *st, struct kluis
     return conversation(s, KLUIS_STR_LIT("messages-of-no-chat"), WITH_UNKNOWN, none, conv, err);
 }
 
-static kluis_status order(struct im *s, int64_t conv, int64_t us, int64_t id, int64_t deleted, struct kluis_str address, struct kluis_err *err)
+static kluis_status named(struct filling *f, int64_t conv, struct kluis_str address, struct kluis_err *err)
 {
-    KLUIS_TRY(kluis_db_run(s->work, NULL, err, "INSERT OR IGNORE INTO k_order(conv, us, id, deleted) VALUES(?1, ?2, ?3, ?4)", "iiii", conv, us, id,
-                           deleted));
-    if (address.len == 0) { return KLUIS_OK; }
-    return kluis_db_run(s->work, NULL, err, "INSERT OR IGNORE INTO k_people(conv, address, member) VALUES(?1, ?2, 0)", "it", conv, address);
+    if (address.len == 0 || database_seen(f->people, conv, address)) { return KLUIS_OK; }
+    return kluis_db_run(f->s->work, NULL, err, "INSERT OR IGNORE INTO k_people(conv, address, member) VALUES(?1, ?2, 0)", "it", conv, address);
 }
 
-static kluis_status on_message(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err)
+/* Where a message stands: messages come in the order of their rows, and so does the list. */
+static kluis_status list_on(struct filling *f, struct kluis_err *err)
 {
-    struct im *s = ctx;
-    struct sqlite3_stmt *list = NULL;
-    char text[IM_ADDRESS], other[IM_ADDRESS];
-    const int64_t id = kluis_db_int(st, 0), date = row_int(st, "date", 0), us = date == 0 ? 0 : apple_either_us(date);
-    const struct kluis_str address = im_address(s, row_int(st, "handle_id", 0), text), own = row_text(st, "destination_caller_id"),
-                           member = im_address(s, row_int(st, "other_handle", 0), other);
-    int64_t convs[16] = { 0 }, deleted[16] = { 0 };
-    size_t n = 0;
-    if (own.len > 0 && own.len < IM_ADDRESS) {
-        KLUIS_TRY(
-            kluis_db_run(s->work, NULL, err, "INSERT INTO k_self(address, n) VALUES(?1, 1) ON CONFLICT(address) DO UPDATE SET n=n+1", "t", own));
-    }
-    KLUIS_TRY(kluis_db_query(s->work, &list, err, "SELECT DISTINCT c.conv, j.deleted FROM k_join j JOIN k_chat c ON c.chat=j.chat WHERE j.message=?1",
-                             "i", id));
-    kluis_status rc;
-    while ((rc = kluis_db_step(s->work, list, err)) == KLUIS_OK) {
-        if (n < 16) {
-            convs[n] = kluis_db_int(list, 0);
-            deleted[n++] = kluis_db_int(list, 1);
+    kluis_status rc = kluis_db_step(f->s->work, f->list, err);
+    f->ended = rc != KLUIS_OK;
+    if (rc == KLUIS_OK) { f->listed = kluis_db_int(f->list, 0); }
+    return rc == KLUIS_END ? KLUIS_OK : rc;
+}
+
+enum { PLACES = 16 };
+static kluis_status places_of(struct filling *f, int64_t id, int64_t conv[PLACES], int64_t deleted[PLACES], size_t *n, struct kluis_err *err)
+{
+    for (*n = 0; !f->ended && f->listed <= id;) {
+        if (f->listed == id && *n < PLACES) {
+            conv[*n] = kluis_db_int(f->list, 1);
+            deleted[*n] = kluis_db_int(f->list, 2);
+            bool known = false;
+            for (size_t i = 0; i < *n && !known; i++) { known = conv[i] == conv[*n]; }
+            *n += !known;
         }
-    }
-    if (rc != KLUIS_END) { return rc; }
-    if (n == 0) {
-        KLUIS_TRY(homeless(s, st, address, &convs[0], err));
-        n = 1;
-    }
-    for (size_t i = 0; i < n; i++) {
-        KLUIS_TRY(order(s, convs[i], us, id, deleted[i], address, err));
-        if (member.len > 0) { KLUIS_TRY(order(s, convs[i], us, id, deleted[i], member, err)); }
+        KLUIS_TRY(list_on(f, err));
     }
     return KLUIS_OK;
 }
 
-static kluis_status walk(struct im *s, const char *table, const char *column, const char *sql,
-                         kluis_status (*row)(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err), struct kluis_err *err)
+static kluis_status on_message(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err)
 {
-    const struct database_walk w = { s, sql, row, strcmp(table, "message") == 0 ? on_hole : no_hole };
-    return database_has_column(s->db, table, column) ? database_walk(s->db, &w, err) : KLUIS_OK;
+    struct filling *f = ctx;
+    struct im *s = f->s;
+    const int64_t id = kluis_db_int(st, 0), date = row_int(st, "date", 0), us = date == 0 ? 0 : apple_either_us(date),
+                  handle = row_int(st, "handle_id", 0), other = row_int(st, "other_handle", 0);
+    int64_t conv[PLACES], deleted[PLACES];
+    size_t n = 0;
+    const struct kluis_str mine = row_text(st, "destination_caller_id");
+    if (mine.len > 0 && mine.len < IM_ADDRESS) { KLUIS_TRY(database_tally(&f->own, s->work, mine, err)); }
+    KLUIS_TRY(places_of(f, id, conv, deleted, &n, err));
+    if (n == 0) {
+        KLUIS_TRY(homeless(s, st, im_address(s, handle), &conv[0], err));
+        deleted[0] = 0;
+        n = 1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const int64_t place[DATABASE_BATCH_COLUMNS] = { conv[i], us, id, deleted[i] };
+        KLUIS_TRY(database_batch_add(f->places, place, err));
+        KLUIS_TRY(named(f, conv[i], im_address(s, handle), err));
+        KLUIS_TRY(named(f, conv[i], im_address(s, other), err));
+    }
+    return KLUIS_OK;
 }
 
-static kluis_status prepare(struct im *s, struct kluis_err *err)
+static kluis_status walk(struct filling *f, const char *table, const char *column, const char *sql,
+                         kluis_status (*row)(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err),
+                         kluis_status (*hole)(void *ctx, int64_t after, int64_t before, struct kluis_err *err), struct kluis_err *err)
+{
+    const struct database_walk w = { f, sql, row, hole };
+    return database_has_column(f->s->db, table, column) ? database_walk(f->s->db, &w, err) : KLUIS_OK;
+}
+
+static kluis_status fill(struct filling *f, struct kluis_err *err)
+{
+    struct im *s = f->s;
+    KLUIS_TRY(walk(f, "chat", "guid", "SELECT ROWID, * FROM chat WHERE ROWID>?1 ORDER BY ROWID", on_chat, no_hole, err));
+    KLUIS_TRY(walk(f, "chat_message_join", "message_id", "SELECT rowid, chat_id, message_id, 0 FROM chat_message_join WHERE rowid>?1 ORDER BY rowid",
+                   on_join, no_hole, err));
+    KLUIS_TRY(database_batch_put(f->joins, err));
+    KLUIS_TRY(walk(f, "chat_recoverable_message_join", "message_id",
+                   "SELECT rowid, chat_id, message_id, delete_date FROM chat_recoverable_message_join WHERE rowid>?1 ORDER BY rowid", on_join,
+                   no_hole, err));
+    KLUIS_TRY(database_batch_put(f->joins, err));
+    KLUIS_TRY(walk(f, "chat_handle_join", "handle_id", "SELECT rowid, chat_id, handle_id FROM chat_handle_join WHERE rowid>?1 ORDER BY rowid",
+                   on_member, no_hole, err));
+    KLUIS_TRY(walk(f, "message_attachment_join", "message_id", "SELECT rowid, message_id FROM message_attachment_join WHERE rowid>?1 ORDER BY rowid",
+                   on_attachment, on_attachment_hole, err));
+    KLUIS_TRY(kluis_db_query(s->work, &f->list, err, "SELECT message, conv, deleted FROM k_join ORDER BY message, chat", ""));
+    KLUIS_TRY(list_on(f, err));
+    /* Only what is asked for is taken apart, the texts are not; a version without one of these columns gives all it has. */
+    const bool few = database_has_column(s->db, "message", "date") && database_has_column(s->db, "message", "other_handle") &&
+                     database_has_column(s->db, "message", "cache_roomnames");
+    const bool own = database_has_column(s->db, "message", "destination_caller_id");
+    KLUIS_TRY(walk(f, "message", "guid",
+                   few && own
+                       ? "SELECT ROWID, date, handle_id, other_handle, cache_roomnames, destination_caller_id FROM message WHERE ROWID>?1 ORDER "
+                         "BY ROWID"
+                   : few ? "SELECT ROWID, date, handle_id, other_handle, cache_roomnames FROM message WHERE ROWID>?1 ORDER BY ROWID"
+                         : "SELECT ROWID, * FROM message WHERE ROWID>?1 ORDER BY ROWID",
+                   on_message, on_hole, err));
+    kluis_db_done(f->list);
+    KLUIS_TRY(database_batch_put(f->places, err));
+    return database_tally(&f->own, s->work, (struct kluis_str){ NULL, 0 }, err);
+}
+
+static kluis_status most_named(struct im *s, struct kluis_err *err)
 {
     struct sqlite3_stmt *st = NULL;
-    KLUIS_TRY(kluis_scratch_work(&s->work, err));
-    KLUIS_TRY(kluis_db_exec(s->work,
-                            "CREATE TABLE k_conv(id INTEGER PRIMARY KEY, key TEXT UNIQUE, grouped INTEGER, name TEXT);"
-                            "CREATE TABLE k_chat(chat INTEGER PRIMARY KEY, conv INTEGER);"
-                            "CREATE TABLE k_join(message INTEGER, chat INTEGER, deleted INTEGER, PRIMARY KEY(message, chat)) WITHOUT ROWID;"
-                            "CREATE TABLE k_order(conv INTEGER, us INTEGER, id INTEGER, deleted INTEGER, PRIMARY KEY(conv, us, id)) WITHOUT ROWID;"
-                            "CREATE TABLE k_people(conv INTEGER, address TEXT, member INTEGER, PRIMARY KEY(conv, address)) WITHOUT ROWID;"
-                            "CREATE TABLE k_self(address TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID; BEGIN",
-                            err));
-    KLUIS_TRY(walk(s, "chat", "guid", "SELECT ROWID, * FROM chat WHERE ROWID>?1 ORDER BY ROWID", on_chat, err));
-    KLUIS_TRY(walk(s, "chat_message_join", "message_id", "SELECT rowid, chat_id, message_id, 0 FROM chat_message_join WHERE rowid>?1 ORDER BY rowid",
-                   on_join, err));
-    KLUIS_TRY(walk(s, "chat_recoverable_message_join", "message_id",
-                   "SELECT rowid, chat_id, message_id, delete_date FROM chat_recoverable_message_join WHERE rowid>?1 ORDER BY rowid", on_join, err));
-    KLUIS_TRY(walk(s, "chat_handle_join", "handle_id", "SELECT rowid, chat_id, handle_id FROM chat_handle_join WHERE rowid>?1 ORDER BY rowid",
-                   on_member, err));
-    KLUIS_TRY(walk(s, "message", "guid", "SELECT ROWID, * FROM message WHERE ROWID>?1 ORDER BY ROWID", on_message, err));
-    KLUIS_TRY(kluis_db_exec(s->work, "COMMIT", err));
-    if (s->self_address[0] != '\0') { return KLUIS_OK; }
     KLUIS_TRY(kluis_db_query(s->work, &st, err, "SELECT address FROM k_self ORDER BY n DESC, address LIMIT 1", ""));
     kluis_status rc = kluis_db_step(s->work, st, err);
     if (rc == KLUIS_OK) {
@@ -174,6 +247,44 @@ static kluis_status prepare(struct im *s, struct kluis_err *err)
         kluis_db_done(st);
     }
     return rc == KLUIS_END ? KLUIS_OK : rc;
+}
+
+static kluis_status prepare(struct im *s, struct kluis_err *err)
+{
+    struct filling *f = kluis_calloc(1, sizeof *f);
+    if (f == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
+    f->s = s;
+    f->own.sql = "INSERT INTO k_self(address, n) VALUES(?1, ?2) ON CONFLICT(address) DO UPDATE SET n=n+?2";
+    f->people = database_seen_new();
+    kluis_status rc = f->people != NULL ? kluis_scratch_work(&s->work, err) : KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again");
+    if (rc == KLUIS_OK) { rc = database_by_order(s->db, s->work, err); }
+    if (rc == KLUIS_OK) {
+        rc = kluis_db_exec(
+            s->work,
+            "CREATE TABLE k_conv(id INTEGER PRIMARY KEY, key TEXT UNIQUE, grouped INTEGER, name TEXT);"
+            "CREATE TABLE k_chat(chat INTEGER PRIMARY KEY, conv INTEGER);"
+            "CREATE TABLE k_join(message INTEGER, chat INTEGER, conv INTEGER, deleted INTEGER, PRIMARY KEY(message, chat)) WITHOUT ROWID;"
+            "CREATE TABLE k_order(conv INTEGER, us INTEGER, id INTEGER, deleted INTEGER, PRIMARY KEY(conv, us, id)) WITHOUT ROWID;"
+            "CREATE TABLE k_people(conv INTEGER, address TEXT, member INTEGER, PRIMARY KEY(conv, address)) WITHOUT ROWID;"
+            "CREATE TABLE k_self(address TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID; BEGIN",
+            err);
+    }
+    if (rc == KLUIS_OK) {
+        rc = database_batch_new(&f->joins, s->work, 4, "INSERT OR IGNORE INTO k_join(message, chat, conv, deleted) VALUES(?,?,?,?)",
+                                "INSERT OR IGNORE INTO k_join(message, chat, conv, deleted) VALUES" DATABASE_BATCH_MANY("(?,?,?,?)"), err);
+    }
+    if (rc == KLUIS_OK) {
+        rc = database_batch_new(&f->places, s->work, 4, "INSERT OR IGNORE INTO k_order(conv, us, id, deleted) VALUES(?,?,?,?)",
+                                "INSERT OR IGNORE INTO k_order(conv, us, id, deleted) VALUES" DATABASE_BATCH_MANY("(?,?,?,?)"), err);
+    }
+    if (rc == KLUIS_OK) { rc = fill(f, err); }
+    if (rc == KLUIS_OK) { rc = kluis_db_exec(s->work, "COMMIT", err); }
+    if (rc == KLUIS_OK && s->self_address[0] == '\0') { rc = most_named(s, err); }
+    database_batch_free(f->joins);
+    database_batch_free(f->places);
+    database_seen_free(f->people);
+    kluis_free(f);
+    return rc;
 }
 
 /* ---- one conversation ------------------------------------------------------------------------------------------------------- */
@@ -320,7 +431,9 @@ static kluis_status read_all(struct im *s, struct kluis_err *err)
     s->summary = kluis_calloc(1, sizeof *s->summary);
     s->text = kluis_calloc(1, sizeof *s->text);
     s->old = kluis_calloc(1, sizeof *s->old);
-    if (s->typed == NULL || s->summary == NULL || s->text == NULL || s->old == NULL) {
+    s->handles = kluis_calloc(IM_HANDLES, sizeof *s->handles);
+    s->has_attachment = kluis_calloc(1, IM_HAS / 8);
+    if (s->handles == NULL || s->has_attachment == NULL || s->typed == NULL || s->summary == NULL || s->text == NULL || s->old == NULL) {
         return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again");
     }
     KLUIS_TRY(im_people_new(&s->people, err));
@@ -347,6 +460,8 @@ static kluis_status read_imessage(const struct source_request *q, const struct s
     kluis_free(s->summary);
     kluis_free(s->text);
     kluis_free(s->old);
+    kluis_free(s->handles);
+    kluis_free(s->has_attachment);
     kluis_free(s);
     return rc;
 }

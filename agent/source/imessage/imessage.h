@@ -69,7 +69,12 @@ uint32_t im_party_named(struct im_people *p, const char *name, bool member);
 uint32_t im_party_find(const struct im_people *p, struct kluis_str address);
 
 /* ---- imessage.c, message.c ---------------------------------------------------------------------------------------------- */
-enum { IM_HOLES = 16, IM_ADDRESS = 256, IM_TYPED_ARENA = 4 << 20 };
+enum { IM_HOLES = 16, IM_ADDRESS = 256, IM_TYPED_ARENA = 4 << 20, IM_HANDLES = 512, IM_CHATS = 1024, IM_HAS = 1 << 20 };
+struct im_handle { /* one that was looked up */
+    int64_t id;
+    size_t len;
+    char address[IM_ADDRESS];
+};
 struct im {
     const struct source_request *q;
     const struct source_sink *sink;
@@ -85,12 +90,13 @@ struct im {
         int64_t after, before;
     } hole[IM_HOLES];
     size_t n_holes;
-    int64_t conversation;
+    struct im_handle *handles; /* IM_HANDLES, by the low bits of their row */
+    uint8_t *has_attachment;   /* bits, by the low IM_HAS of a message's row: it may have one */
     uint32_t self, peer;
 };
 /* A message, and what hangs on it; deleted_us: when it was moved to "recently deleted", KLUIS_TIME_ABSENT: it was not. */
 KLUIS_MUSTUSE kluis_status im_message(struct im *s, int64_t id, int64_t deleted_us, struct kluis_err *err);
-/* The address of a handle's row; absent: none. */
-struct kluis_str im_address(struct im *s, int64_t handle, char out[IM_ADDRESS]);
+/* The address of a handle's row; absent: none.  Lives until another one is asked for. */
+struct kluis_str im_address(struct im *s, int64_t handle);
 
 #endif

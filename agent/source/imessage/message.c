@@ -17,16 +17,21 @@ struct row {
     uint32_t author;
 };
 
-struct kluis_str im_address(struct im *s, int64_t handle, char out[IM_ADDRESS])
+struct kluis_str im_address(struct im *s, int64_t handle)
 {
     struct sqlite3_stmt *st = NULL;
     struct kluis_str found = { NULL, 0 };
-    if (handle <= 0 || kluis_db_query(s->db, &st, NULL, "SELECT id FROM handle WHERE ROWID=?1", "i", handle) != KLUIS_OK) { return found; }
+    if (handle <= 0) { return found; }
+    struct im_handle *h = &s->handles[(uint64_t)handle % IM_HANDLES];
+    if (h->id == handle) { return (struct kluis_str){ h->address, h->len }; }
+    if (kluis_db_query(s->db, &st, NULL, "SELECT id FROM handle WHERE ROWID=?1", "i", handle) != KLUIS_OK) { return found; }
     if (kluis_db_step(s->db, st, NULL) == KLUIS_OK) {
         const struct kluis_str id = kluis_db_text(st, 0);
         if (id.len > 0 && id.len < IM_ADDRESS) {
-            memcpy(out, id.ptr, id.len);
-            found = (struct kluis_str){ out, id.len };
+            h->id = handle;
+            h->len = id.len;
+            memcpy(h->address, id.ptr, id.len);
+            found = (struct kluis_str){ h->address, id.len };
         }
         kluis_db_done(st);
     }
@@ -42,9 +47,8 @@ static int64_t time_of(struct sqlite3_stmt *st, const char *name)
 
 static uint32_t author_of(struct im *s, struct sqlite3_stmt *st)
 {
-    char address[IM_ADDRESS];
     if (row_int(st, "is_from_me", 0) != 0) { return s->self; }
-    const uint32_t who = im_party_find(&s->people, im_address(s, row_int(st, "handle_id", 0), address));
+    const uint32_t who = im_party_find(&s->people, im_address(s, row_int(st, "handle_id", 0)));
     return who != KLUIS_NO_PARTY ? who : s->peer;
 }
 
@@ -150,14 +154,13 @@ static const char *event_name(int64_t item, int64_t action, int64_t share)
 static kluis_status event(struct row *r, int64_t item, struct kluis_err *err)
 {
     struct wdb_draft *d = &r->s->d;
-    char address[IM_ADDRESS];
     const int64_t action = row_int(r->st, "group_action_type", 0);
     begin(r, KLUIS_EVENT, "");
     sent(r, r->us);
     d->r.event = kluis_str_of(event_name(item, action, row_int(r->st, "share_status", 0)));
     wdb_number_field(d, "imessage.item-type", item);
     wdb_number_field(d, "imessage.group-action", action);
-    wdb_field(d, "member-001", im_address(r->s, row_int(r->st, "other_handle", 0), address));
+    wdb_field(d, "member-001", im_address(r->s, row_int(r->st, "other_handle", 0)));
     wdb_text(d, item == 2 ? row_text(r->st, "group_title") : row_text(r->st, "text"));
     return wdb_send(d, err);
 }
@@ -216,6 +219,8 @@ static kluis_status attachments(struct im *s, int64_t message, struct kluis_err 
 {
     struct sqlite3_stmt *st = NULL;
     struct kluis_err why = { 0 };
+    const uint64_t bit = (uint64_t)message % IM_HAS;
+    if ((s->has_attachment[bit / 8] >> bit % 8 & 1) == 0) { return KLUIS_OK; }
     kluis_status rc = kluis_db_query(s->db, &st, &why,
                                      "SELECT a.* FROM message_attachment_join j JOIN attachment a ON a.ROWID=j.attachment_id WHERE j.message_id=?1 "
                                      "ORDER BY a.ROWID",

@@ -3,7 +3,7 @@
 #include "agent/source/imessage/typedstream.h"
 
 enum { INT16 = 0x81, INT32 = 0x82, REAL = 0x83, NEW = 0x84, NIL = 0x85, END = 0x86, FIRST_REFERENCE = 0x92 };
-enum { STRINGS_MAX = 2048, OBJECTS_MAX = 8192 };
+enum { STRINGS_MAX = 2048, OBJECTS_MAX = 8192, FIRST_ROOM = 32 };
 
 struct object;
 struct value {
@@ -22,7 +22,7 @@ struct parse {
     struct kluis_arena *arena;
     struct kluis_bytes *string;
     struct object **object;
-    size_t n_strings, n_objects, values;
+    size_t n_strings, strings, n_objects, objects, values; /* how many there are, and for how many there is room */
     unsigned depth;
 };
 
@@ -81,13 +81,26 @@ static bool unshared(struct parse *s, struct kluis_bytes *out)
     return whole;
 }
 
+/* Twice as many; most texts hold a dozen. */
+static bool room(struct kluis_arena *arena, void **list, size_t each, size_t *n, size_t most)
+{
+    const size_t more = *n == 0 ? FIRST_ROOM : *n * 2 < most ? *n * 2 : most;
+    void *p = *n == most ? NULL : kluis_arena_bare(arena, more * each);
+    if (p == NULL) { return false; }
+    if (*n > 0) { memcpy(p, *list, *n * each); }
+    *list = p;
+    *n = more;
+    return true;
+}
+
 static bool shared(struct parse *s, uint8_t first, struct kluis_bytes *out)
 {
     size_t at;
     *out = (struct kluis_bytes){ NULL, 0 };
     if (first == NIL) { return true; }
     if (first == NEW) {
-        if (s->n_strings == STRINGS_MAX || !unshared(s, out)) { return false; }
+        if (s->n_strings == s->strings && !room(s->arena, (void **)&s->string, sizeof *s->string, &s->strings, STRINGS_MAX)) { return false; }
+        if (!unshared(s, out)) { return false; }
         s->string[s->n_strings++] = *out;
         return true;
     }
@@ -98,7 +111,8 @@ static bool shared(struct parse *s, uint8_t first, struct kluis_bytes *out)
 
 static struct object *new_object(struct parse *s)
 {
-    struct object *o = s->n_objects == OBJECTS_MAX ? NULL : kluis_arena_alloc(s->arena, sizeof *o);
+    if (s->n_objects == s->objects && !room(s->arena, (void **)&s->object, sizeof *s->object, &s->objects, OBJECTS_MAX)) { return NULL; }
+    struct object *o = kluis_arena_alloc(s->arena, sizeof *o);
     if (o == NULL) { return NULL; }
     o->tail = &o->first;
     s->object[s->n_objects++] = o;
@@ -278,7 +292,7 @@ static void attributes(const struct object *dictionary, struct typed_run *run)
 /* Behind the text: runs { which attributes, length }, and the attributes themselves where a number is new. */
 static void runs(const struct value *v, struct typed_text *out)
 {
-    const struct object *known[TYPED_RUNS_MAX];
+    const struct object *known[TYPED_RUNS_MAX] __attribute__((uninitialized)); /* only what is below n_known is looked at */
     size_t n_known = 0;
     uint64_t at = 0;
     while (v != NULL && v->type == 'i' && v->next != NULL && v->next->type == 'I' && out->n < TYPED_RUNS_MAX) {
@@ -308,9 +322,7 @@ bool typed_read(struct kluis_bytes bytes, struct kluis_arena *arena, struct type
     if (bytes.len < sizeof magic || memcmp(bytes.ptr, magic, sizeof magic - 1) != 0) { return false; }
     s.end = bytes.ptr + bytes.len;
     s.p += sizeof magic - 1;
-    s.string = kluis_arena_alloc(arena, STRINGS_MAX * sizeof *s.string);
-    s.object = kluis_arena_alloc(arena, OBJECTS_MAX * sizeof(struct object *));
-    if (s.string == NULL || s.object == NULL || !number(&s, &version) || !byte(&s, &b)) { return false; }
+    if (!number(&s, &version) || !byte(&s, &b)) { return false; }
     out->whole = group(&s, b, &root);
     const struct object *top = root.first != NULL ? root.first->o : NULL;
     if (top == NULL) { return false; }

@@ -52,61 +52,22 @@ static kluis_status on_hole(void *ctx, KLUIS_UNUSED int64_t after, KLUIS_UNUSED 
     return KLUIS_OK;
 }
 
-/* Messages themselves: their order, and who sent them.  Of the latter most were seen a moment ago; of the former many (1.5 MiB) are kept and put in
- * together, sorted, several with one statement: so each page of the table is written once a time, and a small cache will do for it. */
-enum { SEEN = 4096, PLACES = 65536, TOGETHER = 16 };
-struct place {
-    int64_t chat, sort, id;
-};
+/* Messages themselves: their order, and who sent them, most of whom were seen a moment ago. */
+enum { SEEN = 4096 };
 struct ordering {
     struct android *a;
-    struct place *places; /* of PLACES */
-    size_t n;
+    struct database_batch *places;
     struct {
         int64_t chat, jid;
     } seen[SEEN];
 };
 
-static int place_order(const void *x, const void *y)
-{
-    const struct place *a = x, *b = y;
-    if (a->chat != b->chat) { return a->chat < b->chat ? -1 : 1; }
-    if (a->sort != b->sort) { return a->sort < b->sort ? -1 : 1; }
-    return a->id < b->id ? -1 : a->id > b->id;
-}
-
-static kluis_status put_places(struct ordering *o, struct kluis_err *err)
-{
-#define FOUR "(?,?,?),(?,?,?),(?,?,?),(?,?,?)"
-    static const char one[] = "INSERT OR IGNORE INTO k_order(chat, sort, id) VALUES(?,?,?)";
-    static const char all[] = "INSERT OR IGNORE INTO k_order(chat, sort, id) VALUES" FOUR "," FOUR "," FOUR "," FOUR;
-#undef FOUR
-    if (o->n > 1) { qsort(o->places, o->n, sizeof *o->places, place_order); }
-    for (size_t i = 0; i < o->n;) {
-        struct sqlite3_stmt *st = NULL;
-        const size_t n = o->n - i >= TOGETHER ? TOGETHER : 1;
-        KLUIS_TRY(kluis_db_query(o->a->work, &st, err, n == 1 ? one : all, ""));
-        for (size_t k = 0; k < n; k++, i++) {
-            const int at = (int)k * 3;
-            const struct place *p = &o->places[i];
-            if (sqlite3_bind_int64(st, at + 1, p->chat) != SQLITE_OK || sqlite3_bind_int64(st, at + 2, p->sort) != SQLITE_OK ||
-                sqlite3_bind_int64(st, at + 3, p->id) != SQLITE_OK) {
-                return KLUIS_FAIL(err, KLUIS_E_BUG, "cannot bind the place of a message");
-            }
-        }
-        kluis_status rc = kluis_db_step(o->a->work, st, err);
-        if (rc != KLUIS_END) { return rc == KLUIS_OK ? KLUIS_FAIL(err, KLUIS_E_BUG, "an insertion that gives rows") : rc; }
-    }
-    o->n = 0;
-    return KLUIS_OK;
-}
-
 static kluis_status on_message(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err)
 {
     struct ordering *o = ctx;
     const int64_t chat = kluis_db_int(st, 1), jid = kluis_db_int(st, 3);
-    if (o->n == PLACES) { KLUIS_TRY(put_places(o, err)); }
-    o->places[o->n++] = (struct place){ chat, kluis_db_int(st, 2), kluis_db_int(st, 0) };
+    const int64_t place[DATABASE_BATCH_COLUMNS] = { chat, kluis_db_int(st, 2), kluis_db_int(st, 0) };
+    KLUIS_TRY(database_batch_add(o->places, place, err));
     const size_t at = ((uint64_t)chat * 31 + (uint64_t)jid) % SEEN;
     if (jid <= 0 || (o->seen[at].chat == chat && o->seen[at].jid == jid)) { return KLUIS_OK; }
     o->seen[at].chat = chat;
@@ -213,9 +174,7 @@ static kluis_status people(struct android *a, struct kluis_err *err)
 kluis_status android_prepare(struct android *a, struct kluis_err *err)
 {
     KLUIS_TRY(kluis_scratch_work(&a->work, err));
-    /* Messages stand in the order of arrival and are asked for chat by chat: of the cache for both, most is theirs. */
-    KLUIS_TRY(kluis_db_exec(a->work, "PRAGMA cache_size=-4000", err));
-    KLUIS_TRY(kluis_db_exec(a->db, "PRAGMA cache_size=-16000", err));
+    KLUIS_TRY(database_by_order(a->db, a->work, err));
     KLUIS_TRY(kluis_db_exec(a->work,
                             "CREATE TABLE k_order(chat INTEGER, sort INTEGER, id INTEGER, PRIMARY KEY(chat, sort, id)) WITHOUT ROWID;"
                             "CREATE TABLE k_people(chat INTEGER, jid INTEGER, PRIMARY KEY(chat, jid)) WITHOUT ROWID;"
@@ -227,8 +186,9 @@ kluis_status android_prepare(struct android *a, struct kluis_err *err)
                             "BEGIN",
                             err));
     if (database_has_column(a->db, "message", "chat_row_id")) {
-        struct ordering o = { .a = a, .places = kluis_malloc(PLACES * sizeof *o.places) };
-        if (o.places == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
+        struct ordering o = { .a = a };
+        KLUIS_TRY(database_batch_new(&o.places, a->work, 3, "INSERT OR IGNORE INTO k_order(chat, sort, id) VALUES(?,?,?)",
+                                     "INSERT OR IGNORE INTO k_order(chat, sort, id) VALUES" DATABASE_BATCH_MANY("(?,?,?)"), err));
         const bool sort = database_has_column(a->db, "message", "sort_id"), sender = database_has_column(a->db, "message", "sender_jid_row_id");
         const struct database_walk w = {
             &o,
@@ -238,8 +198,8 @@ kluis_status android_prepare(struct android *a, struct kluis_err *err)
             on_message, on_message_hole
         };
         kluis_status rc = database_walk(a->db, &w, err);
-        if (rc == KLUIS_OK) { rc = put_places(&o, err); }
-        kluis_free(o.places);
+        if (rc == KLUIS_OK) { rc = database_batch_put(o.places, err); }
+        database_batch_free(o.places);
         KLUIS_TRY(rc);
     }
     KLUIS_TRY(keyed(a, err));

@@ -79,7 +79,8 @@ struct wdb_book {
     struct kluis_arena *arena;
     struct kluis_party parties[KLUIS_PARTIES_MAX];
     bool member[KLUIS_PARTIES_MAX];
-    uint16_t slot[SLOTS]; /* index + 1 */
+    uint16_t slot[SLOTS];           /* index + 1 */
+    uint16_t at[KLUIS_PARTIES_MAX]; /* which slot each has */
     uint32_t participants[KLUIS_PARTIES_MAX];
     uint32_t n;
     bool full;
@@ -105,7 +106,7 @@ void wdb_book_free(struct wdb_book *b)
 void wdb_book_clear(struct wdb_book *b)
 {
     kluis_arena_clear(b->arena);
-    memset(b->slot, 0, sizeof b->slot);
+    for (uint32_t i = 0; i < b->n; i++) { b->slot[b->at[i]] = 0; }
     b->n = 0;
     b->full = false;
 }
@@ -149,6 +150,7 @@ static uint32_t add(struct wdb_book *b, struct kluis_party p, bool member)
     }
     b->member[b->n] = member;
     b->slot[at] = (uint16_t)(b->n + 1);
+    b->at[b->n] = (uint16_t)at;
     return b->n++;
 }
 

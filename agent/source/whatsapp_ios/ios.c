@@ -109,22 +109,37 @@ static kluis_status names(struct ios *s, struct kluis_err *err)
 
 /* ---- order ---- */
 
+/* What is known while the tables of our own are filled; most people were seen a moment ago. */
+enum { SEEN = 4096 };
+struct filling {
+    struct ios *s;
+    struct database_batch *places;
+    struct database_seen *people;
+    struct database_tally self;
+    struct {
+        int64_t chat, member;
+    } members[SEEN];
+};
+
 static kluis_status on_order(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err)
 {
-    struct ios *s = ctx;
-    int64_t chat = kluis_db_int(st, 1), member = kluis_db_int(st, 3);
-    struct kluis_str from = kluis_db_text(st, 4), to = kluis_db_text(st, 5);
-    KLUIS_TRY(kluis_db_run(s->work, NULL, err, "INSERT OR IGNORE INTO k_order(id, chat, sort) VALUES(?1, ?2, ?3)", "iii", kluis_db_int(st, 0), chat,
-                           kluis_db_int(st, 2)));
-    if (member > 0) { KLUIS_TRY(kluis_db_run(s->work, NULL, err, "INSERT OR IGNORE INTO k_members(chat, id) VALUES(?1, ?2)", "ii", chat, member)); }
-    if (wdb_server_of(from) == WDB_PERSON || wdb_server_of(from) == WDB_HIDDEN) {
-        KLUIS_TRY(kluis_db_run(s->work, NULL, err, "INSERT OR IGNORE INTO k_people(chat, jid) VALUES(?1, ?2)", "it", chat, from));
+    struct filling *f = ctx;
+    struct kluis_db *work = f->s->work;
+    const int64_t chat = kluis_db_int(st, 1), member = kluis_db_int(st, 3);
+    const int64_t place[DATABASE_BATCH_COLUMNS] = { chat, kluis_db_int(st, 2), kluis_db_int(st, 0) };
+    const struct kluis_str from = kluis_db_text(st, 4), to = kluis_db_text(st, 5);
+    KLUIS_TRY(database_batch_add(f->places, place, err));
+    const size_t at = ((uint64_t)chat * 31 + (uint64_t)member) % SEEN;
+    if (member > 0 && (f->members[at].chat != chat || f->members[at].member != member)) {
+        f->members[at].chat = chat;
+        f->members[at].member = member;
+        KLUIS_TRY(kluis_db_run(work, NULL, err, "INSERT OR IGNORE INTO k_members(chat, id) VALUES(?1, ?2)", "ii", chat, member));
+    }
+    if (from.len > 0 && !database_seen(f->people, chat, from) && (wdb_server_of(from) == WDB_PERSON || wdb_server_of(from) == WDB_HIDDEN)) {
+        KLUIS_TRY(kluis_db_run(work, NULL, err, "INSERT OR IGNORE INTO k_people(chat, jid) VALUES(?1, ?2)", "it", chat, from));
     }
     /* Whatever was received was sent to the owner. */
-    if (kluis_db_int(st, 6) == 0 && wdb_server_of(to) == WDB_PERSON) {
-        return kluis_db_run(s->work, NULL, err, "INSERT INTO k_self(jid, n) VALUES(?1, 1) ON CONFLICT(jid) DO UPDATE SET n=n+1", "t", to);
-    }
-    return KLUIS_OK;
+    return kluis_db_int(st, 6) == 0 && wdb_server_of(to) == WDB_PERSON ? database_tally(&f->self, work, to, err) : KLUIS_OK;
 }
 static kluis_status on_member(void *ctx, struct sqlite3_stmt *st, struct kluis_err *err)
 {
@@ -133,24 +148,17 @@ static kluis_status on_member(void *ctx, struct sqlite3_stmt *st, struct kluis_e
 }
 static kluis_status on_hole(void *ctx, int64_t after, int64_t before, KLUIS_UNUSED struct kluis_err *err)
 {
-    struct ios *s = ctx;
+    struct ios *s = ((struct filling *)ctx)->s;
     if (s->n_holes < IOS_HOLES) { s->hole[s->n_holes++].after = after; }
     s->hole[s->n_holes - 1].before = before;
     return KLUIS_OK;
 }
 
-static kluis_status prepare(struct ios *s, struct kluis_err *err)
+static kluis_status fill(struct filling *f, struct kluis_err *err)
 {
-    KLUIS_TRY(kluis_scratch_work(&s->work, err));
-    KLUIS_TRY(kluis_db_exec(s->work,
-                            "CREATE TABLE k_order(chat INTEGER, sort INTEGER, id INTEGER, PRIMARY KEY(chat, sort, id)) WITHOUT ROWID;"
-                            "CREATE TABLE k_members(chat INTEGER, id INTEGER, PRIMARY KEY(chat, id)) WITHOUT ROWID;"
-                            "CREATE TABLE k_people(chat INTEGER, jid TEXT, PRIMARY KEY(chat, jid)) WITHOUT ROWID;"
-                            "CREATE TABLE k_self(jid TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID;"
-                            "CREATE TABLE k_calls(jid TEXT, time REAL, id INTEGER, PRIMARY KEY(jid, time, id)) WITHOUT ROWID; BEGIN",
-                            err));
+    struct ios *s = f->s;
     const struct database_walk w = {
-        s,
+        f,
         database_has_column(s->db, "ZWAMESSAGE", "ZSORT")
             ? "SELECT Z_PK, ifnull(ZCHATSESSION,0), ifnull(ZSORT,Z_PK), ZGROUPMEMBER, ZFROMJID, ZTOJID, ifnull(ZISFROMME,0) FROM ZWAMESSAGE "
               "WHERE Z_PK>?1 ORDER BY Z_PK"
@@ -159,12 +167,17 @@ static kluis_status prepare(struct ios *s, struct kluis_err *err)
         on_order, on_hole
     };
     KLUIS_TRY(database_walk(s->db, &w, err));
+    KLUIS_TRY(database_batch_put(f->places, err));
+    KLUIS_TRY(database_tally(&f->self, s->work, (struct kluis_str){ NULL, 0 }, err));
     if (database_has_column(s->db, "ZWAGROUPMEMBER", "ZCHATSESSION")) {
         const struct database_walk m = { s, "SELECT Z_PK, ZCHATSESSION FROM ZWAGROUPMEMBER WHERE Z_PK>?1 ORDER BY Z_PK", on_member, no_hole };
         KLUIS_TRY(database_walk(s->db, &m, err));
     }
-    KLUIS_TRY(kluis_db_exec(s->work, "COMMIT", err));
-    if (s->self_jid[0] != '\0') { return KLUIS_OK; }
+    return KLUIS_OK;
+}
+
+static kluis_status owner(struct ios *s, struct kluis_err *err)
+{
     struct sqlite3_stmt *st = NULL;
     char plain[WDB_JID_MAX];
     KLUIS_TRY(kluis_db_query(s->work, &st, err, "SELECT jid FROM k_self ORDER BY n DESC, jid LIMIT 1", ""));
@@ -173,6 +186,37 @@ static kluis_status prepare(struct ios *s, struct kluis_err *err)
     if (jid.ptr != NULL) { (void)snprintf(s->self_jid, sizeof s->self_jid, "%.*s", (int)jid.len, jid.ptr); }
     kluis_db_done(st);
     return rc == KLUIS_END ? KLUIS_OK : rc;
+}
+
+static kluis_status prepare(struct ios *s, struct kluis_err *err)
+{
+    struct filling *f = kluis_calloc(1, sizeof *f);
+    if (f == NULL) { return KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again"); }
+    f->s = s;
+    f->self.sql = "INSERT INTO k_self(jid, n) VALUES(?1, ?2) ON CONFLICT(jid) DO UPDATE SET n=n+?2";
+    f->people = database_seen_new();
+    kluis_status rc = f->people != NULL ? kluis_scratch_work(&s->work, err) : KLUIS_FAIL(err, KLUIS_E_NOMEM, "out of memory; try again");
+    if (rc == KLUIS_OK) { rc = database_by_order(s->db, s->work, err); }
+    if (rc == KLUIS_OK) {
+        rc = kluis_db_exec(s->work,
+                           "CREATE TABLE k_order(chat INTEGER, sort INTEGER, id INTEGER, PRIMARY KEY(chat, sort, id)) WITHOUT ROWID;"
+                           "CREATE TABLE k_members(chat INTEGER, id INTEGER, PRIMARY KEY(chat, id)) WITHOUT ROWID;"
+                           "CREATE TABLE k_people(chat INTEGER, jid TEXT, PRIMARY KEY(chat, jid)) WITHOUT ROWID;"
+                           "CREATE TABLE k_self(jid TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID;"
+                           "CREATE TABLE k_calls(jid TEXT, time REAL, id INTEGER, PRIMARY KEY(jid, time, id)) WITHOUT ROWID; BEGIN",
+                           err);
+    }
+    if (rc == KLUIS_OK) {
+        rc = database_batch_new(&f->places, s->work, 3, "INSERT OR IGNORE INTO k_order(chat, sort, id) VALUES(?,?,?)",
+                                "INSERT OR IGNORE INTO k_order(chat, sort, id) VALUES" DATABASE_BATCH_MANY("(?,?,?)"), err);
+    }
+    if (rc == KLUIS_OK) { rc = fill(f, err); }
+    if (rc == KLUIS_OK) { rc = kluis_db_exec(s->work, "COMMIT", err); }
+    if (rc == KLUIS_OK && s->self_jid[0] == '\0') { rc = owner(s, err); }
+    database_batch_free(f->places);
+    database_seen_free(f->people);
+    kluis_free(f);
+    return rc;
 }
 
 /* ---- calls ---- */
@@ -264,7 +308,7 @@ static kluis_status people(struct ios *s, struct kluis_err *err)
     kluis_status rc = kluis_db_query(s->work, &list, err, "SELECT jid FROM k_people WHERE chat=?1", "i", s->chat);
     while (rc == KLUIS_OK && (rc = kluis_db_step(s->work, list, err)) == KLUIS_OK) { (void)add(s, kluis_db_text(list, 0), false); }
     kluis_db_done(list);
-    if (rc != KLUIS_END || !database_has_column(s->db, "ZWAGROUPMEMBER", "ZMEMBERJID")) { return rc == KLUIS_END ? KLUIS_OK : rc; }
+    if (rc != KLUIS_END || !s->has_members) { return rc == KLUIS_END ? KLUIS_OK : rc; }
     list = NULL;
     rc = kluis_db_query(s->work, &list, err, "SELECT id FROM k_members WHERE chat=?1 ORDER BY id", "i", s->chat);
     while (rc == KLUIS_OK && (rc = kluis_db_step(s->work, list, err)) == KLUIS_OK) {
@@ -451,6 +495,8 @@ static kluis_status read_all(struct ios *s, struct kluis_err *err)
     }
     KLUIS_TRY(wdb_book_new(&s->book, err));
     KLUIS_TRY(wdb_draft_init(&s->d, s->sink, err));
+    s->has_info = database_has_column(s->db, "ZWAMESSAGEINFO", "ZRECEIPTINFO");
+    s->has_members = database_has_column(s->db, "ZWAGROUPMEMBER", "ZMEMBERJID");
     KLUIS_TRY(names(s, err));
     KLUIS_TRY(prepare(s, err));
     rc = ios_store_database(&s->store, "CallHistory.sqlite", &calls, &why);

@@ -61,6 +61,7 @@ struct ios {
     int64_t chat;
     uint32_t self, peer;
     bool group;
+    bool has_info, has_members; /* the database has ZWAMESSAGEINFO.ZRECEIPTINFO, ZWAGROUPMEMBER.ZMEMBERJID */
 };
 /* Plain, a hidden one replaced by its number where that is known. */
 struct kluis_str ios_jid(struct ios *s, struct kluis_str jid, char out[WDB_JID_MAX]);

@@ -136,7 +136,7 @@ static kluis_status reactions(struct ios *s, int64_t info, struct kluis_str key,
 {
     struct sqlite3_stmt *st = NULL;
     struct kluis_err why = { 0 };
-    if (info <= 0 || !database_has_column(s->db, "ZWAMESSAGEINFO", "ZRECEIPTINFO")) { return KLUIS_OK; }
+    if (info <= 0 || !s->has_info) { return KLUIS_OK; }
     kluis_status rc = kluis_db_query(s->db, &st, &why, "SELECT * FROM ZWAMESSAGEINFO WHERE Z_PK=?1", "i", info);
     if (rc == KLUIS_OK) { rc = kluis_db_step(s->db, st, &why); }
     if (rc == KLUIS_OK) {
