@@ -130,12 +130,12 @@ kluis_status kluis_tsa_respond(struct kluis_tsa *t, struct kluis_bytes request, 
     BIO *in = BIO_new_mem_buf(len ? request.ptr : (const uint8_t *)"", (int)len);
     TS_RESP *r = in ? TS_RESP_create_response(t->ctx, in) : NULL;
     uint8_t *der = NULL;
-    int n = r ? i2d_TS_RESP(r, &der) : -1;
+    bool starved = kluis_memory_refused(mark); /* OpenSSL then refuses the request, as if it were bad, or signs what it could not write */
+    int n = r && !starved ? i2d_TS_RESP(r, &der) : -1;
     BIO_free(in);
     TS_RESP_free(r);
     if (n <= 0) { return ossl_failed(err, KLUIS_E_BUG, "time authority: no answer"); }
-    bool starved = kluis_memory_refused(mark); /* OpenSSL then refuses the request, as if it were bad */
-    if (!starved) { kluis_buf_add(response, der, (size_t)n); }
+    if (!kluis_memory_refused(mark)) { kluis_buf_add(response, der, (size_t)n); }
     OPENSSL_free(der);
     return ossl_leave(mark, kluis_buf_ok(response, err), "time authority", err);
 }
