@@ -28,7 +28,8 @@ struct kluis_output kluis_scratch_output(struct kluis_scratch *s);
 /* Opens SQLite over a database in `file`, with its write-ahead log (may be NULL or empty) or its hot rollback journal (likewise), which SQLite
  * then applies or rolls back in the scratch files.  Takes all three, also on failure.  The connection is for reading (query_only); what it
  * sorts and keeps aside goes to further scratch files; its cache holds 8 MiB; the schema is not trusted, functions and views in it
- * do not run with side effects.  E_CORRUPT: not a database, or its head is damaged; E_IO; E_NOMEM. */
+ * do not run with side effects.  Of a file that was cut, and of a schema that does not read as a whole, what is there can be read: the rest is
+ * E_CORRUPT where it is asked for.  E_CORRUPT: not a database, or its head is damaged; E_IO; E_NOMEM. */
 KLUIS_MUSTUSE kluis_status kluis_scratch_sqlite(struct kluis_db **out, struct kluis_scratch *file, struct kluis_scratch *log,
                                                 struct kluis_scratch *journal, struct kluis_err *err);
 /* An empty database in a scratch file, to sort and to keep things in while a source is read.  E_IO, E_NOMEM. */

@@ -179,6 +179,21 @@ fail:
     return NULL;
 }
 
+/* cell_size_check: a damaged page is found when it is read, not when it is followed. */
+static const char setup[] = "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=FILE; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
+                            "PRAGMA cache_size=-8000; PRAGMA synchronous=OFF; PRAGMA query_only=ON; SELECT count(*) FROM sqlite_schema;";
+
+/* A file that is shorter than its first page says, because it was cut, is no database to SQLite, and a definition that does not read ends
+ * everything: unless the schema may be written.  Then they cost what they hit.  Nothing is written all the same (query_only).  rc: what it was,
+ * which it stays where this does not help. */
+static int around_damage(sqlite3 *raw, int rc)
+{
+    bool may = sqlite3_db_config(raw, SQLITE_DBCONFIG_DEFENSIVE, 0, (int *)NULL) == SQLITE_OK &&
+               sqlite3_db_config(raw, SQLITE_DBCONFIG_WRITABLE_SCHEMA, 1, (int *)NULL) == SQLITE_OK;
+    int again = may ? sqlite3_exec(raw, setup, NULL, NULL, NULL) : rc; /* all of it: the first statement may have been the one that failed */
+    return again == SQLITE_OK || again == SQLITE_NOMEM ? again : rc;
+}
+
 kluis_status kluis_scratch_sqlite(struct kluis_db **out, struct kluis_scratch *file, struct kluis_scratch *log, struct kluis_scratch *journal,
                                   struct kluis_err *err)
 {
@@ -196,11 +211,8 @@ kluis_status kluis_scratch_sqlite(struct kluis_db **out, struct kluis_scratch *f
     if (rc == SQLITE_OK) { rc = sqlite3_db_config(raw, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL); }
     if (rc == SQLITE_OK) { rc = sqlite3_db_config(raw, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, (int *)NULL); }
     if (rc == SQLITE_OK) {
-        /* cell_size_check: a damaged page is found when it is read, not when it is followed. */
-        rc = sqlite3_exec(raw,
-                          "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=FILE; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
-                          "PRAGMA cache_size=-8000; PRAGMA synchronous=OFF; PRAGMA query_only=ON; SELECT count(*) FROM sqlite_schema;",
-                          NULL, NULL, NULL);
+        rc = sqlite3_exec(raw, setup, NULL, NULL, NULL);
+        if ((rc & 0xff) == SQLITE_CORRUPT || rc == SQLITE_ERROR) { rc = around_damage(raw, rc); }
     }
     if (rc == SQLITE_OK && kluis_db_adopt(out, raw, err) == KLUIS_OK) { return KLUIS_OK; }
     if (rc != SQLITE_OK) { (void)sqlite3_close_v2(raw); }

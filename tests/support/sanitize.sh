@@ -60,6 +60,7 @@ one() { # PRESET
   all=$(ctest --test-dir "build-$1" -N -R "$only" | sed -n 's/^ *Test *#[0-9]*: //p')
   while IFS=$'\t' read -r tests why; do not+=("$tests"); done < <(left_out_of "$1")
   rm -f "$junit"
+  [ "$1" != valgrind ] || export KLUIS_HARM_STEP=65536 KLUIS_HARM_FLIPS=1 # a source is read thirty times slower there
   ctest --test-dir "build-$1" --output-on-failure -j "${KLUIS_JOBS:-$(nproc)}" -E "$(IFS='|'; echo "${not[*]}")" -R "$only" --output-junit "$junit" || rc=1
   account "$1" "$junit" >"$reports/.account" || rc=1
   while IFS=$'\t' read -r tests why; do

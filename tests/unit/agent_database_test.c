@@ -375,6 +375,69 @@ static void everything_around_a_damaged_page_is_read_and_the_hole_is_told(KLUIS_
     }
 }
 
+/* A copy that was broken off, at a page and within one: what is before the cut is read, and that the rest is missing is told. */
+static void of_a_database_that_was_cut_what_is_there_is_read_and_the_rest_is_told_to_be_missing(KLUIS_UNUSED void **state)
+{
+    enum { ROWS = 3000, PAGE = 4096 };
+    struct kluis_err err = { 0 };
+    struct kluis_db *db = NULL;
+    unsigned before = 0;
+    for (int page = 5; page < 50; page += 4) {
+        for (int more = 0; more < PAGE; more += 1365) {
+            fresh_source();
+            sqlite3 *w = writer();
+            sql(w, "PRAGMA page_size=4096; CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE TABLE u(a INTEGER PRIMARY KEY, b);"
+                   "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000) INSERT INTO t SELECT i*3, hex(zeroblob(30)) FROM n;"
+                   "INSERT INTO u VALUES(1, hex(randomblob(3000)));");
+            (void)sqlite3_close(w);
+            assert_int_equal(truncate(file, (off_t)PAGE * page + more), 0);
+            struct walked seen = { .last = INT64_MIN };
+            const struct database_walk walk = { &seen, "SELECT a, b FROM t WHERE a > ?1 ORDER BY a", on_row, on_hole };
+            ok(database_open_plain(&db, file, &err), &err);
+            ok(database_walk(db, &walk, &err), &err);
+            database_close(db);
+            int64_t missing = 0, from = INT64_MIN;
+            for (unsigned i = 0; i < seen.holes; i++) { /* of a page that was cut, the end holds its first rows */
+                assert_true(seen.from[i] >= from && seen.to[i] > seen.from[i]);
+                from = seen.to[i];
+                missing += ((i + 1 == seen.holes ? 3 * (ROWS + 1) : seen.to[i]) - seen.from[i]) / 3 - 1;
+            }
+            assert_int_equal(from, INT64_MAX);
+            assert_int_equal(missing, ROWS - seen.rows);
+            assert_in_range(seen.rows, before, ROWS - 1);
+            before = seen.rows;
+        }
+    }
+    assert_in_range(before, 2000, ROWS - 1);
+    assert_int_equal(truncate(file, PAGE / 2), 0); /* not even its first page: without definitions, or refused */
+    kluis_status rc = database_open_plain(&db, file, &err);
+    assert_true(rc == KLUIS_E_REJECT || (rc == KLUIS_OK && !database_has_table(db, "t")));
+    if (rc == KLUIS_OK) { database_close(db); }
+    assert_int_equal(truncate(file, 90), 0);
+    assert_int_equal(database_open_plain(&db, file, &err), KLUIS_E_REJECT);
+}
+
+/* A definition that does not read costs its own table. */
+static void a_damaged_definition_costs_what_it_defines(KLUIS_UNUSED void **state)
+{
+    struct kluis_err err = { 0 };
+    struct kluis_db *db = NULL;
+    fresh_source();
+    sqlite3 *w = writer();
+    sql(w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(7, 'blijft'); CREATE TABLE u(a); CREATE INDEX ub ON u(a);"
+           "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql='CREATE INDEX ub ON u(niet' WHERE name='ub';");
+    (void)sqlite3_close(w);
+    struct walked seen = { .last = INT64_MIN };
+    const struct database_walk walk = { &seen, "SELECT a, b FROM t WHERE a > ?1 ORDER BY a", on_row, on_hole };
+    ok(database_open_plain(&db, file, &err), &err);
+    ok(database_walk(db, &walk, &err), &err);
+    assert_int_equal(seen.rows, 1);
+    assert_int_equal(seen.holes, 0);
+    assert_int_not_equal(kluis_db_exec(db, "CREATE TABLE nieuw(a)", NULL), KLUIS_OK); /* nothing is written, here neither */
+    assert_int_not_equal(kluis_db_exec(db, "UPDATE sqlite_schema SET sql='x'", NULL), KLUIS_OK);
+    database_close(db);
+}
+
 static void what_is_no_database_is_refused_in_one_line(KLUIS_UNUSED void **state)
 {
     struct kluis_err err = { 0 };
@@ -581,6 +644,8 @@ int main(void)
         cmocka_unit_test(a_copy_torn_by_a_writer_is_taken_again_and_one_that_never_settles_is_not_given_out),
         cmocka_unit_test(nothing_is_copied_when_nothing_changed_and_a_change_in_the_log_alone_is_seen),
         cmocka_unit_test(everything_around_a_damaged_page_is_read_and_the_hole_is_told),
+        cmocka_unit_test(of_a_database_that_was_cut_what_is_there_is_read_and_the_rest_is_told_to_be_missing),
+        cmocka_unit_test(a_damaged_definition_costs_what_it_defines),
         cmocka_unit_test(what_is_no_database_is_refused_in_one_line),
         cmocka_unit_test(rows_put_in_together_are_all_there_and_once),
         cmocka_unit_test(what_was_seen_is_known_only_of_whom_it_was_said),

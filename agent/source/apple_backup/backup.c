@@ -351,7 +351,11 @@ kluis_status apple_backup_find(struct apple_backup *b, const char *domain, const
     if (rc == KLUIS_OK) { rc = kluis_db_step(b->files, st, err); }
     if (rc == KLUIS_OK) { rc = about(b, kluis_db_blob(st, 0), out, err); }
     kluis_db_done(st);
-    return rc == KLUIS_END ? KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "%s: not in the backup", path) : rc == KLUIS_E_CORRUPT ? KLUIS_E_REJECT : rc;
+    if (rc == KLUIS_E_CORRUPT) { /* the source's fault, not a store of ours */
+        if (err != NULL) { kluis_err_clear(err); }
+        return KLUIS_FAIL(err, KLUIS_E_REJECT, "%s: damaged where it says where %s is: make the backup again", b->manifest, path);
+    }
+    return rc == KLUIS_END ? KLUIS_FAIL(err, KLUIS_E_NOTFOUND, "%s: not in the backup", path) : rc;
 }
 
 static kluis_status place_of(const struct apple_backup *b, const struct backup_file *f, char out[KLUIS_PATH_MAX])

@@ -243,6 +243,7 @@ static void mms(struct sms_emit *e, const struct talk *t, const struct item *i)
     if (text.len > 0 && text.status == KLUIS_OK) { build_body(b, kluis_arena_str(e->arena, (struct kluis_str){ (char *)text.data, text.len })); }
     raw_value(b, i, " text=");
     build_text(b, "subject", sms_get(i, "sub"));
+    if (i->partly) { build_loss(b, "rows-damaged"); }
     if (type == 130) { build_loss(b, "not-downloaded"); } /* a notification: the message itself stayed with the operator */
     if (sms_i64(sms_get(i, "date_sent"), &ms) && ms > 0) { build_time(b, "date-sent", build_ms(ms < INT64_C(100000000000) ? ms * 1000 : ms)); }
     addresses(e, i, 151, "to");

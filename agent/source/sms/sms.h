@@ -80,6 +80,7 @@ struct item {
     size_t n_parts, n_addrs;
     bool exact;    /* "null" is a word and not the absence of one: from a database */
     bool repaired; /* held bytes or references that are no text */
+    bool partly;   /* of a database: rows beside it lie on damaged pages */
     struct kluis_bytes raw;
     uint64_t at;
     const char *why;

@@ -105,6 +105,17 @@ static void subject(struct telephone *t)
     }
 }
 
+/* After the last row of a table beside the message.  A page of it that does not read costs what it held. */
+static kluis_status no_more(struct item *i, kluis_status rc, struct kluis_err *err)
+{
+    if (rc == KLUIS_OK) { return KLUIS_FAIL(err, KLUIS_E_LIMIT, "a message with more in it than a message can have"); }
+    if (rc == KLUIS_E_CORRUPT) {
+        i->partly = true;
+        if (err != NULL) { kluis_err_clear(err); }
+    }
+    return rc == KLUIS_END || rc == KLUIS_E_CORRUPT ? KLUIS_OK : rc;
+}
+
 static kluis_status groups(struct telephone *t, int64_t id, struct kluis_err *err)
 {
     struct item *i = &t->item;
@@ -121,7 +132,7 @@ static kluis_status groups(struct telephone *t, int64_t id, struct kluis_err *er
         g->file = file;
     }
     kluis_db_done(st);
-    if (rc != KLUIS_END) { return rc == KLUIS_OK ? KLUIS_FAIL(err, KLUIS_E_LIMIT, "a message with more in it than a message can have") : rc; }
+    KLUIS_TRY(no_more(i, rc, err));
     rc = kluis_db_query(t->db, &st, err, "SELECT _id, * FROM addr WHERE msg_id=?1 ORDER BY _id", "i", id);
     while (rc == KLUIS_OK && (rc = kluis_db_step(t->db, st, err)) == KLUIS_OK) {
         if (i->n_addrs == ITEM_ADDRS_MAX) { continue; }
@@ -131,7 +142,7 @@ static kluis_status groups(struct telephone *t, int64_t id, struct kluis_err *er
         g->n = i->n_attrs - g->first;
     }
     kluis_db_done(st);
-    return rc == KLUIS_END ? KLUIS_OK : rc == KLUIS_OK ? KLUIS_FAIL(err, KLUIS_E_LIMIT, "a message with more in it than a message can have") : rc;
+    return no_more(i, rc, err);
 }
 
 /* The addresses of a thread with '~' between, as the backup app writes them; absent: not told. */
@@ -171,7 +182,7 @@ static kluis_status make_item(struct telephone *t, struct sqlite3_stmt *st, enum
     kluis_buf_clear(&t->evidence);
     i->what = from == FROM_SMS ? SLICE_SMS : SLICE_MMS;
     i->n_attrs = i->n_parts = i->n_addrs = 0;
-    i->repaired = false;
+    i->repaired = i->partly = false;
     i->exact = true;
     i->why = NULL;
     int64_t id = kluis_db_int(st, 0);
@@ -201,7 +212,7 @@ static void hole_item(struct telephone *t, const struct hole *h)
     i->what = SLICE_DAMAGED;
     i->n_own = i->n_attrs = i->n_parts = i->n_addrs = 0;
     i->exact = true;
-    i->repaired = false;
+    i->repaired = i->partly = false;
     i->raw = (struct kluis_bytes){ NULL, 0 };
     i->at = 0;
     i->why =
@@ -349,11 +360,7 @@ kluis_status telephony_read(const char *path, const char *number, const char *co
     if (rc == KLUIS_OK) { rc = talks_init(&t->talks, err); }
     if (rc == KLUIS_OK) { rc = database_open_plain(&t->db, path, err); }
     if (rc == KLUIS_OK) { rc = both(t, err); }
-    if (rc == KLUIS_E_CORRUPT) { /* theirs, not ours */
-        struct kluis_err why = *err;
-        kluis_err_clear(err);
-        rc = KLUIS_FAIL(err, KLUIS_E_REJECT, "%s is damaged: %.200s", path, why.msg);
-    }
+    rc = database_blame(rc, path, err);
     database_close(t->db);
     talks_free(&t->talks);
     kluis_arena_free(t->emit.tables);
