@@ -83,7 +83,9 @@ enum MHD_Result gate_answer_empty(struct gate_request *r, unsigned status)
 
 enum MHD_Result gate_answer_bytes(struct gate_request *r, unsigned status, const char *type, struct kluis_buf *bytes)
 {
+    struct kluis_err err = { 0 };
     struct MHD_Response *response = NULL;
+    if (kluis_buf_ok(bytes, &err) != KLUIS_OK) { return gate_answer_failure(r, &err, MHD_HTTP_SERVICE_UNAVAILABLE); } /* part of an answer is none */
     if (bytes->len == 0) {
         response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     } else {
@@ -112,6 +114,8 @@ static void let_go(void *ctx)
 
 enum MHD_Result gate_answer_held(struct gate_request *r, const char *type, struct kluis_buf *bytes)
 {
+    struct kluis_err err = { 0 };
+    if (kluis_buf_ok(bytes, &err) != KLUIS_OK) { return gate_answer_failure(r, &err, MHD_HTTP_SERVICE_UNAVAILABLE); }
     struct held *h = kluis_calloc(1, sizeof *h);
     if (h == NULL) { return MHD_NO; }
     if (atomic_fetch_add(&r->g->sending, bytes->len) + bytes->len > GATE_SENDING_MAX) {

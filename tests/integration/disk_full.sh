@@ -61,7 +61,15 @@ goes_on agent "$a"
 
 fill "$work/server/gate"; more; full_pass
 clear_error "the gate's disk is full"
+# What the gate refuses the vault it says in words, and the vault's status and log carry them: nobody has to look on the other host.
+official gevuld "Gevuld"
+refused='the gate does not take [^"]* \(507: [^"]*full[^"]*\)'
+in_trouble() { status_of_server | jq -r .trouble | grep -qE "^(intake|committer): $refused\$"; }
+ok; await in_trouble || fail "the status does not have the gate's words: $(status_of_server | jq -r .trouble)"
+ok; grep -qE "text=\"$refused\"" "$work/serve.log" || fail "the log does not have the gate's words"
 goes_on gate "$work/server/gate"
+untroubled() { [ "$(status_of_server | jq -r .trouble)" = null ]; }
+ok; await untroubled || fail "trouble that is over stays in the status: $(status_of_server | jq -r .trouble)"
 
 fill "$work/server/vault"; more; full_pass
 clear_error "the vault's disk is full"
@@ -71,4 +79,4 @@ goes_on vault "$work/server/vault"
 equal "packages of the server" "$(status_of_server | jq .packages)" "$("$bin/chatkluis-agent" status --home "$a" --json | jq .acknowledged)"
 check "check --read-data" "$bin/chatkluis-server" check --home "$work/server" --read-data
 ok; kill -0 "$server_pid" || fail "the server did not live through it"
-end 18
+end 21

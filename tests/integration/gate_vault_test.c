@@ -191,25 +191,8 @@ static void enrolment_is_relayed_unread(void **state)
 
 static void publish(struct world *w, uint64_t epoch, uint64_t expiry, uint32_t first, uint32_t count, long status, int64_t left)
 {
-    KLUIS_AUTO_BUF(bundle, 4096);
     KLUIS_AUTO_BUF(body, 1 << 16);
-    uint8_t zero[64] = { 0 };
-    kluis_wire_label(&bundle, "chatkluis-prekeys-v1");
-    kluis_wire_field(&bundle, zero, 33);
-    kluis_wire_u32(&bundle, 1);
-    kluis_wire_u32(&bundle, 1);
-    kluis_wire_field(&bundle, zero, 33);
-    kluis_wire_field(&bundle, zero, 64);
-    kluis_wire_u64(&bundle, epoch);
-    kluis_wire_u64(&bundle, expiry);
-    kluis_wire_label(&body, "chatkluis-bundle-publish-v1");
-    kluis_wire_field(&body, bundle.data, bundle.len);
-    kluis_wire_str(&body, KLUIS_STR_LIT("seal"));
-    for (uint32_t i = 0; i < count; i++) {
-        uint8_t key[33] = { 5, (uint8_t)(first + i) };
-        kluis_wire_u32(&body, first + i);
-        kluis_wire_field(&body, key, sizeof key);
-    }
+    gate_body_bundle(&body, epoch, expiry, first, count);
     struct gate_reply r;
     gate_client_ask(w->vault, "PUT", "/vault/v1/bundle", kluis_buf_bytes(&body), NULL, &r);
     assert_int_equal(r.status, status);
@@ -223,15 +206,7 @@ static uint32_t taken(struct world *w, struct gate_client *by)
     struct gate_reply r;
     gate_client_ask(by, "GET", "/v1/bundle", none(), NULL, &r);
     assert_int_equal(r.status, 200);
-    struct kluis_wire wire = kluis_wire_open(kluis_buf_bytes(&r.body));
-    assert_true(kluis_wire_is(&wire, "chatkluis-bundle-v1"));
-    (void)kluis_wire_get(&wire, 1024);
-    assert_int_equal(kluis_wire_get(&wire, 1024).len, 4);
-    uint32_t id = kluis_wire_get_u32(&wire);
-    struct kluis_bytes key = kluis_wire_get(&wire, 33);
-    OK(kluis_wire_end(&wire, "bundle", NULL));
-    assert_int_equal(key.len, id == 0 ? 0 : 33);
-    if (id != 0) { assert_int_equal(key.ptr[1], id); }
+    uint32_t id = gate_body_prekey(kluis_buf_bytes(&r.body));
     gate_reply_free(&r);
     return id;
 }
@@ -423,9 +398,7 @@ static long journal(struct world *w, uint64_t from, const char *const *entries, 
 {
     KLUIS_AUTO_BUF(body, 1 << 16);
     struct gate_reply r;
-    kluis_wire_label(&body, "chatkluis-register-v1");
-    kluis_wire_u64(&body, from);
-    for (size_t i = 0; i < n; i++) { kluis_wire_str(&body, kluis_str_of(entries[i])); }
+    gate_body_journal(&body, from, entries, n);
     gate_client_ask(w->vault, "POST", "/vault/v1/register", kluis_buf_bytes(&body), NULL, &r);
     *size = r.size;
     gate_reply_free(&r);

@@ -59,6 +59,49 @@ void gate_body_device(struct kluis_buf *body, struct kluis_bytes spki, uint32_t 
     kluis_wire_u32(body, state);
 }
 
+void gate_body_bundle(struct kluis_buf *body, uint64_t epoch, uint64_t expiry, uint32_t first, uint32_t count)
+{
+    KLUIS_AUTO_BUF(bundle, 4096);
+    const uint8_t zero[64] = { 0 };
+    kluis_wire_label(&bundle, "chatkluis-prekeys-v1");
+    kluis_wire_field(&bundle, zero, 33);
+    kluis_wire_u32(&bundle, 1);
+    kluis_wire_u32(&bundle, 1);
+    kluis_wire_field(&bundle, zero, 33);
+    kluis_wire_field(&bundle, zero, 64);
+    kluis_wire_u64(&bundle, epoch);
+    kluis_wire_u64(&bundle, expiry);
+    kluis_wire_label(body, "chatkluis-bundle-publish-v1");
+    kluis_wire_field(body, bundle.data, bundle.len);
+    kluis_wire_str(body, KLUIS_STR_LIT("seal"));
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t key[33] = { 5, (uint8_t)(first + i) };
+        kluis_wire_u32(body, first + i);
+        kluis_wire_field(body, key, sizeof key);
+    }
+}
+
+uint32_t gate_body_prekey(struct kluis_bytes bundle)
+{
+    struct kluis_wire w = kluis_wire_open(bundle);
+    assert_true(kluis_wire_is(&w, "chatkluis-bundle-v1"));
+    (void)kluis_wire_get(&w, 1024);
+    assert_int_equal(kluis_wire_get(&w, 1024).len, 4);
+    uint32_t id = kluis_wire_get_u32(&w);
+    struct kluis_bytes key = kluis_wire_get(&w, 33);
+    assert_int_equal(kluis_wire_end(&w, "bundle", NULL), KLUIS_OK);
+    assert_int_equal(key.len, id == 0 ? 0 : 33);
+    if (id != 0) { assert_int_equal(key.ptr[1], id); }
+    return id;
+}
+
+void gate_body_journal(struct kluis_buf *body, uint64_t from, const char *const *entries, size_t n)
+{
+    kluis_wire_label(body, "chatkluis-register-v1");
+    kluis_wire_u64(body, from);
+    for (size_t i = 0; i < n; i++) { kluis_wire_str(body, kluis_str_of(entries[i])); }
+}
+
 struct kluis_bytes gate_body_pattern(struct kluis_buf *b, size_t n, uint32_t seed)
 {
     uint8_t *p = kluis_buf_reserve(b, n);
