@@ -187,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = { cmocka_unit_test(a_kill_at_any_durable_step_loses_nothing_and_takes_nothing_twice) };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     (void)close(to_spawner);
+    (void)close(from_spawner);
     (void)waitpid(pid, NULL, 0);
     return failed;
 }

@@ -1,18 +1,41 @@
 /* tests/support/memcheck_sins.c - what memcheck.sh has to find, and what it must not take for a sin.
  *
- *   memcheck_sins SIN…           one after another: leak, unset, freed, open, child; nothing, ended (by SIGTERM) and killed (by itself) are the end
+ *   memcheck_sins SIN…           one after another: leak, unset, freed, open, child, held, lost; nothing, ended (by SIGTERM) and killed (by itself)
+ * are the end.  child: has a descriptor open; held: is forked while a thread has the only address of a block where nobody looks; lost: loses a block
+ * itself
  *
  * Made without the flags of the other programs: under a sanitizer it would end before valgrind saw it.
  */
 #include "tests/support/die.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 static int *volatile kept; /* volatile: the compiler may not do without the block, nor know what is in it */
+
+static volatile uintptr_t hidden; /* an address as valgrind does not know it again: what a register of a thread is to a forked child */
+
+static void *hold(void *none)
+{
+    (void)none;
+    hidden = ~(uintptr_t)malloc(sizeof *kept);
+    return NULL;
+}
+
+static int child(const char *sin)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (strcmp(sin, "lost") == 0) { hold(NULL); }
+        _exit(0);
+    }
+    return pid < 0 || waitpid(pid, NULL, 0) != pid;
+}
 
 static int commit(const char *sin)
 {
@@ -30,11 +53,17 @@ static int commit(const char *sin)
         return 0;
     }
     if (strcmp(sin, "open") == 0) { return open("/dev/null", O_RDONLY) < 0 ? 74 : 0; }
-    if (strcmp(sin, "child") == 0) { /* a child that only _exits leaves what it holds to the kernel */
+    if (strcmp(sin, "child") == 0) { /* who only _exits leaves what he holds to the kernel */
         int fd = open("/dev/null", O_RDONLY);
-        pid_t child = fork();
-        if (child == 0) { _exit(0); }
-        return child < 0 || waitpid(child, NULL, 0) != child || close(fd) != 0;
+        return child(sin) != 0 || close(fd) != 0;
+    }
+    if (strcmp(sin, "lost") == 0) { return child(sin); }
+    if (strcmp(sin, "held") == 0) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, hold, NULL) != 0 || pthread_join(thread, NULL) != 0) { return 64; }
+        int rc = child(sin);
+        free((void *)~hidden); /* NOLINT(performance-no-int-to-ptr): it was one */
+        return rc;
     }
     if (strcmp(sin, "ended") == 0) { return raise(SIGTERM); } /* by somebody's signal: what it held is the kernel's */
     if (strcmp(sin, "killed") == 0) { die(); }

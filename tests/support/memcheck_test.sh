@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # memcheck_test.sh MEMCHECK_SINS - promise: memcheck.sh finds a leak, a use of what was never set or is freed, and a descriptor left open, and takes
-# nobody for a sinner who was ended by a signal, his own too, for what he held then, nor a forked child.  Exit 77: valgrind is not on this machine.
+# nobody for a sinner who was ended by a signal, his own too, for what he held then, nor a forked child for what its parent had.  Exit 77: valgrind is not on this machine.
 set -euo pipefail
 command -v valgrind >/dev/null || { echo "memcheck: skipped: there is no valgrind here"; exit 77; }
 memcheck=$(dirname "$(readlink -f "$0")")/memcheck.sh failures=0
@@ -27,4 +27,6 @@ judged 'leak open killed' 137 0 ''
 judged 'freed ended' 143 1 'Invalid read'
 judged 'freed killed' 137 1 'Invalid read'
 judged child 0 0 ''
-[ "$failures" = 0 ] && echo "memcheck: 10 starts judged"
+judged held 0 0 ''
+judged lost 0 1 'definitely lost in loss record'
+[ "$failures" = 0 ] && echo "memcheck: 12 starts judged"

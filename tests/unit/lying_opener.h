@@ -27,7 +27,7 @@ enum lie {
 extern struct {
     struct opened truth;
     struct kluis_bytes manifest, signature;
-    unsigned *runs; /* in memory that all openers share: LIE_ENDED_ONCE counts its processes */
+    unsigned *runs; /* in memory that all openers share: LIE_ENDED_ONCE and LIE_HANG count their processes */
 } lie;
 
 #endif
