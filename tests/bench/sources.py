@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The workload of bench sources: the first N messages of the workload's texts, as every kind of source writes them.
 
-sources.py TEXTS N DIR: telegram/ sms/ meta/ x/ linkedin/ snapchat/ slack/ matrix/ teams/ signal/ android/ ios/ imessage/ below DIR.  Invented people, whole files; shares no code with the readers.
+sources.py TEXTS N DIR: telegram/ sms/ meta/ x/ linkedin/ snapchat/ slack/ matrix/ teams/ signal/ android/ ios/ imessage/ below DIR; and, for what is sealed, a
+quarter of them as desktop/ backup/ archive/ threema/, and ios/ in a backup/ of the phone, open and encrypted.  Invented people, whole files; shares no code with the readers.
 """
 import base64
 import csv
+import gzip
 import json
 import os
 import sqlite3
@@ -12,8 +14,13 @@ import sys
 import time
 from xml.sax.saxutils import quoteattr
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "eigen"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..", "support", "eigen"), os.path.join(HERE, "..", "conformance")]
+import eigen_threema  # noqa: E402
 import imessage  # noqa: E402
+import signal_android  # noqa: E402
+import signal_backup  # noqa: E402
+import signal_desktop  # noqa: E402
 import whatsapp_android  # noqa: E402
 import whatsapp_ios  # noqa: E402
 
@@ -207,6 +214,50 @@ def apple_messages(rows, root):
     m.db.close()
 
 
+OWNER_ACI = "e1e1e1e1-0000-4000-8000-000000000001"
+
+
+def frames(rows):
+    """Signal's frames, as all of its forms but the export want them."""
+    uuid = lambda n: base64.b64encode(b"\xe1\xe1\xe1\xe1\x00\x00@\x00\x80\x00" + n.to_bytes(6, "big")).decode()
+    talks = sorted({r[2] for r in rows})
+    chat = {c: str(k + 1) for k, c in enumerate(talks)}
+    yield {"version": "1", "backupTimeMs": "1800000000000", "mediaRootBackupKey": base64.b64encode(bytes(32)).decode(), "currentAppVersion": "Verzonnen Signal 8.11"}
+    yield {"account": {"profileKey": base64.b64encode(b"p" * 32).decode(), "givenName": "Eigenaar", "familyName": ""}}
+    yield {"recipient": {"id": "1", "self": {}}}
+    for c in talks: yield {"recipient": {"id": str(int(chat[c]) + 2), "contact": {"aci": uuid(c + 100), "e164": str(31600000000 + c), "profileGivenName": "Naam %d" % c}}}
+    for c in talks: yield {"chat": {"id": chat[c], "recipientId": str(int(chat[c]) + 2)}}
+    for i, t, c, w, x in rows:
+        who, at = str(int(chat[c]) + 2), t * 1000 + i % 1000
+        way = {"outgoing": {"dateReceived": str(at), "sendStatus": [{"recipientId": who, "timestamp": str(at), "read": {"sealedSender": True}}]}} if i % 2 == 0 else \
+              {"incoming": {"dateReceived": str(at + 500), "dateServerSent": str(at + 100), "read": True, "sealedSender": True}}
+        yield {"chatItem": {"chatId": chat[c], "authorId": "1" if i % 2 == 0 else who, "dateSent": str(at), **way, "standardMessage": {"text": {"body": x}}}}
+
+
+def sealed(rows, root):
+    os.environ.update(EIGEN_KEY="eigen7w0" * 8, EIGEN_ACI=OWNER_ACI)
+    everything = list(frames(rows))
+    signal_desktop.make(everything, root + "/desktop", 1360, bytes(range(32)), root)
+    os.makedirs(root + "/backup")
+    signal_android.make(everything, root + "/backup/signal-2026-01-01-00-00-00.backup", 230, 1, root)
+    signal_backup.archive(everything, root + "/archive", None)
+    plain = signal_backup.encode(everything)
+    with open(root + "/archive/plain.binproto", "wb") as f: f.write(plain)
+    with open(root + "/archive/SignalBackups/signal-backup-2025-10-09-12-00-00/main.gz", "wb") as f: f.write(gzip.compress(plain, 6))
+    m = lambda r: {"apiid": "%016x" % r[0], "uid": "uid-%d" % r[0], "isoutbox": r[0] % 2, "isread": 1, "issaved": 1, "messagestae": "READ", "posted_at": r[1] * 1000, "created_at": r[1] * 1000,
+                   "modified_at": r[1] * 1000, "type": "TEXT", "body": r[4], "isstatusmessage": 0}
+    talks = sorted(grouped((i, t, c % 100, w, x) for i, t, c, w, x in rows).items())  # an openssl each: 100 chats
+    people = [{"identity": "NR%06d" % c, "publickey": "00", "verification": "UNVERIFIED", "nick_name": "Naam %d" % c, "identity_id": "c%d" % c} for c, _ in talks]
+    files = [("settings", b'"version"\n"29"\n'), ("contacts.csv", eigen_threema.table("identity publickey verification nick_name identity_id".split(), people))]
+    files += [("message_c%d.csv" % c, eigen_threema.table(eigen_threema.HEAD, [m(r) for r in of_it])) for c, of_it in talks]
+    os.makedirs(root + "/threema/open")
+    eigen_threema.write_zip(root + "/threema/threema-backup_MYSELF00_1773309600000_1.zip", files)
+    for name, data in files:
+        with open(root + "/threema/open/" + name, "wb") as f: f.write(data)
+    whatsapp_ios.backup(root + "/ios", root + "/phone/open")
+    whatsapp_ios.backup(root + "/ios", root + "/phone/sealed", password="wachtwoord")
+
+
 def main():
     rows = list(messages(sys.argv[1], int(sys.argv[2])))
     root, talks = sys.argv[3], grouped(rows)
@@ -223,6 +274,7 @@ def main():
     android(rows, root)
     ios(rows, root)
     apple_messages(rows, root)
+    sealed(rows[:len(rows) // 4], root)
 
 
-main()
+if __name__ == "__main__": main()

@@ -47,6 +47,29 @@ source_decryption() { # DIR
     "$(calc "$cost / $raw")" "<= 1.3" "$cost <= 1.3 * $raw"
 }
 
+# What deciphering costs beyond reading the same in the clear (another kind of path, its own option), against libgcrypt and zlib alone.
+source_sealed() { # NAME KIND SEALED OPTION CLEAR OPTION OPENING FILE SECRET
+  local i cpus=() peaks=() opened sealed clear more=() raws=() cost raw
+  for i in $(seq "$rounds"); do
+    source_read "$2" "$3" "$4"; sealed=${cpus[-1]}
+    source_read "$2" "$5" ${6:+"$6"}; clear=${cpus[-1]}
+    more+=("$(calc "$sealed - $clear")")
+    raws+=("$("$tools/bench_opening" "$7" "$8" "$9" | cut -d' ' -f2)")
+  done
+  source_ratio "$1" "$(printf '%s\n' "${more[@]}" | median)" "s CPU to read it more than in the clear (rounds: ${more[*]})" "$(printf '%s\n' "${raws[@]}" | median)"
+}
+source_opening() { # NAME OPENING FILE SECRET: both in one process
+  local i o ours=() raws=()
+  for i in $(seq "$rounds"); do
+    o=$("$tools/bench_opening" "$2" "$3" "$4") || die "$1 was not opened"
+    ours+=("${o% *}"); raws+=("${o#* }")
+  done
+  source_ratio "$1" "$(printf '%s\n' "${ours[@]}" | median)" "s CPU to decipher it (rounds: ${ours[*]})" "$(printf '%s\n' "${raws[@]}" | median)"
+}
+source_ratio() { # NAME COST UNIT RAW
+  figure "sources.decryption.$1" "$2" "$3" "libgcrypt and zlib alone: $4 s" "$(calc "$2 / ($4 + 1e-9)")" "<= 1.3" "$2 <= 1.3 * $4"
+}
+
 bench_sources() {
   local d=$data/sources-$source_messages json='import json,sys; json.loads(open(sys.argv[1],encoding="utf-8").read().split("= ",1)[-1] if sys.argv[1].endswith(".js") else open(sys.argv[1],encoding="utf-8").read())'
   if [ ! "$d/done" -nt tests/bench/sources.py ]; then
@@ -71,4 +94,16 @@ bench_sources() {
   source_figure whatsapp-ios "$d/ios" "" messages/s 150000 "sqlite3, every column of ZWAMESSAGE" sqlite3 "$d/ios/ChatStorage.sqlite" 'SELECT * FROM ZWAMESSAGE'
   source_figure imessage "$d/imessage/sms.db" "" messages/s 150000 "sqlite3, every column of message" sqlite3 "$d/imessage/sms.db" 'SELECT * FROM message'
   source_decryption "$d"
+  local quarter=$((source_messages / 4)) recovery=eigen7w0eigen7w0eigen7w0eigen7w0eigen7w0eigen7w0eigen7w0eigen7w0 digits=123456789012345678901234567890
+  local snapshot=$d/archive/SignalBackups/signal-backup-2025-10-09-12-00-00 zip=$d/threema/threema-backup_MYSELF00_1773309600000_1.zip storage=7c/7c7fba66680ef796b916b067077cc246adacf01d
+  local page_key=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f android=$d/backup/signal-2026-01-01-00-00-00.backup
+  expect=$quarter source_figure signal-desktop "$d/desktop" "" messages/s 150000
+  expect=$quarter source_figure signal-android "$android" "passphrase=$digits" messages/s 150000
+  expect=$quarter source_figure signal-archive "$d/archive/plain.binproto" account=e1e1e1e1-0000-4000-8000-000000000001 messages/s 150000
+  expect=$quarter source_figure threema "$d/threema/open" "" MB/s 100
+  source_opening signal-desktop desktop "$d/desktop/sql/db.sqlite" "$page_key"
+  source_opening signal-android android "$android" "$digits"
+  expect=$quarter source_sealed signal-archive signal-archive "$d/archive" "key=$recovery" "$d/archive/plain.binproto" account=e1e1e1e1-0000-4000-8000-000000000001 archive "$snapshot/main" -
+  expect=$quarter source_sealed threema threema "$zip" "password=een lang wachtwoord" "$d/threema/open" "" threema "$zip" "een lang wachtwoord"
+  expect=$source_messages source_sealed apple-backup whatsapp-ios "$d/phone/sealed" password=wachtwoord "$d/phone/open" "" apple "$d/phone/sealed/$storage" -
 }

@@ -20,7 +20,7 @@ def sealed(data, salt):
     k = hashlib.pbkdf2_hmac('sha1', PASSWORD, salt, 1000, 66)
     blocks = (len(data) + 15) // 16
     stream = aes.ecb(k[:32], b''.join((i + 1).to_bytes(16, 'little') for i in range(blocks))) if blocks else b''
-    out = bytes(a ^ b for a, b in zip(data, stream))
+    out = (int.from_bytes(data, 'big') ^ int.from_bytes(stream[:len(data)], 'big')).to_bytes(len(data), 'big')
     return salt + k[64:] + out + hmac.new(k[32:64], out, 'sha1').digest()[:10]
 
 
@@ -85,4 +85,4 @@ def main():
         with open(path, 'wb') as f: f.write(data)
 
 
-main()
+if __name__ == '__main__': main()

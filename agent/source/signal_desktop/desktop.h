@@ -25,6 +25,14 @@ struct sqlcipher {
  * becomes one that SQLite finds damaged.  Nothing in the clear reaches the disk. */
 KLUIS_MUSTUSE kluis_status sqlcipher_fill(void *ctx, struct kluis_scratch *file, struct kluis_scratch *log, struct kluis_err *err);
 
+/* People that were asked for: each message names two or three, mostly those of the one before. */
+enum { DESKTOP_KNOWN = 1024 };
+struct desktop_known {
+    int64_t row; /* 0: nobody */
+    size_t len;  /* 0: nothing */
+    char id[48];
+};
+
 /* ---- rows.c, item.c: rows as frames ----------------------------------------------------------------------------- */
 struct desktop {
     char path[KLUIS_PATH_MAX]; /* of the database */
@@ -39,6 +47,7 @@ struct desktop {
     char self[64]; /* the owner's account id, number and conversation */
     char self_number[32];
     int64_t self_row;
+    struct desktop_known known[DESKTOP_KNOWN];
     struct kluis_buf evidence;
     struct kluis_arena *json; /* the row's own JSON */
     struct make make;

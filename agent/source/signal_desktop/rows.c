@@ -49,10 +49,17 @@ int64_t desktop_person(struct desktop *d, struct kluis_str id)
     struct sqlite3_stmt *const way[] = { d->by_id, d->by_service, d->by_number };
     int64_t row = 0;
     if (id.ptr == NULL || id.len == 0) { return 0; }
+    struct desktop_known *k = &d->known[kluis_str_hash(id, 0) % DESKTOP_KNOWN];
+    if (k->len == id.len && memcmp(k->id, id.ptr, id.len) == 0) { return k->row; }
     for (size_t i = 0; i < sizeof way / sizeof *way && row == 0; i++) {
         (void)sqlite3_bind_text(way[i], 1, id.ptr, (int)id.len, SQLITE_STATIC);
         if (sqlite3_step(way[i]) == SQLITE_ROW) { row = sqlite3_column_int64(way[i], 0); }
         (void)sqlite3_reset(way[i]);
+    }
+    if (id.len <= sizeof k->id) {
+        k->len = id.len;
+        k->row = row;
+        memcpy(k->id, id.ptr, id.len);
     }
     return row;
 }

@@ -84,6 +84,8 @@ def seal(db, wal, to, key):
 SCHEMA = """
 CREATE TABLE conversations(id STRING PRIMARY KEY ASC, json TEXT, active_at INTEGER, type STRING, members TEXT, name TEXT, profileName TEXT,
   profileFamilyName TEXT, profileFullName TEXT, e164 TEXT, serviceId TEXT, groupId TEXT, profileLastFetchedAt INTEGER);
+CREATE INDEX conversations_serviceId ON conversations(serviceId);
+CREATE INDEX conversations_e164 ON conversations(e164);
 CREATE TABLE items(id STRING PRIMARY KEY ASC, json TEXT);
 CREATE TABLE callsHistory(callId TEXT PRIMARY KEY, peerId TEXT NOT NULL, ringerId TEXT DEFAULT NULL, mode TEXT NOT NULL, type TEXT NOT NULL,
   direction TEXT NOT NULL, status TEXT NOT NULL, timestamp INTEGER NOT NULL);
@@ -110,6 +112,7 @@ class Desktop:
         self.clear = os.path.join(folder, 'clear')
         empty(self.clear)
         self.db = sqlite3.connect(self.clear, isolation_level=None)
+        self.db.execute('PRAGMA synchronous=OFF')  # each row commits by itself
         self.db.executescript(SCHEMA + 'CREATE TABLE messages(' + ','.join(COLUMNS + (LATER if version >= 1270 else [])) + ');')
         if version >= 1360: self.db.executescript(FILES)
         self.db.execute(f'PRAGMA user_version={version}')
