@@ -79,7 +79,8 @@ uint64_t gate_nonce_clock(void); /* seconds; setting the wall clock must not bri
 /* ---- answering (answer.c): each queues exactly one response and gives what the handler returns ---- */
 void gate_extra(struct gate_request *r, const char *name, const char *fmt, ...) KLUIS_PRINTF(3, 4);
 enum MHD_Result gate_answer_empty(struct gate_request *r, unsigned status);
-enum MHD_Result gate_answer_bytes(struct gate_request *r, unsigned status, const char *type, struct kluis_buf *bytes); /* takes the bytes; 503 where they are not whole */
+enum MHD_Result gate_answer_bytes(struct gate_request *r, unsigned status, const char *type,
+                                  struct kluis_buf *bytes); /* takes the bytes; 503 where they are not whole */
 /* The same with 200, for what devices may read slowly: at most GATE_SENDING_MAX of it is in memory, beyond that 503. */
 enum MHD_Result gate_answer_held(struct gate_request *r, const char *type, struct kluis_buf *bytes);
 enum MHD_Result gate_answer_line(struct gate_request *r, unsigned status, const char *text);
