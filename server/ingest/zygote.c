@@ -29,7 +29,7 @@ struct zygote {
     pthread_mutex_t lock;
 };
 
-enum { CHILD_INPUT = 3, CHILD_REQUEST = 4, CHILD_RESULT = 5, FILTER_MAX = 512, READ_AT_ONCE = 256 << 10, START_US = 60000000 };
+enum { CHILD_INPUT = 3, CHILD_REQUEST = 4, CHILD_RESULT = 5, FILTER_MAX = 512, READ_AT_ONCE = 256 << 10, START_US = 60000000, EXPORTS_MAX = 8 };
 
 #ifndef KLUIS_UNWALLED /* valgrind knows no seccomp(2), not even to ask for it */
 /* Everything a decrypting, inflating, parsing, verifying process needs once its libraries are loaded.  No call in here opens,
@@ -49,13 +49,31 @@ static kluis_status filter_failed(int rc, uint64_t mark, struct kluis_err *err)
     return KLUIS_FAIL(err, KLUIS_E_BUG, "the opener's system-call filter refused a rule (%d)", rc);
 }
 
+/* As seccomp_export_bpf, which does not look how much of it was written: with half a filter no opener could ever begin.  Written again until it has
+ * twice the same length; where it stands then. */
+static int export_whole(scmp_filter_ctx ctx, int fd, off_t *at, off_t *length)
+{
+    *at = 0;
+    *length = -1;
+    for (int i = 0; i < EXPORTS_MAX; i++) {
+        int made = seccomp_export_bpf(ctx, fd);
+        off_t end = made == 0 ? lseek(fd, 0, SEEK_CUR) : -1;
+        if (made != 0 || end < 0) { return made != 0 ? made : -ECANCELED; }
+        if (end - *at == *length) { return 0; }
+        *length = end - *at;
+        *at = end;
+    }
+    errno = EIO;
+    return -ECANCELED;
+}
+
 static kluis_status compile_filter(struct sock_filter filter[FILTER_MAX], unsigned short *n, struct kluis_err *err)
 {
     uint64_t mark = kluis_memory_mark();
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
     int fd = memfd_create("filter", MFD_CLOEXEC);
     kluis_status rc = KLUIS_OK;
-    ssize_t got = -1;
+    off_t at = 0, length = 0;
     int made = 0;
     if (ctx == NULL || fd < 0) {
         rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot build the opener's system-call filter; without seccomp the vault does not start");
@@ -64,20 +82,17 @@ static kluis_status compile_filter(struct sock_filter filter[FILTER_MAX], unsign
     for (size_t i = 0; made == 0 && i < sizeof allowed / sizeof *allowed; i++) { made = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0); }
     if (made != 0 || (made = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0))) != 0 ||
         (made = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0))) != 0 ||
-        (made = seccomp_export_bpf(ctx, fd)) != 0 || kluis_memory_refused(mark)) { /* without memory it leaves rules out, and says that all is well */
+        (made = export_whole(ctx, fd, &at, &length)) != 0 ||
+        kluis_memory_refused(mark)) { /* without memory it leaves rules out, and says that all is well */
         rc = filter_failed(made, mark, err);
         goto done;
     }
-    got = kluis_io_pread(fd, filter, FILTER_MAX * sizeof *filter, 0);
-    if (got < 0) {
-        rc = KLUIS_FAIL_SYS(err, KLUIS_E_IO, "cannot read the opener's system-call filter");
-        goto done;
-    }
-    if (got == 0 || (size_t)got >= FILTER_MAX * sizeof *filter || (size_t)got % sizeof *filter != 0) {
+    if (length == 0 || length >= (off_t)(FILTER_MAX * sizeof *filter) || length % (off_t)sizeof *filter != 0) {
         rc = KLUIS_FAIL(err, KLUIS_E_BUG, "the opener's system-call filter has an unexpected size");
         goto done;
     }
-    *n = (unsigned short)((size_t)got / sizeof *filter);
+    rc = kluis_pread_all(fd, filter, (size_t)length, (uint64_t)at, "the opener's system-call filter", err);
+    *n = (unsigned short)((size_t)length / sizeof *filter);
 done:
     kluis_close_quiet(&fd);
     if (ctx != NULL) { seccomp_release(ctx); }
