@@ -125,8 +125,7 @@ static double our_desktop(const char *path, const uint8_t key[32])
 
 static void raw_keys(const char *digits, const struct sa_header *h, uint8_t out[64])
 {
-    static const uint8_t zero[32];
-    uint8_t a[64 + SA_DIGITS], prk[32];
+    uint8_t a[64 + SA_DIGITS], prk[32] = { 0 };
     const size_t n = strlen(digits);
     gcry_md_hd_t md;
     must(gcry_md_open(&md, GCRY_MD_SHA512, 0));
@@ -137,8 +136,8 @@ static void raw_keys(const char *digits, const struct sa_header *h, uint8_t out[
     gcry_md_close(md);
     memcpy(a + 64, digits, n);
     for (int i = 1; i < 250000; i++) { gcry_md_hash_buffer(GCRY_MD_SHA512, a, a, 64 + n); }
-    for (int i = 0; i < 3; i++) { /* HKDF: one step for the key, one for each half */
-        gcry_md_hd_t m = hmac(GCRY_MD_SHA256, i == 0 ? zero : prk, 32);
+    for (int i = 0; i < 3; i++) {                       /* HKDF: one step for the key, one for each half */
+        gcry_md_hd_t m = hmac(GCRY_MD_SHA256, prk, 32); /* of zeros at first */
         if (i == 0) { gcry_md_write(m, a, 32); }
         if (i == 2) { gcry_md_write(m, out, 32); }
         if (i > 0) { gcry_md_write(m, i == 1 ? "Backup Export\x01" : "Backup Export\x02", 14); }
