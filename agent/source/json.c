@@ -39,7 +39,15 @@ static struct json *node(struct in *in)
 static __attribute__((noinline)) void spaces(struct in *in)
 {
     if (in->p < in->end && *in->p == '\n') { in->p++; } /* an indented line: what most exporters write */
-    while (in->end - in->p >= 8 && memcmp(in->p, "        ", 8) == 0) { in->p += 8; }
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    while (in->end - in->p >= 8) { /* eight at once, and as many of the next eight as are spaces */
+        uint64_t w;
+        memcpy(&w, in->p, sizeof w);
+        w ^= UINT64_C(0x2020202020202020);
+        in->p += w == 0 ? 8 : __builtin_ctzll(w) / 8;
+        if (w != 0) { break; }
+    }
+#endif
     while (in->p < in->end && (*in->p == ' ' || *in->p == '\t' || *in->p == '\r' || *in->p == '\n')) { in->p++; }
 }
 
