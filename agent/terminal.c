@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <termios.h>
 #include <unistd.h>
@@ -14,11 +15,13 @@ static void on_signal(int sig) { caught = sig; }
 static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 enum { ENDING = sizeof ending / sizeof *ending };
 
-/* One line, without its end; a signal, or no line at all, is no answer. */
-static kluis_status read_line(int fd, struct kluis_buf *out, struct kluis_err *err)
+/* One line, without its end; a signal, or no line at all, is no answer.  Signals come while it waits and at no other time (`open`): one that came a
+ * moment before is not forgotten. */
+static kluis_status read_line(int fd, const sigset_t *open, struct kluis_buf *out, struct kluis_err *err)
 {
+    struct pollfd typed = { .fd = fd, .events = POLLIN };
     for (char c = 0;;) {
-        ssize_t n = caught != 0 ? -1 : read(fd, &c, 1);
+        ssize_t n = ppoll(&typed, 1, NULL, open) < 0 || caught != 0 ? -1 : read(fd, &c, 1);
         if (n < 0 && errno == EINTR && caught == 0) { continue; }
         if (n < 0) { return KLUIS_FAIL(err, KLUIS_E_IO, "nothing was typed: the terminal was left"); }
         if (n == 0 || c == '\n') { break; }
@@ -33,16 +36,20 @@ static kluis_status ask_on(int fd, const char *question, struct kluis_buf *out, 
 {
     struct termios before, quiet;
     struct sigaction wait = { 0 }, were[ENDING];
+    sigset_t shut, open;
     if (tcgetattr(fd, &before) != 0) { return KLUIS_FAIL(err, KLUIS_E_IO, "cannot switch off the terminal's echo"); }
     quiet = before;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
     wait.sa_handler = on_signal; /* no SA_RESTART: it ends the reading */
     (void)sigemptyset(&wait.sa_mask);
     caught = 0;
+    (void)sigemptyset(&shut);
+    for (size_t i = 0; i < ENDING; i++) { (void)sigaddset(&shut, ending[i]); }
+    (void)pthread_sigmask(SIG_BLOCK, &shut, &open);
     for (size_t i = 0; i < ENDING; i++) { (void)sigaction(ending[i], &wait, &were[i]); } /* cannot fail: numbers and pointers are good */
     kluis_status rc = tcsetattr(fd, TCSAFLUSH, &quiet) == 0 ? kluis_write_all(fd, question, strlen(question), "the terminal", err)
                                                             : KLUIS_FAIL(err, KLUIS_E_IO, "cannot switch off the terminal's echo");
-    if (rc == KLUIS_OK) { rc = read_line(fd, out, err); }
+    if (rc == KLUIS_OK) { rc = read_line(fd, &open, out, err); }
     if (tcsetattr(fd, TCSAFLUSH, &before) != 0) { complain("the terminal stays without echo: type 'stty echo'"); }
     kluis_status ended = kluis_write_all(fd, "\n", 1, "the terminal", rc == KLUIS_OK ? err : NULL);
     for (size_t i = 0; i < ENDING; i++) { (void)sigaction(ending[i], &were[i], NULL); }
@@ -50,6 +57,7 @@ static kluis_status ask_on(int fd, const char *question, struct kluis_buf *out, 
         if (out->data != NULL) { kluis_wipe(out->data, out->cap); }
         (void)raise(caught);
     }
+    (void)pthread_sigmask(SIG_SETMASK, &open, NULL); /* one that came since then ends the program here */
     return rc == KLUIS_OK ? ended : rc;
 }
 
