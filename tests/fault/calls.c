@@ -177,6 +177,16 @@ static bool member_lost(const struct trial *t)
     return parse;
 }
 
+/* libmicrohttpd 0.9.75: a daemon that has no memory to begin leaves the descriptor that its threads are woken by. */
+int calls_library_fds(const struct trial *t)
+{
+    static const char *const begins[] = { "MHD_start_daemon_va" };
+    inside++;
+    bool theirs = t->class == FAULT_ALLOC && t->hit && of_library(t->frames, t->n_frames, begins, 1);
+    inside--;
+    return theirs ? 1 : 0;
+}
+
 int64_t calls_library_blocks(const struct trial *t)
 {
     int64_t n = 0;

@@ -38,6 +38,7 @@ int64_t calls_mapped(void);
 int calls_fds(void);
 void calls_trace_blocks(bool on);                    /* from now on blocks remember who asked for them */
 int64_t calls_library_blocks(const struct trial *t); /* of these, how many are a library's known losses after t's fault; they are not told */
+int calls_library_fds(const struct trial *t);        /* and so many descriptors */
 bool calls_library_dies(const struct trial *t);      /* the fault was put into a library that is known to die of it */
 void calls_tell_blocks(void);                        /* prints those that still live, on stderr */
 void calls_tell_frames(void *const *frames, int n);

@@ -120,6 +120,7 @@ static bool grows(const struct sweep *w, struct trial *t, bool trace)
         before(w);
         if (trace && i == 2) { calls_trace_blocks(true); }
         (void)act_once(w, t);
+        t->fds -= calls_library_fds(t);
         if (trace && i == 2) { t->blocks -= calls_library_blocks(t); }
         if (t->blocks <= 0 && t->bytes_mapped <= 0 && t->fds <= 0) { return false; }
     }
