@@ -1,6 +1,7 @@
 /* agent/main.c - chatkluis-agent: the command line.  source -> select -> journal -> pack -> courier are wired in archive.c. */
 #include "agent/command.h"
 #include "agent/source/database/database.h"
+#include "agent/source/derived.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -99,6 +100,7 @@ static int run(const struct command *c, int argc, char *const *argv)
     }
     if (rc == KLUIS_OK) { rc = c->run(&a, &code, &err); }
     database_forget(); /* copies, and their keys, end here and not with the process */
+    derived_forget();
     if (rc != KLUIS_OK) {
         complain("%s", err.msg[0] != '\0' ? err.msg : kluis_status_name(rc));
         code = kluis_exit_code(rc);

@@ -1,5 +1,6 @@
 /* keybag.c - the keybag of a backup: tags of four characters, a big-endian length, a value.  See backup.h. */
 #include "agent/source/apple_backup/backup.h"
+#include "agent/source/derived.h"
 
 #include <gcrypt.h>
 #include <openssl/evp.h>
@@ -61,29 +62,45 @@ bool key_unwrap(const uint8_t kek[32], const uint8_t wrapped[40], uint8_t out[32
     return e == 0;
 }
 
-kluis_status keybag_open(const struct keybag *b, struct kluis_bytes password, struct class_keys *keys, struct kluis_err *err)
+struct asked {
+    const struct keybag *b;
+    struct kluis_bytes password;
+};
+
+static kluis_status passcode_of(const void *ctx, uint8_t out[DERIVED_KEY], struct kluis_err *err)
 {
-    uint8_t first[32], passcode[32];
-    struct kluis_bytes secret = password;
-    bool ok = password.len <= 4096;
+    const struct asked *a = ctx;
+    const struct keybag *b = a->b;
+    uint8_t first[32];
+    struct kluis_bytes secret = a->password;
+    bool ok = secret.len <= 4096;
     /* Since iOS 10.2 a round of SHA-256 comes before that of SHA-1. */
     if (b->double_iterations > 0) {
-        ok = ok && PKCS5_PBKDF2_HMAC((const char *)password.ptr, (int)password.len, b->double_salt.ptr, (int)b->double_salt.len,
+        ok = ok && PKCS5_PBKDF2_HMAC((const char *)secret.ptr, (int)secret.len, b->double_salt.ptr, (int)b->double_salt.len,
                                      (int)b->double_iterations, EVP_sha256(), sizeof first, first) == 1;
         secret = (struct kluis_bytes){ first, sizeof first };
     }
-    ok = ok && PKCS5_PBKDF2_HMAC((const char *)secret.ptr, (int)secret.len, b->salt.ptr, (int)b->salt.len, (int)b->iterations, EVP_sha1(),
-                                 sizeof passcode, passcode) == 1;
+    ok = ok &&
+         PKCS5_PBKDF2_HMAC((const char *)secret.ptr, (int)secret.len, b->salt.ptr, (int)b->salt.len, (int)b->iterations, EVP_sha1(), 32, out) == 1;
+    kluis_wipe(first, sizeof first);
+    return ok ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "the backup's password cannot be used: longer than 4,096 bytes?");
+}
+
+kluis_status keybag_open(const struct keybag *b, struct kluis_bytes password, struct class_keys *keys, struct kluis_err *err)
+{
+    uint8_t passcode[DERIVED_KEY];
+    const struct asked ask = { b, password };
+    const uint32_t rounds[] = { b->double_iterations, b->iterations };
+    const struct kluis_bytes from[] = { password, b->double_salt, b->salt, { (const uint8_t *)rounds, sizeof rounds } };
+    KLUIS_TRY(derived_key("apple-backup", from, sizeof from / sizeof *from, passcode_of, &ask, passcode, err));
     keys->n = 0;
     size_t tried = 0;
-    for (size_t i = 0; ok && i < b->n; i++) {
+    for (size_t i = 0; i < b->n; i++) {
         if ((b->classes[i].wrap & WRAPPED_BY_PASSCODE) == 0 || b->classes[i].wrapped.ptr == NULL) { continue; }
         tried++;
         if (key_unwrap(passcode, b->classes[i].wrapped.ptr, keys->key[keys->n])) { keys->number[keys->n++] = b->classes[i].number; }
     }
-    kluis_wipe(first, sizeof first);
     kluis_wipe(passcode, sizeof passcode);
-    if (!ok) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "the backup's password cannot be used: longer than 4,096 bytes?"); }
     if (keys->n == 0 && tried > 0) { return KLUIS_FAIL(err, KLUIS_E_REJECT, "wrong password: it does not open this backup"); }
     return keys->n > 0 ? KLUIS_OK : KLUIS_FAIL(err, KLUIS_E_REJECT, "the backup's keybag holds no class that a password opens");
 }
