@@ -254,7 +254,13 @@ static void stop_all(struct serve *s)
     /* Who asks before who answers: the page, then the vault, which pulls from the gate and finishes what it holds. */
     for (int i = PARTS - 1; i >= 0; i--) {
         struct part *p = &s->part[i];
+        int status;
         if (p->pid <= 0) { continue; }
+        if (waitpid(p->pid, &status, WNOHANG) == p->pid) { /* while others were being started, or in the last moment */
+            kluis_log(KLUIS_LOG_ERROR, "serve.died", "part=%s status=%d", p->name, status);
+            p->pid = 0;
+            continue;
+        }
         (void)kill(p->pid, SIGTERM);
         int64_t until = kluis_monotonic_us() + (int64_t)STOP_S * WALLS_PATIENCE * 1000000;
         pid_t gone = 0;

@@ -81,6 +81,13 @@ static unsigned sign_in(struct gate_request *r, const char *method, struct kluis
         rc = gate_store_device_get(r->g->store, r->login.id, &device, err);
         if (rc == KLUIS_E_NOTFOUND) {
             kluis_err_clear(err);
+            /* The vault names all its devices and publishes its keys behind that: a gate without them, new or put in the place of a lost one, knows
+             * nobody yet, and a device that goes by its answer would think itself refused. */
+            if (gate_store_epoch(r->g->store) == 0) {
+                gate_extra(r, MHD_HTTP_HEADER_RETRY_AFTER, "%d", GATE_RETRY_BUSY_S);
+                (void)KLUIS_FAIL(err, KLUIS_E_REJECT, "the gate has not heard from its vault which devices there are: try again later");
+                return MHD_HTTP_SERVICE_UNAVAILABLE;
+            }
             (void)KLUIS_FAIL(err, KLUIS_E_REJECT, "%s", REFUSED);
             return MHD_HTTP_UNAUTHORIZED;
         }

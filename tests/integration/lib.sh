@@ -42,6 +42,13 @@ ok() { checks=$((checks + 1)); }
 check() { local w=$1; shift; ok; "$@" >"$work/.out" 2>&1 || { fail "$w"; tail -n 5 "$work/.out" >&2; }; }
 refuse() { local w=$1; shift; ok; if "$@" >"$work/.out" 2>&1; then fail "not refused: $w"; fi; }
 equal() { ok; [ "$2" = "$3" ] || fail "$1: $2, not $3"; }
+# turn_bit FILE OFFSET: what stands there is another byte afterwards, whatever it was.
+turn_bit() {
+  local byte
+  byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+  # shellcheck disable=SC2059 # an escape that is made
+  printf "\\x$(printf '%02x' $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
 # end AT_LEAST: fewer checks than promised is a failure too.
 end() {
   echo "$test_name: $checks checks, $failures failed"

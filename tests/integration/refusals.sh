@@ -16,10 +16,7 @@ ok; "$bin/../tests/refusals" "${p[0]}" "${p[0]%.asice}.receipt.json" "${p[1]}" "
   || fail "refusals"
 # The program says the same as the library: one bit, one exit code.
 cp "${p[0]}" "$work/bit.asice"
-middle=$(($(stat -c %s "${p[0]}") / 2))
-byte=$(od -An -tu1 -j "$middle" -N 1 "${p[0]}")
-# shellcheck disable=SC2059 # an escape that is made
-printf "\\x$(printf '%02x' $((byte ^ 1)))" | dd of="$work/bit.asice" bs=1 seek="$middle" conv=notrunc status=none
+turn_bit "$work/bit.asice" $(($(stat -c %s "${p[0]}") / 2))
 check "one bit differs" [ "$(cmp -l "${p[0]}" "$work/bit.asice" | wc -l)" = 1 ]
 rc=0; "$bin/chatkluis-verify" --trust "$work/server/trust.json" --receipt "${p[0]%.asice}.receipt.json" --json "$work/bit.asice" >"$work/out" || rc=$?
 equal "exit of the verifier" "$rc" 1

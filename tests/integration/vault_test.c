@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <glob.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -581,11 +583,18 @@ static void check_names_a_changed_ciphertext(void **state)
     (void)state;
     struct kluis_err err = { 0 };
     struct vault_check_result r;
-    char command[256];
+    char pattern[256];
+    glob_t found;
+    uint8_t byte = 0;
     world_check(&w, false);
-    (void)snprintf(command, sizeof command,
-                   "f=$(ls %s/vault/storage/[0-9a-f]*/*.ckc | head -1); printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>/dev/null", w.home);
-    assert_int_equal(system(command), 0);
+    (void)snprintf(pattern, sizeof pattern, "%s/vault/storage/[0-9a-f]*/*.ckc", w.home);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    int fd = open(found.gl_pathv[0], O_RDWR | O_CLOEXEC);
+    assert_int_equal(pread(fd, &byte, 1, 100), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, 100), 1);
+    assert_int_equal(close(fd), 0);
+    globfree(&found);
     assert_int_equal(vault_check(w.vault, false, NULL, &r, &err), KLUIS_E_CORRUPT);
     assert_int_equal(r.problems, 1);
     kluis_err_clear(&err);
