@@ -1,5 +1,7 @@
 /* derived_test.c - a key that takes long to derive is derived once, for what it depends on and nothing else, and is gone when it is said to be. */
+#include "agent/source/apple_backup/backup.h"
 #include "agent/source/derived.h"
+#include "agent/source/signal_android/backup.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,6 +86,34 @@ static void what_failed_is_not_kept_and_what_is_forgotten_is_derived_again(KLUIS
     derived_forget();
 }
 
+/* Those whose keys take seconds: opened twice, derived once; another password is another key. */
+static void a_backup_that_is_opened_again_derives_nothing(KLUIS_UNUSED void **state)
+{
+    struct kluis_err err = { 0 };
+    struct sa_keys one, two;
+    struct class_keys keys;
+    const char *digits = "012345678901234567890123456789";
+    const uint8_t wrapped[40] = { 1 }, salt[20] = { 2 };
+    struct keybag bag = { .salt = { salt, sizeof salt }, .double_salt = { salt, sizeof salt }, .iterations = 3, .double_iterations = 5, .n = 1 };
+    bag.classes[0].wrap = 2;
+    bag.classes[0].wrapped = (struct kluis_bytes){ wrapped, sizeof wrapped };
+    derived_forget();
+    const uint64_t before = derived_keys_made();
+    assert_int_equal(sa_keys_from(&one, digits, (struct kluis_bytes){ salt, sizeof salt }, &err), KLUIS_OK);
+    assert_int_equal(sa_keys_from(&two, digits, (struct kluis_bytes){ salt, sizeof salt }, &err), KLUIS_OK);
+    assert_memory_equal(one.cipher, two.cipher, SA_KEY);
+    assert_int_equal(derived_keys_made(), before + 1);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(keybag_open(&bag, (struct kluis_bytes){ salt, 9 }, &keys, NULL), KLUIS_E_REJECT); /* it opens no class */
+        assert_int_equal(derived_keys_made(), before + 2);
+    }
+    assert_int_equal(keybag_open(&bag, (struct kluis_bytes){ salt, 8 }, &keys, NULL), KLUIS_E_REJECT);
+    bag.iterations++;
+    assert_int_equal(keybag_open(&bag, (struct kluis_bytes){ salt, 8 }, &keys, NULL), KLUIS_E_REJECT);
+    assert_int_equal(derived_keys_made(), before + 4);
+    derived_forget();
+}
+
 int main(void)
 {
     struct kluis_err err = { 0 };
@@ -92,6 +122,7 @@ int main(void)
         cmocka_unit_test(it_is_derived_once_for_what_it_depends_on),
         cmocka_unit_test(the_longest_unused_makes_room),
         cmocka_unit_test(what_failed_is_not_kept_and_what_is_forgotten_is_derived_again),
+        cmocka_unit_test(a_backup_that_is_opened_again_derives_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
