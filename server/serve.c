@@ -256,8 +256,9 @@ static void stop_all(struct serve *s)
         struct part *p = &s->part[i];
         int status;
         if (p->pid <= 0) { continue; }
-        if (waitpid(p->pid, &status, WNOHANG) == p->pid) { /* while others were being started, or in the last moment */
-            kluis_log(KLUIS_LOG_ERROR, "serve.died", "part=%s status=%d", p->name, status);
+        if (waitpid(p->pid, &status, WNOHANG) == p->pid) {
+            /* While others were being started; or it was told to stop as this process was, by a terminal or a service manager: then all is well. */
+            if (!s->stop) { kluis_log(KLUIS_LOG_ERROR, "serve.died", "part=%s status=%d", p->name, status); }
             p->pid = 0;
             continue;
         }
